@@ -1,0 +1,1 @@
+"""The implementation: async on AnyIO, for asyncio and trio."""

@@ -1,0 +1,1 @@
+"""Workflows: runners made of runners."""

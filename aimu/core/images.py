@@ -1,0 +1,70 @@
+"""Images as users give them, made into one content part; nothing is fetched, decoded or resized.
+
+Accepted: a path (`str` or `os.PathLike`), `bytes`, an http(s) URL, a `data:` URL, or a ready content part.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from aimu.errors import InvalidImageError
+
+
+def image_part(image: object) -> dict[str, Any]:
+    """An `image_url` content part; local bytes become a data URL. Raises InvalidImageError (a ValueError)."""
+    if isinstance(image, Mapping):
+        if image.get("type") != "image_url":
+            raise InvalidImageError(f"an image given as a dict needs type 'image_url', not {image.get('type')!r}")
+        return dict(image)
+    if isinstance(image, str) and image.startswith(("http://", "https://", "data:image/")):
+        return _part(image)
+    if isinstance(image, bytes | bytearray):
+        return _part(_data_url(bytes(image), f"{len(image)} bytes"))
+    if isinstance(image, str | os.PathLike):
+        path = Path(image)
+        try:
+            content = path.read_bytes()
+        except OSError as exc:
+            raise InvalidImageError(f"image {os.fspath(path)!r} cannot be read: {exc.strerror or exc}") from exc
+        return _part(_data_url(content, repr(os.fspath(path))))
+    raise InvalidImageError(
+        f"an image is a path, bytes, an http(s) URL or a data URL of an image, not {type(image).__name__}"
+    )
+
+
+def media_type(content: bytes) -> str | None:
+    """`image/...` by the first bytes (PNG, JPEG, GIF, WebP, BMP), or None."""
+    if content.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "image/png"
+    if content.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
+    if content.startswith((b"GIF87a", b"GIF89a")):
+        return "image/gif"
+    if content[:4] == b"RIFF" and content[8:12] == b"WEBP":
+        return "image/webp"
+    if content.startswith(b"BM"):
+        return "image/bmp"
+    return None
+
+
+def split_data_url(url: str) -> tuple[str, str] | None:
+    """`(media type, base64 text)` of a base64 data URL; None for any other URL."""
+    head, comma, body = url.partition(",")
+    if not comma or not head.startswith("data:") or not head.endswith(";base64"):
+        return None
+    return head[len("data:") : -len(";base64")], body
+
+
+def _data_url(content: bytes, name: str) -> str:
+    kind = media_type(content)
+    if kind is None:
+        raise InvalidImageError(f"{name} is no image in PNG, JPEG, GIF, WebP or BMP format")
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _part(url: str) -> dict[str, Any]:
+    return {"type": "image_url", "image_url": {"url": url}}

@@ -1,0 +1,179 @@
+"""The history: messages as plain dicts in OpenAI shape, how they are built, and the one rule of what is valid.
+
+A message has a `role`. By role:
+
+- `system`: `content` str; only at index 0.
+- `user`: `content` str, or a list of content parts (`{"type": "text", "text": ...}`, `{"type": "image_url", ...}`).
+- `assistant`: `content` str or None, and optionally `tool_calls`
+  (`[{"id", "type": "function", "function": {"name", "arguments"}}]`, arguments as JSON text), `thinking` (str), and
+  one key per provider that needs something back verbatim. `"interrupted": True` marks text that was cut off.
+- `tool`: `content`, `tool_call_id`, `name`; `"status"` is `"cancelled"` or `"not_executed"` where no result exists.
+
+The calls of an assistant message are answered, each exactly once, by the tool messages directly behind it. A published
+message is never mutated by the library. Shape: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+from aimu.core.reply import Reply, ToolCall
+from aimu.errors import InvalidHistoryError
+
+Message: TypeAlias = dict[str, Any]
+
+ROLES = ("system", "user", "assistant", "tool")
+
+CANCELLED = "cancelled"
+NOT_EXECUTED = "not_executed"
+CANCELLED_TEXT = "The call was interrupted while it ran; whether it took effect is unknown."
+NOT_EXECUTED_TEXT = "The call was not executed."
+
+
+def system_message(text: str) -> Message:
+    return {"role": "system", "content": text}
+
+
+def user_message(text: str, images: Sequence[Mapping[str, Any]] = ()) -> Message:
+    """`images` are content parts as `aimu.core.images.image_part` makes them."""
+    if not images:
+        return {"role": "user", "content": text}
+    return {"role": "user", "content": [{"type": "text", "text": text}, *images]}
+
+
+def assistant_message(reply: Reply) -> Message:
+    """The message that a reply leaves in the history."""
+    message: Message = {"role": "assistant", "content": reply.text}
+    if reply.thinking:
+        message["thinking"] = reply.thinking
+    if reply.calls:
+        message["tool_calls"] = [call_dict(call) for call in reply.calls]
+    message.update(reply.replay)
+    return message
+
+
+def interrupted_message(text: str, thinking: str = "") -> Message | None:
+    """What remains of an assistant message that was cut off: its text, marked; None when there is none."""
+    if not text.strip():
+        return None
+    message: Message = {"role": "assistant", "content": text, "interrupted": True}
+    if thinking:
+        message["thinking"] = thinking
+    return message
+
+
+def call_dict(call: ToolCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def tool_message(call: ToolCall, content: str | Sequence[Mapping[str, Any]], status: str | None = None) -> Message:
+    """The result of `call`; `content` is text or content parts."""
+    message: Message = {
+        "role": "tool",
+        "tool_call_id": call.id,
+        "name": call.name,
+        "content": content if isinstance(content, str) else [dict(part) for part in content],
+    }
+    if status is not None:
+        message["status"] = status
+    return message
+
+
+def unanswered(call: ToolCall, *, started: bool) -> Message:
+    """The truth about a call without a result."""
+    if started:
+        return tool_message(call, CANCELLED_TEXT, CANCELLED)
+    return tool_message(call, NOT_EXECUTED_TEXT, NOT_EXECUTED)
+
+
+def text_of(message: Mapping[str, Any]) -> str:
+    """The text of a message; parts that are no text count as nothing."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content or () if part.get("type") == "text")
+
+
+def copy_history(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
+    """Deep copy of dicts and lists; strings and other leaves are shared."""
+    return [{key: _copy(value) for key, value in message.items()} for message in messages]
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _copy(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_copy(item) for item in value]
+    return value
+
+
+def check_history(messages: Sequence[Any]) -> None:
+    """Raise InvalidHistoryError, naming the index, unless `messages` obeys the rule of this module."""
+    waiting: dict[str, int] = {}  # ids of calls not answered yet -> index of the message that made them
+    for index, message in enumerate(messages):
+        if not isinstance(message, Mapping):
+            raise InvalidHistoryError(index, f"is a {type(message).__name__}, not a dict")
+        role = message.get("role")
+        if role not in ROLES:
+            raise InvalidHistoryError(index, f"has role {role!r}; use one of {', '.join(ROLES)}")
+        if role == "tool":
+            _check_result(index, message, waiting)
+            continue
+        if waiting:
+            break
+        if role == "system" and index:
+            raise InvalidHistoryError(index, "is a system message; only messages[0] may be one")
+        _check_content(index, message, role)
+        if role == "assistant":
+            for call_id in _check_calls(index, message):
+                waiting[call_id] = index
+    if waiting:
+        call_id, index = next(iter(waiting.items()))
+        raise InvalidHistoryError(
+            index, f"calls a tool with id {call_id!r} that no tool message directly behind it answers"
+        )
+
+
+def _check_content(index: int, message: Mapping[str, Any], role: str) -> None:
+    content = message.get("content")
+    if isinstance(content, str) or (content is None and role == "assistant"):
+        return
+    if role != "system" and isinstance(content, list):
+        for part in content:
+            if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
+                raise InvalidHistoryError(index, "has a content part that is no dict with a 'type'")
+            if part["type"] == "text" and not isinstance(part.get("text"), str):
+                raise InvalidHistoryError(index, "has a text part without 'text'")
+        return
+    kinds = "a string" if role == "system" else "a string or a list of content parts"
+    raise InvalidHistoryError(index, f"has content of type {type(content).__name__}; a {role} message needs {kinds}")
+
+
+def _check_calls(index: int, message: Mapping[str, Any]) -> list[str]:
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise InvalidHistoryError(index, "has 'tool_calls' that is no list")
+    ids: list[str] = []
+    for call in calls:
+        function = call.get("function") if isinstance(call, Mapping) else None
+        if not isinstance(function, Mapping):
+            raise InvalidHistoryError(index, "has a tool call without 'function'")
+        if not isinstance(call.get("id"), str) or not call["id"]:
+            raise InvalidHistoryError(index, "has a tool call without an 'id'")
+        if not isinstance(function.get("name"), str) or not isinstance(function.get("arguments"), str):
+            raise InvalidHistoryError(index, "has a tool call whose 'name' or 'arguments' is no string (JSON text)")
+        if call["id"] in ids:
+            raise InvalidHistoryError(index, f"has two tool calls with id {call['id']!r}")
+        ids.append(call["id"])
+    return ids
+
+
+def _check_result(index: int, message: Mapping[str, Any], waiting: dict[str, int]) -> None:
+    call_id = message.get("tool_call_id")
+    if not isinstance(call_id, str) or call_id not in waiting:
+        raise InvalidHistoryError(
+            index, f"answers tool call {call_id!r}, which the assistant message before did not make"
+        )
+    _check_content(index, message, "tool")
+    del waiting[call_id]

@@ -1,0 +1,1 @@
+"""What models are: specs, catalogs, model strings."""

@@ -1,0 +1,1 @@
+"""One file per wire format: a pure codec and a thin transport."""

@@ -1,0 +1,1 @@
+"""Tools: what a function promises to a model, and calling it safely."""
