@@ -4,7 +4,8 @@ This is the implementation; `aimu` is its sync twin.
 """
 
 from aimu.aio.agent import Agent
-from aimu.aio.client import AsyncBaseModelClient, AsyncModelClient, chat, client
+from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.factory import AsyncModelClient, chat, client
 from aimu.aio.request import Limits
 from aimu.aio.runner import AsyncRunner
 from aimu.aio.stream import Stream

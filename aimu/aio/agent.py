@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Self, cast, final
+from typing import Any, Self, final
 
 from attrs import Attribute, define, evolve, field
 
@@ -68,7 +68,8 @@ class Agent(StepRunner):
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.name or 'agent'!r} {self.model_client.spec}, {len(self._history())} messages>"
+        name, size = self.name or "agent", len(self._history())
+        return f"<{type(self).__name__} {name!r} {self.model_client.spec}, {size} messages>"
 
     @property
     def messages(self) -> MessageHistory:
@@ -121,5 +122,5 @@ class _AgentClient(AsyncBaseModelClient):
             return super()._steps(task, run, label=label, **kwargs)
         return self._agent._steps(task, run, label=label)
 
-    def _fork(self, system: str | None, keep_history: bool) -> Self:
-        return cast(Self, _AgentClient(self._agent.fork(system, keep_history)))
+    def _fork(self, system: str | None, keep_history: bool) -> _AgentClient:
+        return _AgentClient(self._agent.fork(system, keep_history))

@@ -7,7 +7,8 @@ instant. No method here awaits. What a request looks like on the wire is not kno
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from threading import Lock, enumerate as living_threads, get_ident
+from threading import Lock, get_ident
+from threading import enumerate as living_threads
 from typing import Any, final
 
 import anyio
@@ -126,7 +127,7 @@ class Turn:
     _results: dict[str, Message] = field(factory=dict[str, Message])
 
     def abandoned(self) -> bool:
-        """Whether the one who could go on with this turn never will: it is paused, and its task is ours or has ended."""
+        """Whether nobody will go on with this turn: it is paused, and its task is ours or has ended."""
         state = self.run.state
         if state.active:
             return False

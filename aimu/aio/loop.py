@@ -135,15 +135,17 @@ def _options(options: Mapping[str, Any], tools: bool, iteration: int, last: bool
 
 def _refuse_half_answers(turn: Turn, reply: Reply) -> None:
     """Raise for a reply that is no answer; what text it has stays in the history, marked."""
-    partial = {"partial": reply.text, "request_id": reply.request_id}
     if reply.stop_reason is StopReason.REFUSED:
         turn.cut(reply)
-        raise RefusedError(f"the model declined to answer{': ' + reply.text if reply.text else ''}", **partial)
+        said = f": {reply.text}" if reply.text else ""
+        raise RefusedError(f"the model declined to answer{said}", partial=reply.text, request_id=reply.request_id)
     if reply.stop_reason is StopReason.MAX_TOKENS:
         if reply.calls or not reply.text.strip():
             turn.cut(reply)
             where = "inside a tool call" if reply.calls else "before any text"
-            raise TruncatedError(f"max_tokens ended the turn {where}; raise max_tokens", **partial)
+            raise TruncatedError(
+                f"max_tokens ended the turn {where}; raise max_tokens", partial=reply.text, request_id=reply.request_id
+            )
         log.warning("an answer was cut off by max_tokens; last_stop_reason says so")
 
 
@@ -194,7 +196,7 @@ async def _tool_steps(
                 held.append(await perform(batch[0], run.with_sink(sink)))
             else:
                 await _together(batch, perform, run.branch(sink), sink, policy.concurrent)
-        except Exception as exc:  # what had ended is shown first
+        except Exception as exc:  # noqa: BLE001 - raised again below, once what had ended is shown
             failure = exc
         for item in held:
             yield item

@@ -39,7 +39,7 @@ class Limits:
 
 
 def slots(max_concurrency: int) -> Slots:
-    if not isinstance(max_concurrency, int) or max_concurrency < 1:
+    if max_concurrency < 1:
         raise InvalidOptionError(f"max_concurrency is a number of requests from 1 up, not {max_concurrency!r}")
     return Slots(max_concurrency)
 

@@ -214,4 +214,5 @@ class Numbering:
 def labels(runner: AsyncRunner) -> dict[int, str]:
     """The name of each leaf in a run of `runner`, as `runner.messages` keys it."""
     numbered = Numbering()
-    return {id(leaf): [numbered(name) for name in leaf.messages][0] for leaf in unique(leaves(runner)) if leaf.messages}
+    names = {id(leaf): [numbered(name) for name in leaf.messages] for leaf in unique(leaves(runner))}
+    return {leaf: given[0] for leaf, given in names.items() if given}

@@ -164,7 +164,7 @@ class Stream:
                         done = await drain(self._begin(run), self._put)
                         self._result = str(done.content)
                         await self._put(done)
-                except Exception as exc:  # raised again, plain, by the reader's next step
+                except Exception as exc:  # noqa: BLE001 - the reader's next step raises it, plain
                     self._error = exc
         finally:
             run.settle()
