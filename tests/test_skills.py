@@ -42,10 +42,10 @@ def test_a_skill_is_what_its_file_says(tmp_path):
     assert skill.allowed_tools == ("Read", "Bash(git add:*)", "Bash(jq:*)")
 
 
-def test_a_byte_order_mark_windows_lines_and_an_empty_body_are_read(tmp_path):
+def test_a_byte_order_mark_and_windows_lines_are_read(tmp_path):
     folder = write(tmp_path)
-    (folder / "SKILL.md").write_bytes(b"\xef\xbb\xbf---\r\nname: pdf\r\ndescription: Reads.\r\n---\r\n")
-    assert (Skill.load(folder).description, Skill.load(folder).body) == ("Reads.", "")
+    (folder / "SKILL.md").write_bytes(b"\xef\xbb\xbf---\r\nname: pdf\r\ndescription: Reads.\r\n---\r\na\r\nb\r\n")
+    assert (Skill.load(folder).description, Skill.load(folder).body) == ("Reads.", "a\nb")
 
 
 NAMES = st.text("abz09-", max_size=70) | st.text("aä٣A_ .-", min_size=1, max_size=6)
@@ -222,7 +222,7 @@ def test_a_skill_file_that_links_outside_is_refused(tmp_path):
 def test_the_usual_folders_are_searched_when_first_asked_and_the_project_beats_the_user(tmp_path, monkeypatch, caplog):
     project, home = tmp_path / "project", tmp_path / "home"
     skills = SkillManager()
-    write(project / "skills", "low", body="project")
+    write(project / "skills", "above", body="")
     write(project / ".agents" / "skills", "both", body="project")
     write(project / ".claude" / "skills" / "team", "deep")
     write(home / ".agents" / "skills", "both", body="user")
@@ -230,7 +230,7 @@ def test_the_usual_folders_are_searched_when_first_asked_and_the_project_beats_t
     monkeypatch.chdir(project)
     monkeypatch.setenv("HOME", str(home))
     with caplog.at_level(logging.WARNING, "aimu.skills"):
-        assert list(skills.skills) == ["both", "deep", "low", "own"]
+        assert list(skills.skills) == ["above", "both", "deep", "own"]
     assert skills.get("both").body == "project"
     [record] = caplog.records
     assert "'both'" in record.getMessage()
