@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import TypeVar, TypeVarTuple
 
@@ -26,18 +27,21 @@ async def run_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: Capaci
     function has ended.
     """
     limiter = limiter or to_thread.current_default_thread_limiter()
-    claim = Lock()  # taken once, by the thread that begins or by the cancellation that forestalls it
-    left = anyio.Event()
-    call_soon = loop_caller()
+    claim = Lock()  # taken once: by the thread that begins, or by the cancellation that forestalls it
+    ended = False
+    wake: Callable[[], object] | None = None
 
     def begin() -> T:
+        nonlocal ended
         if not claim.acquire(blocking=False):
             raise RuntimeError("the call was cancelled before it began")  # nobody awaits this thread any more
         try:
             return func(*args)
         finally:
-            with suppress(RuntimeError):  # the loop has ended: nobody is there to be told
-                call_soon(left.set)
+            ended = True  # in this order, and `wake` before `ended` is read below: one of the two sees the other
+            if wake is not None:
+                with suppress(RuntimeError):  # the loop has ended: nobody is there to be told
+                    wake()
 
     borrower = object()
     await limiter.acquire_on_behalf_of(borrower)
@@ -47,11 +51,14 @@ async def run_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: Capaci
             try:
                 return await to_thread.run_sync(begin, limiter=CapacityLimiter(1))
             except get_cancelled_exc_class():
-                if not claim.acquire(blocking=False) and not left.is_set():
-                    scope.cancel()  # shows the native cancel to check_cancelled
-                    while not left.is_set():
-                        with CancelScope(shield=True), suppress(get_cancelled_exc_class()):
-                            await left.wait()
+                if not claim.acquire(blocking=False):
+                    left = anyio.Event()
+                    wake = partial(loop_caller(), left.set)
+                    if not ended:
+                        scope.cancel()  # shows the native cancel to check_cancelled
+                        while not left.is_set():
+                            with CancelScope(shield=True), suppress(get_cancelled_exc_class()):
+                                await left.wait()
                 raise
         raise AssertionError("unreachable: the scope is cancelled only while a foreign cancellation is on its way")
     finally:
