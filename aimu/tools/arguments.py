@@ -230,4 +230,4 @@ def documented(docstring: str | None) -> tuple[str, dict[str, str]]:
         if param.description
         for name in param.arg_name.split(",")
     }
-    return parsed.description or "", notes
+    return (parsed.description or "").strip(), notes
