@@ -38,7 +38,6 @@ from pydantic_core import ErrorDetails
 from aimu.errors import ToolSignatureError
 from aimu.tools.signature import REQUIRED, AnyCallable, Argument, arguments_of, origin, scope_of, written
 
-Schema = dict[str, Any]
 _UNUSABLE = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
 _UNSHOWN = object()  # a default that is computed: the argument may be left out, the schema says no more
 
@@ -49,7 +48,7 @@ class Contract:
     """What a function promises to a model: its description, the JSON Schema of its arguments, and their validation."""
 
     description: str
-    schema: Schema
+    schema: dict[str, Any]
     _model: type[BaseModel]
 
     @classmethod
@@ -86,7 +85,7 @@ class Contract:
             raise ValueError(f"{type(exc).__name__}: {exc}") from exc
 
     def _problem(self, error: ErrorDetails) -> str:
-        where = ".".join(map(str, error["loc"]))
+        where = ".".join(map(str, error["loc"])) or "arguments"
         if error["type"] == "missing":
             return f"{where}: required, but missing"
         if error["type"] == "extra_forbidden":
@@ -161,7 +160,9 @@ class _Models:
             ) from exc
         if attrs.has(record):
             return [
-                Argument(a.alias or a.name, hints[a.name], REQUIRED if a.default is attrs.NOTHING else a.default)
+                Argument(
+                    a.alias or a.name, hints.get(a.name, Any), REQUIRED if a.default is attrs.NOTHING else a.default
+                )
                 for a in attrs.fields(record)
                 if a.init
             ]
@@ -206,7 +207,7 @@ def _compact(schema: Any) -> Any:
         return [_compact(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kept: Schema = {}
+    kept: dict[str, Any] = {}
     for key, value in schema.items():
         if key in ("properties", "$defs"):
             kept[key] = {name: _compact(item) for name, item in value.items()}
