@@ -13,7 +13,7 @@ import trio.testing
 
 
 @final
-class _Steps(trio.abc.Instrument):
+class _Steps(trio.abc.Instrument):  # type: ignore[misc]
     def __init__(self, after_step: Callable[[], None]) -> None:
         self._after_step = after_step
 

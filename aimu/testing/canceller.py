@@ -8,9 +8,10 @@ of any task, timer or thread since `run` began, so waits in child tasks, events 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
+from types import AsyncGeneratorType
 from typing import Any, Literal, Protocol, TypeAlias, final
 from weakref import WeakSet
 
@@ -146,7 +147,7 @@ async def _attempt(scenario: Scenario, trigger: _Trigger, k: int, how: How) -> N
     await scenario.check(completed=completed)
 
 
-async def _left(ours: set[int], started: Iterable[AsyncGenerator[Any, Any]]) -> list[str]:
+async def _left(ours: set[int], started: Iterable[AsyncGeneratorType[Any, Any]]) -> list[str]:
     """What is still there when the backend has had its steps to close what was dropped."""
     left: list[str] = []
     for _ in range(_SETTLE):
@@ -159,12 +160,12 @@ async def _left(ours: set[int], started: Iterable[AsyncGenerator[Any, Any]]) -> 
 
 
 @contextmanager
-def _started_generators() -> Generator[WeakSet[AsyncGenerator[Any, Any]]]:
+def _started_generators() -> Generator[WeakSet[AsyncGeneratorType[Any, Any]]]:
     """The async generators that are iterated for the first time within the block, on this thread; held weakly."""
     hooks = sys.get_asyncgen_hooks()
-    started: WeakSet[AsyncGenerator[Any, Any]] = WeakSet()
+    started: WeakSet[AsyncGeneratorType[Any, Any]] = WeakSet()
 
-    def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
+    def first_iteration(agen: AsyncGeneratorType[Any, Any]) -> None:
         started.add(agen)
         if hooks.firstiter is not None:
             hooks.firstiter(agen)

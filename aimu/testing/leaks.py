@@ -38,7 +38,7 @@ def leak_check(*, within: float = 1.0) -> LeakCheck:
 
     `with leak_check():` works around anything, an event loop included; `async with leak_check():` within a loop
     counts tasks too. What is ending gets `within` seconds of real time for it. A block that raises is not checked. An
-    async generator that only a reference cycle keeps open is left behind: it holds its connection until some collection.
+    async generator that only a reference cycle keeps open is left behind: it holds its connection until a collection.
     Descriptors and processes are looked up in /proc, and not where the platform has none.
     """
     return LeakCheck(within=within)
@@ -74,7 +74,7 @@ class LeakCheck:
     ) -> None:
         if error is None:
             deadline = time.monotonic() + self.within
-            while (left := self._left(tasks=True)) and time.monotonic() < deadline:
+            while (left := self._left(tasks=True)) and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells
                 await anyio.sleep(_POLL)
             _report(left)
 
@@ -147,9 +147,9 @@ def _names(folder: Path) -> list[str]:
 
 
 def _open_generators() -> Found:
-    """Async generators that have begun and not ended; one that never began holds nothing."""
+    """Async generators that have not ended, wherever they are held: hooks would miss those of other event loops."""
     return {
         weakref.ref(agen): f"async generator {agen.__qualname__}"
         for agen in gc.get_objects()
-        if type(agen) is AsyncGeneratorType and agen.ag_frame is not None and agen.ag_frame.f_lasti > 0
+        if type(agen) is AsyncGeneratorType and agen.ag_frame is not None
     }

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
+from itertools import pairwise
 from types import TracebackType
 from typing import Any, Self, TypeAlias, final
 
@@ -65,7 +66,7 @@ def _split(text: str, pieces: int | None) -> list[str]:
     if pieces is None:
         return re.findall(r"\S+\s*|\s+", text)
     bounds = [len(text) * index // pieces for index in range(pieces + 1)]
-    return [text[start:stop] for start, stop in zip(bounds, bounds[1:], strict=False) if start < stop]
+    return [text[start:stop] for start, stop in pairwise(bounds) if start < stop]
 
 
 def _step(scripted: Scripted, request: Request) -> Step:
@@ -100,7 +101,7 @@ class ScriptedProvider:
 
     def __init__(self, *steps: Scripted, name: str = "scripted", repeat: bool = False) -> None:
         spec = ModelSpec(name, "scripted", tools=True, thinking=True, vision=True)
-        self.__attrs_init__(spec, steps, repeat)  # type: ignore[attr-defined]
+        self.__attrs_init__(spec, steps, repeat)
 
     async def complete(self, request: Request) -> Reply:
         step, answer = self._take(request)
