@@ -24,7 +24,7 @@ class ModelSpec:
     tools: bool | None = field(default=None, kw_only=True)
     thinking: bool | None = field(default=None, kw_only=True)
     vision: bool | None = field(default=None, kw_only=True)
-    generate_kwargs: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True)
+    generate_kwargs: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, hash=False)
     source: str | None = field(default=None, kw_only=True)
 
     def __str__(self) -> str:

@@ -1,0 +1,126 @@
+"""The agent: a conversation of its own, a name, and the loop of a turn with the agent's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Self, final
+
+from attrs import Attribute, define, evolve, field
+
+from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.loop import Policy
+from aimu.aio.run import Run, Steps, Task
+from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps
+from aimu.errors import InvalidOptionError
+
+DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task, or answer it if it is done."
+
+
+def _share_tools(agent: Agent, attribute: Attribute[list[Any]], tools: list[Any]) -> list[Any]:
+    agent.model_client.tools = tools
+    return agent.model_client.tools
+
+
+def _share_system_message(agent: Agent, attribute: Attribute[str | None], text: str | None) -> str | None:
+    agent.model_client.system_message = text
+    return text
+
+
+@define(eq=False)
+class Agent(StepRunner):
+    """A model that works on a task with tools until it answers.
+
+    The given client is forked with its history: agents built on one client do not disturb each other or the client;
+    `model_client` is the agent's own conversation. `system_message` and `tools` are the client's where not given.
+    `max_iterations` bounds the model requests of a run that may call tools; at the limit pending calls are settled as
+    not executed and one more request asks for the answer. `continuation_prompt` is sent when the model's turn came
+    back empty. History persists over runs unless `reset_messages_on_run`. `concurrent_tool_calls` overlaps the calls
+    of one iteration (True, or how many at once).
+    """
+
+    model_client: AsyncBaseModelClient
+    system_message: str | None = field(default=None, on_setattr=_share_system_message)
+    name: str | None = None
+    tools: list[Callable[..., Any]] = field(factory=list[Callable[..., Any]], on_setattr=_share_tools)
+    max_iterations: int = 10
+    continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT
+    reset_messages_on_run: bool = False
+    concurrent_tool_calls: bool | int = field(default=False, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.model_client, AsyncBaseModelClient):
+            hint = "; wrap it: aio.client(sync_client)" if hasattr(self.model_client, "__aio__") else ""
+            raise InvalidOptionError(f"an agent needs an async client, not {type(self.model_client).__name__}{hint}")
+        if self.max_iterations < 1:
+            raise InvalidOptionError(f"max_iterations is at least 1, not {self.max_iterations!r}")
+        given = self.tools
+        client = self.model_client._fork(self.system_message, keep_history=True)
+        self._adopt(client, given or client.tools)
+
+    def _adopt(self, client: AsyncBaseModelClient, tools: list[Callable[..., Any]]) -> None:
+        # Past the hooks of attrs: these are the conversation's own values, or are given to it here.
+        client.tools = tools
+        for name, value in (
+            ("model_client", client),
+            ("tools", client.tools),
+            ("system_message", client.system_message),
+        ):
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        name, size = self.name or "agent", len(self._history())
+        return f"<{type(self).__name__} {name!r} {self.model_client.spec}, {size} messages>"
+
+    @property
+    def messages(self) -> MessageHistory:
+        """This agent's history under its name."""
+        return {self.name or "agent": self._history()}
+
+    def _history(self) -> list[dict[str, Any]]:
+        return self.model_client.messages
+
+    def _parts(self) -> Iterable[AsyncRunner]:
+        return ()
+
+    def _policy(self) -> Policy:
+        return Policy(
+            limit=self.max_iterations,
+            continuation=self.continuation_prompt,
+            concurrent=self.concurrent_tool_calls or self.model_client.concurrent_tool_calls,
+            reset=self.reset_messages_on_run,
+        )
+
+    def _steps(self, task: Task, run: Run, *, label: str | None = None) -> Steps:
+        client, label = self.model_client, label or run.label(self, self.name or "agent")
+        if type(client).chat is not AsyncBaseModelClient.chat:  # a client of the user's own, with a chat of its own
+            kwargs, images = task.copies()
+            return foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run)
+        return client._steps(task, run, policy=self._policy(), label=label)
+
+    def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
+        """The same agent on a new conversation."""
+        twin = evolve(self, model_client=self.model_client, system_message=system, tools=list(self.tools))
+        if not keep_history:
+            twin.model_client.reset(system)
+        return twin
+
+    def as_model_client(self) -> AsyncBaseModelClient:
+        """A client whose every `chat` runs this agent's loop on this agent's conversation."""
+        return _AgentClient(self)
+
+
+@final
+class _AgentClient(AsyncBaseModelClient):
+    """The view of an agent as a client; shares everything with the agent's own client but the loop."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.__dict__.update(agent.model_client.__dict__)
+        self._agent = agent
+
+    def _steps(self, task: Task, run: Run, *, label: str | None = None, **kwargs: Any) -> Steps:
+        if kwargs.get("kind") == "generate" or not kwargs.get("use_tools", True):
+            return super()._steps(task, run, label=label, **kwargs)
+        return self._agent._steps(task, run, label=label)
+
+    def _fork(self, system: str | None, keep_history: bool) -> _AgentClient:
+        return _AgentClient(self._agent.fork(system, keep_history))

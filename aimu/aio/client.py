@@ -1,0 +1,320 @@
+"""The client: one conversation over a shared provider, as users hold it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Protocol, Self, overload, runtime_checkable
+
+from aimu.aio.conversation import Conversation
+from aimu.aio.loop import Policy, Question, turn_steps
+from aimu.aio.request import SharedProvider
+from aimu.aio.run import Run, Steps, Task
+from aimu.aio.runner import start
+from aimu.aio.stream import Stream
+from aimu.core.chunks import Include
+from aimu.core.images import image_part
+from aimu.core.messages import Message, user_message
+from aimu.core.reply import Delta, Reply, StopReason, Usage
+from aimu.errors import InvalidImageError, InvalidOptionError
+from aimu.models import options
+from aimu.models.spec import ModelSpec
+from aimu.providers.base import Request
+from aimu.tools.definition import Tool
+from aimu.tools.toolbox import Toolbox
+
+
+@runtime_checkable
+class ToolSource(Protocol):
+    """Something among the tools of a client that has tools of its own (an MCP client)."""
+
+    async def as_tools(self) -> Sequence[Tool]: ...
+
+
+class AsyncBaseModelClient:
+    """One conversation over a shared provider.
+
+    `messages` is the history (see `aimu.core.messages`), `provider` what several conversations share. `generate_kwargs`
+    are this client's defaults, `max_tool_rounds` bounds the iterations of one `chat`, `concurrent_tool_calls` overlaps
+    the calls of one iteration (True, or how many at once). One task uses a client at a time; others `fork()`.
+    """
+
+    def __init__(
+        self,
+        provider: SharedProvider,
+        conversation: Conversation,
+        *,
+        generate_kwargs: Mapping[str, Any] | None = None,
+        max_tool_rounds: int = 10,
+        concurrent_tool_calls: bool | int = False,
+    ) -> None:
+        if max_tool_rounds < 1:
+            raise InvalidOptionError(f"max_tool_rounds is at least 1, not {max_tool_rounds!r}")
+        self.provider = provider
+        self.conversation = conversation
+        self.generate_kwargs: dict[str, Any] = dict(generate_kwargs or {})
+        self.max_tool_rounds = max_tool_rounds
+        self.concurrent_tool_calls = concurrent_tool_calls
+        self._toolbox: tuple[list[Any], Toolbox] = ([], Toolbox(()))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.spec}, {len(self.messages)} messages>"
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model that answers."""
+        return self.provider.spec
+
+    @property
+    def messages(self) -> list[Message]:
+        return self.conversation.messages
+
+    @messages.setter
+    def messages(self, messages: Sequence[Message]) -> None:
+        self.conversation.load(messages)
+
+    @property
+    def system_message(self) -> str | None:
+        """Set it before the first turn; afterwards RuntimeError points to `reset`."""
+        return self.conversation.system
+
+    @system_message.setter
+    def system_message(self, text: str | None) -> None:
+        self.conversation.set_system(text)
+
+    @property
+    def tools(self) -> list[Any]:
+        """Functions (`@tool` or plain), `Tool` objects, MCP clients; may be changed between turns."""
+        return self.conversation.tools
+
+    @tools.setter
+    def tools(self, tools: Sequence[Any]) -> None:
+        self.conversation.tools = list(tools)
+
+    @property
+    def mcp_client(self) -> Any:
+        """An MCP client (or a list of them) whose tools are offered beside `tools`."""
+        return self.conversation.mcp_client
+
+    @mcp_client.setter
+    def mcp_client(self, mcp_client: Any) -> None:
+        self.conversation.mcp_client = mcp_client
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens of this conversation; None where unknown."""
+        return self.conversation.usage
+
+    @property
+    def last_usage(self) -> Usage | None:
+        """Tokens of the last turn."""
+        return self.conversation.last_usage
+
+    @property
+    def last_thinking(self) -> str:
+        """The reasoning of the last reply, "" when there was none."""
+        return self.conversation.last_thinking
+
+    @property
+    def last_stop_reason(self) -> StopReason | None:
+        return self.conversation.last_stop_reason
+
+    def reset(self, system_message: str | None = None) -> None:
+        """Clear the history; the system message stays unless another is given."""
+        self.conversation.reset(self.system_message if system_message is None else system_message)
+
+    def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
+        """A new conversation on the same provider, with the same tools.
+
+        `system` replaces the system message. With `keep_history` the new conversation starts with a copy of what this
+        one has published.
+        """
+        twin = self._fork(system, keep_history)
+        self.provider.keep(twin)
+        return twin
+
+    def _fork(self, system: str | None, keep_history: bool) -> Self:
+        """A fork that does not keep the provider open."""
+        twin = copy.copy(self)
+        twin.conversation = self.conversation.fork(keep_history=keep_history)
+        twin.generate_kwargs = dict(self.generate_kwargs)
+        if system is not None:
+            twin.conversation.replace_system(system)
+        return twin
+
+    @overload
+    def chat(
+        self,
+        user_message: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        use_tools: bool = True,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, str]: ...
+    @overload
+    def chat(
+        self,
+        user_message: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        use_tools: bool = True,
+        *,
+        stream: Literal[True],
+        images: list[Any] | None = None,
+        include: Include = None,
+        timeout: float | None = None,
+    ) -> Stream: ...
+    @overload
+    def chat(
+        self,
+        user_message: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        use_tools: bool = True,
+        stream: bool = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, str] | Stream: ...
+    def chat(
+        self,
+        user_message: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        use_tools: bool = True,
+        stream: bool = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, str] | Stream:
+        """One turn: the model's answer to `user_message`, after the tools that it asks for.
+
+        `use_tools=False` offers none. `images` are paths, bytes, URLs or data URLs. See `AsyncRunner.run` for the
+        rest. Raises `TruncatedError` and `RefusedError` (with the partial text), `BusyConversationError`,
+        `InvalidHistoryError`, and the provider's errors.
+        """
+        task = Task(user_message, generate_kwargs, images)
+        return start(
+            lambda run: self._steps(task, run, use_tools=use_tools), stream=stream, timeout=timeout, include=include
+        )
+
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, str]: ...
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        *,
+        stream: Literal[True],
+        images: list[Any] | None = None,
+        include: Include = None,
+        timeout: float | None = None,
+    ) -> Stream: ...
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, str] | Stream: ...
+    def generate(
+        self,
+        prompt: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, str] | Stream:
+        """The model's answer to `prompt` alone: stateless, without tools; the system message holds, history does not.
+
+        May be called while a turn runs.
+        """
+        task = Task(prompt, generate_kwargs, images)
+        throwaway = self._fork(None, keep_history=False)
+        return start(
+            lambda run: throwaway._steps(task, run, use_tools=False, kind="generate"),
+            stream=stream,
+            timeout=timeout,
+            include=include,
+        )
+
+    def _steps(
+        self,
+        task: Task,
+        run: Run,
+        *,
+        use_tools: bool = True,
+        kind: Literal["chat", "generate"] = "chat",
+        policy: Policy | None = None,
+        label: str | None = None,
+    ) -> Steps:
+        """The steps of a turn; an agent brings its own policy and label."""
+        policy = policy or Policy(limit=self.max_tool_rounds, concurrent=self.concurrent_tool_calls)
+        question = Question(
+            message=user_message(task.text, self._image_parts(task.images or ())),
+            options=options.merge(self.spec.generate_kwargs, self.generate_kwargs, task.generate_kwargs),
+            use_tools=use_tools,
+            kind=kind,
+        )
+        return turn_steps(self, question, run, policy, label)
+
+    def _image_parts(self, images: Sequence[Any]) -> list[dict[str, Any]]:
+        if images and self.spec.vision is False:
+            raise InvalidImageError(f"{self.spec} has no vision; leave images= out or choose a model that has it")
+        return [image_part(image) for image in images]
+
+    async def toolbox(self) -> Toolbox:
+        """What the model may call in the next turn."""
+        mcp = self.conversation.mcp_client
+        given = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
+        sources = any(isinstance(tool, ToolSource) for tool in given)
+        if sources:
+            tools: list[Any] = []
+            for tool in given:
+                tools.extend(await tool.as_tools() if isinstance(tool, ToolSource) else [tool])
+            return self._checked(Toolbox(tools))
+        if given != self._toolbox[0]:
+            self._toolbox = (given, self._checked(Toolbox(given)))
+        return self._toolbox[1]
+
+    def _checked(self, toolbox: Toolbox) -> Toolbox:
+        if toolbox.schemas and self.spec.tools is False:
+            raise InvalidOptionError(f"{self.spec} cannot call tools; pass use_tools=False or choose a model that can")
+        return toolbox
+
+    def complete(self, request: Request) -> Coroutine[Any, Any, Reply]:
+        return self.provider.complete(request)
+
+    def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
+        return self.provider.stream(request)
+
+    async def aclose(self) -> None:
+        """Let go of the provider; the last conversation to do so closes its connections or frees its weights."""
+        await self.provider.let_go(self)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

@@ -1,0 +1,186 @@
+"""Opening clients: from model strings, catalog entries, providers of one's own, and existing sync clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Literal, final, overload
+
+from anyio import CancelScope
+
+from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.conversation import Conversation
+from aimu.aio.request import Limits, SharedProvider
+from aimu.aio.run import Run, Steps, Task
+from aimu.aio.runner import start
+from aimu.aio.stream import Stream
+from aimu.core.chunks import Include, StreamingContentType
+from aimu.errors import InvalidOptionError, WeightsLoadedTwiceError
+from aimu.models.resolve import IN_PROCESS, resolve
+from aimu.models.spec import Model, ModelSpec
+from aimu.providers.base import Provider
+
+
+class AsyncModelClient(AsyncBaseModelClient):
+    """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
+
+    Keyword arguments: `system`, `tools`, `mcp_client`, `generate_kwargs`, `max_tool_rounds`, `concurrent_tool_calls`;
+    `max_retries`, `max_concurrency`, `limits`; and what the provider takes (`base_url`, `api_key`, `timeout`,
+    `http_client`, `api`). In-process models (`hf`, `llamacpp`) are loaded by the sync client; pass that one here, and
+    both are handles on one conversation and one set of weights.
+    """
+
+    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
+        owner = getattr(model, "__aio__", None)
+        if isinstance(owner, AsyncBaseModelClient):
+            if kwargs:
+                raise InvalidOptionError(
+                    f"a client that wraps a sync client shares its settings; set {', '.join(kwargs)} on the sync client"
+                )
+            self.__dict__.update(owner.__dict__)
+            return
+        if isinstance(model, Provider):
+            self._open(lambda **rest: _as_given(model, rest), **kwargs)
+            return
+        spec = resolve(model)
+        if spec.provider in IN_PROCESS:
+            raise WeightsLoadedTwiceError(str(model) if isinstance(model, Model) else repr(str(spec)))
+        self._open(lambda **rest: _http_provider(spec, rest), **kwargs)
+
+    def _open(
+        self,
+        make_provider: Callable[..., Provider],
+        *,
+        system: str | None = None,
+        tools: Sequence[Any] = (),
+        mcp_client: Any = None,
+        generate_kwargs: Mapping[str, Any] | None = None,
+        max_tool_rounds: int = 10,
+        concurrent_tool_calls: bool | int = False,
+        max_retries: int = 2,
+        max_concurrency: int | None = None,
+        limits: Limits | None = None,
+        **provider_kwargs: Any,
+    ) -> None:
+        conversation = Conversation(tools=list(tools), mcp_client=mcp_client)
+        conversation.set_system(system)
+        provider = SharedProvider(
+            make_provider(**provider_kwargs), max_retries=max_retries, max_concurrency=max_concurrency, limits=limits
+        )
+        super().__init__(
+            provider,
+            conversation,
+            generate_kwargs=generate_kwargs,
+            max_tool_rounds=max_tool_rounds,
+            concurrent_tool_calls=concurrent_tool_calls,
+        )
+        provider.keep(self)
+
+
+@final
+class OwningClient(AsyncModelClient):
+    """What the sync facade holds: the one client that may load weights."""
+
+    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
+        if isinstance(model, Model | ModelSpec | str) and (spec := resolve(model)).provider in IN_PROCESS:
+            self._open(lambda **rest: _engine(spec, rest), **kwargs)
+        else:
+            super().__init__(model, **kwargs)
+
+
+def _as_given(provider: Provider, kwargs: Mapping[str, Any]) -> Provider:
+    if kwargs:
+        raise InvalidOptionError(f"{', '.join(kwargs)}: give a provider of your own its settings when you make it")
+    return provider
+
+
+def _http_provider(spec: ModelSpec, kwargs: Mapping[str, Any]) -> Provider:
+    from aimu.providers import make_provider
+
+    return make_provider(spec, **kwargs)
+
+
+def _engine(spec: ModelSpec, kwargs: Mapping[str, Any]) -> Provider:
+    from aimu.engines import open_engine
+
+    return open_engine(spec, **kwargs)
+
+
+def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any) -> AsyncModelClient:
+    """A client for a model string, enum or provider, or a second handle on an existing sync client.
+
+    `system` is the system message; other keyword arguments are those of `AsyncModelClient`. Raises
+    `UnknownProviderError` (ValueError), `MissingExtraError` (ImportError), `MissingKeyError` (ValueError), and
+    `WeightsLoadedTwiceError` (ValueError) for in-process models.
+    """
+    if system is not None:
+        kwargs["system"] = system
+    return AsyncModelClient(model, **kwargs)
+
+
+@overload
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: Literal[False] = False,
+    images: list[Any] | None = None,
+    include: Include = None,
+) -> Coroutine[Any, Any, str]: ...
+@overload
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: Literal[True],
+    images: list[Any] | None = None,
+    include: Include = None,
+) -> Stream: ...
+@overload
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: bool = False,
+    images: list[Any] | None = None,
+    include: Include = None,
+) -> Coroutine[Any, Any, str] | Stream: ...
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: bool = False,
+    images: list[Any] | None = None,
+    include: Include = None,
+) -> Coroutine[Any, Any, str] | Stream:
+    """One message to a fresh client, one answer; the client is closed when the answer is there.
+
+    A stream's connection is closed when it ends or is left.
+    """
+    once = client(model, system=system)
+    task = Task(user_message, generate_kwargs, images)
+    return start(lambda run: _once(once, task, run), stream=stream, timeout=None, include=include)
+
+
+async def _once(once: AsyncModelClient, task: Task, run: Run) -> Steps:
+    done = None
+    try:
+        async with aclosing(once._steps(task, run)) as steps:
+            async for chunk in steps:
+                if chunk.phase is StreamingContentType.DONE:
+                    done = chunk
+                else:
+                    yield chunk
+    finally:
+        with CancelScope(shield=True):  # closing is bounded by the provider itself
+            await once.aclose()
+    if done is not None:
+        yield done

@@ -1,0 +1,124 @@
+"""What everything beneath one `run()` shares: the open turns, where chunks go, who owns it, what it used.
+
+A run opens no task group and holds no generator but by a weak link, so that dropping a stream frees it at once.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
+from contextvars import ContextVar
+from threading import get_ident
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+import anyio
+from attrs import define, evolve, field, frozen
+
+from aimu.core.chunks import StreamChunk, StreamingContentType
+from aimu.core.reply import Usage
+
+if TYPE_CHECKING:
+    from aimu.aio.conversation import Turn
+
+Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
+Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
+
+
+@final
+@frozen
+class Task:
+    """What a runner is asked: the user's text, per-call `generate_kwargs`, images as the user gave them."""
+
+    text: str
+    generate_kwargs: Mapping[str, Any] | None = None
+    images: Sequence[Any] | None = None
+
+    def copies(self) -> tuple[dict[str, Any] | None, list[Any] | None]:
+        """`generate_kwargs` and `images` to be given to code that is not ours."""
+        kwargs = None if self.generate_kwargs is None else dict(self.generate_kwargs)
+        return kwargs, None if self.images is None else list(self.images)
+
+
+@final
+@define(eq=False)
+class RunState:
+    """Shared by a run and everything beneath it."""
+
+    labels: Mapping[int, str] = field(factory=dict[int, str])  # id of a leaf runner -> its name in this run
+    turns: set[Turn] = field(factory=set)  # open ones
+    active: bool = True  # False while a pulled stream is paused at a yield
+    superseded: bool = False  # a newer turn took the place of a paused one
+    owner: int = field(factory=lambda: anyio.get_current_task().id)
+    thread: int = field(factory=get_ident)
+    usage: Usage | None = None
+    steps: weakref.ref[Steps] | None = None
+
+    def generator(self) -> Steps | None:
+        return self.steps() if self.steps is not None else None
+
+
+@final
+@frozen(eq=False)
+class Run:
+    """One place in a run.
+
+    `sink` is where chunks go that cannot be yielded: the channel of an entered stream, `discard` in a plain run, None
+    in a pulled stream (whoever opens a task group there keeps a list and yields it after the join). `inline_tools`
+    lets sync tools run on the thread of the loop: the sync surface asks for it, concurrent branches take it back.
+    """
+
+    streaming: bool
+    sink: Sink | None
+    inline_tools: bool = False
+    state: RunState = field(factory=RunState)
+
+    def branch(self, sink: Sink | None) -> Run:
+        """The run as a concurrent branch sees it."""
+        return evolve(self, sink=sink, inline_tools=False)
+
+    def with_sink(self, sink: Sink | None) -> Run:
+        return evolve(self, sink=sink)
+
+    def label(self, leaf: object, name: str | None) -> str | None:
+        return self.state.labels.get(id(leaf), name)
+
+    def settle(self) -> None:
+        """Settle every open turn; synchronous and idempotent."""
+        for turn in list(self.state.turns):
+            turn.settle()
+
+    def used(self, usage: Usage) -> None:
+        self.state.usage = usage if self.state.usage is None else self.state.usage + usage
+
+
+INLINE_TOOLS: ContextVar[bool] = ContextVar("aimu_inline_tools", default=False)
+
+# The run whose tool is being called: an agent that the tool runs shows its chunks there.
+ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=None)
+
+
+async def discard(chunk: StreamChunk) -> None:
+    """The sink of a plain run."""
+
+
+async def drain(steps: Steps, sink: Sink) -> StreamChunk:
+    """Run steps to their end, chunks into `sink` but the last: the `done` whose content is the result."""
+    done: StreamChunk | None = None
+    async with aclosing(steps):
+        async for chunk in steps:
+            if chunk.phase is StreamingContentType.DONE:
+                done = chunk
+            else:
+                await sink(chunk)
+    assert done is not None, "steps end with a `done`"
+    return done
+
+
+def plain_run(labels: Mapping[int, str]) -> Run:
+    """The run of a call without `stream=`: silent, unless a tool of a streaming run on this thread made the call."""
+    outer = ENCLOSING.get()
+    state = RunState(labels)
+    if outer is None or not outer.streaming or outer.sink is None or outer.state.thread != state.thread:
+        return Run(False, discard, INLINE_TOOLS.get(), state)
+    return Run(True, outer.sink, INLINE_TOOLS.get() and outer.inline_tools, state)

@@ -1,0 +1,218 @@
+"""What can be run: the public abstract class, and how runners run each other.
+
+Owns the names of runners in a run: one function numbers equal names, for chunks and for `messages` alike. Knows no
+particular runner.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from contextlib import aclosing, nullcontext
+from inspect import isawaitable
+from typing import Any, Literal, TypeAlias, overload
+
+import anyio
+
+from aimu.aio.run import Run, Steps, Task, discard, drain, plain_run
+from aimu.aio.stream import Stream
+from aimu.core.chunks import Include, StreamChunk, StreamingContentType
+from aimu.core.messages import Message
+from aimu.errors import InvalidOptionError
+
+MessageHistory: TypeAlias = dict[str, list[Message]]
+
+DONE = StreamingContentType.DONE
+
+
+class AsyncRunner(ABC):
+    """Base of every agent and workflow; a subclass of your own fits wherever a runner does.
+
+    Runners call each other with the four parameters of `run` only, and await the result first.
+    """
+
+    @property
+    @abstractmethod
+    def messages(self) -> MessageHistory:
+        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
+
+    @abstractmethod
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        images: list[Any] | None = None,
+    ) -> Awaitable[str | AsyncIterator[StreamChunk]]:
+        """Run the task; awaiting gives the answer, or with `stream=True` an iterator of its chunks."""
+
+
+class StepRunner(AsyncRunner):
+    """Base of the library's own runners: one generator of steps serves plain, pulled and entered runs."""
+
+    @abstractmethod
+    def _steps(self, task: Task, run: Run) -> Steps:
+        """The chunks of a run; the last is this runner's own `done`."""
+
+    @abstractmethod
+    def _parts(self) -> Iterable[AsyncRunner]:
+        """Sub-runners in order; none for a leaf, which has one history of its own."""
+
+    @property
+    def messages(self) -> MessageHistory:
+        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
+        numbered = Numbering()
+        return {numbered(name): history for leaf in unique(leaves(self)) for name, history in leaf.messages.items()}
+
+    @overload
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        include: Include = None,
+    ) -> Coroutine[Any, Any, str]: ...
+    @overload
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        *,
+        stream: Literal[True],
+        images: list[Any] | None = None,
+        timeout: float | None = None,
+        include: Include = None,
+    ) -> Stream: ...
+    @overload
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        images: list[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        include: Include = None,
+    ) -> Coroutine[Any, Any, str] | Stream: ...
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        images: list[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        include: Include = None,
+    ) -> Coroutine[Any, Any, str] | Stream:
+        """Run the task to its answer.
+
+        With `stream=True` gives a `Stream` (awaiting it is optional). `generate_kwargs` hold for every request of this
+        run; `images` go with the first message. `timeout` is in seconds; on expiry TimeoutError is raised, and what
+        was done so far stays in the history. `include` names the phases that a stream shows.
+        """
+        question = Task(task, generate_kwargs, images)
+        return start(
+            lambda run: self._steps(question, run),
+            stream=stream,
+            labels=lambda: labels(self),
+            timeout=timeout,
+            include=include,
+        )
+
+
+def start(
+    steps: Callable[[Run], Steps],
+    *,
+    stream: bool,
+    labels: Callable[[], dict[int, str]] = dict,
+    timeout: float | None,
+    include: Include,
+) -> Coroutine[Any, Any, str] | Stream:
+    """A run of `steps`: a coroutine of its result, or its stream."""
+    if stream:
+        return Stream(steps, labels=labels, include=include, timeout=timeout)
+    return _result(steps, labels, timeout)
+
+
+async def _result(steps: Callable[[Run], Steps], labels: Callable[[], dict[int, str]], timeout: float | None) -> str:
+    run = plain_run(labels())
+    with anyio.fail_after(timeout):
+        done = await drain(steps(run), run.sink or discard)
+    return str(done.content)
+
+
+def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
+    """The steps of any runner, a user's own included."""
+    if isinstance(runner, StepRunner) and type(runner).run is StepRunner.run:
+        return runner._steps(task, run)
+    kwargs, images = task.copies()
+    return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run)
+
+
+async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
+    """Steps of something that has only its `run` or `chat`, called by `call`."""
+    pending = call()
+    if not isawaitable(pending) and not hasattr(pending, "__aiter__"):
+        raise InvalidOptionError(
+            f"a run gave {type(pending).__name__}, nothing to await: "
+            "aimu.aio needs async runners and clients; sync ones go into the workflows of aimu.agents"
+        )
+    outcome: Any = await pending if isawaitable(pending) else pending
+    if isinstance(outcome, str):
+        yield StreamChunk(DONE, outcome)
+        return
+    text: list[str] = []
+    done: StreamChunk | None = None
+    # A foreign iterator need not be a generator.
+    async with aclosing(outcome) if hasattr(outcome, "aclose") else nullcontext(outcome) as items:
+        async for chunk in items:
+            if chunk.phase is DONE:
+                done = chunk
+            else:
+                if chunk.is_text():
+                    text.append(chunk.content)
+                # A foreign generator may hold a scope across its yields: with a sink nothing is yielded meanwhile.
+                if run.sink is not None:
+                    await run.sink(chunk)
+                else:
+                    yield chunk
+    yield done or StreamChunk(DONE, "".join(text))
+
+
+def leaves(runner: AsyncRunner) -> Iterator[AsyncRunner]:
+    """The runners below (or the runner itself) that have a history of their own, in order."""
+    parts = list(runner._parts()) if isinstance(runner, StepRunner) else []
+    if not parts:
+        yield runner
+    for part in parts:
+        yield from leaves(part)
+
+
+def unique(runners: Iterable[AsyncRunner]) -> list[AsyncRunner]:
+    return list({id(runner): runner for runner in runners}.values())
+
+
+class Numbering:
+    """Gives each name once: `name`, then `name_2`, `name_3`, …"""
+
+    def __init__(self) -> None:
+        self._given: dict[str, int] = {}
+
+    def __call__(self, name: str) -> str:
+        free, number = name, self._given.get(name, 0)
+        while free in self._given:
+            number += 1
+            free = f"{name}_{number}"
+        self._given[name] = max(number, 1)
+        self._given.setdefault(free, 1)
+        return free
+
+
+def labels(runner: AsyncRunner) -> dict[int, str]:
+    """The name of each leaf in a run of `runner`, as `runner.messages` keys it."""
+    numbered = Numbering()
+    names = {id(leaf): [numbered(name) for name in leaf.messages] for leaf in unique(leaves(runner))}
+    return {leaf: given[0] for leaf, given in names.items() if given}

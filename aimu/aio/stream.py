@@ -1,0 +1,224 @@
+"""The stream of a run: pulled step by step, or entered and live.
+
+No scope or task group is held across a yield: pulled, the reader's own task makes every step; entered, this object
+owns the task group, the pump, the channel and the deadline, all inside `async with`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, nullcontext
+from enum import Enum
+from math import inf
+from types import TracebackType
+from typing import Self, final
+
+import anyio
+from anyio.abc import TaskGroup
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from aimu.aio.run import INLINE_TOOLS, Run, RunState, Steps, drain
+from aimu.core.chunks import Include, StreamChunk, StreamingContentType, phases
+from aimu.core.reply import Usage
+from aimu.errors import StreamClosedError
+
+BUFFER = 16  # chunks between the pump and the reader: a slow reader slows the run; more buys nothing
+DONE = StreamingContentType.DONE
+
+
+class _State(Enum):
+    NEW = "new"
+    PULLED = "pulled"
+    ENTERED = "entered"
+    ENDED = "ended"  # everything was read
+    CLOSED = "closed"
+
+
+@final
+class Stream:
+    """An async iterator of StreamChunk and an async context manager; awaiting it gives itself.
+
+    - `async with stream: async for chunk in stream:` is live: concurrent workers interleave, with bounded buffering,
+      and leaving the block, in any way, has stopped and cleaned up everything before the next line runs.
+    - A bare `async for` pulls the run step by step in the reader's own task. It may be abandoned anywhere.
+
+    The last chunk is `done`. `timeout` (seconds) counts from the first step, or from entering; on expiry TimeoutError
+    is raised after what was buffered. A stream may be read once.
+    """
+
+    def __init__(
+        self,
+        steps: Callable[[Run], Steps],
+        *,
+        labels: Callable[[], dict[int, str]] = dict,
+        include: Include = None,
+        timeout: float | None = None,
+    ) -> None:
+        self._begin = steps
+        self._labels = labels
+        self._phases = phases(include)
+        self._timeout = timeout
+        self._state = _State.NEW
+        self._run: Run | None = None
+        self._result: str | None = None
+
+    @property
+    def result(self) -> str:
+        """The text that the plain run returns. Raises StreamClosedError before the end was reached."""
+        if self._result is None:
+            raise StreamClosedError("the stream has no result: it was not read to its end")
+        return self._result
+
+    @property
+    def usage(self) -> Usage | None:
+        """Tokens of the run so far; None where the provider does not say."""
+        return self._run.state.usage if self._run is not None else None
+
+    def __await__(self) -> Generator[None, None, Self]:
+        return self
+        yield  # a generator that ends at once
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> StreamChunk:
+        if self._state is _State.ENTERED:
+            return await self._received()
+        if self._state is _State.NEW:
+            self._start()
+        run = self._run
+        if run is not None and run.state.superseded:
+            raise StreamClosedError("a newer turn on this conversation took the place of this stream")
+        if run is None or self._state is not _State.PULLED:
+            raise StopAsyncIteration
+        if run.state.active:
+            raise anyio.BusyResourceError("reading from")
+        return await self._pull(run)
+
+    def _start(self) -> None:
+        self._state = _State.PULLED
+        self._run = Run(True, None, INLINE_TOOLS.get(), RunState(self._labels(), active=False))
+        self._steps = self._begin(self._run)
+        self._run.state.steps = weakref.ref(self._steps)
+        self._deadline = inf if self._timeout is None else anyio.current_time() + self._timeout
+
+    async def _pull(self, run: Run) -> StreamChunk:
+        run.state.active = True
+        try:
+            while True:
+                with self._limit():
+                    chunk = await anext(self._steps)
+                if chunk.phase is DONE:
+                    await self._end(chunk)
+                    if not self._wanted(chunk):
+                        raise StopAsyncIteration
+                    return chunk
+                if self._wanted(chunk):
+                    return chunk
+        except BaseException:
+            if self._state is _State.PULLED:
+                self._state = _State.CLOSED
+            run.settle()
+            raise
+        finally:
+            run.state.active = False
+
+    async def _end(self, chunk: StreamChunk) -> None:
+        # A `done` is the last thing that steps yield: nothing is awaited in closing them now, and a reader who stops
+        # at it leaves no generator behind.
+        self._result, self._state = str(chunk.content), _State.ENDED
+        await self._steps.aclose()
+
+    def _limit(self) -> AbstractContextManager[object]:
+        if self._deadline == inf:
+            return nullcontext()
+        if anyio.current_time() >= self._deadline:  # a step may have no checkpoint of its own
+            raise TimeoutError
+        return anyio.fail_after(self._deadline - anyio.current_time())
+
+    def _wanted(self, chunk: StreamChunk) -> bool:
+        return self._phases is None or chunk.phase in self._phases
+
+    async def __aenter__(self) -> Self:
+        if self._state is not _State.NEW:
+            raise StreamClosedError("a stream is entered before it is read, and once")
+        self._state = _State.ENTERED
+        self._send: MemoryObjectSendStream[StreamChunk]
+        self._receive: MemoryObjectReceiveStream[StreamChunk]
+        self._send, self._receive = anyio.create_memory_object_stream[StreamChunk](BUFFER)
+        self._run = Run(True, self._put, INLINE_TOOLS.get(), RunState(self._labels()))
+        self._error: Exception | None = None
+        self._pump_scope = anyio.CancelScope()
+        self._pump_ended = anyio.Event()
+        self._group: TaskGroup = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._group.start_soon(self._pump, self._run)
+        return self
+
+    async def _pump(self, run: Run) -> None:
+        try:
+            with self._pump_scope, self._send:
+                try:
+                    with anyio.fail_after(self._timeout):
+                        done = await drain(self._begin(run), self._put)
+                        self._result = str(done.content)
+                        await self._put(done)
+                except Exception as exc:  # noqa: BLE001 - the reader's next step raises it, plain
+                    self._error = exc
+        finally:
+            run.settle()
+            self._pump_ended.set()
+
+    async def _put(self, chunk: StreamChunk) -> None:
+        if self._wanted(chunk):
+            try:
+                self._send.send_nowait(chunk)
+            except anyio.WouldBlock:
+                await self._send.send(chunk)
+
+    async def _received(self) -> StreamChunk:
+        try:
+            try:
+                return self._receive.receive_nowait()
+            except anyio.WouldBlock:
+                return await self._receive.receive()
+        except anyio.EndOfStream:
+            self._state = _State.ENDED
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error from error.__cause__
+            raise StopAsyncIteration from None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The exception of the body is not shown to the task group, which would wrap it; the pump keeps its own error.
+        self._state = _State.CLOSED if self._state is _State.ENTERED else self._state
+        self._pump_scope.cancel()
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            self._receive.close()  # after the producers: a send into a closed channel would be an error of theirs
+
+    async def aclose(self) -> None:
+        """Stop the run. What had streamed is kept in the history; a pulled stream may be closed by any task but only
+        between its steps (`anyio.BusyResourceError` else). Idempotent."""
+        if self._state is _State.NEW:
+            self._state = _State.CLOSED
+        elif self._state is _State.PULLED:
+            run = self._run
+            assert run is not None
+            if run.state.active:
+                raise anyio.BusyResourceError("closing")
+            self._state = _State.CLOSED
+            run.settle()
+            await self._steps.aclose()
+        elif self._state is _State.ENTERED:
+            self._pump_scope.cancel()
+            with anyio.CancelScope(shield=True):  # the pump ends as soon as its provider lets go
+                await self._pump_ended.wait()
+
+    def __del__(self) -> None:
+        if getattr(self, "_state", None) is _State.PULLED and self._run is not None:
+            self._run.settle()

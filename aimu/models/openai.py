@@ -1,0 +1,32 @@
+"""Models of the OpenAI API: facts only.
+
+Ids from the list in the official SDK (github.com/openai/openai-python, types/shared/chat_model.py, read 2026-11-22),
+which also says when each is shut down. Capabilities are None where no page was read that states them.
+"""
+
+from aimu.models.spec import Model, ModelSpec
+
+
+def _gpt(id: str, *, thinking: bool | None = True, vision: bool | None = True, tools: bool | None = True) -> ModelSpec:
+    source = f"https://developers.openai.com/api/docs/models/{id}"
+    return ModelSpec(id, "openai", tools=tools, thinking=thinking, vision=vision, source=source)
+
+
+class OpenAIModel(Model):
+    """GPT and o-series models."""
+
+    GPT_6_2_SOL = _gpt("gpt-6.2-sol")
+    GPT_6_1_SOL = _gpt("gpt-6.1-sol", tools=None, vision=None)
+    GPT_6_1_TERRA = _gpt("gpt-6.1-terra")
+    GPT_6_LUNA = _gpt("gpt-6-luna", tools=None, thinking=None, vision=None)
+    GPT_5_6_SOL = _gpt("gpt-5.6-sol")
+    GPT_5_6_TERRA = _gpt("gpt-5.6-terra")
+    GPT_5_4_MINI = _gpt("gpt-5.4-mini", tools=None, thinking=None, vision=None)
+    GPT_5_2 = _gpt("gpt-5.2")
+    GPT_5 = _gpt("gpt-5")
+    GPT_5_MINI = _gpt("gpt-5-mini")
+    O3 = _gpt("o3")
+    GPT_4_1 = _gpt("gpt-4.1", thinking=False)
+    GPT_4_1_MINI = _gpt("gpt-4.1-mini", thinking=False)
+    GPT_4O = _gpt("gpt-4o", thinking=False)
+    GPT_4O_MINI = _gpt("gpt-4o-mini", thinking=False)

@@ -1,0 +1,95 @@
+"""The main job, without a key and offline: agents with tools on the model that comes with aimu.
+
+    python docs/demo.py             # on asyncio, then on trio
+    python docs/demo.py --seed 7    # the same numbers again
+
+The weights are loaded once. Each backend then runs one agent over several questions, streamed, and four agents at
+once; the model answers one request at a time, first come, first served.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+
+import anyio
+
+import aimu
+from aimu import aio
+from aimu.aio import StreamingContentType
+from aimu.testing import tiny_model
+from aimu.tools import tool
+
+DIM, BOLD, CYAN, RESET = ("\033[2m", "\033[1m", "\033[36m", "\033[0m") if sys.stdout.isatty() else ("",) * 4
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@tool
+async def get_weather(city: str) -> str:
+    """Get the weather in a city."""
+    await anyio.sleep(0.05)  # a slow service
+    return f"{random.choice(['sunny', 'rainy', 'windy'])}, {random.randint(0, 30)} C"
+
+
+async def show(agent: aio.Agent, question: str) -> None:
+    """One question, every phase as it comes."""
+    print(f"{BOLD}? {question}{RESET}")
+    phase = None
+    async with await agent.run(question, stream=True) as stream:
+        async for chunk in stream:
+            if chunk.phase is not phase and chunk.phase is not StreamingContentType.DONE:
+                print(f"{chr(10) if phase else ''}  {DIM}{chunk.phase:>12} |{RESET} ", end="")
+            phase = chunk.phase
+            if chunk.is_tool_call():
+                call = chunk.content
+                ended = f"-> {call['response']}" if "response" in call else f"{call['name']}({call['arguments']}) "
+                print(f"{CYAN}{ended}{RESET}", end="", flush=True)
+            elif chunk.phase is not StreamingContentType.DONE:
+                print(chunk.content.replace("\n", " "), end="", flush=True)
+    print()
+
+
+async def crowd(client: aio.AsyncModelClient, numbers: random.Random) -> None:
+    """Four agents at once on the one model."""
+
+    async def one(name: str) -> None:
+        a, b = numbers.randint(10, 99), numbers.randint(10, 99)
+        agent = aio.Agent(client, "You are a helpful assistant.", name=name, tools=[add, get_weather])
+        answer = await agent.run(f"What is {a} plus {b}?")
+        print(f"  {DIM}{name:>12} |{RESET} {a} + {b}: {answer}")
+        assert answer == f"The answer is {a + b}.", answer
+
+    print(f"{BOLD}? four agents at once{RESET}")
+    async with anyio.create_task_group() as group:
+        for name in ("ada", "barbara", "grace", "hedy"):
+            group.start_soon(one, name)
+
+
+async def main(sync_client: aimu.ModelClient, backend: str, seed: int) -> None:
+    numbers = random.Random(f"{seed} {backend}")
+    print(f"\n{BOLD}== {backend} =={RESET}")
+    client = aio.client(sync_client)
+    agent = aio.Agent(client, "You are a careful agent. Use tools.", name="clerk", tools=[add, get_weather])
+    a, b = numbers.randint(100, 999), numbers.randint(10, 99)
+    for question in (f"What is {a} plus {b}?", "What is the weather in Oslo and Lima?", "Is 7 a prime number?"):
+        await show(agent, question)
+    await crowd(client, numbers)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=random.randrange(1000))
+    parser.add_argument("--model", default=f"hf:{tiny_model()}", help="a model string; default: the embedded model")
+    options = parser.parse_args()
+    began = time.perf_counter()
+    with aimu.client(options.model) as weights:
+        print(f"{weights!r}, loaded in {time.perf_counter() - began:.1f} s; seed {options.seed}")
+        for backend in ("asyncio", "trio"):
+            anyio.run(main, weights, backend, options.seed, backend=backend)

@@ -1,0 +1,96 @@
+"""Every command of the project: `nox` runs lint, types and tests; `nox -l` lists the rest.
+
+Each session installs what it needs into its own environment, from the package index alone.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2024.4.15"
+nox.options.sessions = ["lint", "types", "tests"]
+nox.options.reuse_venv = "yes"
+nox.options.error_on_missing_interpreters = False
+
+ROOT = Path(__file__).parent
+GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
+# The release that the engines are tested with; another one with AIMU_TORCH="torch==…".
+TORCH = os.environ.get("AIMU_TORCH", "torch==2.13.0")
+# Offline, and one thread each: two OpenMP pools on one small machine slow each other to a crawl.
+ENGINE_ENV = {
+    "HF_HUB_OFFLINE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "passive",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+def install(session: nox.Session, extras: str, *groups: str, engines: bool = True) -> None:
+    """The checkout with extras, and dependency groups; torch first, so that its CPU build is not replaced."""
+    if engines:
+        session.install(TORCH)
+    packages = [package for group in groups for package in GROUPS[group]]
+    session.install("-e", f".[{extras}]", *packages)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """The main job on the embedded model: agents with tools, streamed, on asyncio and on trio."""
+    install(session, "hf,trio")
+    session.run("python", "docs/demo.py", *session.posargs, env=ENGINE_ENV)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The whole suite, engines included, on both backends."""
+    install(session, "hf,openai,anthropic,mcp,trio,skills,progress", "test")
+    session.run("python", "-m", "pytest", *session.posargs, env=ENGINE_ENV)
+
+
+@nox.session(python=["3.12", "3.13"])
+def compat(session: nox.Session) -> None:
+    """The suite without the engines on newer interpreters."""
+    install(session, "openai,anthropic,mcp,trio,skills,progress", "test", engines=False)
+    session.run("python", "-m", "pytest", "--ignore=tests/engines", *session.posargs, env=ENGINE_ENV)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format and lint rules."""
+    session.install(*GROUPS["lint"])
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """mypy and pyright, both strict."""
+    session.install("-e", ".", *GROUPS["types"])
+    session.run("mypy")
+    session.run("pyright")
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Every benchmark; give names to run some (`nox -s bench -- engine`)."""
+    install(session, "hf,openai,anthropic,trio", "test")
+    names = session.posargs or sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
+    for name in names:
+        session.run("python", f"benchmarks/{name}.py", env=ENGINE_ENV)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Execute every code block of README and docs, and check their links."""
+    install(session, "hf,trio,skills,mcp", "test")
+    session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
+
+
+@nox.session
+def full(session: nox.Session) -> None:
+    """Everything: the default sessions, newer interpreters, benchmarks, docs and demo."""
+    for name in ("lint", "types", "tests", "compat", "docs", "demo", "bench"):
+        session.notify(name)
