@@ -9,7 +9,7 @@ import asyncio
 import selectors
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from typing import Any, TypeVarTuple, Unpack, final
+from typing import Any, TypeVarTuple, final
 
 Ts = TypeVarTuple("Ts")
 
@@ -22,8 +22,8 @@ class _SteppingLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self._after_step = after_step
 
-    def _reported(self, callback: Callable[[Unpack[Ts]], object]) -> Callable[[Unpack[Ts]], None]:
-        def step(*args: Unpack[Ts]) -> None:
+    def _reported(self, callback: Callable[[*Ts], object]) -> Callable[[*Ts], None]:
+        def step(*args: *Ts) -> None:
             try:
                 callback(*args)
             finally:
@@ -32,17 +32,17 @@ class _SteppingLoop(asyncio.SelectorEventLoop):
         return step
 
     def call_soon(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         return super().call_soon(self._reported(callback), *args, context=context)
 
     def call_soon_threadsafe(
-        self, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.Handle:
         return super().call_soon_threadsafe(self._reported(callback), *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[[Unpack[Ts]], object], *args: Unpack[Ts], context: Context | None = None
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return super().call_at(when, self._reported(callback), *args, context=context)
 

@@ -8,7 +8,7 @@ of any task, timer or thread since `run` began, so waits in child tasks, events 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
 from types import AsyncGeneratorType
@@ -165,8 +165,9 @@ def _started_generators() -> Generator[WeakSet[AsyncGeneratorType[Any, Any]]]:
     hooks = sys.get_asyncgen_hooks()
     started: WeakSet[AsyncGeneratorType[Any, Any]] = WeakSet()
 
-    def first_iteration(agen: AsyncGeneratorType[Any, Any]) -> None:
-        started.add(agen)
+    def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
+        if isinstance(agen, AsyncGeneratorType):
+            started.add(agen)
         if hooks.firstiter is not None:
             hooks.firstiter(agen)
 

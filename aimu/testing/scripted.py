@@ -14,17 +14,20 @@ from contextlib import contextmanager
 from copy import deepcopy
 from itertools import pairwise
 from types import TracebackType
-from typing import Any, Self, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, final
 
 import anyio
 import attrs
-from attrs import define, field, frozen
+from attrs import field, frozen
 
 from aimu.core.chunks import StreamingContentType
 from aimu.core.messages import copy_history
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.models.spec import ModelSpec
 from aimu.providers.base import ReplyStream, Request
+
+if TYPE_CHECKING:
+    from aimu.aio import AsyncModelClient
 
 Call: TypeAlias = ToolCall | tuple[str, Mapping[str, Any]]
 
@@ -80,7 +83,6 @@ def _step(scripted: Scripted, request: Request) -> Step:
 
 
 @final
-@define(init=False, eq=False)
 class ScriptedProvider:
     """A provider that answers request n with step n, for all conversations on it together, first come first served.
 
@@ -90,18 +92,15 @@ class ScriptedProvider:
     that the script was used up. It may be used from several event loops and threads at once.
     """
 
-    spec: ModelSpec
-    steps: tuple[Scripted, ...]
-    repeat: bool
-    requests: list[Request] = field(factory=list[Request])
-    open_streams: int = 0
-    closed: bool = False
-    _calls: int = 0
-    _lock: threading.Lock = field(factory=threading.Lock, repr=False)
-
     def __init__(self, *steps: Scripted, name: str = "scripted", repeat: bool = False) -> None:
-        spec = ModelSpec(name, "scripted", tools=True, thinking=True, vision=True)
-        self.__attrs_init__(spec, steps, repeat)
+        self.spec = ModelSpec(name, "scripted", tools=True, thinking=True, vision=True)
+        self.steps = steps
+        self.repeat = repeat
+        self.requests: list[Request] = []
+        self.open_streams = 0
+        self.closed = False
+        self._calls = 0
+        self._lock = threading.Lock()
 
     async def complete(self, request: Request) -> Reply:
         step, answer = self._take(request)
@@ -191,10 +190,8 @@ class ScriptedProvider:
                 self.open_streams -= 1
 
 
-def scripted_client(
-    *steps: Scripted, system: str | None = None, name: str = "scripted", repeat: bool = False, **options: Any
-) -> Any:
-    """`aio.client` on a ScriptedProvider of these steps; `options` are the client's own (`tools=`, ...)."""
-    from aimu.aio import client  # type: ignore[attr-defined,unused-ignore]  # pyright: ignore
+def scripted_client(*steps: Scripted, name: str = "scripted", repeat: bool = False, **options: Any) -> AsyncModelClient:
+    """`aio.client` on a ScriptedProvider of these steps; `options` are the client's own (`system=`, `tools=`, ...)."""
+    from aimu.aio import client
 
-    return client(ScriptedProvider(*steps, name=name, repeat=repeat), system=system, **options)
+    return client(ScriptedProvider(*steps, name=name, repeat=repeat), **options)
