@@ -1,15 +1,18 @@
 """The tests of the tests: each planted fault is found, and what is in order is let pass."""
 
 import asyncio
+import hashlib
+import json
 import socket
 import subprocess
 import sys
 import threading
 from contextlib import aclosing
+from random import Random
 
 import anyio
 import pytest
-from anyio import to_thread
+from anyio import from_thread, to_thread
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 from hypothesis import given
@@ -31,6 +34,7 @@ from aimu.testing import (
     tiny_model,
     virtual_time,
 )
+from aimu.testing.recipe.corpus import conversation
 
 BACKENDS = ["asyncio", "trio"]
 STOPS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
@@ -53,6 +57,14 @@ def test_the_tiny_model_is_in_the_package_with_all_that_transformers_needs():
     assert {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} < names
     assert (tiny_model() / "model.safetensors").stat().st_size > 600_000
     assert tiny_gguf().read_bytes()[:4] == b"GGUF"
+
+
+def test_the_same_seed_draws_the_same_corpus():
+    r = Random(0)
+    drawn = json.dumps([conversation(r, length) for length in (1.0, 0.2) for _ in range(200)])
+    assert hashlib.sha256(drawn.encode()).hexdigest() == (
+        "a116fecc2a61ce83ac0d21b77fdab011f6292c270be337afe8a8218c80ada823"
+    )
 
 
 # The scripted provider
@@ -249,6 +261,40 @@ def test_the_canceller_finds_an_await_between_two_writes_of_a_child_task(backend
         cancel_everywhere(lambda: Turn(torn=True), backend=backend, how=how)
 
 
+class Tool:
+    """The awaiting task stores what the thread has returned: an asyncio task can be cancelled away from a thread."""
+
+    def __init__(self):
+        self.began, self.ended = threading.Event(), threading.Event()
+        self.returned = False
+        self.results = []
+
+    async def run(self):
+        self.results.append(await to_thread.run_sync(self.work))
+
+    def work(self):
+        self.began.set()
+        try:
+            from_thread.run_sync(int)  # a step of the loop while the thread is at work
+            self.returned = True
+        finally:
+            self.ended.set()
+
+    async def check(self, *, completed):
+        if self.began.is_set():
+            await to_thread.run_sync(self.ended.wait)
+        assert len(self.results) == self.returned, "a finished tool without its result"
+
+
+@pytest.mark.parametrize(("backend", "how"), STOPS)
+def test_a_result_that_only_a_native_cancel_loses_is_found_by_the_native_cancel(backend, how):
+    if how == "scope":
+        assert cancel_everywhere(Tool, backend=backend, how=how) >= 2
+    else:
+        with pytest.raises(AssertionError, match="a finished tool without its result"):
+            cancel_everywhere(Tool, backend=backend, how=how)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_step_of_the_root_is_a_point(backend):
     class Steps(Bare):
@@ -376,18 +422,18 @@ async def test_idle_pool_workers_are_no_leak():
 
 
 async def test_a_busy_pool_worker_is_a_leak():
-    release = threading.Event()
-    with anyio.CancelScope() as scope:
-        check = leak_check(within=0)
-        async with check:
-            pass
-        async with anyio.create_task_group() as group:
-            group.start_soon(to_thread.run_sync, release.wait)
-            await anyio.wait_all_tasks_blocked()
-            with pytest.raises(AssertionError, match="thread"):
-                check.__exit__(None, None, None)
-            release.set()
-    assert not scope.cancelled_caught
+    began, release = threading.Event(), threading.Event()
+
+    def work():
+        began.set()
+        release.wait()
+
+    async with anyio.create_task_group() as group:
+        with pytest.raises(AssertionError, match="thread"):
+            with leak_check(within=0):
+                group.start_soon(to_thread.run_sync, work)
+                await to_thread.run_sync(began.wait)
+        release.set()
 
 
 async def test_a_task_left_running_is_a_leak():

@@ -151,11 +151,11 @@ async def _left(ours: set[int], started: Iterable[AsyncGeneratorType[Any, Any]])
     """What is still there when the backend has had its steps to close what was dropped."""
     left: list[str] = []
     for _ in range(_SETTLE):
+        await checkpoint()
         left = [f"task {task.name}" for task in anyio.get_running_tasks() if task.id not in ours]
         left += [f"async generator {agen.__qualname__}" for agen in started if agen.ag_frame is not None]
         if not left:
             break
-        await checkpoint()
     return left
 
 
