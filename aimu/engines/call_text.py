@@ -21,6 +21,7 @@ UNKNOWN_NAME = "unknown"
 """The name of a call whose text has none."""
 
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]+)"')
+_READABLE = re.compile(r"[\w.:/-]+")
 _QUOTE = re.compile(r'\\.|(")', re.DOTALL)
 _XML_CALL = re.compile(r"<function=([^>\s]+)>(.*?)(?:</function>|\Z)", re.DOTALL)
 _XML_ARGUMENT = re.compile(r"<parameter=([^>\s]+)>\n?(.*?)\n?(?:</parameter>|\Z)", re.DOTALL)
@@ -74,8 +75,9 @@ class CallReader(ABC):
         if xml := _XML_CALL.match(body.strip()):
             self._append(xml[1], json.dumps(self._typed(xml[1], xml[2]), ensure_ascii=False))
         elif not self._add_object(loads(body)):
-            name = _NAME.search(body)
-            self._append(name[1] if name else UNKNOWN_NAME, body.strip())
+            guess = _NAME.search(body)
+            name = guess[1] if guess and _READABLE.fullmatch(guess[1]) else UNKNOWN_NAME
+            self._append(name, body.strip())
 
     def _add_object(self, value: Any) -> bool:
         """Whether `value` is a call, or a list of them."""
