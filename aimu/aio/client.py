@@ -21,7 +21,7 @@ from aimu.errors import InvalidImageError, InvalidOptionError
 from aimu.models import options
 from aimu.models.spec import ModelSpec
 from aimu.providers.base import Request
-from aimu.tools.tool import Tool
+from aimu.tools.definition import Tool
 from aimu.tools.toolbox import Toolbox
 
 

@@ -1,0 +1,168 @@
+"""Runs that are stopped at every point, and what must hold after each stop.
+
+A scenario keeps its own account of what its tools began and finished and of the text that its reader saw; `check`
+holds the history against it.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+
+import anyio
+from anyio.lowlevel import checkpoint
+
+from aimu import aio
+from aimu.aio import StreamingContentType
+from aimu.core.messages import check_history, text_of
+from aimu.errors import StreamClosedError
+from aimu.testing import ScriptedProvider, reply
+from aimu.tools import tool
+
+TASK, NEXT = "Do three things.", "And now?"
+MODES = ["plain", "bare", "held", "entered"]
+
+
+class Break(Exception):
+    pass
+
+
+def answer(request):
+    """The model: a round of three calls, a round of one, an answer; then an answer to whatever comes next."""
+    last = max(i for i, message in enumerate(request.messages) if message["role"] == "user")
+    if request.messages[last]["content"] != TASK:
+        return reply("Now this.", thinking="next")
+    rounds = sum(message["role"] == "assistant" for message in request.messages[last:])
+    if rounds == 0:
+        calls = [("native", {"n": 1}), ("threaded", {"n": 2}), ("native", {"n": 3})]
+        return reply("First things first.", thinking="three calls", calls=calls)
+    if rounds == 1:
+        return reply("One more.", calls=[("threaded", {"n": 4})])
+    return reply("All done here.", thinking="done")
+
+
+class AgentScenario:
+    """One agent, sync and async tools, one turn that is stopped somewhere and one after it."""
+
+    def __init__(self, mode="plain", *, concurrent=False, stop_at=None, raising=False):
+        self.mode, self.stop_at, self.raising = mode, stop_at, raising
+        self.begun, self.finished, self.seen, self.iteration = set(), {}, "", 0
+        self.stopped = False
+
+        @tool
+        async def native(n: int) -> str:
+            """An async tool."""
+            self.begun.add(n)
+            await checkpoint()
+            self.finished[n] = f"native {n}"
+            return f"native {n}"
+
+        @tool
+        def threaded(n: int) -> str:
+            """A sync tool."""
+            self.begun.add(n)
+            time.sleep(0.0005)
+            self.finished[n] = f"threaded {n}"
+            return f"threaded {n}"
+
+        self.provider = ScriptedProvider(answer, repeat=True)
+        client = aio.client(self.provider, system="Be brief.")
+        self.agent = aio.Agent(client, name="worker", tools=[native, threaded], concurrent_tool_calls=concurrent)
+        self.stream = None
+
+    async def run(self):
+        if self.mode == "plain":
+            assert await self.agent.run(TASK) == "All done here."
+            return
+        stream = self.agent.run(TASK, stream=True)
+        if self.mode == "held":
+            self.stream = stream
+        with suppress(Break):
+            if self.mode == "entered":
+                async with stream:
+                    await self.read(stream)
+            else:
+                await self.read(stream)
+        if not self.stopped:
+            assert stream.result == "All done here."
+
+    async def read(self, stream):
+        number = 0
+        async for chunk in stream:
+            number += 1
+            if chunk.is_text():
+                self.seen = (self.seen if chunk.iteration == self.iteration else "") + chunk.content
+                self.iteration = chunk.iteration
+            if number == self.stop_at:
+                self.stopped = True
+                if self.raising:
+                    raise Break
+                break
+
+    async def check(self, *, completed):
+        if self.mode not in ("held", "bare") or completed:
+            assert not self.agent.model_client.conversation.busy or self.stopped
+        if self.mode != "held":
+            assert not self.agent.model_client.conversation.busy, "busy after the stop"
+            self.check_history()
+        await self.check_next_turn()
+        if self.stream is not None:
+            await self.check_superseded()
+        self.stream = None
+        for _ in range(10):  # the backend closes what was dropped
+            await checkpoint()
+        assert self.provider.open_streams == 0, "a provider's stream is open"
+
+    def check_history(self):
+        messages = self.agent.model_client.messages
+        check_history(messages)
+        if self.seen.strip() and not messages[1:]:
+            raise AssertionError(f"text was seen and is lost: {self.seen!r}")
+        texts = [text_of(message) for message in messages if message["role"] == "assistant"]
+        assert not self.seen.strip() or any(self.seen in text for text in texts), (self.seen, texts)
+        results = {}
+        arguments = {
+            call["id"]: json.loads(call["function"]["arguments"])["n"]
+            for message in messages
+            for call in message.get("tool_calls", ())
+        }
+        for message in messages:
+            if message["role"] == "tool":
+                results[arguments[message["tool_call_id"]]] = message
+        for n, result in self.finished.items():
+            assert n in results, f"the finished call {n} is lost"
+            assert results[n]["content"] == result, (results[n], result)
+        for n, message in results.items():
+            status = message.get("status")
+            assert (status is None) == (n in self.finished), message
+            assert status != "not_executed" or n not in self.begun, message
+            assert status != "cancelled" or n in self.begun, message
+
+    async def check_next_turn(self):
+        client = self.agent.model_client
+        assert await self.agent.run(NEXT) == "Now this."
+        check_history(client.messages)
+        assert [text_of(message) for message in client.messages[-2:]] == [NEXT, "Now this."]
+        self.check_history()
+
+    async def check_superseded(self):
+        """What is left of a paused stream says so, and does not end in silence."""
+        try:
+            async for chunk in self.stream:
+                assert chunk.phase is not StreamingContentType.DONE
+                raise AssertionError("a superseded stream went on")
+        except StreamClosedError:
+            assert self.stopped
+
+
+async def stop_at_every_chunk(make, *, maximum=1000):
+    """Stop fresh scenarios after their n-th chunk, n = 1, 2, …, until one was not stopped; how many there were."""
+    for n in range(1, maximum):
+        scenario = make(n)
+        with anyio.fail_after(10):
+            await scenario.run()
+            await scenario.check(completed=True)
+        if not scenario.stopped:
+            return n - 1
+    raise AssertionError("the scenario never ends")

@@ -1,0 +1,33 @@
+"""Stopped anywhere, a run leaves a valid and truthful history, a conversation that goes on, and nothing behind."""
+
+from functools import partial
+
+import pytest
+
+from aimu.testing import cancel_everywhere
+from tests.aio.scenarios import MODES, AgentScenario, stop_at_every_chunk
+
+MINIMUM = {"plain": 13, "bare": 24, "held": 24, "entered": 46}
+WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
+
+
+@pytest.mark.parametrize(("backend", "how"), WAYS)
+@pytest.mark.parametrize("concurrent", [False, True], ids=["sequential", "concurrent"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_run_cancelled_at_any_step_is_settled_truthfully(mode, concurrent, backend, how):
+    make = partial(AgentScenario, mode, concurrent=concurrent)
+    make.__qualname__ = f"agent, {mode}, {'concurrent' if concurrent else 'sequential'} tools"
+    cancel_everywhere(make, backend=backend, how=how, minimum=MINIMUM[mode])
+
+
+@pytest.mark.filterwarnings("ignore:Async generator .* was garbage collected:ResourceWarning")  # trio, bare form only
+@pytest.mark.parametrize("raising", [False, True], ids=["break", "raise"])
+@pytest.mark.parametrize("concurrent", [False, True], ids=["sequential", "concurrent"])
+@pytest.mark.parametrize("mode", MODES[1:])
+async def test_a_stream_left_at_any_chunk_is_settled_truthfully(mode, concurrent, raising):
+    def make(n):
+        return AgentScenario(mode, concurrent=concurrent, stop_at=n, raising=raising)
+
+    points = await stop_at_every_chunk(make)
+    print(f"agent, {mode}: left at {points} chunks")
+    assert points >= 18
