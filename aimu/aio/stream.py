@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from enum import Enum
 from math import inf
 from types import TracebackType
@@ -95,6 +95,15 @@ class Stream:
         if run.state.active:
             raise anyio.BusyResourceError("reading from")
         return await self._pull(run)
+
+    def ready(self) -> list[StreamChunk]:
+        """What an entered stream can give without waiting."""
+        chunks: list[StreamChunk] = []
+        if self._state is _State.ENTERED:
+            with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                while True:
+                    chunks.append(self._receive.receive_nowait())
+        return chunks
 
     def _start(self) -> None:
         self._state = _State.PULLED
