@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from aimu.aio.run import INLINE_TOOLS, Run, RunState, Steps, drain
+from aimu.aio.run import IN_THREAD, Run, RunState, Steps, drain
 from aimu.core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu.core.reply import Usage
 from aimu.errors import StreamClosedError
@@ -107,7 +107,7 @@ class Stream:
 
     def _start(self) -> None:
         self._state = _State.PULLED
-        self._run = Run(True, None, INLINE_TOOLS.get(), RunState(self._labels(), active=False))
+        self._run = Run(True, None, IN_THREAD.get(), RunState(self._labels(), active=False))
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         self._deadline = inf if self._timeout is None else anyio.current_time() + self._timeout
@@ -156,7 +156,7 @@ class Stream:
         self._send: MemoryObjectSendStream[StreamChunk]
         self._receive: MemoryObjectReceiveStream[StreamChunk]
         self._send, self._receive = anyio.create_memory_object_stream[StreamChunk](BUFFER)
-        self._run = Run(True, self._put, INLINE_TOOLS.get(), RunState(self._labels()))
+        self._run = Run(True, self._put, IN_THREAD.get(), RunState(self._labels()))
         self._error: Exception | None = None
         self._pump_scope = anyio.CancelScope()
         self._pump_ended = anyio.Event()
