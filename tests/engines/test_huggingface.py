@@ -14,6 +14,7 @@ import pytest
 
 from aimu.core.messages import assistant_message, tool_message
 from aimu.core.reply import Delta, StopReason
+from aimu.engines.huggingface import HuggingFaceEngine
 from aimu.errors import (
     BadRequestError,
     ClosedClientError,
@@ -24,11 +25,7 @@ from aimu.errors import (
     MissingExtraError,
 )
 from aimu.providers.base import Provider, Request
-
-pytest.importorskip("torch")
-pytest.importorskip("transformers")
-
-from aimu.engines.huggingface import HuggingFaceEngine
+from aimu.testing import tiny_model
 
 
 def tool(name, **kinds):
@@ -51,13 +48,6 @@ def ask(*messages, tools=(), **options):
 
 @pytest.fixture(scope="session")
 def tiny():
-    try:
-        from aimu.testing import tiny_model
-    except ImportError:
-        folder = os.environ.get("AIMU_TINY")
-        if folder is None:
-            pytest.skip("no tiny model: set AIMU_TINY")
-        return folder
     return os.fspath(tiny_model())
 
 
