@@ -59,7 +59,7 @@ class Conversation:
 
     def set_system(self, text: str | None) -> None:
         """Set the system message; only before the first turn."""
-        if self.busy or any(message.get("role") != "system" for message in self.messages):
+        if self.busy or len(self.messages) > (self.system is not None):
             raise SystemMessageError
         self.messages[:] = [] if text is None else [system_message(text)]
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast, final
 
 import torch
@@ -199,7 +200,8 @@ class TorchModel:
         if threads is not None:
             torch.set_num_threads(threads)
         self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **kwargs)
+        with _progress_on_terminals_only():
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **kwargs)
         if "device_map" not in kwargs:
             model = model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.model = model.eval()
@@ -272,6 +274,20 @@ class TorchModel:
         """Whether the rest of a text is encoded as it is in the whole; not so where a word's first blank is implied."""
         end = self.tokenizer.eos_token
         return end is not None and self.encode(end + "a") == self.encode(end) + self.encode("a")
+
+
+@contextmanager
+def _progress_on_terminals_only() -> Iterator[None]:
+    """transformers draws a bar while it loads; in a log it is noise."""
+    settings = transformers.utils.logging
+    hidden = settings.is_progress_bar_enabled() and not sys.stderr.isatty()
+    if hidden:
+        settings.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if hidden:
+            settings.enable_progress_bar()
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -174,7 +174,7 @@ async def test_closing_while_another_task_reads_is_refused():
     stream = client.chat("Go.", stream=True)
     async with anyio.create_task_group() as group:
         group.start_soon(contents, stream)
-        await checkpoint()
+        await anyio.wait_all_tasks_blocked()
         with pytest.raises(anyio.BusyResourceError):
             await stream.aclose()
         with pytest.raises(anyio.BusyResourceError):
