@@ -217,7 +217,8 @@ async def test_a_retryable_failure_is_retried_and_the_pause_holds_no_slot(stream
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask, first)
-        await anyio.wait_all_tasks_blocked()
+        for _ in range(5):
+            await checkpoint()
         group.start_soon(ask, second)
     assert answers == ["Meanwhile.", "Now."]
     assert "0 of 1" in repr(limits)
