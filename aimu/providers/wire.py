@@ -1,0 +1,265 @@
+"""What all codecs share: their shape, the reader that drives one over a streamed body, JSON, and small change.
+
+Pure. A codec turns a request into a JSON body, and JSON objects that come back into deltas and one reply. Whatever a
+service sends, only errors of ours come out of `StreamReader` and `decode_body`.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Protocol, TypeVar, cast, final
+
+from aimu.core.messages import Message, text_of
+from aimu.core.reply import Delta, Reply
+from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
+from aimu.models.options import warn_unsupported
+from aimu.providers.base import Request
+
+T = TypeVar("T")
+
+# What reading JSON of an unexpected shape raises.
+_MISSHAPEN = (LookupError, TypeError, AttributeError, ValueError)
+
+
+class Frames(Protocol):
+    """Bytes into events, see `aimu.providers.sse`."""
+
+    def feed(self, chunk: bytes) -> list[tuple[str, bytes]]: ...
+
+    def finish(self) -> tuple[str, bytes] | None: ...
+
+
+class EventDecoder(Protocol):
+    """The events of one streamed reply, in order.
+
+    `settled` says that the reply can miss nothing any more but figures (a terminal marker of the format was seen),
+    `over` that no event that matters can follow.
+    """
+
+    settled: bool
+    over: bool
+
+    def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
+        """The deltas of one event; raises the ProviderError that an error event means."""
+        ...
+
+    def done(self) -> Iterable[Delta]:
+        """The stream said `[DONE]`."""
+        ...
+
+    def partial(self) -> str:
+        """The text so far."""
+        ...
+
+    def reply(self) -> Reply: ...
+
+
+class Codec(Protocol):
+    """One wire format: pure functions of a model and, where servers differ, a row of quirks."""
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def frames(self) -> Callable[[], Frames]: ...
+
+    def path(self, request: Request) -> str:
+        """Where to post to, relative to the base URL."""
+        ...
+
+    def encode(self, request: Request, *, stream: bool) -> dict[str, Any]: ...
+
+    def decode(self, body: dict[str, Any]) -> Reply: ...
+
+    def decoder(self) -> EventDecoder: ...
+
+
+@final
+class StreamReader:
+    """A streamed body, fed in pieces cut anywhere, as deltas and one reply."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._provider = codec.provider
+        self._frames = codec.frames()
+        self._decoder = codec.decoder()
+        self._empty = True
+
+    @property
+    def over(self) -> bool:
+        return self._decoder.over
+
+    @property
+    def settled(self) -> bool:
+        return self._decoder.settled
+
+    def partial(self) -> str:
+        return self._decoder.partial()
+
+    def feed(self, chunk: bytes) -> Iterator[Delta]:
+        """The deltas that `chunk` completes; those before a bad event come before its error."""
+        decoder = self._decoder
+        for _, text in self._frames.feed(chunk):
+            if decoder.over:
+                return
+            self._empty = False
+            if text == b"[DONE]":
+                yield from decoder.done()
+            elif text:
+                yield from self._decode(text)
+
+    def finish(self) -> Iterator[Delta | Reply]:
+        """At the end of the body: deltas of an event that nothing has ended, then the reply.
+
+        TruncatedStreamError where the body ended before a terminal marker of its format, MalformedResponseError where
+        it had no event at all.
+        """
+        tail = None if self.over else self._frames.finish()
+        if tail is not None:
+            yield from self._tail(tail[1])
+        if self.settled:
+            yield self._shaped(self._decoder.reply)
+            return
+        if self._empty and tail is None:
+            raise MalformedResponseError("the response is no stream of events", provider=self._provider)
+        raise TruncatedStreamError(
+            "the stream ended before the answer did", provider=self._provider, partial=self.partial()
+        )
+
+    def _tail(self, text: bytes) -> Iterable[Delta]:
+        if text == b"[DONE]":
+            return self._decoder.done()
+        try:
+            parse_json(text)
+        except ValueError:
+            return ()  # cut off: nothing in it can be trusted, and whether it matters is `settled`'s to say
+        return self._decode(text)
+
+    def _decode(self, text: bytes) -> Iterable[Delta]:
+        try:
+            event = parse_json(text)
+            if type(event) is dict:
+                return self._decoder.feed(event)
+        except ProviderError:
+            raise
+        except _MISSHAPEN as exc:
+            raise self._malformed("an event of the stream cannot be read") from exc
+        raise self._malformed("an event of the stream is no JSON object")
+
+    def _shaped(self, make: Callable[[], T]) -> T:
+        try:
+            return make()
+        except ProviderError:
+            raise
+        except _MISSHAPEN as exc:
+            raise self._malformed("the streamed answer cannot be read") from exc
+
+    def _malformed(self, reason: str) -> MalformedResponseError:
+        return MalformedResponseError(reason, provider=self._provider, partial=self.partial())
+
+
+def decode_body(codec: Codec, body: bytes) -> Reply:
+    """The reply in the body of a response that was not streamed."""
+    try:
+        parsed = parse_json(body)
+        if type(parsed) is dict:
+            return codec.decode(parsed)
+    except ProviderError:
+        raise
+    except _MISSHAPEN as exc:
+        raise MalformedResponseError(
+            f"the response cannot be read; it begins: {body[:160].decode('utf8', 'replace')!r}", provider=codec.provider
+        ) from exc
+    raise MalformedResponseError("the response is no JSON object", provider=codec.provider)
+
+
+def _strict_json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as exc:
+        raise ValueError("JSON nested too deep") from exc
+
+
+try:
+    from jiter import from_json as _from_json
+except ImportError:
+    parse_json: Callable[[bytes], Any] = _strict_json
+else:
+
+    def parse_json(text: bytes) -> Any:
+        """JSON of one text; ValueError where it is none. Half a surrogate pair, which some services send, passes."""
+        try:
+            return _from_json(text)
+        except ValueError:
+            return _strict_json(text)
+
+
+def new_call_id() -> str:
+    """For services that give their tool calls no id."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def arguments_text(arguments: Any) -> str:
+    """Arguments of a call as JSON text; services send text, nothing at all, or an object."""
+    if isinstance(arguments, str):
+        return arguments if arguments.strip() else "{}"
+    return json.dumps(arguments, ensure_ascii=False) if arguments is not None else "{}"
+
+
+def arguments_object(arguments: str) -> dict[str, Any]:
+    """For services that want an object; text that is none is shown to them as it is."""
+    try:
+        parsed = json.loads(arguments or "{}")
+    except ValueError:
+        return {"invalid_json": arguments}
+    return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"value": parsed}
+
+
+def renamed(
+    options: Mapping[str, Any], names: Mapping[str, str], provider: str, *, but: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Options under the wire's names; a key that has none is warned about, unless it is in `but`."""
+    body: dict[str, Any] = {}
+    for key, value in options.items():
+        if key in names:
+            body[names[key]] = value
+        elif key not in but:
+            warn_unsupported(provider, key)
+    return body
+
+
+def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`body` with `extra` over it; dicts are merged, everything else replaced."""
+    for key, value in (extra or {}).items():
+        if isinstance(value, Mapping) and isinstance(body.get(key), dict):
+            body[key] = overlay(dict(body[key]), cast("Mapping[str, Any]", value))
+        else:
+            body[key] = value
+    return body
+
+
+def content_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The content of a message as a list of parts, without empty texts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    return [part for part in content or () if part.get("type") != "text" or part["text"]]
+
+
+def image_url(part: Mapping[str, Any]) -> str:
+    """The URL of an `image_url` part, which is written as a string or in a dict."""
+    image = part["image_url"]
+    return str(image["url"] if isinstance(image, Mapping) else image)
+
+
+def is_empty(message: Message) -> bool:
+    """An assistant message that says and does nothing; most services refuse one."""
+    return not message.get("tool_calls") and not text_of(message).strip()
+
+
+def count(figures: Any, *path: str) -> int | None:
+    """A number somewhere in a usage object, or None."""
+    for key in path:
+        figures = figures.get(key) if isinstance(figures, Mapping) else None
+    return int(figures) if isinstance(figures, int | float) else None
