@@ -59,6 +59,7 @@ class AnthropicCodec:
     spec: ModelSpec
 
     frames = SSEDecoder
+    missing_model = ""
 
     @property
     def provider(self) -> str:
@@ -333,12 +334,15 @@ def _tools(request: Request) -> dict[str, Any]:
     body: dict[str, Any] = {"tools": tools}
     parallel = options.get("parallel_tool_calls")
     if choice is not None or parallel is not None:
-        body["tool_choice"] = {"none": {"type": "none"}, "required": {"type": "any"}}.get(
-            choice or "auto", {"type": "auto"} if choice in (None, "auto") else {"type": "tool", "name": choice}
-        )
+        body["tool_choice"] = _tool_choice(choice or "auto")
         if parallel is not None and choice != "none":
             body["tool_choice"]["disable_parallel_tool_use"] = not parallel
     return body
+
+
+def _tool_choice(choice: str) -> dict[str, Any]:
+    kinds = {"auto": "auto", "none": "none", "required": "any"}
+    return {"type": kinds[choice]} if choice in kinds else {"type": "tool", "name": choice}
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:

@@ -66,9 +66,18 @@ _FINAL = {"insufficient_quota", "billing_hard_limit_reached"}
 
 
 def from_response(
-    provider: str, status: int, headers: Mapping[str, str], body: bytes, *, secret: str | None = None
+    provider: str,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    secret: str | None = None,
+    missing_model: str = "",
 ) -> ProviderError:
-    """The error that a response of another status than 2xx means; `secret` is blotted out of its text."""
+    """The error that a response of another status than 2xx means.
+
+    `secret` is blotted out of its text; `missing_model` is added where it says that there is no such model.
+    """
     facts = _facts(body)
     error = from_error(
         provider,
@@ -77,6 +86,7 @@ def from_response(
         request_id=request_id(headers) or _text(facts.get("request_id")) or None,
         retry_after=retry_after(headers),
         secret=secret,
+        missing_model=missing_model,
     )
     advice = headers.get("x-should-retry")
     if advice in ("true", "false"):
@@ -93,6 +103,7 @@ def from_error(
     retry_after: float | None = None,
     partial: str = "",
     secret: str | None = None,
+    missing_model: str = "",
 ) -> ProviderError:
     """The error that an error object of the wire (or its text) means.
 
@@ -108,6 +119,8 @@ def from_error(
         names.add(_text(inner.get("code")).lower())
     known = status if status is not None and status >= 300 else None
     kind, retryable = _kind(names, message, known or _meant_status(facts, names))
+    if missing_model and kind is ModelNotFoundError:
+        message = f"{message}; {missing_model}"
     return kind(
         message,
         provider=provider,

@@ -1,4 +1,4 @@
-"""Ollama's own API, `/api/chat` and `/api/generate`: the pure codec.
+"""Ollama's own API, `/api/chat` and `/api/generate`: the pure codec, and what models of the server can do.
 
 Format: https://docs.ollama.com/api/chat and /api/generate (read 2026-11-22): JSON lines, images as bare base64,
 arguments as objects, and calls without ids, so that ids are made here and never sent.
@@ -7,21 +7,23 @@ arguments as objects, and calls without ids, so that ids are made here and never
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, final
+from contextlib import aclosing, suppress
+from typing import TYPE_CHECKING, Any, final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from aimu.core.chunks import StreamingContentType
 from aimu.core.images import split_data_url
 from aimu.core.messages import Message, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.core.thinking import ThinkSplitter
-from aimu.errors import InvalidImageError, MalformedResponseError
+from aimu.errors import InvalidImageError, MalformedResponseError, ProviderError
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
-from aimu.providers.base import Request
+from aimu.providers.base import ReplyStream, Request
 from aimu.providers.failures import from_error
 from aimu.providers.sse import JSONLinesDecoder
+from aimu.providers.transport import Connect, HttpProvider
 from aimu.providers.wire import (
     arguments_object,
     arguments_text,
@@ -31,8 +33,12 @@ from aimu.providers.wire import (
     is_empty,
     new_call_id,
     overlay,
+    parse_json,
     renamed,
 )
+
+if TYPE_CHECKING:
+    import httpx2
 
 GENERATING, THINKING = StreamingContentType.GENERATING, StreamingContentType.THINKING
 _NAMES = {
@@ -67,6 +73,10 @@ class OllamaCodec:
     def provider(self) -> str:
         return self.spec.provider
 
+    @property
+    def missing_model(self) -> str:
+        return f"fetch it with `ollama pull {self.spec.id}`"
+
     def path(self, request: Request) -> str:
         return "api/generate" if _is_prompt(request) else "api/chat"
 
@@ -97,8 +107,7 @@ class OllamaCodec:
 
     def decode(self, body: dict[str, Any]) -> Reply:
         decoder = self.decoder()
-        for _ in decoder.feed(body):
-            pass
+        decoder.feed(body)
         if not decoder.over:
             raise MalformedResponseError("the response does not say that it is done", provider=self.provider)
         return decoder.reply()
@@ -171,6 +180,68 @@ class OllamaDecoder:
             usage=Usage(input=count(self._last, "prompt_eval_count"), output=count(self._last, "eval_count")),
             model=self._last.get("model"),
         )
+
+
+@final
+class OllamaProvider:
+    """A `Provider` that asks the server what a model can do, where the catalog does not know and it matters."""
+
+    def __init__(
+        self,
+        codec: OllamaCodec,
+        connect: Connect,
+        *,
+        timeout: float | None = None,
+        http_client: httpx2.AsyncClient | None = None,
+    ) -> None:
+        self._codec = codec
+        self._http = HttpProvider(codec, connect, timeout=timeout, http_client=http_client)
+        self._asked = False
+
+    def __repr__(self) -> str:
+        return f"<OllamaProvider {self.spec}>"
+
+    @property
+    def spec(self) -> ModelSpec:
+        return self._http.spec
+
+    async def complete(self, request: Request) -> Reply:
+        await self._learn(request)
+        return await self._http.complete(request)
+
+    async def stream(self, request: Request) -> ReplyStream:
+        await self._learn(request)
+        async with aclosing(self._http.stream(request)) as pieces:
+            async for piece in pieces:
+                yield piece
+
+    async def aclose(self) -> None:
+        await self._http.aclose()
+
+    async def describe(self) -> ModelSpec:
+        """The spec with what `/api/show` says of the model's capabilities; unchanged where the server does not say.
+
+        https://docs.ollama.com/api/show (read 2026-11-22).
+        """
+        shown = parse_json(await self._http.post("api/show", {"model": self.spec.id}))
+        able = shown.get("capabilities") if isinstance(shown, dict) else None
+        if isinstance(able, list):
+            spec = evolve(self.spec, tools="tools" in able, thinking="thinking" in able, vision="vision" in able)
+            self._http.codec = evolve(self._codec, spec=spec)
+        return self.spec
+
+    async def _learn(self, request: Request) -> None:
+        """Ask once, and only for a request that a model of unknown abilities might refuse."""
+        pictures = any(_images(message) for message in request.messages)
+        unknown = (pictures and self.spec.vision is None) or (
+            "thinking" in request.options and self.spec.thinking is None
+        )
+        if unknown and not self._asked:
+            with suppress(ProviderError, ValueError):  # the request itself will meet what is wrong
+                await self.describe()
+            self._asked = True
+        if pictures and self.spec.vision is False:
+            raise InvalidImageError(f"{self.spec} has no vision")
 
 
 def _is_prompt(request: Request) -> bool:

@@ -64,6 +64,10 @@ class ChatCodec:
     def provider(self) -> str:
         return self.server.name
 
+    @property
+    def missing_model(self) -> str:
+        return self.server.missing_model.format(model=self.spec.id)
+
     def path(self, request: Request) -> str:
         return "chat/completions"
 
@@ -162,7 +166,9 @@ class ChatCodec:
         message = choice.get("message")
         if message is None and not choice.get("finish_reason"):
             raise MalformedResponseError("the response's choice has no message", provider=self.provider)
-        decoder.feed({**body, "choices": [{**choice, "index": 0, "delta": message or {}}]})
+        delta = dict(message or {})
+        delta["tool_calls"] = [{**call, "index": index} for index, call in enumerate(delta.get("tool_calls") or ())]
+        decoder.feed({**body, "choices": [{**choice, "index": 0, "delta": delta}]})
         decoder.done()
         return decoder.reply()
 
@@ -329,14 +335,17 @@ class ChatDecoder:
         if isinstance(index, int):
             call = self._calls.get(index)
         else:  # no index: the id decides, and a piece without one belongs to the call before it
-            index = len(self._calls)
+            index = self._next()
             call = self._named(piece) if piece.get("id") else self._last
         if call is not None and not call.continues(piece):
-            call, index = self._named(piece), max(self._calls) + 1
+            call, index = self._named(piece), self._next()
         if call is None:
             call = self._calls[index] = _Call()
         call.add(piece)
         self._last = call
+
+    def _next(self) -> int:
+        return max(self._calls, default=-1) + 1
 
     def _named(self, piece: Mapping[str, Any]) -> _Call | None:
         """The call that has the piece's id."""

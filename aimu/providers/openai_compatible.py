@@ -39,6 +39,7 @@ class Server:
     stream_usage: bool = True
     inline_thinking: bool = False  # reasoning may come as <think>...</think> at the start of the text
     reasoning_back: str | None = None  # the key under which reasoning goes back with a message that calls tools
+    missing_model: str = ""  # what to do about a model that the server does not have; {model} is its id
 
 
 _TEMPLATE_ON = {"chat_template_kwargs": {"enable_thinking": True}}
@@ -80,6 +81,7 @@ SERVERS: Mapping[str, Server] = {
             thinking_off={"reasoning_effort": "none"},
             inline_thinking=True,
             reasoning_back="reasoning",
+            missing_model="fetch it with `ollama pull {model}`",
         ),
         # https://lmstudio.ai/docs/developer/openai-compat
         Server(

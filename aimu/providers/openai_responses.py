@@ -42,6 +42,7 @@ class ResponsesCodec:
     spec: ModelSpec
 
     frames = SSEDecoder
+    missing_model = ""
 
     @property
     def provider(self) -> str:

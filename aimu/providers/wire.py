@@ -11,11 +11,14 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol, TypeVar, cast, final
 
+from aimu.core.chunks import StreamingContentType
 from aimu.core.messages import Message, text_of
 from aimu.core.reply import Delta, Reply
 from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
 from aimu.models.options import warn_unsupported
+from aimu.models.spec import ModelSpec
 from aimu.providers.base import Request
+from aimu.providers.sse import SSEDecoder
 
 T = TypeVar("T")
 
@@ -63,7 +66,15 @@ class Codec(Protocol):
     def provider(self) -> str: ...
 
     @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
     def frames(self) -> Callable[[], Frames]: ...
+
+    @property
+    def missing_model(self) -> str:
+        """What to do about a model that the service does not have; "" where there is nothing to say."""
+        ...
 
     def path(self, request: Request) -> str:
         """Where to post to, relative to the base URL."""
@@ -78,13 +89,20 @@ class Codec(Protocol):
 
 @final
 class StreamReader:
-    """A streamed body, fed in pieces cut anywhere, as deltas and one reply."""
+    """A streamed body, fed in pieces cut anywhere, as deltas and one reply.
+
+    A service that answers with one JSON object instead of a stream of events is understood too: a stream of events
+    cannot begin with a brace.
+    """
 
     def __init__(self, codec: Codec) -> None:
+        self._codec = codec
         self._provider = codec.provider
         self._frames = codec.frames()
         self._decoder = codec.decoder()
-        self._empty = True
+        self._empty = True  # no event has come
+        self._begun = not isinstance(self._frames, SSEDecoder)
+        self._whole: list[bytes] | None = None  # the body, where it is one object
 
     @property
     def over(self) -> bool:
@@ -99,6 +117,13 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> Iterator[Delta]:
         """The deltas that `chunk` completes; those before a bad event come before its error."""
+        if not self._begun and not chunk.isspace():
+            self._begun = True
+            if chunk.lstrip().startswith(b"{"):
+                self._whole = []
+        if self._whole is not None:
+            self._whole.append(chunk)
+            return
         decoder = self._decoder
         for _, text in self._frames.feed(chunk):
             if decoder.over:
@@ -115,6 +140,9 @@ class StreamReader:
         TruncatedStreamError where the body ended before a terminal marker of its format, MalformedResponseError where
         it had no event at all.
         """
+        if self._whole is not None:
+            yield from _at_once(decode_body(self._codec, b"".join(self._whole)))
+            return
         tail = None if self.over else self._frames.finish()
         if tail is not None:
             yield from self._tail(tail[1])
@@ -159,6 +187,14 @@ class StreamReader:
         return MalformedResponseError(reason, provider=self._provider, partial=self.partial())
 
 
+def _at_once(reply: Reply) -> Iterator[Delta | Reply]:
+    if reply.thinking:
+        yield Delta(StreamingContentType.THINKING, reply.thinking)
+    if reply.text:
+        yield Delta(StreamingContentType.GENERATING, reply.text)
+    yield reply
+
+
 def decode_body(codec: Codec, body: bytes) -> Reply:
     """The reply in the body of a response that was not streamed."""
     try:
@@ -174,7 +210,7 @@ def decode_body(codec: Codec, body: bytes) -> Reply:
     raise MalformedResponseError("the response is no JSON object", provider=codec.provider)
 
 
-def _strict_json(text: bytes) -> Any:
+def _plain_json(text: bytes) -> Any:
     try:
         return json.loads(text)
     except RecursionError as exc:
@@ -182,17 +218,17 @@ def _strict_json(text: bytes) -> Any:
 
 
 try:
-    from jiter import from_json as _from_json
+    from jiter import from_json as _fast_json
 except ImportError:
-    parse_json: Callable[[bytes], Any] = _strict_json
-else:
+    _fast_json = _plain_json
 
-    def parse_json(text: bytes) -> Any:
-        """JSON of one text; ValueError where it is none. Half a surrogate pair, which some services send, passes."""
-        try:
-            return _from_json(text)
-        except ValueError:
-            return _strict_json(text)
+
+def parse_json(text: bytes) -> Any:
+    """JSON of one text; ValueError where it is none. Half a surrogate pair, which some services send, passes."""
+    try:
+        return _fast_json(text)
+    except ValueError:
+        return _plain_json(text)
 
 
 def new_call_id() -> str:
