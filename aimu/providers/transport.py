@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, final
 
 import anyio
@@ -59,6 +60,28 @@ class _Session:
     client: httpx2.AsyncClient
     endpoint: Endpoint
     owned: bool
+    _patterns: dict[str, httpx2.Request] = field(factory=dict, init=False)
+
+    def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
+        """A POST as the client would build it.
+
+        Building one costs as much as sending it, so those of our own clients are copies of the first. A user's client
+        may have changed its headers or cookies since.
+        """
+        import httpx2
+
+        pattern = self._patterns.get(path)
+        if pattern is None:
+            given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+            url, headers = self.endpoint.base_url + path, self.endpoint.headers
+            pattern = self.client.build_request("POST", url, content=content, headers=headers, **given)
+            if not self.owned:
+                return pattern
+            del pattern.headers["content-length"]
+            self._patterns[path] = pattern
+        return httpx2.Request(
+            "POST", pattern.url, headers=pattern.headers, content=content, extensions=pattern.extensions
+        )
 
     async def aclose(self) -> None:
         if self.owned:
@@ -166,7 +189,7 @@ class HttpProvider:
 
     async def _send(self, path: str, body: Mapping[str, Any], *, stream: bool = False) -> httpx2.Response:
         try:
-            content = json.dumps(body, separators=(",", ":"))
+            content = json.dumps(body, separators=(",", ":")).encode()
         except (TypeError, ValueError) as exc:
             raise InvalidOptionError(f"the request cannot be written as JSON: {exc}") from exc
         session = await self._session()
@@ -174,10 +197,7 @@ class HttpProvider:
         if client.is_closed:
             raise ClosedClientError("the http_client of this provider")
         try:
-            message = client.build_request(
-                "POST", endpoint.base_url + path, content=content, headers=endpoint.headers, **self._limits()
-            )
-            response = await client.send(message, stream=stream)
+            response = await client.send(session.request(path, content, self._silence), stream=stream)
             if response.is_success:
                 return response
             try:
@@ -196,14 +216,12 @@ class HttpProvider:
             missing_model=self.codec.missing_model,
         )
 
-    def _limits(self) -> dict[str, Any]:
+    @property
+    def _silence(self) -> httpx2.Timeout | None:
         """The timeout of a request; a client that the user made keeps its own unless `timeout` is given."""
         if self._timeout is None and self._http_client is not None:
-            return {}
-        import httpx2
-
-        connect = CONNECT_TIMEOUT if self._timeout is None else self._timeout
-        return {"timeout": httpx2.Timeout(self._timeout or READ_TIMEOUT, connect=connect, pool=None)}
+            return None
+        return timeouts(self._timeout)
 
     async def _session(self) -> _Session:
         sessions = (await _loop_sessions()).of
@@ -231,6 +249,15 @@ class HttpProvider:
         )
 
 
+@cache
+def timeouts(seconds: float | None = None) -> httpx2.Timeout:
+    """HTTP timeouts of a provider whose user gave `seconds`, or none."""
+    import httpx2
+
+    return httpx2.Timeout(seconds or READ_TIMEOUT, connect=seconds or CONNECT_TIMEOUT, pool=None)
+
+
+@cache
 def _foreign() -> tuple[type[Exception], ...]:
     """What HTTP over a socket may raise."""
     import httpx2
@@ -240,8 +267,8 @@ def _foreign() -> tuple[type[Exception], ...]:
 
 
 def _chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """The body's bytes as they come, decoded where they are compressed."""
-    return aiter(response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw())
+    """The body's bytes as they come, decoded where they are compressed; else without the layers that would decode."""
+    return aiter(response.aiter_bytes() if "content-encoding" in response.headers else response.stream)
 
 
 def _identified(reply: Reply, response: httpx2.Response) -> Reply:

@@ -7,14 +7,16 @@ for at construction, so that a missing one is known before the first request.
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError
 from aimu.providers.openai_compatible import Server
-from aimu.providers.transport import CONNECT_TIMEOUT, READ_TIMEOUT, Connect, Endpoint
+from aimu.providers.transport import Connect, Endpoint, timeouts
 
 if TYPE_CHECKING:
     import httpx2
@@ -33,7 +35,7 @@ def openai(server: Server, *, base_url: str | None, api_key: str | None) -> Conn
     def connect(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
         import openai
 
-        client = client or openai.DefaultAsyncHttpxClient(timeout=_timeout())
+        client = client or openai.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
         sdk = openai.AsyncOpenAI(api_key=key or "none", base_url=url, http_client=client, max_retries=0)
         headers = _texts({**sdk.default_headers, **sdk.auth_headers})
         if key is None:
@@ -55,7 +57,7 @@ def anthropic(*, base_url: str | None, api_key: str | None) -> Connect:
     def connect(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
         import anthropic
 
-        client = client or anthropic.DefaultAsyncHttpxClient(timeout=_timeout())
+        client = client or anthropic.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
         sdk = anthropic.AsyncAnthropic(
             api_key=key, auth_token=token, base_url=base_url, http_client=client, max_retries=0
         )
@@ -74,7 +76,8 @@ def ollama(*, base_url: str | None, api_key: str | None) -> Connect:
         import httpx2
 
         client = client or httpx2.AsyncClient(
-            timeout=_timeout(),
+            timeout=timeouts(),
+            verify=_tls(),
             limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
             follow_redirects=True,
         )
@@ -112,10 +115,13 @@ def checked_client(http_client: Any) -> httpx2.AsyncClient | None:
     return http_client
 
 
-def _timeout() -> httpx2.Timeout:
+@cache
+def _tls() -> ssl.SSLContext:
+    """Reading the certificates takes longer than many a request; all clients of the process share them."""
     import httpx2
 
-    return httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT, pool=None)
+    context: ssl.SSLContext = httpx2.create_ssl_context()
+    return context
 
 
 def _require(package: str) -> None:

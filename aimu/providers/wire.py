@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Protocol, TypeVar, cast, final
 
 from aimu.core.chunks import StreamingContentType
@@ -217,10 +218,11 @@ def _plain_json(text: bytes) -> Any:
         raise ValueError("JSON nested too deep") from exc
 
 
-try:
-    from jiter import from_json as _fast_json
-except ImportError:
-    _fast_json = _plain_json
+_fast_json: Callable[[bytes], Any] = _plain_json
+with suppress(ImportError):
+    from jiter import from_json
+
+    _fast_json = from_json
 
 
 def parse_json(text: bytes) -> Any:
