@@ -62,6 +62,7 @@ class SSEDecoder:
     def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
         lines = self._lines.feed(chunk)
         if len(lines) == 2 and not self._fields and lines[0].startswith(b"data: ") and not (lines[1] or self._event):
+            self._first = False
             return [("", lines[0][6:])]  # one event in one piece: nearly every time
         events: list[tuple[str, bytes]] = []
         for line in lines:

@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import chain
 from typing import Any, Protocol, TypeVar, cast, final
 
 from aimu.core.chunks import StreamingContentType
@@ -103,7 +104,7 @@ class StreamReader:
         self._decoder = codec.decoder()
         self._empty = True  # no event has come
         self._begun = not isinstance(self._frames, SSEDecoder)
-        self._whole: list[bytes] | None = None  # the body, where it is one object
+        self._whole: list[bytes] = []  # the body, where it is one object
 
     @property
     def over(self) -> bool:
@@ -116,24 +117,17 @@ class StreamReader:
     def partial(self) -> str:
         return self._decoder.partial()
 
-    def feed(self, chunk: bytes) -> Iterator[Delta]:
-        """The deltas that `chunk` completes; those before a bad event come before its error."""
-        if not self._begun and not chunk.isspace():
-            self._begun = True
-            if chunk.lstrip().startswith(b"{"):
-                self._whole = []
-        if self._whole is not None:
-            self._whole.append(chunk)
-            return
-        decoder = self._decoder
-        for _, text in self._frames.feed(chunk):
-            if decoder.over:
-                return
-            self._empty = False
-            if text == b"[DONE]":
-                yield from decoder.done()
-            elif text:
-                yield from self._decode(text)
+    def feed(self, chunk: bytes) -> Iterable[Delta]:
+        """The deltas that `chunk` completes, to be iterated once; those before a bad event come before its error."""
+        if not self._begun or self._whole:
+            self._begun = self._begun or not chunk.isspace()
+            if self._whole or chunk.lstrip().startswith(b"{"):
+                self._whole.append(chunk)
+                return ()
+        events = self._frames.feed(chunk)
+        if len(events) == 1:
+            return self._event(events[0][1])
+        return chain.from_iterable(self._event(text) for _, text in events)
 
     def finish(self) -> Iterator[Delta | Reply]:
         """At the end of the body: deltas of an event that nothing has ended, then the reply.
@@ -141,7 +135,7 @@ class StreamReader:
         TruncatedStreamError where the body ended before a terminal marker of its format, MalformedResponseError where
         it had no event at all.
         """
-        if self._whole is not None:
+        if self._whole:
             yield from _at_once(decode_body(self._codec, b"".join(self._whole)))
             return
         tail = None if self.over else self._frames.finish()
@@ -157,19 +151,24 @@ class StreamReader:
         )
 
     def _tail(self, text: bytes) -> Iterable[Delta]:
-        if text == b"[DONE]":
-            return self._decoder.done()
-        try:
-            parse_json(text)
-        except ValueError:
-            return ()  # cut off: nothing in it can be trusted, and whether it matters is `settled`'s to say
-        return self._decode(text)
+        if text != b"[DONE]":
+            try:
+                parse_json(text)
+            except ValueError:
+                return ()  # cut off: nothing in it can be trusted, and whether it matters is `settled`'s to say
+        return self._event(text)
 
-    def _decode(self, text: bytes) -> Iterable[Delta]:
+    def _event(self, text: bytes) -> Iterable[Delta]:
+        decoder = self._decoder
+        if decoder.over or not text:
+            return ()
+        self._empty = False
+        if text == b"[DONE]":
+            return decoder.done()
         try:
             event = parse_json(text)
             if type(event) is dict:
-                return self._decoder.feed(event)
+                return decoder.feed(event)
         except ProviderError:
             raise
         except _MISSHAPEN as exc:
