@@ -100,9 +100,7 @@ def assert_right(recording, got):
         return
     assert isinstance(got, Reply), got
     assert (got.text, got.thinking) == (expected["text"], expected["thinking"])
-    assert [
-        {"id": call.id, "name": call.name, "arguments": json.loads(call.arguments)} for call in got.calls
-    ] == [
+    assert [{"id": call.id, "name": call.name, "arguments": json.loads(call.arguments)} for call in got.calls] == [
         {"id": call["id"] or made.id, "name": call["name"], "arguments": call["arguments"]}
         for call, made in zip(expected["tool_calls"], got.calls, strict=False)
     ] and len(got.calls) == len(expected["tool_calls"])

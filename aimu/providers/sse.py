@@ -19,6 +19,11 @@ class LineSplitter:
         self._held: list[bytes] = []  # pieces of the line that has not ended yet
         self._after_cr = False  # a CR ended the last line: a LF that comes next belongs to it
 
+    @property
+    def inside(self) -> bool:
+        """Whether what comes next belongs to a line, or a line end, that has begun."""
+        return bool(self._held) or self._after_cr
+
     def feed(self, chunk: bytes) -> list[bytes]:
         if self._after_cr and chunk:
             self._after_cr = False
@@ -60,12 +65,16 @@ class SSEDecoder:
         self._fields: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
-        lines = self._lines.feed(chunk)
-        if len(lines) == 2 and not self._fields and lines[0].startswith(b"data: ") and not (lines[1] or self._event):
-            self._first = False
-            return [("", lines[0][6:])]  # one event in one piece: nearly every time
+        if (
+            chunk[:6] == b"data: "
+            and chunk.find(b"\n") == len(chunk) - 2
+            and chunk[-1] == 10
+            and b"\r" not in chunk
+            and not (self._fields or self._event or self._lines.inside)
+        ):
+            return [("", chunk[6:-2])]  # one event in one piece: nearly every time
         events: list[tuple[str, bytes]] = []
-        for line in lines:
+        for line in self._lines.feed(chunk):
             if line:
                 self._field(line)
             elif self._fields:
