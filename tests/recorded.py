@@ -100,10 +100,10 @@ def assert_right(recording, got):
         return
     assert isinstance(got, Reply), got
     assert (got.text, got.thinking) == (expected["text"], expected["thinking"])
-    assert [{"id": call.id, "name": call.name, "arguments": json.loads(call.arguments)} for call in got.calls] == [
-        {"id": call["id"] or made.id, "name": call["name"], "arguments": call["arguments"]}
-        for call, made in zip(expected["tool_calls"], got.calls, strict=False)
-    ] and len(got.calls) == len(expected["tool_calls"])
+    assert len(got.calls) == len(expected["tool_calls"])
+    for made, call in zip(got.calls, expected["tool_calls"], strict=True):
+        assert (made.name, json.loads(made.arguments)) == (call["name"], call["arguments"])
+        assert made.id == call["id"] or (made.id and not call["id"])
     for key, figure in expected["usage"].items():
         assert getattr(got.usage, key, None) == figure, key
     assert got.stop_reason is stop_reason(expected)

@@ -27,16 +27,8 @@ Faults (comma separated, all seeded by seed=N, default 0):
   errevent       at mid-body an in-band error event (provider shape), then a clean end
 A last path part (here /0) is a nonce: counters for fail= are kept per (id, faults, nonce).
 """
-
 from __future__ import annotations
-
-import argparse
-import asyncio
-import json
-import random
-import socket
-import struct
-import threading
+import argparse, asyncio, json, os, random, socket, struct, sys, threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -81,17 +73,7 @@ def _events(body: str) -> list[str]:
     return [l + "\n" for l in body.splitlines() if l.strip()]
 
 
-_FIN = (
-    '"finish_reason":"',
-    '"finish_reason": "',
-    "message_delta",
-    "message_stop",
-    "response.completed",
-    "response.incomplete",
-    "response.failed",
-    '"done":true',
-    '"done": true',
-)
+_FIN = ('"finish_reason":"', '"finish_reason": "', "message_delta", "message_stop", "response.completed", "response.incomplete", "response.failed", '"done":true', '"done": true')
 
 
 def _is_finish(e: str) -> bool:
@@ -150,7 +132,9 @@ def chunks(b: bytes, f: dict[str, str], rnd: random.Random, streaming: bool) -> 
     if "split" in f:
         cuts = {rnd.randrange(1, len(b)) for _ in range(max(4, min(400, len(b) // 60)))} if len(b) > 1 else set()
         for i in range(1, len(b)):
-            if b[i] & 0xC0 == 0x80 or b[i - 1 : i + 1] == b"\r\n":  # continuation byte: cut inside the character
+            if b[i] & 0xC0 == 0x80:  # continuation byte: cut inside the character
+                cuts.add(i)
+            elif b[i - 1 : i + 1] == b"\r\n":
                 cuts.add(i)
         j = b.find(b"data:")
         while j >= 0 and len(cuts) < 1500:
@@ -160,11 +144,7 @@ def chunks(b: bytes, f: dict[str, str], rnd: random.Random, streaming: bool) -> 
         return [b[x:y] for x, y in zip(c, c[1:])]
     import re
 
-    return [
-        m.group(0).encode("utf8", "surrogatepass")
-        for m in re.finditer(r"(?s).*?(?:\r?\n\r?\n|\Z)", b.decode("utf8", "surrogatepass"))
-        if m.group(0)
-    ]
+    return [m.group(0).encode("utf8", "surrogatepass") for m in re.finditer(r"(?s).*?(?:\r?\n\r?\n|\Z)", b.decode("utf8", "surrogatepass")) if m.group(0)]
 
 
 class ReplayServer:
@@ -265,15 +245,11 @@ class ReplayServer:
             self.requests.append({"method": method, "path": target, "json": js})
         p = target.split("?")[0].split("/")
         if len(p) < 5 or p[1] != "r":
-            return await self._send(
-                wr, 404, {"content-type": "application/json"}, b'{"error":{"message":"no such recording"}}'
-            )
+            return await self._send(wr, 404, {"content-type": "application/json"}, b'{"error":{"message":"no such recording"}}')
         try:
             rec = self.find(p[2])
         except KeyError:
-            return await self._send(
-                wr, 404, {"content-type": "application/json"}, b'{"error":{"message":"no such recording"}}'
-            )
+            return await self._send(wr, 404, {"content-type": "application/json"}, b'{"error":{"message":"no such recording"}}')
         f = parse("" if p[3] == "-" else p[3].replace("%2C", ",").replace("%3D", "=").replace("%40", "@"))
         key = "/".join(p[2:5])
         self.hits[key] = hit = self.hits.get(key, 0) + 1
@@ -286,33 +262,17 @@ class ReplayServer:
                 h = {"content-type": "application/json"}
                 if code == 429:
                     h["retry-after"] = f.get("retryafter", "0")
-                b = (
-                    {"type": "error", "error": e}
-                    if rec["api"] == "anthropic-messages"
-                    else {"error": {**e, "code": None, "param": None}}
-                )
+                b = {"type": "error", "error": e} if rec["api"] == "anthropic-messages" else {"error": {**e, "code": None, "param": None}}
                 if rec["api"].startswith("ollama"):
                     b = {"error": e["message"]}
                 return await self._send(wr, code, h, json.dumps(b).encode())
-        ct = rec["response"]["headers"].get("content-type") or (
-            "application/x-ndjson"
-            if rec["api"].startswith("ollama") and rec["streaming"]
-            else "text/event-stream"
-            if rec["streaming"]
-            else "application/json"
-        )
+        ct = rec["response"]["headers"].get("content-type") or ("application/x-ndjson" if rec["api"].startswith("ollama") and rec["streaming"] else "text/event-stream" if rec["streaming"] else "application/json")
         if "emptybody" in f:
             return await self._send(wr, 200, {"content-type": ct}, b"")
         if "html" in f:
-            return await self._send(
-                wr, 200, {"content-type": "text/html"}, b"<html><body>Sign in to the network</body></html>"
-            )
+            return await self._send(wr, 200, {"content-type": "text/html"}, b"<html><body>Sign in to the network</body></html>")
         body = transform(rec, f)
-        h = {
-            k: v
-            for k, v in rec["response"]["headers"].items()
-            if k not in ("content-length", "content-encoding", "transfer-encoding", "connection")
-        }
+        h = {k: v for k, v in rec["response"]["headers"].items() if k not in ("content-length", "content-encoding", "transfer-encoding", "connection")}
         h["content-type"] = ct
         pct = lambda s: int(len(body) * float(s) / 100)
         stop = pct(f.get("cut") or f.get("rst") or f.get("trunc") or 100)
@@ -322,18 +282,9 @@ class ReplayServer:
             pause = (pct(at or 50), float(s))
         if "hang" in f:
             pause = (pct(f["hang"]), 1e9)
-        if (
-            not any(k in f for k in ("cut", "rst", "trunc", "stall", "hang", "split", "bytes", "slow"))
-            and not rec["streaming"]
-        ):
+        if not any(k in f for k in ("cut", "rst", "trunc", "stall", "hang", "split", "bytes", "slow")) and not rec["streaming"]:
             return await self._send(wr, rec["response"]["status"], h, body)
-        wr.write(
-            (
-                f"HTTP/1.1 {rec['response']['status']} X\r\n"
-                + "".join(f"{k}: {v}\r\n" for k, v in h.items())
-                + "transfer-encoding: chunked\r\n\r\n"
-            ).encode("latin1", "replace")
-        )
+        wr.write((f"HTTP/1.1 {rec['response']['status']} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in h.items()) + "transfer-encoding: chunked\r\n\r\n").encode("latin1", "replace"))
         await wr.drain()
         pos = 0
         for c in chunks(body, f, rnd, rec["streaming"]):
@@ -346,7 +297,11 @@ class ReplayServer:
                     await wr.drain()
                 pos += len(a)
                 c = c[len(a) :]
-                await asyncio.sleep(pause[1])
+                try:  # a client that gives up is seen at once
+                    if not await asyncio.wait_for(rd.read(1), pause[1]):
+                        return False
+                except TimeoutError:
+                    pass
                 pause = None
             if c:
                 wr.write(b"%x\r\n%b\r\n" % (len(c), c))
@@ -365,14 +320,7 @@ class ReplayServer:
         return hdr.get("connection", "").lower() != "close"
 
     async def _send(self, wr, code, h, b) -> bool:
-        wr.write(
-            (
-                f"HTTP/1.1 {code} X\r\n"
-                + "".join(f"{k}: {v}\r\n" for k, v in h.items())
-                + f"content-length: {len(b)}\r\n\r\n"
-            ).encode("latin1", "replace")
-            + b
-        )
+        wr.write((f"HTTP/1.1 {code} X\r\n" + "".join(f"{k}: {v}\r\n" for k, v in h.items()) + f"content-length: {len(b)}\r\n\r\n").encode("latin1", "replace") + b)
         await wr.drain()
         return True
 
@@ -380,18 +328,14 @@ class ReplayServer:
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--port", type=int, default=0)
-    ap.add_argument(
-        "--list", nargs="*", help="list recordings whose provider/api/features/'stream' hold all these words"
-    )
+    ap.add_argument("--list", nargs="*", help="list recordings whose provider/api/features/'stream' hold all these words")
     a = ap.parse_args()
     recs = load()
     if a.list is not None:
         for r in recs.values():
             w = {r["provider"], r["api"], *r["features"], "stream" if r["streaming"] else "single"}
             if set(a.list) <= w:
-                print(
-                    r["id"], r["provider"], r["api"], "stream" if r["streaming"] else "single", ",".join(r["features"])
-                )
+                print(r["id"], r["provider"], r["api"], "stream" if r["streaming"] else "single", ",".join(r["features"]))
         return
     with ReplayServer(recs, a.port) as s:
         print(f"{len(recs)} recordings at {s.url('<id>', '<faults>')}", flush=True)
