@@ -10,7 +10,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from functools import cache
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -26,17 +26,15 @@ _OLLAMA_PORT = 11434
 
 def openai(server: Server, *, base_url: str | None, api_key: str | None) -> Connect:
     """For OpenAI and the servers that speak its formats."""
-    _require("openai")
+    vendor = _sdk("openai")
     key = _key(api_key, server.key_variables)
     if key is None and server.key_required:
         raise MissingKeyError(server.name, server.key_variables[0])
     url = base_url or _environment(server.url_variables) or server.base_url
 
     def connect(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
-        import openai
-
-        client = client or openai.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
-        sdk = openai.AsyncOpenAI(api_key=key or "none", base_url=url, http_client=client, max_retries=0)
+        client = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
+        sdk = vendor.AsyncOpenAI(api_key=key or "none", base_url=url, http_client=client, max_retries=0)
         headers = _texts({**sdk.default_headers, **sdk.auth_headers})
         if key is None:
             headers.pop("Authorization", None)
@@ -48,19 +46,15 @@ def openai(server: Server, *, base_url: str | None, api_key: str | None) -> Conn
 
 
 def anthropic(*, base_url: str | None, api_key: str | None) -> Connect:
-    _require("anthropic")
+    vendor = _sdk("anthropic")
     key = _key(api_key, ("ANTHROPIC_API_KEY",))
     token = None if key else _key(None, ("ANTHROPIC_AUTH_TOKEN",))
     if key is None and token is None:
         raise MissingKeyError("anthropic", "ANTHROPIC_API_KEY")
 
     def connect(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
-        import anthropic
-
-        client = client or anthropic.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
-        sdk = anthropic.AsyncAnthropic(
-            api_key=key, auth_token=token, base_url=base_url, http_client=client, max_retries=0
-        )
+        client = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
+        sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=base_url, http_client=client, max_retries=0)
         headers = _texts({**sdk.default_headers, **sdk.auth_headers})
         return client, Endpoint(str(sdk.base_url).rstrip("/") + "/", headers, key or token)
 
@@ -124,9 +118,12 @@ def _tls() -> ssl.SSLContext:
     return context
 
 
-def _require(package: str) -> None:
-    if find_spec(package) is None:
-        raise MissingExtraError(package, package)
+def _sdk(package: str) -> Any:
+    """Imported when a provider is made: it takes seconds, which belong into no request's deadline."""
+    try:
+        return import_module(package)
+    except ImportError as exc:
+        raise MissingExtraError(package, package) from exc
 
 
 def _key(given: str | None, variables: tuple[str, ...]) -> str | None:
