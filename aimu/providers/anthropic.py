@@ -29,6 +29,7 @@ from aimu.providers.wire import (
     count,
     image_url,
     overlay,
+    refuse,
     renamed,
 )
 
@@ -102,9 +103,7 @@ class AnthropicCodec:
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
             if budget is not None:
                 warn_unsupported(str(self.spec), "thinking_budget_tokens")
-        for key in ("temperature", "top_k"):
-            if options.pop(key, None) is not None:
-                warn_unsupported(f"{self.provider} with thinking", key)
+        refuse(options, ("temperature", "top_k"), f"{self.provider} with thinking")
 
     def decode(self, body: dict[str, Any]) -> Reply:
         if body.get("type") == "error" or body.get("error"):
@@ -239,7 +238,6 @@ def _reply(
             cache_write=count(usage, "cache_creation_input_tokens"),
         ),
         model=message.get("model"),
-        request_id=message.get("id"),
         replay={KEY: {"content": [dict(block) for block in blocks]}} if any(map(_is_opaque, blocks)) else {},
     )
 

@@ -37,11 +37,12 @@ class Server:
     thinking_off: Mapping[str, Any] | None = None
     budget: tuple[str, ...] = ()
     stream_usage: bool = True
-    inline_thinking: bool = False  # reasoning may come as <think>...</think> at the start of the text
+    inline_thinking: tuple[str, str] | None = None  # tags between which reasoning may come at the start of the text
     reasoning_back: str | None = None  # the key under which reasoning goes back with a message that calls tools
     missing_model: str = ""  # what to do about a model that the server does not have; {model} is its id
 
 
+_THINK = ("<think>", "</think>")
 _TEMPLATE_ON = {"chat_template_kwargs": {"enable_thinking": True}}
 _TEMPLATE_OFF = {"chat_template_kwargs": {"enable_thinking": False}}
 
@@ -69,7 +70,7 @@ SERVERS: Mapping[str, Server] = {
             thinking_on={"extra_body": {"google": {"thinking_config": {"include_thoughts": True}}}},
             thinking_off={"reasoning_effort": "none"},
             budget=("extra_body", "google", "thinking_config", "thinking_budget"),
-            inline_thinking=True,
+            inline_thinking=("<thought>", "</thought>"),
         ),
         # https://docs.ollama.com/api/openai-compatibility
         Server(
@@ -79,7 +80,7 @@ SERVERS: Mapping[str, Server] = {
             key_variables=("OLLAMA_API_KEY",),
             thinking_on={"reasoning_effort": "medium"},
             thinking_off={"reasoning_effort": "none"},
-            inline_thinking=True,
+            inline_thinking=_THINK,
             reasoning_back="reasoning",
             missing_model="fetch it with `ollama pull {model}`",
         ),
@@ -90,7 +91,7 @@ SERVERS: Mapping[str, Server] = {
             url_variables=("LMSTUDIO_BASE_URL",),
             key_variables=("LMSTUDIO_API_KEY",),
             names={**_NAMES, "top_k": "top_k", "repeat_penalty": "repeat_penalty"},
-            inline_thinking=True,
+            inline_thinking=_THINK,
         ),
         # https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
         Server(
@@ -101,7 +102,7 @@ SERVERS: Mapping[str, Server] = {
             names={**_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
-            inline_thinking=True,
+            inline_thinking=_THINK,
             reasoning_back="reasoning_content",
         ),
         # https://docs.sglang.ai/basic_usage/openai_api_completions.html
@@ -113,7 +114,7 @@ SERVERS: Mapping[str, Server] = {
             names={**_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
-            inline_thinking=True,
+            inline_thinking=_THINK,
             reasoning_back="reasoning_content",
         ),
         # https://github.com/ggml-org/llama.cpp/tree/master/tools/server
@@ -126,7 +127,7 @@ SERVERS: Mapping[str, Server] = {
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
             budget=("thinking_budget_tokens",),
-            inline_thinking=True,
+            inline_thinking=_THINK,
             reasoning_back="reasoning_content",
         ),
         # https://huggingface.co/docs/transformers/serving
@@ -135,7 +136,7 @@ SERVERS: Mapping[str, Server] = {
             base_url="http://localhost:8000/v1",
             url_variables=("HF_OPENAI_BASE_URL",),
             key_variables=("HF_TOKEN",),
-            inline_thinking=True,
+            inline_thinking=_THINK,
         ),
     )
 }
@@ -154,7 +155,7 @@ SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "st
 
 def least_effort(model: str) -> str:
     """The lowest reasoning effort that OpenAI's reasoning models accept; only gpt-5.1 and later can switch it off."""
-    if model.startswith("o"):
+    if model.startswith("o") or "codex" in model:
         return "low"
     if model.startswith("gpt-5-pro"):
         return "high"

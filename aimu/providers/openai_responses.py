@@ -22,7 +22,7 @@ from aimu.providers.base import Request
 from aimu.providers.failures import from_error
 from aimu.providers.openai_compatible import SAMPLING, is_reasoning_model, least_effort
 from aimu.providers.sse import SSEDecoder
-from aimu.providers.wire import arguments_text, content_parts, count, image_url, is_empty, overlay, renamed
+from aimu.providers.wire import arguments_text, content_parts, count, image_url, is_empty, overlay, refuse, renamed
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 KEY = "openai_responses"
@@ -71,9 +71,7 @@ class ResponsesCodec:
                 body["parallel_tool_calls"] = options["parallel_tool_calls"]
         if reasons:
             body["include"] = ["reasoning.encrypted_content"]
-            for key in SAMPLING:
-                if options.pop(key, None) is not None:
-                    warn_unsupported(str(self.spec), key)
+            refuse(options, SAMPLING, str(self.spec))
         thinking = options.get("thinking")
         if thinking is not None and reasons:
             body["reasoning"] = {"summary": "auto"} if thinking else {"effort": least_effort(self.spec.id)}
@@ -115,7 +113,7 @@ class ResponsesDecoder:
             self._items[event.get("output_index", len(self._items))] = event["item"]
         elif kind in _ENDS:
             self._end(event["response"])
-        elif kind == "error" or event.get("error"):
+        elif kind == "error" or (kind is None and event.get("error")):
             raise from_error(self._provider, event.get("error") or event, status=200, partial=self.partial())
         return ()
 
@@ -165,7 +163,6 @@ def _reply(provider: str, response: Mapping[str, Any], partial: str = "") -> Rep
         stop_reason=_stop_reason(response, refused=bool(refusal), calls=bool(calls)),
         usage=_usage(response.get("usage")),
         model=response.get("model"),
-        request_id=response.get("id"),
         replay={KEY: {"items": items}} if any(_is_opaque(item) for item in items) else {},
     )
 

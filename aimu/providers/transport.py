@@ -7,10 +7,10 @@ ends. Nothing is retried here and no slot is taken. Foreign exceptions do not pa
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import anyio
 from anyio.lowlevel import RunVar
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
 # when a thousand requests start at once. The wait for a free connection is the caller's to bound: it is no silence.
 READ_TIMEOUT = 600.0
 CONNECT_TIMEOUT = 60.0
-# Seconds in which the rest of a response is read for the connection's sake, and in which closing must be done.
-_PATIENCE = 1.0
+# Seconds in which the rest of an answered response is read for its connection's sake, and in which closing is done.
+_DRAINING = 0.25
+_CLOSING = 1.0
 
 
 @final
@@ -85,7 +86,7 @@ class _Session:
 
     async def aclose(self) -> None:
         if self.owned:
-            with anyio.move_on_after(_PATIENCE, shield=True), suppress(*_foreign()):
+            with anyio.move_on_after(_CLOSING, shield=True), suppress(*_foreign()):
                 await self.client.aclose()
 
 
@@ -166,11 +167,11 @@ class HttpProvider:
             for piece in reader.finish():
                 yield _identified(piece, response) if isinstance(piece, Reply) else piece
             # Unread bytes would cost the connection.
-            with anyio.move_on_after(_PATIENCE), suppress(*_foreign()):
+            with anyio.move_on_after(_DRAINING), suppress(*_foreign()):
                 async for _ in chunks:
                     pass
         finally:
-            with anyio.move_on_after(_PATIENCE, shield=True), suppress(*_foreign()):
+            with anyio.move_on_after(_CLOSING, shield=True), suppress(*_foreign()):
                 await response.aclose()
                 # The generators below `chunks` end by reading on from what is closed now, not by waiting for gc.
                 async for _ in chunks:
@@ -203,7 +204,7 @@ class HttpProvider:
             try:
                 answer = await response.aread()
             finally:
-                with anyio.move_on_after(_PATIENCE, shield=True):
+                with anyio.move_on_after(_CLOSING, shield=True):
                     await response.aclose()
         except _foreign() as exc:
             raise self._translated(exc) from exc
@@ -268,7 +269,8 @@ def _foreign() -> tuple[type[Exception], ...]:
 
 def _chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
     """The body's bytes as they come, decoded where they are compressed; else without the layers that would decode."""
-    return aiter(response.aiter_bytes() if "content-encoding" in response.headers else response.stream)
+    plain = cast("AsyncIterable[bytes]", response.stream)
+    return aiter(response.aiter_bytes() if "content-encoding" in response.headers else plain)
 
 
 def _identified(reply: Reply, response: httpx2.Response) -> Reply:

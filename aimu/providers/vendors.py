@@ -33,14 +33,14 @@ def openai(server: Server, *, base_url: str | None, api_key: str | None) -> Conn
     url = base_url or _environment(server.url_variables) or server.base_url
 
     def connect(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
-        client = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
-        sdk = vendor.AsyncOpenAI(api_key=key or "none", base_url=url, http_client=client, max_retries=0)
+        http: httpx2.AsyncClient = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
+        sdk = vendor.AsyncOpenAI(api_key=key or "none", base_url=url, http_client=http, max_retries=0)
         headers = _texts({**sdk.default_headers, **sdk.auth_headers})
         if key is None:
             headers.pop("Authorization", None)
         if server.name != "openai":  # these are OpenAI's business, also when the environment sets them
             headers = {name: value for name, value in headers.items() if not name.startswith("OpenAI-")}
-        return client, Endpoint(str(sdk.base_url), headers, key)
+        return http, Endpoint(str(sdk.base_url), headers, key)
 
     return connect
 
@@ -53,10 +53,10 @@ def anthropic(*, base_url: str | None, api_key: str | None) -> Connect:
         raise MissingKeyError("anthropic", "ANTHROPIC_API_KEY")
 
     def connect(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
-        client = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
-        sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=base_url, http_client=client, max_retries=0)
+        http: httpx2.AsyncClient = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
+        sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=base_url, http_client=http, max_retries=0)
         headers = _texts({**sdk.default_headers, **sdk.auth_headers})
-        return client, Endpoint(str(sdk.base_url).rstrip("/") + "/", headers, key or token)
+        return http, Endpoint(str(sdk.base_url).rstrip("/") + "/", headers, key or token)
 
     return connect
 

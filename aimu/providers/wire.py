@@ -266,6 +266,13 @@ def renamed(
     return body
 
 
+def refuse(options: dict[str, Any], keys: Iterable[str], who: str) -> None:
+    """Take out of `options` what `who` would refuse the request for, with a warning."""
+    for key in keys:
+        if options.pop(key, None) is not None:
+            warn_unsupported(who, key)
+
+
 def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
     """`body` with `extra` over it; dicts are merged, everything else replaced."""
     for key, value in (extra or {}).items():
