@@ -74,9 +74,10 @@ class KVStates:
         self._config = config
         self.cache: Any = DynamicCache(config=config)
         self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
+        self.length = 0  # counted here, since recurrent layers cannot tell
 
     def __len__(self) -> int:
-        return int(self.cache.get_seq_length())
+        return self.length
 
     @property
     def croppable(self) -> bool:
@@ -93,10 +94,12 @@ class KVStates:
         return sum(storages.values())
 
     def crop(self, length: int) -> None:
-        self.cache.crop(length - len(self))
+        self.cache.crop(length - self.length)
+        self.length = length
 
     def copy(self, length: int) -> KVStates:
         twin = KVStates(self._config)
+        twin.length = length
         for index, layer in enumerate(self.cache.layers):
             twin.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
         return twin
@@ -209,6 +212,8 @@ class TorchModel:
         self.dropped = frozenset(token for token, text in special if text not in MARKERS)
         self.splits = self._splits()
         takes = inspect.signature(model.forward).parameters
+        if "past_key_values" not in takes:
+            raise ValueError(f"{type(model).__name__} keeps no keys and values, and is not supported")
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
 
     @property
@@ -256,11 +261,11 @@ class TorchModel:
         sampler.start(ids, device)
         step: Any = None
         while not stopped():
-            known = len(states)
             if step is None:
-                step = torch.tensor([ids[known : known + PREFILL_SLICE]], device=device)
+                step = torch.tensor([ids[len(states) : len(states) + PREFILL_SLICE]], device=device)
             output = model(input_ids=step, past_key_values=states.cache, use_cache=True, **self._last_only)
-            if known + step.shape[-1] < len(ids):
+            states.length += step.shape[-1]
+            if len(states) < len(ids):
                 step = None
                 continue
             step = sampler(output.logits[:, -1])
