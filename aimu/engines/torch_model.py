@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast, final
 
 import torch
@@ -201,8 +202,9 @@ class TorchModel:
     def __init__(self, source: str, *, device: str, dtype: str, threads: int | None, kwargs: Mapping[str, Any]) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
-        model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **kwargs)
+        with _bars_for_people():
+            self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **kwargs)
         if "device_map" not in kwargs:
             model = model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.model = model.eval()
@@ -277,6 +279,20 @@ class TorchModel:
         """Whether the rest of a text is encoded as it is in the whole; not so where a word's first blank is implied."""
         end = self.tokenizer.eos_token
         return end is not None and self.encode(end + "a") == self.encode(end) + self.encode("a")
+
+
+@contextmanager
+def _bars_for_people() -> Generator[None]:
+    """Progress bars without a terminal are noise in a log, and leave a thread of tqdm's behind."""
+    bars = transformers.utils.logging
+    silence = bars.is_progress_bar_enabled() and not sys.stderr.isatty()
+    if silence:
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if silence:
+            bars.enable_progress_bar()
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
