@@ -1,1 +1,28 @@
-"""What tests of agents need."""
+"""What tests of agents need: a model that follows a script, a real one of 630 KB, and checks of what is left behind.
+
+Public: `ScriptedProvider`, `Step` / `reply`, `scripted_client`; `tiny_model`, `tiny_gguf`; `cancel_everywhere`;
+`leak_check`; `no_real_requests`; `virtual_time`. Imports neither a model library nor an event loop: that waits for use.
+"""
+
+from aimu.testing.backends import Backend, virtual_time
+from aimu.testing.canceller import Scenario, cancel_everywhere
+from aimu.testing.embedded import tiny_gguf, tiny_model
+from aimu.testing.leaks import leak_check
+from aimu.testing.network import RealRequestError, no_real_requests
+from aimu.testing.scripted import ScriptedProvider, Step, reply, scripted_client
+
+__all__ = [
+    "Backend",
+    "RealRequestError",
+    "Scenario",
+    "ScriptedProvider",
+    "Step",
+    "cancel_everywhere",
+    "leak_check",
+    "no_real_requests",
+    "reply",
+    "scripted_client",
+    "tiny_gguf",
+    "tiny_model",
+    "virtual_time",
+]
