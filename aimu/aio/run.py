@@ -53,6 +53,7 @@ class RunState:
     thread: int = field(factory=get_ident)
     usage: Usage | None = None
     steps: weakref.ref[Steps] | None = None
+    outer: RunState | None = None  # of the run whose tool made this one
 
     def generator(self) -> Steps | None:
         return self.steps() if self.steps is not None else None
@@ -89,7 +90,10 @@ class Run:
             turn.settle()
 
     def used(self, usage: Usage) -> None:
-        self.state.usage = usage if self.state.usage is None else self.state.usage + usage
+        state: RunState | None = self.state
+        while state is not None:
+            state.usage = usage if state.usage is None else state.usage + usage
+            state = state.outer
 
 
 INLINE_TOOLS: ContextVar[bool] = ContextVar("aimu_inline_tools", default=False)
@@ -118,7 +122,7 @@ async def drain(steps: Steps, sink: Sink) -> StreamChunk:
 def plain_run(labels: Mapping[int, str]) -> Run:
     """The run of a call without `stream=`: silent, unless a tool of a streaming run on this thread made the call."""
     outer = ENCLOSING.get()
-    state = RunState(labels)
-    if outer is None or not outer.streaming or outer.sink is None or outer.state.thread != state.thread:
-        return Run(False, discard, INLINE_TOOLS.get(), state)
+    if outer is None or not outer.streaming or outer.sink is None or outer.state.thread != get_ident():
+        return Run(False, discard, INLINE_TOOLS.get(), RunState(labels))
+    state = RunState({**labels, **outer.state.labels}, outer=outer.state)
     return Run(True, outer.sink, INLINE_TOOLS.get() and outer.inline_tools, state)
