@@ -177,7 +177,7 @@ class Results(Generic[R_co]):
 async def _numbered(tasks: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[tuple[int, str], None]:
     index = 0
     if isinstance(tasks, AsyncIterable):
-        async with aclosing(tasks) if hasattr(tasks, "aclose") else nullcontext(tasks) as items:
+        async with aclosing(tasks) if isinstance(tasks, AsyncGenerator) else nullcontext(tasks) as items:
             async for task in items:
                 yield index, task
                 index += 1
