@@ -153,7 +153,9 @@ async def test_no_more_than_max_concurrency_workers_run_at_once():
             return answer
 
     names = [str(n) for n in range(20)]
-    assert await Parallel([Counted(name) for name in names], separator=" ", max_concurrency=3).run("t") == " ".join(names)
+    assert await Parallel([Counted(name) for name in names], separator=" ", max_concurrency=3).run("t") == " ".join(
+        names
+    )
     assert most == 3
 
 
@@ -175,10 +177,8 @@ def test_a_fast_workers_first_chunk_comes_before_a_slow_workers_first_token(anyi
     async def main():
         provider = model({"slow": reply("late words", delay=100), "fast": reply("soon enough", delay=1)})
         parallel = Parallel([agent(provider, "slow"), agent(provider, "fast")])
-        times = []
         async with parallel.run("task", stream=True) as stream:
-            async for chunk in stream:
-                times.append((chunk.agent, chunk.content, anyio.current_time()))
+            times = [(chunk.agent, chunk.content, anyio.current_time()) async for chunk in stream]
         assert [(name, text) for name, text, _ in times[:4]] == [
             ("fast", "soon "),
             ("fast", "enough"),
