@@ -28,7 +28,7 @@ from aimu.tools import tool
 from tests.workflows.models import Shout, agent, asked, model
 
 MODES = ["plain", "bare", "held", "entered"]
-MINIMUM = {"plain": 10, "bare": 17, "held": 17, "entered": 29}
+MINIMUM = {"plain": 10, "bare": 17, "held": 17, "entered": 24}
 WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
 
 
