@@ -1,15 +1,18 @@
 """The tests of the tests: each planted fault is found, and what is in order is let pass."""
 
 import asyncio
+import hashlib
+import json
 import socket
 import subprocess
 import sys
 import threading
 from contextlib import aclosing
+from random import Random
 
 import anyio
 import pytest
-from anyio import to_thread
+from anyio import from_thread, to_thread
 from anyio.lowlevel import checkpoint
 from attrs import define, field
 from hypothesis import given
@@ -31,6 +34,7 @@ from aimu.testing import (
     tiny_model,
     virtual_time,
 )
+from aimu.testing.recipe.corpus import conversation
 
 BACKENDS = ["asyncio", "trio"]
 STOPS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
@@ -53,6 +57,14 @@ def test_the_tiny_model_is_in_the_package_with_all_that_transformers_needs():
     assert {"config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"} < names
     assert (tiny_model() / "model.safetensors").stat().st_size > 600_000
     assert tiny_gguf().read_bytes()[:4] == b"GGUF"
+
+
+def test_the_same_seed_draws_the_same_corpus():
+    r = Random(0)
+    drawn = json.dumps([conversation(r, length) for length in (1.0, 0.2) for _ in range(200)])
+    assert hashlib.sha256(drawn.encode()).hexdigest() == (
+        "a116fecc2a61ce83ac0d21b77fdab011f6292c270be337afe8a8218c80ada823"
+    )
 
 
 # The scripted provider
@@ -99,12 +111,12 @@ async def test_calls_get_ids_of_their_own_and_a_stop_reason():
 
 async def test_a_stream_breaks_after_the_pieces_of_its_step():
     provider = ScriptedProvider(reply("half an", error=OverloadedError("gone")))
-    seen = []
+    seen = ""
     with pytest.raises(OverloadedError):
         async with aclosing(provider.stream(asking())) as stream:
             async for delta in stream:
-                seen.append(delta.text)
-    assert "".join(seen) == "half an"
+                seen += delta.text
+    assert seen == "half an"
 
 
 async def test_an_exception_is_raised_and_the_script_goes_on():
@@ -138,7 +150,7 @@ async def test_a_request_beyond_the_script_fails_and_is_remembered():
 
 
 def test_a_script_that_is_not_used_up_fails_at_the_end_of_its_block():
-    with pytest.raises(AssertionError, match="1 of 1 steps are left: 'Hi.'"):
+    with pytest.raises(AssertionError, match=r"1 of 1 steps are left: 'Hi.'"):
         with ScriptedProvider("Hi."):
             pass
 
@@ -249,6 +261,40 @@ def test_the_canceller_finds_an_await_between_two_writes_of_a_child_task(backend
         cancel_everywhere(lambda: Turn(torn=True), backend=backend, how=how)
 
 
+class Tool:
+    """The awaiting task stores what the thread has returned: an asyncio task can be cancelled away from a thread."""
+
+    def __init__(self):
+        self.began, self.ended = threading.Event(), threading.Event()
+        self.returned = False
+        self.results = []
+
+    async def run(self):
+        self.results.append(await to_thread.run_sync(self.work))
+
+    def work(self):
+        self.began.set()
+        try:
+            from_thread.run_sync(int)  # a step of the loop while the thread is at work
+            self.returned = True
+        finally:
+            self.ended.set()
+
+    async def check(self, *, completed):
+        if self.began.is_set():
+            await to_thread.run_sync(self.ended.wait)
+        assert len(self.results) == self.returned, "a finished tool without its result"
+
+
+@pytest.mark.parametrize(("backend", "how"), STOPS)
+def test_a_result_that_only_a_native_cancel_loses_is_found_by_the_native_cancel(backend, how):
+    if how == "scope":
+        assert cancel_everywhere(Tool, backend=backend, how=how) >= 2
+    else:
+        with pytest.raises(AssertionError, match="a finished tool without its result"):
+            cancel_everywhere(Tool, backend=backend, how=how)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_step_of_the_root_is_a_point(backend):
     class Steps(Bare):
@@ -287,7 +333,7 @@ def test_an_error_that_replaces_the_cancellation_is_a_failure(backend, how):
             except anyio.get_cancelled_exc_class():
                 raise ValueError("cancelled, perhaps") from None
 
-    with pytest.raises(AssertionError, match="point 1 .*ValueError: cancelled, perhaps"):
+    with pytest.raises(AssertionError, match=r"point 1 .*ValueError: cancelled, perhaps"):
         cancel_everywhere(Translates, backend=backend, how=how)
 
 
@@ -310,7 +356,7 @@ def test_a_generator_left_open_is_a_failure_unless_allowed(backend, how):
                 await kept[-1].aclose()
 
     allowed = False
-    with pytest.raises(AssertionError, match="left behind: async generator .*forever"):
+    with pytest.raises(AssertionError, match=r"left behind: async generator .*forever"):
         cancel_everywhere(Keeps, backend=backend, how=how)
     allowed = True
     assert cancel_everywhere(Keeps, backend=backend, how=how)
@@ -336,7 +382,7 @@ def test_only_a_cycle_makes_a_dropped_generator_stay(backend):
     cycle = False
     assert cancel_everywhere(Drops, backend=backend)
     cycle = True
-    with pytest.raises(AssertionError, match="left behind: async generator .*forever"):
+    with pytest.raises(AssertionError, match=r"left behind: async generator .*forever"):
         cancel_everywhere(Drops, backend=backend)
 
 
@@ -356,7 +402,7 @@ def test_a_scenario_that_hangs_is_a_failure(backend):
         async def check(self, *, completed):
             await anyio.sleep_forever()
 
-    with pytest.raises(AssertionError, match="point 1 .*TimeoutError"):
+    with pytest.raises(AssertionError, match=r"point 1 .*TimeoutError"):
         cancel_everywhere(Hangs, backend=backend, timeout=0.02)
 
 
@@ -376,18 +422,18 @@ async def test_idle_pool_workers_are_no_leak():
 
 
 async def test_a_busy_pool_worker_is_a_leak():
-    release = threading.Event()
-    with anyio.CancelScope() as scope:
-        check = leak_check(within=0)
-        async with check:
-            pass
-        async with anyio.create_task_group() as group:
-            group.start_soon(to_thread.run_sync, release.wait)
-            await anyio.wait_all_tasks_blocked()
-            with pytest.raises(AssertionError, match="thread"):
-                check.__exit__(None, None, None)
-            release.set()
-    assert not scope.cancelled_caught
+    began, release = threading.Event(), threading.Event()
+
+    def work():
+        began.set()
+        release.wait()
+
+    async with anyio.create_task_group() as group:
+        with pytest.raises(AssertionError, match="thread"):
+            with leak_check(within=0):
+                group.start_soon(to_thread.run_sync, work)
+                await to_thread.run_sync(began.wait)
+        release.set()
 
 
 async def test_a_task_left_running_is_a_leak():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import suppress
 from enum import Enum
 from math import inf
 from types import TracebackType
@@ -18,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from aimu.aio.run import INLINE_TOOLS, Run, RunState, Steps, drain
+from aimu.aio.run import IN_THREAD, Run, RunState, Steps, drain
 from aimu.core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu.core.reply import Usage
 from aimu.errors import StreamClosedError
@@ -96,9 +96,18 @@ class Stream:
             raise anyio.BusyResourceError("reading from")
         return await self._pull(run)
 
+    def ready(self) -> list[StreamChunk]:
+        """What an entered stream can give without waiting."""
+        chunks: list[StreamChunk] = []
+        if self._state is _State.ENTERED:
+            with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                while True:
+                    chunks.append(self._receive.receive_nowait())
+        return chunks
+
     def _start(self) -> None:
         self._state = _State.PULLED
-        self._run = Run(True, None, INLINE_TOOLS.get(), RunState(self._labels(), active=False))
+        self._run = Run(True, None, IN_THREAD.get(), RunState(self._labels(), active=False))
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         self._deadline = inf if self._timeout is None else anyio.current_time() + self._timeout
@@ -107,8 +116,7 @@ class Stream:
         run.state.active = True
         try:
             while True:
-                with self._limit():
-                    chunk = await anext(self._steps)
+                chunk = await self._step()
                 if chunk.phase is DONE:
                     await self._end(chunk)
                     if not self._wanted(chunk):
@@ -130,12 +138,15 @@ class Stream:
         self._result, self._state = str(chunk.content), _State.ENDED
         await self._steps.aclose()
 
-    def _limit(self) -> AbstractContextManager[object]:
+    async def _step(self) -> StreamChunk:
         if self._deadline == inf:
-            return nullcontext()
-        if anyio.current_time() >= self._deadline:  # a step may have no checkpoint of its own
+            return await anext(self._steps)
+        left = self._deadline - anyio.current_time()
+        if left <= 0:  # a step may have no checkpoint of its own
+            await self._steps.aclose()
             raise TimeoutError
-        return anyio.fail_after(self._deadline - anyio.current_time())
+        with anyio.fail_after(left):
+            return await anext(self._steps)
 
     def _wanted(self, chunk: StreamChunk) -> bool:
         return self._phases is None or chunk.phase in self._phases
@@ -147,7 +158,7 @@ class Stream:
         self._send: MemoryObjectSendStream[StreamChunk]
         self._receive: MemoryObjectReceiveStream[StreamChunk]
         self._send, self._receive = anyio.create_memory_object_stream[StreamChunk](BUFFER)
-        self._run = Run(True, self._put, INLINE_TOOLS.get(), RunState(self._labels()))
+        self._run = Run(True, self._put, IN_THREAD.get(), RunState(self._labels()))
         self._error: Exception | None = None
         self._pump_scope = anyio.CancelScope()
         self._pump_ended = anyio.Event()

@@ -1,6 +1,6 @@
 """From type hints and docstrings to JSON Schema and validated arguments, by pydantic.
 
-The one module of the room that loads pydantic and the docstring parser: it is imported inside functions only. attrs
+The one module of the room that loads pydantic: it is imported inside functions only. attrs
 classes, dataclasses and TypedDicts become pydantic models for the validation, and are then built from what was given;
 so defaults stay the business of the function or class that has them.
 """
@@ -8,7 +8,6 @@ so defaults stay the business of the function or class that has them.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -28,7 +27,6 @@ from typing import (
 )
 
 import attrs
-import docstring_parser
 from attrs import define, field, frozen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
@@ -36,9 +34,9 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from aimu.errors import ToolSignatureError
+from aimu.tools.docstrings import documented
 from aimu.tools.signature import REQUIRED, AnyCallable, Argument, arguments_of, origin, scope_of, written
 
-Schema = dict[str, Any]
 _UNUSABLE = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
 _UNSHOWN = object()  # a default that is computed: the argument may be left out, the schema says no more
 
@@ -49,7 +47,7 @@ class Contract:
     """What a function promises to a model: its description, the JSON Schema of its arguments, and their validation."""
 
     description: str
-    schema: Schema
+    schema: dict[str, Any]
     _model: type[BaseModel]
 
     @classmethod
@@ -86,7 +84,7 @@ class Contract:
             raise ValueError(f"{type(exc).__name__}: {exc}") from exc
 
     def _problem(self, error: ErrorDetails) -> str:
-        where = ".".join(map(str, error["loc"]))
+        where = ".".join(map(str, error["loc"])) or "arguments"
         if error["type"] == "missing":
             return f"{where}: required, but missing"
         if error["type"] == "extra_forbidden":
@@ -161,7 +159,9 @@ class _Models:
             ) from exc
         if attrs.has(record):
             return [
-                Argument(a.alias or a.name, hints[a.name], REQUIRED if a.default is attrs.NOTHING else a.default)
+                Argument(
+                    a.alias or a.name, hints.get(a.name, Any), REQUIRED if a.default is attrs.NOTHING else a.default
+                )
                 for a in attrs.fields(record)
                 if a.init
             ]
@@ -206,7 +206,7 @@ def _compact(schema: Any) -> Any:
         return [_compact(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    kept: Schema = {}
+    kept: dict[str, Any] = {}
     for key, value in schema.items():
         if key in ("properties", "$defs"):
             kept[key] = {name: _compact(item) for name, item in value.items()}
@@ -215,19 +215,3 @@ def _compact(schema: Any) -> Any:
         elif key != "title":
             kept[key] = _compact(value)
     return kept
-
-
-def documented(docstring: str | None) -> tuple[str, dict[str, str]]:
-    """The description without the sections, and the descriptions of the parameters, of a docstring in any style."""
-    text = inspect.cleandoc(docstring or "")
-    try:
-        parsed = docstring_parser.parse(text)
-    except docstring_parser.ParseError:
-        return text, {}
-    notes = {
-        name.strip(): " ".join(param.description.split())
-        for param in parsed.params
-        if param.description
-        for name in param.arg_name.split(",")
-    }
-    return (parsed.description or "").strip(), notes

@@ -88,7 +88,7 @@ class Tool:
             values = json.loads(text)
             if not isinstance(values, dict):
                 raise ValueError("a JSON object is expected")
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise self._refused(f"no valid JSON object: {exc} (got {text[:100]})") from exc
         if self._parameters is None:
             try:

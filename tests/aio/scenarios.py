@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from contextlib import suppress
+from functools import partial
 
 import anyio
 from anyio.lowlevel import checkpoint
@@ -21,14 +22,19 @@ from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
 
 TASK, NEXT = "Do three things.", "And now?"
-MODES = ["plain", "bare", "held", "entered"]
+MODES = ["plain", "bare", "held", "entered", "slow", "ticked"]
+STREAMED = MODES[1:-1]
+SLOW_TEXT = " ".join(f"word{n}" for n in range(24))
+
+
+THREADED = {2, 4}  # calls of the sync tool
 
 
 class Break(Exception):
     pass
 
 
-def answer(request):
+def answer(text, request):
     """The model: a round of three calls, a round of one, an answer; then an answer to whatever comes next."""
     last = max(i for i, message in enumerate(request.messages) if message["role"] == "user")
     if request.messages[last]["content"] != TASK:
@@ -36,7 +42,7 @@ def answer(request):
     rounds = sum(message["role"] == "assistant" for message in request.messages[last:])
     if rounds == 0:
         calls = [("native", {"n": 1}), ("threaded", {"n": 2}), ("native", {"n": 3})]
-        return reply("First things first.", thinking="three calls", calls=calls)
+        return reply(text, thinking="three calls", calls=calls)
     if rounds == 1:
         return reply("One more.", calls=[("threaded", {"n": 4})])
     return reply("All done here.", thinking="done")
@@ -48,7 +54,7 @@ class AgentScenario:
     def __init__(self, mode="plain", *, concurrent=False, stop_at=None, raising=False):
         self.mode, self.stop_at, self.raising = mode, stop_at, raising
         self.begun, self.finished, self.seen, self.iteration = set(), {}, "", 0
-        self.stopped = False
+        self.stopped, self.last = False, None
 
         @tool
         async def native(n: int) -> str:
@@ -66,7 +72,8 @@ class AgentScenario:
             self.finished[n] = f"threaded {n}"
             return f"threaded {n}"
 
-        self.provider = ScriptedProvider(answer, repeat=True)
+        text = SLOW_TEXT if mode == "slow" else "First things first."
+        self.provider = ScriptedProvider(partial(answer, text), repeat=True)
         client = aio.client(self.provider, system="Be brief.")
         self.agent = aio.Agent(client, name="worker", tools=[native, threaded], concurrent_tool_calls=concurrent)
         self.stream = None
@@ -75,11 +82,17 @@ class AgentScenario:
         if self.mode == "plain":
             assert await self.agent.run(TASK) == "All done here."
             return
+        if self.mode == "ticked":  # steps, and so cancellations, while a sync tool's thread runs
+            async with anyio.create_task_group() as group:
+                group.start_soon(self.tick)
+                await self.agent.run(TASK)
+                group.cancel_scope.cancel()
+            return
         stream = self.agent.run(TASK, stream=True)
         if self.mode == "held":
             self.stream = stream
         with suppress(Break):
-            if self.mode == "entered":
+            if self.mode in ("entered", "slow"):
                 async with stream:
                     await self.read(stream)
             else:
@@ -87,13 +100,21 @@ class AgentScenario:
         if not self.stopped:
             assert stream.result == "All done here."
 
+    async def tick(self):
+        while True:
+            await anyio.sleep(0.0001)
+
     async def read(self, stream):
         number = 0
         async for chunk in stream:
             number += 1
+            self.last = chunk.phase
             if chunk.is_text():
                 self.seen = (self.seen if chunk.iteration == self.iteration else "") + chunk.content
                 self.iteration = chunk.iteration
+            if self.mode == "slow":  # slower than the model: the pump waits for room in the channel
+                for _ in range(6):
+                    await checkpoint()
             if number == self.stop_at:
                 self.stopped = True
                 if self.raising:
@@ -101,8 +122,8 @@ class AgentScenario:
                 break
 
     async def check(self, *, completed):
-        if self.mode not in ("held", "bare") or completed:
-            assert not self.agent.model_client.conversation.busy or self.stopped
+        running = {n for n in self.begun if n in THREADED} - self.finished.keys()
+        assert not running, f"threads run on behind the run: {running}"
         if self.mode != "held":
             assert not self.agent.model_client.conversation.busy, "busy after the stop"
             self.check_history()
@@ -148,12 +169,14 @@ class AgentScenario:
 
     async def check_superseded(self):
         """What is left of a paused stream says so, and does not end in silence."""
+        paused = self.stopped and self.last is not StreamingContentType.DONE
         try:
             async for chunk in self.stream:
-                assert chunk.phase is not StreamingContentType.DONE
-                raise AssertionError("a superseded stream went on")
+                raise AssertionError(f"a superseded stream went on with {chunk}")
         except StreamClosedError:
-            assert self.stopped
+            assert paused
+        else:
+            assert not paused, "a superseded stream ended in silence"
 
 
 async def stop_at_every_chunk(make, *, maximum=1000):

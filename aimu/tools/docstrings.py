@@ -1,0 +1,63 @@
+"""What a docstring says of a function and its parameters, in Google, NumPy or Sphinx style.
+
+Lenient: what it does not recognise stays text of the description or is left out; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+_ARGUMENTS = {"args", "arguments", "parameters", "params", "keyword_args", "other_parameters", "attributes"}
+_OTHERS = "returns return yields yield raises raise example examples note notes warning warnings see_also references"
+_HEADINGS = _ARGUMENTS | set(_OTHERS.split())
+_GOOGLE = re.compile(r"(\w[\w ]*):\s*$")
+_UNDERLINE = re.compile(r"-{3,}\s*$")
+_SPHINX = re.compile(r":(\w+)(?:\s+([^:]*))?:\s*(.*)$")  # :param type name: text
+_ENTRY = re.compile(r"\*{0,2}(\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?:\([^)]*\))?\s*:\s*(.*)$")  # name (type): text
+
+
+def documented(docstring: str | None) -> tuple[str, dict[str, str]]:
+    """The description before any section, and the descriptions of the parameters by name."""
+    lines = inspect.cleandoc(docstring or "").splitlines()
+    description: list[str] = []
+    notes: dict[str, list[str]] = {}
+    section: str | None = None  # the heading we are under; "" after a Sphinx field
+    entry: list[str] = []  # where continuation lines go
+    margin = 0  # the indentation of the entries of the section
+    for index, line in enumerate(lines):
+        text, indent = line.strip(), len(line) - len(line.lstrip())
+        heading = _heading(lines, index)
+        if heading:
+            section, entry, margin = heading, [], -1
+        elif (field := _SPHINX.match(text)) and indent == 0:
+            section, entry = "", []
+            if field[1] in ("param", "parameter", "arg", "argument", "key", "keyword") and field[2]:
+                notes[field[2].split()[-1].lstrip("*")] = entry = [field[3]]
+        elif section is None:
+            description.append(line)
+        elif section in _ARGUMENTS and text and not _UNDERLINE.match(text):
+            margin = indent if margin < 0 else margin
+            if indent <= margin and (found := _ENTRY.match(text)):
+                # NumPy writes a type behind the colon, at the margin of the text; the description is indented.
+                entry = [] if indent == 0 else [found[2]]
+                for name in re.findall(r"\w+", found[1]):
+                    notes[name] = entry
+            elif indent <= margin and re.fullmatch(r"\w+", text):
+                notes[text] = entry = []
+            else:
+                entry.append(text)
+        elif section == "":
+            entry.append(text)
+    told = {name: " ".join(" ".join(parts).split()) for name, parts in notes.items()}
+    return "\n".join(description).strip(), {name: text for name, text in told.items() if text}
+
+
+def _heading(lines: list[str], index: int) -> str | None:
+    line = lines[index]
+    if line[:1].isspace():
+        return None
+    google = _GOOGLE.match(line)
+    underlined = index + 1 < len(lines) and _UNDERLINE.match(lines[index + 1]) is not None
+    name = (google[1] if google else line.strip() if underlined else "").lower().replace(" ", "_")
+    return name if name in _HEADINGS else None

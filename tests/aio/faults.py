@@ -1,0 +1,156 @@
+"""Deliberate faults: each is an edit of the library's source that the cancellation tests must catch.
+
+    python -m tests.aio.faults NAME BACKEND     # exit 0 when some scenario fails, as it should
+
+The edits are made while the module is imported; a text that the source no longer has is an error, so the list cannot
+rot in silence.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import sys
+import warnings
+from functools import partial
+
+FAULTS = {
+    "an await inside the commit": (
+        "aimu.aio.loop",
+        "                turn.check()\n                turn.flush()\n",
+        "                turn.check()\n"
+        "                turn.conversation.messages.append(turn.staged.pop())\n"
+        "                await anyio.lowlevel.checkpoint()\n"
+        "                turn.flush()\n",
+    ),
+    "an await between a tool and its result": (
+        "aimu.tools.toolbox",
+        "                    on_end(content_of(await pending))\n",
+        "                    value = await pending\n"
+        "                    await anyio.lowlevel.checkpoint()\n"
+        "                    on_end(content_of(value))\n",
+    ),
+    "a sync tool's result stored by the task that waits": (
+        "aimu.tools.toolbox",
+        "                on_end(content_of(result))\n            return []\n",
+        "\n                async def later():\n                    return result\n\n"
+        "                return [later()]\n            return []\n",
+    ),
+    "a thread that is not waited for": (
+        "aimu.core.threads",
+        "                        while not left.is_set():\n",
+        "                        while False:\n",
+    ),
+    "a dropped stream that is not settled": (
+        "aimu.aio.stream",
+        "            self._run.settle()\n",
+        "            pass\n",
+    ),
+    "a strong reference from the run to its generator": (
+        "aimu.aio.stream",
+        "weakref.ref(self._steps)",
+        "lambda steps=self._steps: steps",
+    ),
+    "no aclosing around the steps that are drained": (
+        "aimu.aio.run",
+        "    async with aclosing(steps):\n",
+        "    if True:\n",
+    ),
+    "a paused turn that stays busy": (
+        "aimu.aio.conversation",
+        "            if not old.abandoned():\n",
+        "            if True:\n",
+    ),
+    "a paused turn that is settled without its stream knowing": (
+        "aimu.aio.conversation",
+        "            old.run.state.superseded = True\n",
+        "            pass\n",
+    ),
+    "a turn that is not settled when its run ends": (
+        "aimu.aio.loop",
+        "    finally:\n        turn.settle()\n",
+        "    finally:\n        pass\n",
+    ),
+    "the channel closed before its producers have ended": (
+        "aimu.aio.stream",
+        "        self._pump_scope.cancel()\n        try:\n            await self._group",
+        "        self._receive.close()\n        self._pump_scope.cancel()\n        try:\n            await self._group",
+    ),
+    "an entered stream whose run goes on": (
+        "aimu.aio.stream",
+        "        self._pump_scope.cancel()\n        try:\n            await self._group.__aexit__(None, None, None)\n",
+        "        try:\n            pass\n",
+    ),
+    "cut-off text thrown away": (
+        "aimu.aio.conversation",
+        'message = interrupted_message("".join(self._said), "".join(self._thought))',
+        "message = None",
+    ),
+    "a call that is said not to have run": (
+        "aimu.aio.conversation",
+        "unanswered(call, started=call.id in self._started)",
+        "unanswered(call, started=False)",
+    ),
+}
+
+
+class Editor(importlib.machinery.PathFinder, importlib.abc.Loader):
+    """Imports one module from an edited source."""
+
+    def __init__(self, module, old, new):
+        self.module, self.old, self.new = module, old, new
+
+    def find_spec(self, name, path=None, target=None):
+        if name != self.module:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path)
+        source = spec.loader.get_source(name)
+        assert source.count(self.old) == 1, f"{name} has this text {source.count(self.old)} times:\n{self.old}"
+        self.code = compile(source.replace(self.old, self.new), spec.origin, "exec")
+        return importlib.machinery.ModuleSpec(name, self, origin=spec.origin)
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        exec(self.code, module.__dict__)
+
+
+def first_failure(backend):
+    """What the scenarios say of the library as it was imported; None when all of them pass."""
+    import anyio
+
+    from aimu.testing import cancel_everywhere
+    from tests.aio.scenarios import MODES, STREAMED, AgentScenario, stop_at_every_chunk
+
+    for mode in sorted(MODES, key=["plain", "ticked", *STREAMED].index):  # the quick ones first
+        for concurrent in (False, True):
+            try:
+                for how in ("scope", "native") if backend == "asyncio" else ("scope",):
+                    make = partial(AgentScenario, mode, concurrent=concurrent)
+                    cancel_everywhere(make, backend=backend, how=how)
+                for raising in (False, True) if mode in STREAMED else ():
+                    stopped = partial(_stopped, mode, concurrent, raising)
+                    anyio.run(stop_at_every_chunk, stopped, backend=backend)
+            except BaseException as exc:  # a fault may break the run in any way
+                return f"{mode}, {'concurrent' if concurrent else 'sequential'}: {type(exc).__name__}: {exc}"
+    return None
+
+
+def _stopped(mode, concurrent, raising, n):
+    from tests.aio.scenarios import AgentScenario
+
+    return AgentScenario(mode, concurrent=concurrent, stop_at=n, raising=raising)
+
+
+def main(name, backend):
+    warnings.simplefilter("ignore")
+    if name in FAULTS:
+        sys.meta_path.insert(0, Editor(*FAULTS[name]))
+    found = first_failure(backend)
+    print(f"{name} on {backend}: {found or 'NOT CAUGHT'}")
+    return 0 if found else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
