@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
+from aimu.aio.run import begin_branch
 from aimu.aio.runner import AsyncRunner
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 
@@ -113,6 +114,7 @@ class Results(Generic[R_co]):
         return self
 
     async def _pump(self) -> None:
+        begin_branch()
         with self._send:
             async with anyio.create_task_group() as workers:
                 for _ in range(self._max_concurrency):
