@@ -155,6 +155,8 @@ class Results(Generic[R_co]):
     async def __anext__(self) -> tuple[int, R_co]:
         try:
             return await self._receive.receive()
+        except anyio.ClosedResourceError:
+            raise StreamClosedError("a map is read inside its block") from None
         except anyio.EndOfStream:
             if self._error is not None:
                 error, self._error = self._error, None
