@@ -105,7 +105,7 @@ ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=Non
 
 
 def begin_branch() -> None:
-    """Make the current task's context that of a concurrent branch, for runs that code which is not ours begins there."""
+    """Make the current task's context that of a concurrent branch, for runs that foreign code begins there."""
     IN_THREAD.set(run_in_thread)
     outer = ENCLOSING.get()
     if outer is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Literal, Self, final
 
@@ -35,7 +35,7 @@ class Parallel(StepRunner):
     at once.
     """
 
-    workers: list[AsyncRunner] = field(validator=not_empty)
+    workers: Sequence[AsyncRunner] = field(validator=not_empty)
     name: str = "parallel"
     aggregator: AsyncRunner | None = None
     separator: str = SEPARATOR
