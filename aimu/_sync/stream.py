@@ -51,6 +51,9 @@ class Stream(Facade):
                 self._taken.extend(self._run(self._take()))
             except StopAsyncIteration:
                 raise StopIteration from None
+            except KeyboardInterrupt:  # it may have come between two pieces, where nothing was cancelled
+                self.close()
+                raise
         return self._taken.popleft()
 
     async def _take(self) -> list[StreamChunk]:
@@ -62,7 +65,12 @@ class Stream(Facade):
         return self._level.run(coroutine)
 
     def __enter__(self) -> Self:
-        self._run(self._enter())
+        try:
+            self._run(self._enter())
+        except BaseException:  # Ctrl-C may come when the stream is entered already
+            if self._holder is not None:
+                self._run(self._exit())
+            raise
         return self
 
     async def _enter(self) -> None:
