@@ -54,6 +54,7 @@ class RunState:
     thread: int = field(factory=get_ident)
     usage: Usage | None = None
     steps: weakref.ref[Steps] | None = None
+    outer: RunState | None = None  # of the run whose tool made this one
 
     def generator(self) -> Steps | None:
         return self.steps() if self.steps is not None else None
@@ -90,7 +91,10 @@ class Run:
             turn.settle()
 
     def used(self, usage: Usage) -> None:
-        self.state.usage = usage if self.state.usage is None else self.state.usage + usage
+        state: RunState | None = self.state
+        while state is not None:
+            state.usage = usage if state.usage is None else state.usage + usage
+            state = state.outer
 
 
 # Where the sync code of a run that begins now is called.
@@ -119,8 +123,9 @@ async def drain(steps: Steps, sink: Sink) -> StreamChunk:
 
 def plain_run(labels: Mapping[int, str]) -> Run:
     """The run of a call without `stream=`: silent, unless a tool of a streaming run on this thread made the call."""
-    outer, state = ENCLOSING.get(), RunState(labels)
-    if outer is None or outer.state.thread != state.thread:
-        return Run(False, discard, IN_THREAD.get(), state)
+    outer = ENCLOSING.get()
+    if outer is None or outer.state.thread != get_ident():
+        return Run(False, discard, IN_THREAD.get(), RunState(labels))
+    state = RunState({**labels, **outer.state.labels}, outer=outer.state)
     shown = outer.streaming and outer.sink is not None
     return Run(shown, outer.sink if shown else discard, outer.in_thread, state)
