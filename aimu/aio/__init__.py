@@ -6,6 +6,7 @@ This is the implementation; `aimu` is its sync twin.
 from aimu.aio.agent import Agent
 from aimu.aio.client import AsyncBaseModelClient
 from aimu.aio.factory import AsyncModelClient, chat, client
+from aimu.aio.mcp import MCPClient
 from aimu.aio.request import Limits
 from aimu.aio.runner import AsyncRunner
 from aimu.aio.stream import Stream
@@ -17,6 +18,7 @@ __all__ = [
     "AsyncModelClient",
     "AsyncRunner",
     "Limits",
+    "MCPClient",
     "Stream",
     "StreamChunk",
     "StreamingContentType",
