@@ -44,7 +44,9 @@ class AsyncModelClient(AsyncBaseModelClient):
             return
         spec = resolve(model)
         if spec.provider in IN_PROCESS:
-            raise WeightsLoadedTwiceError(str(model) if isinstance(model, Model) else repr(str(spec)))
+            raise WeightsLoadedTwiceError(
+                f"{type(model).__name__}.{model.name}" if isinstance(model, Model) else repr(str(spec))
+            )
         self._open(lambda **rest: _http_provider(spec, rest), **kwargs)
 
     def _open(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from math import inf
 from types import TracebackType
@@ -107,8 +106,7 @@ class Stream:
         run.state.active = True
         try:
             while True:
-                with self._limit():
-                    chunk = await anext(self._steps)
+                chunk = await self._step()
                 if chunk.phase is DONE:
                     await self._end(chunk)
                     if not self._wanted(chunk):
@@ -130,12 +128,15 @@ class Stream:
         self._result, self._state = str(chunk.content), _State.ENDED
         await self._steps.aclose()
 
-    def _limit(self) -> AbstractContextManager[object]:
+    async def _step(self) -> StreamChunk:
         if self._deadline == inf:
-            return nullcontext()
-        if anyio.current_time() >= self._deadline:  # a step may have no checkpoint of its own
+            return await anext(self._steps)
+        left = self._deadline - anyio.current_time()
+        if left <= 0:  # a step may have no checkpoint of its own
+            await self._steps.aclose()
             raise TimeoutError
-        return anyio.fail_after(self._deadline - anyio.current_time())
+        with anyio.fail_after(left):
+            return await anext(self._steps)
 
     def _wanted(self, chunk: StreamChunk) -> bool:
         return self._phases is None or chunk.phase in self._phases

@@ -72,25 +72,15 @@ def cancel_everywhere(
 @final
 @define
 class _Trigger:
-    """Calls `cancel` once, after the k-th step since it was armed."""
+    """Calls `cancel` when `left` steps have been made since it was given."""
 
     left: int = 0
     cancel: Callable[[], object] | None = None
 
-    @property
-    def fired(self) -> bool:
-        return self.left == 0
-
-    def arm(self, k: int, cancel: Callable[[], object]) -> None:
-        self.left, self.cancel = k, cancel
-
-    def disarm(self) -> None:
-        self.cancel = None
-
     def step(self) -> None:
         if self.cancel is not None and self.left:
             self.left -= 1
-            if self.fired:
+            if not self.left:
                 self.cancel()
 
 
@@ -106,36 +96,35 @@ async def _search(
     points = k = untouched = 0
     while untouched < _UNTOUCHED:
         k += 1
+        trigger.left = k
         with _started_generators() as started:
             try:
                 with anyio.fail_after(timeout):
-                    await _attempt(make_scenario(), trigger, k, how)
-                left = await _left(ours, () if allow_open_generators else started)
-                assert not left, f"left behind: {', '.join(left)}"
+                    await _attempt(make_scenario(), trigger, how)
+                if left := await _left(ours, () if allow_open_generators else started):
+                    raise AssertionError(f"left behind: {', '.join(left)}")
             except BaseException as exc:
-                point = (
-                    f"cancelled at point {k} on {backend} ({how})" if trigger.fired else f"not cancelled on {backend}"
-                )
+                point = f"point {k} on {backend} ({how}), {'not reached' if trigger.left else 'cancelled'}"
                 if not isinstance(exc, Exception):
                     exc.add_note(point)
                     raise
                 raise AssertionError(f"{point}: {type(exc).__name__}: {exc}") from exc
-        points += trigger.fired
-        untouched = 0 if trigger.fired else untouched + 1
+        points += not trigger.left
+        untouched = untouched + 1 if trigger.left else 0
     return points
 
 
-async def _attempt(scenario: Scenario, trigger: _Trigger, k: int, how: How) -> None:
+async def _attempt(scenario: Scenario, trigger: _Trigger, how: How) -> None:
     completed = False
 
     async def armed(cancel: Callable[[], object]) -> None:
         nonlocal completed
-        trigger.arm(k, cancel)
+        trigger.cancel = cancel
         try:
             await scenario.run()
             completed = True
         finally:
-            trigger.disarm()
+            trigger.cancel = None
 
     if how == "native":
         from aimu.testing import _asyncio

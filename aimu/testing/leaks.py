@@ -29,7 +29,7 @@ _IDLE_STACKS = {
     ("concurrent.futures.thread:_worker",),
 }
 
-# What identifies a thing, never equal to what identified an earlier one, and how a report names it.
+# What identifies a thing, and how a report names it.
 Found: TypeAlias = dict[object, str]
 
 
@@ -135,10 +135,8 @@ def _children() -> Found:
             continue
         state, parent, *fields = rest.split()
         if int(parent) == os.getpid():
-            started = fields[17]
-            found["process", pid, started] = f"child process {pid}: {name}" + (
-                " (not waited for)" if state == "Z" else ""
-            )
+            started, ended = fields[17], " (ended, not waited for)" * (state == "Z")
+            found["process", pid, started] = f"child process {pid}: {name}{ended}"
     return found
 
 

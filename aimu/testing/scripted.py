@@ -191,7 +191,11 @@ class ScriptedProvider:
 
 
 def scripted_client(*steps: Scripted, name: str = "scripted", repeat: bool = False, **options: Any) -> AsyncModelClient:
-    """`aio.client` on a ScriptedProvider of these steps; `options` are the client's own (`system=`, `tools=`, ...)."""
+    """`aio.client` on a ScriptedProvider of these steps; `options` are the client's own (`system=`, `tools=`, ...).
+
+    To see the requests or to assert that the script was used up, make the provider yourself:
+    `with ScriptedProvider(...) as provider: client = aio.client(provider)`.
+    """
     from aimu.aio import client
 
     return client(ScriptedProvider(*steps, name=name, repeat=repeat), **options)

@@ -8,34 +8,12 @@ from __future__ import annotations
 import inspect
 import re
 
-_HEADINGS = [
-    "args",
-    "arguments",
-    "parameters",
-    "params",
-    "keyword_args",
-    "other_parameters",
-    "returns",
-    "return",
-    "yields",
-    "yield",
-    "raises",
-    "raise",
-    "example",
-    "examples",
-    "note",
-    "notes",
-    "warning",
-    "warnings",
-    "see_also",
-    "references",
-    "attributes",
-    "todo",
-]
-_ARGUMENTS = {"args", "arguments", "parameters", "params", "keyword_args", "other_parameters"}
+_ARGUMENTS = {"args", "arguments", "parameters", "params", "keyword_args", "other_parameters", "attributes"}
+_OTHERS = "returns return yields yield raises raise example examples note notes warning warnings see_also references"
+_HEADINGS = _ARGUMENTS | set(_OTHERS.split())
 _GOOGLE = re.compile(r"(\w[\w ]*):\s*$")
 _UNDERLINE = re.compile(r"-{3,}\s*$")
-_SPHINX = re.compile(r":(\w+)(?:\s+[^:]*?)?(?:\s+\*{0,2}(\w+))?:\s*(.*)$")
+_SPHINX = re.compile(r":(\w+)(?:\s+([^:]*))?:\s*(.*)$")  # :param type name: text
 _ENTRY = re.compile(r"\*{0,2}(\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?:\([^)]*\))?\s*:\s*(.*)$")  # name (type): text
 
 
@@ -55,7 +33,7 @@ def documented(docstring: str | None) -> tuple[str, dict[str, str]]:
         elif (field := _SPHINX.match(text)) and indent == 0:
             section, entry = "", []
             if field[1] in ("param", "parameter", "arg", "argument", "key", "keyword") and field[2]:
-                notes[field[2]] = entry = [field[3]]
+                notes[field[2].split()[-1].lstrip("*")] = entry = [field[3]]
         elif section is None:
             description.append(line)
         elif section in _ARGUMENTS and text and not _UNDERLINE.match(text):

@@ -123,7 +123,7 @@ def first_failure(backend):
     from aimu.testing import cancel_everywhere
     from tests.aio.scenarios import MODES, STREAMED, AgentScenario, stop_at_every_chunk
 
-    for mode in MODES:
+    for mode in sorted(MODES, key=["plain", "ticked", *STREAMED].index):  # the quick ones first
         for concurrent in (False, True):
             try:
                 for how in ("scope", "native") if backend == "asyncio" else ("scope",):

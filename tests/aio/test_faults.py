@@ -1,0 +1,25 @@
+"""The test of the cancellation tests: every deliberate fault is caught, on at least one backend."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.aio.faults import FAULTS
+
+ROOT = Path(__file__).parents[2]
+
+
+def caught(fault, backend):
+    command = [sys.executable, "-m", "tests.aio.faults", fault, backend]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT)
+    assert f"{fault} on {backend}: " in done.stdout, done.stdout + done.stderr
+    print(done.stdout.splitlines()[-1])
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_caught(fault):
+    first, second = ("trio", "asyncio") if "channel" in fault else ("asyncio", "trio")  # where it shows sooner
+    assert caught(fault, first) or caught(fault, second)

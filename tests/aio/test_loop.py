@@ -1,0 +1,298 @@
+"""The loop of a turn: requests, tools, limits, what becomes of bad calls and bad answers."""
+
+import logging
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from aimu import aio
+from aimu.core.messages import check_history
+from aimu.core.reply import StopReason, ToolCall, Usage
+from aimu.errors import InvalidOptionError, RefusedError, ToolNameClashError, TruncatedError
+from aimu.testing import ScriptedProvider, reply
+from aimu.tools import tool
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def agent_of(provider, **kwargs):
+    return aio.Agent(aio.client(provider, system="Be brief."), **({"tools": [add]} | kwargs))
+
+
+async def test_a_task_that_needs_one_tool_costs_exactly_two_requests():
+    with ScriptedProvider(reply(calls=[("add", {"a": 2, "b": 3})]), "It is 5.") as provider:
+        assert await agent_of(provider).run("2 + 3?") == "It is 5."
+    first, second = provider.requests
+    assert [message["role"] for message in first.messages] == ["system", "user"]
+    assert [message["role"] for message in second.messages] == ["system", "user", "assistant", "tool"]
+    assert second.messages[-1]["content"] == "5"
+    assert first.tools == second.tools
+
+
+async def test_at_its_limit_an_agent_settles_the_calls_and_asks_for_an_answer():
+    call = reply("Hm.", calls=[("add", {"a": 1, "b": 1})])
+    with ScriptedProvider(call, call, "Enough.") as provider:
+        agent = agent_of(provider, max_iterations=2)
+        assert await agent.run("Go.") == "Enough."
+    tools = [message for message in agent.messages["agent"] if message["role"] == "tool"]
+    assert [message.get("status") for message in tools] == [None, "not_executed"]
+    assert provider.requests[2].options["tool_choice"] == "none"
+    assert provider.requests[2].tools == provider.requests[0].tools
+    check_history(agent.messages["agent"])
+
+
+async def test_a_call_in_the_last_answer_is_settled_too():
+    call = reply("Again!", calls=[("add", {"a": 1, "b": 1})])
+    with ScriptedProvider(call, call) as provider:
+        agent = agent_of(provider, max_iterations=1)
+        assert await agent.run("Go.") == "Again!"
+    check_history(agent.messages["agent"])
+
+
+async def test_an_empty_turn_of_an_agent_is_continued_and_of_a_chat_is_the_answer():
+    with ScriptedProvider("", "Now I know.") as provider:
+        agent = agent_of(provider, continuation_prompt="Go on!")
+        assert await agent.run("Think.") == "Now I know."
+    assert provider.requests[1].messages[-1] == {"role": "user", "content": "Go on!"}
+    with ScriptedProvider("") as provider:
+        assert await aio.client(provider).chat("Think.") == ""
+
+
+async def test_a_demanded_tool_is_demanded_once():
+    with ScriptedProvider(reply(calls=[("add", {"a": 1, "b": 1})]), "2") as provider:
+        await agent_of(provider).run("1 + 1", {"tool_choice": "required"})
+    assert provider.requests[0].options["tool_choice"] == "required"
+    assert "tool_choice" not in provider.requests[1].options
+
+
+async def test_bad_calls_go_back_to_the_model_with_the_reason():
+    calls = [
+        ToolCall("c1", "add", '{"a": 1,'),
+        ToolCall("c2", "add", '{"a": "one", "b": 2}'),
+        ToolCall("c3", "subtract", "{}"),
+        ToolCall("c4", "add", '{"a": "3", "b": 4}'),
+    ]
+    with ScriptedProvider(reply(calls=calls), "Sorry.") as provider:
+        agent = agent_of(provider)
+        await agent.run("Go.")
+    results = [message["content"] for message in agent.messages["agent"] if message["role"] == "tool"]
+    assert "JSON" in results[0]
+    assert "a: " in results[1]
+    assert "subtract" in results[2]
+    assert results[3] == "7"
+
+
+async def test_a_failing_tool_is_told_to_the_model_and_logged(caplog):
+    @tool
+    def broken(x: int) -> int:
+        """Fails."""
+        raise OSError("disk on fire")
+
+    with ScriptedProvider(reply(calls=[("broken", {"x": 1})]), "It failed.") as provider:
+        agent = agent_of(provider, tools=[broken])
+        assert await agent.run("Go.") == "It failed."
+    assert "disk on fire" in agent.messages["agent"][-2]["content"]
+    assert any(record.levelno == logging.WARNING and record.exc_info for record in caplog.records)
+
+
+async def test_a_tool_may_stop_the_run_by_an_exception_it_names():
+    @tool(raises=PermissionError)
+    async def guarded(x: int) -> int:
+        """Fails."""
+        raise PermissionError("not you")
+
+    agent = agent_of(ScriptedProvider(reply(calls=[("guarded", {"x": 1})])), tools=[guarded], name="clerk")
+    with pytest.raises(PermissionError, match="not you") as caught:
+        await agent.run("Go.")
+    assert caught.value.__notes__ == ["in tool 'guarded'", "in agent 'clerk', iteration 0"]
+    check_history(agent.messages["clerk"])
+    assert "not you" in agent.messages["clerk"][-1]["content"]
+
+
+@pytest.mark.parametrize(("concurrent", "most"), [(False, 1), (True, 4), (2, 2)])
+async def test_concurrent_tool_calls_overlap_as_allowed_and_keep_their_order(concurrent, most):
+    running = peak = 0
+
+    @tool
+    async def square(n: int) -> int:
+        """Square."""
+        nonlocal running, peak
+        running += 1
+        peak = max(peak, running)
+        for _ in range(10 - n):  # the first called ends last
+            await checkpoint()
+        running -= 1
+        return n * n
+
+    provider = ScriptedProvider(reply(calls=[("square", {"n": n}) for n in (1, 2, 3, 4)]), "Done.")
+    agent = agent_of(provider, tools=[square], concurrent_tool_calls=concurrent)
+    await agent.run("Go.")
+    assert peak == most
+    results = [message["content"] for message in agent.messages["agent"] if message["role"] == "tool"]
+    assert results == ["1", "4", "9", "16"]
+
+
+async def test_an_exclusive_tool_runs_beside_no_other():
+    running = set()
+
+    @tool
+    async def free(n: int) -> int:
+        """Runs beside others."""
+        assert "exclusive" not in running
+        running.add(n)
+        await checkpoint()
+        running.discard(n)
+        return n
+
+    @tool(exclusive=True)
+    async def alone(n: int) -> int:
+        """Runs alone."""
+        assert not running
+        running.add("exclusive")
+        await checkpoint()
+        running.discard("exclusive")
+        return n
+
+    calls = [("free", {"n": 1}), ("free", {"n": 2}), ("alone", {"n": 3}), ("free", {"n": 4})]
+    agent = agent_of(ScriptedProvider(reply(calls=calls), "Done."), tools=[free, alone], concurrent_tool_calls=True)
+    await agent.run("Go.")
+    results = [message["content"] for message in agent.messages["agent"] if message["role"] == "tool"]
+    assert results == ["1", "2", "3", "4"]
+
+
+async def test_of_two_tools_that_stop_the_run_at_once_both_surface_and_of_one_only_it():
+    @tool(raises=LookupError)
+    async def fails(n: int) -> int:
+        """Fails."""
+        await checkpoint()
+        raise LookupError(str(n))
+
+    provider = ScriptedProvider(reply(calls=[("fails", {"n": 1}), ("add", {"a": 1, "b": 1})]))
+    with pytest.raises(LookupError, match="1"):
+        await agent_of(provider, tools=[fails, add], concurrent_tool_calls=True).run("Go.")
+
+
+async def test_a_cut_answer_with_text_is_returned_with_a_warning(caplog):
+    client = aio.client(ScriptedProvider(reply("Half an ans", stop_reason=StopReason.MAX_TOKENS)))
+    assert await client.chat("Go.") == "Half an ans"
+    assert client.last_stop_reason is StopReason.MAX_TOKENS
+    assert "max_tokens" in caplog.text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_answer_cut_inside_a_call_is_an_error_and_its_text_is_kept(stream):
+    step = reply("Let me", calls=[("add", {"a": 1})], stop_reason=StopReason.MAX_TOKENS)
+    client = aio.client(ScriptedProvider(step, "Fine."))
+    with pytest.raises(TruncatedError) as caught:
+        if stream:
+            async with client.chat("Go.", stream=True) as chunks:
+                async for _ in chunks:
+                    pass
+        else:
+            await client.chat("Go.")
+    assert caught.value.partial == "Let me"
+    assert client.messages[-1] == {"role": "assistant", "content": "Let me", "interrupted": True}
+    assert await client.chat("Again.") == "Fine."
+
+
+async def test_a_refusal_is_an_error_and_a_turn_that_said_nothing_is_taken_back():
+    client = aio.client(ScriptedProvider(reply(stop_reason=StopReason.REFUSED), "Fine."))
+    with pytest.raises(RefusedError):
+        await client.chat("Something bad.")
+    assert client.messages == []
+    assert await client.chat("Something good.") == "Fine."
+
+
+async def test_usage_sums_over_iterations_turns_and_conversations():
+    use = Usage(input=10, output=2)
+    call = reply(calls=[("add", {"a": 1, "b": 1})], usage=use)
+    provider = ScriptedProvider(call, reply("2", usage=use), reply("Hi.", usage=use), reply("Ho.", usage=use))
+    client = aio.client(provider, tools=[add])
+    assert client.usage is None
+    await client.chat("1 + 1")
+    assert client.last_usage == Usage(input=20, output=4)
+    await client.chat("Hello")
+    assert client.last_usage == use
+    assert client.usage == Usage(input=30, output=6)
+    fork = client.fork()
+    stream = fork.chat("Hello", stream=True)
+    async for _ in stream:
+        pass
+    assert fork.usage == stream.usage == use
+    assert client.provider.usage == Usage(input=40, output=8)
+
+
+async def test_tools_of_one_name_are_refused_before_a_request():
+    def make():
+        @tool
+        def add(a: int) -> int:
+            """Another."""
+            return a
+
+        return add
+
+    provider = ScriptedProvider()
+    client = aio.client(provider, tools=[add, make()])
+    with pytest.raises(ToolNameClashError, match="'add'"):
+        await client.chat("Go.")
+    assert not provider.requests
+    assert not client.conversation.busy
+
+
+async def test_the_chunks_of_a_call_say_when_it_starts_and_how_it_ended():
+    provider = ScriptedProvider(reply(calls=[("add", {"a": 2, "b": 3})]), "It is 5.")
+    chunks = [chunk async for chunk in agent_of(provider, name="clerk").run("2 + 3?", stream=True)]
+    started, ended = (chunk.content for chunk in chunks if chunk.is_tool_call())
+    assert started == {"id": "call_0001", "name": "add", "arguments": {"a": 2, "b": 3}}
+    assert ended == {**started, "response": "5"}
+    assert {chunk.agent for chunk in chunks} == {"clerk"}
+    assert [chunk.iteration for chunk in chunks] == [0, 0, 1, 1, 1, 1]
+
+
+async def test_an_agent_run_by_a_tool_shows_its_chunks_in_the_stream_of_the_run():
+    inner = agent_of(ScriptedProvider("Inner words.", "Inner words."), name="inner", tools=[])
+
+    @tool
+    async def ask(question: str) -> str:
+        """Ask the other agent."""
+        return await inner.run(question)
+
+    def outer():
+        return agent_of(ScriptedProvider(reply(calls=[("ask", {"question": "Well?"})]), "Done."), tools=[ask])
+
+    bare = [chunk async for chunk in outer().run("Go.", stream=True)]
+    async with outer().run("Go.", stream=True) as stream:
+        entered = [chunk async for chunk in stream]
+    for chunks in (bare, entered):
+        assert [c.content for c in chunks if c.agent == "inner"] == ["Inner ", "words."]
+        assert sum(c.phase is aio.StreamingContentType.DONE for c in chunks) == 1
+
+
+async def test_a_limit_below_one_is_refused():
+    with pytest.raises(InvalidOptionError, match="max_iterations"):
+        agent_of(ScriptedProvider(), max_iterations=0)
+    with pytest.raises(InvalidOptionError, match="max_tool_rounds"):
+        aio.client(ScriptedProvider(), max_tool_rounds=0)
+
+
+async def test_the_deadline_of_a_run_is_a_timeout_error_and_what_was_done_is_kept():
+    @tool
+    async def slow(n: int) -> int:
+        """Slow."""
+        if n:
+            await anyio.sleep(60)
+        return n
+
+    provider = ScriptedProvider(reply(calls=[("slow", {"n": 0})]), reply(calls=[("slow", {"n": 1})]), "Fine.")
+    agent = agent_of(provider, tools=[slow])
+    with pytest.raises(TimeoutError):
+        await agent.run("Go.", timeout=0.05)
+    history = agent.messages["agent"]
+    check_history(history)
+    assert [message.get("status") for message in history if message["role"] == "tool"] == [None, "cancelled"]
+    assert await agent.run("Again.") == "Fine."

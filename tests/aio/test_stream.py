@@ -1,0 +1,244 @@
+"""Streams: pulled or entered, they show the same and leave nothing behind."""
+
+from contextlib import aclosing
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from aimu import aio
+from aimu.aio import StreamingContentType
+from aimu.errors import InvalidOptionError, StreamClosedError
+from aimu.testing import ScriptedProvider, reply
+
+PHASES = ["thinking", "generating", "done"]
+
+
+def client_of(*steps):
+    return aio.client(ScriptedProvider(*steps))
+
+
+async def contents(stream):
+    return [(str(chunk.phase), chunk.content) async for chunk in stream]
+
+
+async def test_plain_pulled_and_entered_runs_are_alike():
+    step = reply("One two.", thinking="hm")
+    plain = client_of(step)
+    pulled, entered = client_of(step), client_of(step)
+    text = await plain.chat("Go.")
+    shown = await contents(pulled.chat("Go.", stream=True))
+    async with await entered.chat("Go.", stream=True) as stream:
+        assert await contents(stream) == shown
+    assert shown == [("thinking", "hm"), ("generating", "One "), ("generating", "two."), ("done", "One two.")]
+    assert stream.result == text == "One two."
+    assert plain.messages == pulled.messages == entered.messages
+
+
+async def test_text_arrives_as_the_model_produces_it():
+    gate = anyio.Event()
+
+    class Gated:
+        spec = ScriptedProvider().spec
+
+        async def complete(self, request):
+            raise AssertionError("streamed")
+
+        async def stream(self, request):
+            async for item in ScriptedProvider("One two.").stream(request):
+                yield item
+                await gate.wait()
+
+        async def aclose(self):
+            pass
+
+    async with aio.client(Gated()).chat("Go.", stream=True) as stream:
+        assert (await anext(stream)).content == "One "
+        gate.set()
+        assert [chunk.content async for chunk in stream] == ["two.", "One two."]
+    gate = anyio.Event()
+    stream = aio.client(Gated()).chat("Go.", stream=True)
+    assert (await anext(stream)).content == "One "
+    gate.set()
+    assert [chunk.content async for chunk in stream] == ["two.", "One two."]
+
+
+async def test_include_filters_by_phase_and_refuses_a_wrong_name():
+    step = reply("One two.", thinking="hm")
+    for entered in (False, True):
+        stream = client_of(step).chat("Go.", stream=True, include=["generating"])
+        if entered:
+            async with stream:
+                shown = await contents(stream)
+        else:
+            shown = await contents(stream)
+        assert shown == [("generating", "One "), ("generating", "two.")]
+        assert stream.result == "One two."
+    with pytest.raises(InvalidOptionError, match="'thinkin'"):
+        client_of(step).chat("Go.", stream=True, include=["thinkin"])
+    with pytest.raises(ValueError, match="one string"):
+        client_of(step).chat("Go.", stream=True, include="thinking")
+
+
+async def test_the_reader_may_chat_on_in_the_body_at_done():
+    client = client_of("One.", "Two.")
+    async for chunk in client.chat("Go.", stream=True):
+        if chunk.phase is StreamingContentType.DONE:
+            assert await client.chat("Next") == "Two."
+    assert len(client.messages) == 4
+
+
+async def test_an_exception_of_the_body_leaves_plain():
+    client = client_of("One two three.", "Fine.")
+    with pytest.raises(KeyError):
+        async with client.chat("Go.", stream=True) as stream:
+            async for _ in stream:
+                raise KeyError("mine")
+    assert client.messages[1]["interrupted"]
+    assert await client.chat("Next") == "Fine."
+
+
+async def test_an_error_of_the_run_reaches_the_reader_after_what_had_streamed():
+    client = client_of(reply("One two", error=ConnectionError("cable")))
+    seen = []
+    with pytest.raises(ConnectionError, match="cable"):
+        async with client.chat("Go.", stream=True) as stream:
+            async for chunk in stream:
+                seen.append(chunk.content)
+    assert seen == ["One ", "two"]
+
+
+async def test_a_cancelled_reader_is_cancelled_and_not_told_anything_else():
+    client = client_of(reply("One two", delay=60))
+    with anyio.move_on_after(0.05) as scope:
+        async with client.chat("Go.", stream=True) as stream:
+            async for _ in stream:
+                pass
+    assert scope.cancelled_caught
+    assert client.messages == []
+
+
+@pytest.mark.parametrize("entered", [False, True])
+async def test_a_deadline_raises_timeout_error_and_keeps_the_text(entered):
+    client = client_of(reply("One two three.", delay=0.04), "Fine.")
+    stream = client.chat("Go.", stream=True, timeout=0.06)
+    with pytest.raises(TimeoutError):
+        if entered:
+            async with stream:
+                await contents(stream)
+        else:
+            await contents(stream)
+    assert client.messages[1] == {"role": "assistant", "content": "One ", "interrupted": True}
+    assert await client.chat("Next") == "Fine."
+
+
+async def test_a_deadline_holds_for_a_pulled_stream_whose_steps_never_wait():
+    class Endless:
+        spec = ScriptedProvider().spec
+
+        async def stream(self, request):
+            from aimu.core.reply import Delta
+
+            while True:
+                yield Delta(StreamingContentType.GENERATING, "x")
+
+        async def complete(self, request):
+            raise AssertionError("streamed")
+
+        async def aclose(self):
+            pass
+
+    stream = aio.client(Endless()).chat("Go.", stream=True, timeout=0.05)
+    with pytest.raises(TimeoutError):
+        async for _ in stream:
+            pass
+
+
+async def test_closing_stops_the_run_from_inside_and_outside_the_block():
+    client = client_of("One two three.", "Four five six.", "Fine.")
+    async with client.chat("Go.", stream=True) as stream:
+        await anext(stream)
+        await stream.aclose()
+        assert client.messages[-1]["interrupted"]
+    stream = client.chat("Go.", stream=True)
+    await anext(stream)
+    await stream.aclose()
+    await stream.aclose()
+    assert client.messages[-1]["interrupted"]
+    assert await contents(stream) == []
+    assert await client.chat("Next") == "Fine."
+
+
+async def test_closing_while_another_task_reads_is_refused():
+    client = client_of(reply("One two three.", delay=0.02))
+    stream = client.chat("Go.", stream=True)
+    async with anyio.create_task_group() as group:
+        group.start_soon(contents, stream)
+        await checkpoint()
+        with pytest.raises(anyio.BusyResourceError):
+            await stream.aclose()
+        with pytest.raises(anyio.BusyResourceError):
+            await anext(stream)
+    assert stream.result == "One two three."
+
+
+async def test_a_stream_is_entered_once_and_before_it_is_read():
+    stream = client_of("One two.").chat("Go.", stream=True)
+    await anext(stream)
+    with pytest.raises(StreamClosedError, match="entered"):
+        async with stream:
+            pass
+    with pytest.raises(StreamClosedError, match="no result"):
+        _ = stream.result
+    await stream.aclose()
+
+
+async def test_a_slow_reader_slows_the_run():
+    produced = 0
+
+    class Counting:
+        spec = ScriptedProvider().spec
+
+        async def complete(self, request):
+            raise AssertionError("streamed")
+
+        async def stream(self, request):
+            nonlocal produced
+            async with aclosing(ScriptedProvider(" ".join("abcdefgh" * 20)).stream(request)) as items:
+                async for item in items:
+                    produced += 1
+                    yield item
+
+        async def aclose(self):
+            pass
+
+    async with aio.client(Counting()).chat("Go.", stream=True) as stream:
+        await anext(stream)
+        for _ in range(200):
+            await checkpoint()
+        assert produced <= 19  # the buffer of 16, one that was read, one waiting for room, one being made
+
+
+async def test_context_variables_of_the_reader_are_its_own():
+    from contextvars import ContextVar
+
+    variable = ContextVar("variable", default="unset")
+    seen = []
+
+    class Looking:
+        spec = ScriptedProvider().spec
+
+        async def complete(self, request):
+            raise AssertionError("streamed")
+
+        async def stream(self, request):
+            async for item in ScriptedProvider("a b").stream(request):
+                seen.append(variable.get())
+                yield item
+
+        async def aclose(self):
+            pass
+
+    async for _ in aio.client(Looking()).chat("Go.", stream=True):
+        variable.set("reader's")
+    assert seen == ["unset", "reader's", "reader's"]
