@@ -7,6 +7,7 @@ import os
 import re
 import weakref
 from collections.abc import Callable
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
@@ -64,7 +65,7 @@ class MCPClient:
             if server is not None:
                 self._servers = [MemoryServer(server, timeout=timeout)]
                 return
-            import mcp  # noqa: F401 - to fail here, not in the task of the connections
+            import_module("mcp")  # to fail here, not in the task of the connections
         except ImportError as exc:
             raise MissingExtraError(exc.name or "mcp", "mcp") from exc
         specs = read_config(config) if config is not None else read_file(file or "")

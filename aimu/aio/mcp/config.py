@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias, final
 from urllib.parse import urlsplit
@@ -20,6 +20,10 @@ log = logging.getLogger("aimu.aio.mcp")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
+def _texts(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
 @final
 @frozen(kw_only=True)
 class ProcessSpec:
@@ -27,7 +31,7 @@ class ProcessSpec:
 
     name: str
     command: str
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = field(default=(), converter=_texts)
     env: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     cwd: str | None = None
 
@@ -96,7 +100,7 @@ def _spec(name: str, server: Mapping[str, Any]) -> Spec:
     known = ("command", "args", "env", "cwd") if "command" in server else ("url", "headers")
     for key in server.keys() - {*known, "transport", "type", "disabled"}:
         log.warning("MCP server %r: unknown key %r in its config is ignored", name, key)
-    given = {key: _expanded(server[key], refuse) for key in known if server.get(key) is not None}
+    given: dict[str, Any] = {key: _expanded(server[key], refuse) for key in known if server.get(key) is not None}
     texts, lists, maps = ("command", "url", "cwd"), ("args",), ("env", "headers")
     for key, value in given.items():
         flat = value if key in lists else list(value.values()) if isinstance(value, dict) and key in maps else [value]
@@ -104,7 +108,7 @@ def _spec(name: str, server: Mapping[str, Any]) -> Spec:
             kinds = "a string" if key in texts else "a list of strings" if key in lists else "an object of strings"
             raise refuse(f"{key!r} must be {kinds}")
     if "command" in given:
-        return ProcessSpec(name=name, **{**given, "args": tuple(given.get("args", ()))})
+        return ProcessSpec(name=name, **given)
     if urlsplit(given["url"]).scheme not in ("http", "https"):
         raise refuse("its url must begin with http:// or https://")
     return HTTPSpec(name=name, **given)

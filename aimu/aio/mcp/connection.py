@@ -58,7 +58,7 @@ class Connection:
                 self.failure = MCPTimeoutError(
                     f"MCP server {self._spec.name!r} did not answer the handshake within {self._timeout:g} s"
                 )
-        except Exception as exc:  # noqa: BLE001 - the border: whatever a transport raises, the connection is lost
+        except Exception as exc:
             self.failure = _leaf(exc)
             log.debug("MCP server %r: connection lost", self._spec.name, exc_info=exc)
         finally:

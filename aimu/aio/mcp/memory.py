@@ -1,4 +1,4 @@
-"""A server object in this program, called in the caller's own event loop. The one place that knows FastMCP's insides."""
+"""A server object in this program, called in the caller's event loop. The one place that knows FastMCP's insides."""
 
 from __future__ import annotations
 

@@ -101,11 +101,7 @@ class ServerProcess:
                 start_new_session=True,
             )
         except (OSError, ValueError) as exc:
-            missing = isinstance(exc, FileNotFoundError)
-            where = f"the folder {spec.cwd!r}" if missing and exc.filename == spec.cwd else f"{spec.command!r}"
-            remedy = "; install it, or give its full path or a PATH in 'env'" if missing else ""
-            reason = "was not found" if missing else f"cannot be started: {getattr(exc, 'strerror', None) or exc}"
-            raise MCPConnectionError(spec.name, f"{where} {reason}{remedy}") from exc
+            raise MCPConnectionError(spec.name, _no_start(spec, exc)) from exc
         pipes = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", (popen.stdin, popen.stdout, popen.stderr))
         for pipe in pipes:
             os.set_blocking(pipe.fileno(), False)
@@ -225,3 +221,11 @@ async def _lines(fd: int) -> AsyncGenerator[bytes]:
         parts.append(rest)
     if any(parts):
         yield b"".join(parts)
+
+
+def _no_start(spec: ProcessSpec, exc: OSError | ValueError) -> str:
+    if not isinstance(exc, FileNotFoundError):
+        return f"{spec.command!r} cannot be started: {getattr(exc, 'strerror', None) or exc}"
+    if exc.filename == spec.cwd:
+        return f"there is no folder {spec.cwd!r}, which its 'cwd' names"
+    return f"{spec.command!r} was not found; install it, or give its full path or a PATH in 'env'"
