@@ -7,6 +7,7 @@ from aimu.aio.agent import Agent
 from aimu.aio.amap import amap
 from aimu.aio.client import AsyncBaseModelClient
 from aimu.aio.factory import AsyncModelClient, chat, client
+from aimu.aio.mcp import MCPClient
 from aimu.aio.orchestrator import OrchestratorAgent
 from aimu.aio.request import Limits
 from aimu.aio.runner import AsyncRunner
@@ -27,6 +28,7 @@ __all__ = [
     "Chain",
     "EvaluatorOptimizer",
     "Limits",
+    "MCPClient",
     "OrchestratorAgent",
     "Parallel",
     "PlanExecuteEvaluator",
