@@ -132,7 +132,8 @@ class OwnLoop:
         task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
         with self._ctrl_c():
             try:
-                return self._loop.run_until_complete(task)
+                result: T = self._loop.run_until_complete(task)
+                return result
             except BaseException:
                 if not task.done():  # raised through the loop, by a second Ctrl-C or another signal's handler
                     task.cancel()
@@ -173,7 +174,7 @@ class OwnLoop:
             return func()
         except Exception:
             raise
-        except BaseException as exc:  # raised through the loop it would tear tasks out of their groups
+        except BaseException as exc:  # noqa: BLE001 - run() raises it; raised through the loop it would tear tasks out of their groups
             self._stop_by(exc)
             raise asyncio.CancelledError from None
         finally:

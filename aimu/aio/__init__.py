@@ -6,6 +6,20 @@ This is the implementation; `aimu` is its sync twin.
 from aimu.aio.agent import Agent
 from aimu.aio.amap import amap
 from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.clients import (
+    AsyncAnthropicClient,
+    AsyncGeminiClient,
+    AsyncHFOpenAIClient,
+    AsyncHuggingFaceClient,
+    AsyncLMStudioClient,
+    AsyncLlamaCppClient,
+    AsyncLlamaServerClient,
+    AsyncOllamaClient,
+    AsyncOllamaOpenAIClient,
+    AsyncOpenAIClient,
+    AsyncSGLangClient,
+    AsyncVLLMClient,
+)
 from aimu.aio.factory import AsyncModelClient, chat, client
 from aimu.aio.mcp import MCPClient
 from aimu.aio.orchestrator import OrchestratorAgent
@@ -21,6 +35,18 @@ from aimu.aio.workflows.router import Router
 from aimu.core.chunks import StreamChunk, StreamingContentType
 
 __all__ = [
+    "AsyncAnthropicClient",
+    "AsyncGeminiClient",
+    "AsyncHFOpenAIClient",
+    "AsyncHuggingFaceClient",
+    "AsyncLMStudioClient",
+    "AsyncLlamaCppClient",
+    "AsyncLlamaServerClient",
+    "AsyncOllamaClient",
+    "AsyncOllamaOpenAIClient",
+    "AsyncOpenAIClient",
+    "AsyncSGLangClient",
+    "AsyncVLLMClient",
     "Agent",
     "AsyncBaseModelClient",
     "AsyncModelClient",

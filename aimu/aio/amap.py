@@ -10,7 +10,9 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
+from aimu.aio.run import IN_THREAD
 from aimu.aio.runner import AsyncRunner
+from aimu.core.threads import run_in_thread
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 
 CLOSING = 5.0  # s that an async generator of tasks has to close
@@ -119,6 +121,7 @@ class Results(Generic[R_co]):
                     workers.start_soon(self._work, workers.cancel_scope)
 
     async def _work(self, everything: anyio.CancelScope) -> None:
+        IN_THREAD.set(run_in_thread)  # the tasks are concurrent
         try:
             while (taken := await self._take()) is not None:
                 await self._send.send(await self._result(*taken))
