@@ -10,9 +10,8 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
-from aimu.aio.run import IN_THREAD
+from aimu.aio.run import begin_branch
 from aimu.aio.runner import AsyncRunner
-from aimu.core.threads import run_in_thread
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 
 CLOSING = 5.0  # s that an async generator of tasks has to close
@@ -115,13 +114,13 @@ class Results(Generic[R_co]):
         return self
 
     async def _pump(self) -> None:
+        begin_branch()
         with self._send:
             async with anyio.create_task_group() as workers:
                 for _ in range(self._max_concurrency):
                     workers.start_soon(self._work, workers.cancel_scope)
 
     async def _work(self, everything: anyio.CancelScope) -> None:
-        IN_THREAD.set(run_in_thread)  # the tasks are concurrent
         try:
             while (taken := await self._take()) is not None:
                 await self._send.send(await self._result(*taken))
@@ -156,6 +155,8 @@ class Results(Generic[R_co]):
     async def __anext__(self) -> tuple[int, R_co]:
         try:
             return await self._receive.receive()
+        except anyio.ClosedResourceError:
+            raise StreamClosedError("a map is read inside its block") from None
         except anyio.EndOfStream:
             if self._error is not None:
                 error, self._error = self._error, None

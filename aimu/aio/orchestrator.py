@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Self, final
 
 from attrs import define, field
@@ -45,7 +45,7 @@ class OrchestratorAgent(StepRunner):
         model_client: AsyncBaseModelClient,
         system_message: str,
         *,
-        workers: list[Agent],
+        workers: Sequence[Agent],
         name: str = "orchestrator",
         concurrent_tool_calls: bool | int = True,
     ) -> Self:

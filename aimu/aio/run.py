@@ -104,6 +104,14 @@ IN_THREAD: ContextVar[InThread] = ContextVar("aimu_in_thread", default=run_in_th
 ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=None)
 
 
+def begin_branch() -> None:
+    """Make the current task's context that of a concurrent branch, for runs that foreign code begins there."""
+    IN_THREAD.set(run_in_thread)
+    outer = ENCLOSING.get()
+    if outer is not None:
+        ENCLOSING.set(outer.branch(outer.sink))
+
+
 async def discard(chunk: StreamChunk) -> None:
     """The sink of a plain run."""
 

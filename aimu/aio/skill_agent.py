@@ -11,7 +11,7 @@ from aimu.aio.agent import Agent
 from aimu.aio.run import Run, Steps, Task
 from aimu.skills import SkillManager, skill_tools
 
-_CATALOG = re.compile(r"\s*<available_skills>\n.*?\n</available_skills>", re.DOTALL)
+_CATALOG = re.compile(r"\s*<available_skills>\n.*\n</available_skills>", re.DOTALL)
 
 
 @define(eq=False)

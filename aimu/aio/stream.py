@@ -106,11 +106,12 @@ class Stream:
         return chunks
 
     def _start(self) -> None:
-        self._state = _State.PULLED
+        self._state = _State.CLOSED  # which it stays when the question is refused here
         self._run = Run(True, None, IN_THREAD.get(), RunState(self._labels(), active=False))
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         self._deadline = inf if self._timeout is None else anyio.current_time() + self._timeout
+        self._state = _State.PULLED
 
     async def _pull(self, run: Run) -> StreamChunk:
         run.state.active = True

@@ -194,6 +194,8 @@ async def test_a_map_is_read_inside_its_block_only_and_entered_once():
             pass
     async with results:
         pass
+    with pytest.raises(StreamClosedError, match="inside its block"):
+        await anext(results)
     with pytest.raises(StreamClosedError, match="entered once"):
         await results.__aenter__()
 

@@ -73,6 +73,16 @@ async def test_a_runner_of_the_users_own_is_a_step(way):
     assert chain.messages["shout"] == shout.messages["shout"]
 
 
+async def test_an_agent_subclass_with_a_run_of_its_own_is_run_through_it():
+    class Loud(aio.Agent):
+        async def run(self, task, *args, **kwargs):
+            return (await super().run(task)).upper()
+
+    chain = Chain([Loud(aio.client(model()), "a", "loud"), agent(model(), "b")])
+    assert await chain.run("hi") == "b(A(HI))"
+    assert text_by(await live(chain.run("hi", stream=True))) == {"b": "b(A(HI))"}
+
+
 def test_a_chain_without_steps_is_refused():
     with pytest.raises(InvalidOptionError, match="agents is empty"):
         Chain([])

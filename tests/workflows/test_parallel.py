@@ -1,6 +1,7 @@
 """Parallel: one task, many workers, one answer."""
 
 import logging
+import threading
 
 import anyio
 import pytest
@@ -8,6 +9,7 @@ from anyio.lowlevel import checkpoint
 
 from aimu import aio
 from aimu.aio import AsyncRunner, Parallel, StreamChunk, StreamingContentType
+from aimu.aio.run import IN_THREAD
 from aimu.core.messages import check_history
 from aimu.errors import InvalidOptionError, RateLimitError
 from aimu.testing import leak_check, reply, virtual_time
@@ -238,6 +240,37 @@ async def test_a_users_own_runner_is_a_worker_and_an_aggregator():
     parallel = Parallel([Shout(), agent(model(), "a")], aggregator=Shout(), separator="+")
     assert await parallel.run("x") == "X+A(X)"
     assert text_by(await live(parallel.run("x", stream=True)))["shout"] == "X X+A(X) "
+
+
+async def test_sync_tools_of_concurrent_workers_run_in_worker_threads_below_foreign_runners_too():
+    threads = []
+
+    @tool
+    def look() -> str:
+        """Look."""
+        threads.append(threading.get_ident())
+        return "seen"
+
+    async def here(function, *args):
+        return function(*args)
+
+    looker = agent(model({"a": one_tool("look", "looked")}), "a", tools=[look])
+
+    class Mine(Worker):
+        async def run(self, task, *args, **kwargs):
+            return await looker.fork().run(task)
+
+    token = IN_THREAD.set(here)  # as the sync surface does
+    try:
+        await looker.run("alone")
+        assert threads.pop() == threading.get_ident()
+        await Parallel([looker, Mine("mine")]).run("together")
+        async with aio.amap(looker, ["more"]) as results:
+            await anext(results)
+    finally:
+        IN_THREAD.reset(token)
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads
 
 
 async def test_a_timeout_ends_all_workers_and_keeps_what_they_did():

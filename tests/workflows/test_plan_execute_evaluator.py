@@ -46,6 +46,16 @@ async def test_an_output_that_scores_enough_is_the_answer(kind):
     assert (threading.get_ident() in scorer.threads) == (kind is AsyncScores)
 
 
+async def test_a_scorer_may_pass_on_what_an_async_one_says():
+    class Passing(Scorer):
+        inner = AsyncScores(1.0)
+
+        def score(self, row):
+            return self.inner.score(row)
+
+    assert await loop(model({"plan": "p", "do": "done"}), Passing()).run("task") == "done"
+
+
 async def test_the_planner_gets_task_plan_output_and_feedback_until_the_output_is_good():
     provider = model({"plan": ["plan A", "plan B"], "do": ["bad", "good"]})
     assert await loop(provider, Scores(0.2, 0.9)).run("the task") == "good"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Self
 
 from attrs import define, evolve, field
@@ -22,7 +22,7 @@ class Chain(StepRunner):
     `images` go to the first step only. At least one step.
     """
 
-    agents: list[AsyncRunner] = field(validator=not_empty)
+    agents: Sequence[AsyncRunner] = field(validator=not_empty)
     name: str = "chain"
 
     @classmethod

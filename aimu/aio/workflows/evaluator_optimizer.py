@@ -46,7 +46,7 @@ class EvaluatorOptimizer(StepRunner):
     ) -> Self:
         """Two agents, `generator` and `evaluator`, forked from the client without its history.
 
-        The evaluator's prompt has to say how to accept: answer with `pass_keyword`.
+        The evaluator's prompt has to say when to answer with `pass_keyword`; it is asked "Task: …", "Response: …".
         """
         return cls(
             Agent(client, name="generator").fork(generator_prompt),
@@ -66,7 +66,7 @@ class EvaluatorOptimizer(StepRunner):
         question, draft = task, ""
         for round_ in range(self.max_rounds):
             draft = yield Ask(self.generator, question, round_)
-            review = sections("Review the draft.", Task=task.text, Draft=draft)
+            review = f"Task: {task.text}\n\nResponse:\n{draft}"
             verdict = yield Ask(self.evaluator, evolve(task, text=review, images=None), round_)
             if accepts(verdict, self.pass_keyword):
                 break

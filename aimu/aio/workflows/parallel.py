@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import Literal, Self, final
 
@@ -12,7 +12,7 @@ from attrs import define, field
 
 from aimu.aio.agent import Agent
 from aimu.aio.client import AsyncBaseModelClient
-from aimu.aio.run import Run, Sink, Steps, Task, drain
+from aimu.aio.run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio.runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.aio.workflows.checks import at_least_one, not_empty
 from aimu.core.chunks import StreamChunk
@@ -35,7 +35,7 @@ class Parallel(StepRunner):
     at once.
     """
 
-    workers: list[AsyncRunner] = field(validator=not_empty)
+    workers: Sequence[AsyncRunner] = field(validator=not_empty)
     name: str = "parallel"
     aggregator: AsyncRunner | None = None
     separator: str = SEPARATOR
@@ -132,6 +132,7 @@ class _Race:
         async with anyio.create_task_group() as group:
 
             async def work(index: int, worker: AsyncRunner) -> None:
+                begin_branch()
                 async with limiter:
                     await self._work(index, worker)
                 if self.won:

@@ -116,7 +116,9 @@ async def scored(scorer: Scorer, row: Mapping[str, Any]) -> tuple[float, str]:
     """What the scorer says of a row; a blocking scorer runs in a worker thread. Nothing of it shows in a stream."""
     token = ENCLOSING.set(None)
     try:
-        verdict: Any = scorer.score(row) if scorer.is_async else await run_in_thread(scorer.score, row)
+        verdict: Any
+        # In a list, since trio takes no coroutine out of a thread: a `def` may pass on that of another scorer.
+        [verdict] = [scorer.score(row)] if scorer.is_async else await run_in_thread(lambda: [scorer.score(row)])
         if isawaitable(verdict):
             verdict = await verdict
     finally:

@@ -28,7 +28,7 @@ class Router(StepRunner):
     """
 
     routing_agent: AsyncRunner
-    handlers: dict[str, AsyncRunner] = field(validator=not_empty)
+    handlers: Mapping[str, AsyncRunner] = field(validator=not_empty)
     name: str = "router"
     fallback: AsyncRunner | None = None
 
