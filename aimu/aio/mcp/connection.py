@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar, final
@@ -95,6 +96,13 @@ class Connection:
 
     def _transport(self) -> AbstractAsyncContextManager[Any]:
         if isinstance(self._spec, ProcessSpec):
+            if sys.platform == "win32":  # whose pipes cannot be waited for: the SDK's transport, without last words
+                from mcp.client.stdio import StdioServerParameters, stdio_client
+
+                spec = self._spec
+                return stdio_client(
+                    StdioServerParameters(command=spec.command, args=list(spec.args), env=dict(spec.env), cwd=spec.cwd)
+                )
             self._process = ServerProcess(self._spec, self.end)
             return self._process.streams()
         return self._http(self._spec)

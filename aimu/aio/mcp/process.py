@@ -62,15 +62,49 @@ class ServerProcess:
     @asynccontextmanager
     async def streams(self) -> AsyncGenerator[tuple[Any, Any]]:
         """The transport: messages of the server, and those for it."""
+        stdin, stdout, stderr = self._spawn()
+        over, told, heard, written = anyio.Event(), anyio.Event(), anyio.Event(), anyio.Event()
+        writing = anyio.CancelScope()
         to_session, incoming = anyio.create_memory_object_stream[Any](0)
         outgoing, from_session = anyio.create_memory_object_stream[Any](0)
-        self._writing = anyio.CancelScope()
-        stdin, stdout, stderr = self._spawn()
+
+        async def read() -> None:
+            await self._read(stdout, to_session)
+            told.set()
+            over.set()
+
+        async def listen() -> None:
+            async with aclosing(_lines(stderr.fileno())) as lines:
+                async for line in lines:
+                    self._said(line)
+            heard.set()
+
+        async def write() -> None:
+            with stdin, writing:
+                try:
+                    await _write(stdin.fileno(), from_session)
+                except OSError:  # it reads no more, so it will not answer either
+                    over.set()
+            written.set()
+
+        async def watch() -> None:
+            await self._gone()
+            over.set()
+
+        async def finish() -> None:
+            """Fail the calls in flight once it is over, with all that is known by then."""
+            await over.wait()
+            with anyio.move_on_after(LAST_WORDS):  # a grandchild may keep the pipes open
+                for event in (told, heard):
+                    await event.wait()
+                await self._gone()
+            to_session.close()
+            self._on_end()
+
         with stdin, stdout, stderr, to_session, incoming, outgoing, from_session:
-            written = anyio.Event()
             async with anyio.create_task_group() as group:
-                group.start_soon(self._write, from_session, stdin, written, to_session)
-                group.start_soon(self._read, stdout, to_session, stderr)
+                for task in (read, listen, write, watch, finish):
+                    group.start_soon(task)
                 try:
                     yield incoming, outgoing
                 finally:
@@ -80,7 +114,7 @@ class ServerProcess:
                         if self.polite:
                             with anyio.move_on_after(FLUSH):
                                 await written.wait()
-                        self._writing.cancel()
+                        writing.cancel()  # which closes its stdin
                         await self._end()
                     group.cancel_scope.cancel()
 
@@ -107,36 +141,21 @@ class ServerProcess:
             os.set_blocking(pipe.fileno(), False)
         return pipes
 
-    async def _read(self, stdout: IO[bytes], to_session: MemoryObjectSendStream[Any], stderr: IO[bytes]) -> None:
-        """Messages from stdout, and lines from stderr, until both end."""
+    async def _read(self, stdout: IO[bytes], to_session: MemoryObjectSendStream[Any]) -> None:
         from mcp.shared.message import SessionMessage
         from mcp_types import jsonrpc_message_adapter
 
-        async with anyio.create_task_group() as group:
-            heard = anyio.Event()
-            group.start_soon(self._listen, stderr, heard)
-            with to_session:
-                async with aclosing(_lines(stdout.fileno())) as lines:
-                    async for line in lines:
-                        try:
-                            message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
-                        except ValueError:
-                            self._said(line)  # a server that prints where it must not
-                            continue
-                        try:
-                            await to_session.send(message)
-                        except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                            pass  # nobody reads any more; go on draining, or the server could not end
-                with anyio.move_on_after(LAST_WORDS):
-                    await heard.wait()
-                    await self._gone()
-            self._on_end()  # the calls in flight have failed by now, or do so next, with all that is known
-
-    async def _listen(self, stderr: IO[bytes], heard: anyio.Event) -> None:
-        async with aclosing(_lines(stderr.fileno())) as lines:
+        async with aclosing(_lines(stdout.fileno())) as lines:
             async for line in lines:
-                self._said(line)
-        heard.set()
+                try:
+                    message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
+                except ValueError:
+                    self._said(line)  # a server that prints where it must not
+                    continue
+                try:
+                    await to_session.send(message)
+                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
+                    pass  # nobody reads any more; go on draining, or the server could not end
 
     def _said(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
@@ -144,50 +163,30 @@ class ServerProcess:
             log.debug("MCP server %r: %s", self._spec.name, text)
             self._tail.append(text[:TAIL_LINE])
 
-    async def _write(
-        self,
-        from_session: MemoryObjectReceiveStream[Any],
-        stdin: IO[bytes],
-        written: anyio.Event,
-        to_session: MemoryObjectSendStream[Any],
-    ) -> None:
-        """Messages to stdin, which is closed at their end, or at once when `_writing` is cancelled."""
-        with stdin, self._writing:
-            try:
-                async for item in from_session:
-                    text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-                    rest = memoryview(text.encode() + b"\n")
-                    while rest:
-                        try:
-                            rest = rest[os.write(stdin.fileno(), rest) :]
-                        except BlockingIOError:
-                            await anyio.wait_writable(stdin.fileno())
-            except OSError:  # it reads no more, so it will not answer either
-                with anyio.move_on_after(LAST_WORDS):
-                    await self._gone()
-                to_session.close()
-                self._on_end()
-        written.set()
-
     async def _end(self) -> None:
         """Wait for its end, and hasten it."""
-        for wait, sign in ((EXIT, signal.SIGTERM), (EXIT, signal.SIGKILL)) if self.polite else ():
-            with anyio.move_on_after(wait):
+        for sign in (None, signal.SIGTERM, signal.SIGKILL) if self.polite else (signal.SIGKILL,):
+            if sign is not None:
+                self._signal(sign)
+            with anyio.move_on_after(EXIT):
                 await self._gone()
                 return
-            self._signal(sign)
-        self._signal(signal.SIGKILL)
-        with anyio.move_on_after(EXIT):
-            await self._gone()
-            return
         log.warning("MCP server %r: its process does not end after SIGKILL", self._spec.name)
 
     async def _gone(self) -> None:
-        # Polled: asyncio's wait needs a child watcher, and takes a pipe that a grandchild holds for a living server.
-        pause = 0.001
+        """Wait until it has ended."""
+        # Not by a backend's process: asyncio's takes a pipe that a grandchild holds for a living server.
+        popen = cast("subprocess.Popen[bytes]", self._popen)
         while not self._reaped():
-            await anyio.sleep(pause)
-            pause = min(2 * pause, 0.02)
+            try:
+                fd = os.pidfd_open(popen.pid)
+            except (AttributeError, OSError):  # not Linux, or gone this moment
+                await anyio.sleep(0.02)
+                continue
+            try:
+                await anyio.wait_readable(fd)
+            finally:
+                os.close(fd)
 
     def _reaped(self) -> bool:
         """Whether it has ended; then what it left in its process group is killed, and it is reaped."""
@@ -204,6 +203,17 @@ class ServerProcess:
         if popen.returncode is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(popen.pid, sign)
+
+
+async def _write(fd: int, messages: MemoryObjectReceiveStream[Any]) -> None:
+    async for item in messages:
+        text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+        rest = memoryview(text.encode() + b"\n")
+        while rest:
+            try:
+                rest = rest[os.write(fd, rest) :]
+            except BlockingIOError:
+                await anyio.wait_writable(fd)
 
 
 async def _lines(fd: int) -> AsyncGenerator[bytes]:
