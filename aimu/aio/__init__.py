@@ -6,7 +6,22 @@ This is the implementation; `aimu` is its sync twin.
 from aimu.aio.agent import Agent
 from aimu.aio.amap import amap
 from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.clients import (
+    AsyncAnthropicClient,
+    AsyncGeminiClient,
+    AsyncHFOpenAIClient,
+    AsyncHuggingFaceClient,
+    AsyncLMStudioClient,
+    AsyncLlamaCppClient,
+    AsyncLlamaServerClient,
+    AsyncOllamaClient,
+    AsyncOllamaOpenAIClient,
+    AsyncOpenAIClient,
+    AsyncSGLangClient,
+    AsyncVLLMClient,
+)
 from aimu.aio.factory import AsyncModelClient, chat, client
+from aimu.aio.mcp import MCPClient
 from aimu.aio.orchestrator import OrchestratorAgent
 from aimu.aio.request import Limits
 from aimu.aio.runner import AsyncRunner
@@ -20,6 +35,18 @@ from aimu.aio.workflows.router import Router
 from aimu.core.chunks import StreamChunk, StreamingContentType
 
 __all__ = [
+    "AsyncAnthropicClient",
+    "AsyncGeminiClient",
+    "AsyncHFOpenAIClient",
+    "AsyncHuggingFaceClient",
+    "AsyncLMStudioClient",
+    "AsyncLlamaCppClient",
+    "AsyncLlamaServerClient",
+    "AsyncOllamaClient",
+    "AsyncOllamaOpenAIClient",
+    "AsyncOpenAIClient",
+    "AsyncSGLangClient",
+    "AsyncVLLMClient",
     "Agent",
     "AsyncBaseModelClient",
     "AsyncModelClient",
@@ -27,6 +54,7 @@ __all__ = [
     "Chain",
     "EvaluatorOptimizer",
     "Limits",
+    "MCPClient",
     "OrchestratorAgent",
     "Parallel",
     "PlanExecuteEvaluator",
