@@ -26,7 +26,10 @@ DEADLINE = 10.0  # s; for one life: nothing in it takes longer, whatever is kill
 
 async def one_life(chance, outcomes):
     """Connect, call a little, close: in either form, half of the time cut off at a random moment."""
-    config = {"a": tiny()["mcpServers"]["tiny"], **({"b": tiny()["mcpServers"]["tiny"]} if chance.random() < 0.2 else {})}
+    config = {
+        "a": tiny()["mcpServers"]["tiny"],
+        **({"b": tiny()["mcpServers"]["tiny"]} if chance.random() < 0.2 else {}),
+    }
     options = {"config": config, "timeout": 5, "reconnect": chance.random() < 0.5}
     prefix = "a_" if "b" in config else ""
     cut = chance.uniform(0, 0.25) if chance.random() < 0.5 else None
