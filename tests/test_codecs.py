@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
+from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
 
 from aimu.core.messages import assistant_message, check_history
 from aimu.core.reply import Reply, StopReason

@@ -11,8 +11,8 @@ from threading import Thread
 import anyio
 import httpx2
 import pytest
-from recorded import OF_CODEC, RECORDINGS, assert_right
-from replay import ReplayServer
+from tests.recorded import OF_CODEC, RECORDINGS, assert_right
+from tests.replay import ReplayServer
 
 from aimu.core.reply import Reply
 from aimu.errors import (
