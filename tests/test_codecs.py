@@ -199,6 +199,11 @@ def test_only_the_first_choice_is_read():
     assert read(CHAT, [f"data: {json.dumps(e)}\n\n".encode() for e in events])[1].text == "0"
 
 
+def test_an_end_said_twice_is_one_end_and_one_said_always_is_none():
+    events = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]} for text in "abb"]
+    assert read(CHAT, [f"data: {json.dumps(event)}\n\n".encode() for event in events])[1].text == "ab"
+
+
 def test_a_whole_object_instead_of_a_stream_is_understood():
     body = json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}).encode()
     deltas, reply = read(CHAT, [b" \n", body[:9], body[9:]])

@@ -86,6 +86,7 @@ class ChatDecoder:
         self._calls: dict[int, _Call] = {}
         self._last: _Call | None = None
         self._finish = ""
+        self._finishing: Mapping[str, Any] = {}
         self._usage: Mapping[str, Any] | None = None
         self._model: str | None = None
         self._kept: dict[str, Any] = {}
@@ -93,6 +94,8 @@ class ChatDecoder:
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
         if event.get("error"):
             raise from_error(self._provider, event["error"], status=200, partial=self.partial())
+        if self.settled and event == self._finishing:
+            return ()  # said twice; other text behind a finish reason counts, since some servers give one with each
         self._model = self._model or event.get("model")
         usage = event.get("usage")
         if usage:
@@ -139,6 +142,7 @@ class ChatDecoder:
             error = choice.get("error") or {"message": f"the service ended the answer with {finish!r}", "code": 502}
             raise from_error(self._provider, error, status=200, partial=self.partial())
         self._finish = finish
+        self._finishing = event
         self.settled = True
         groq = event.get("x_groq")
         if groq and groq.get("usage"):
