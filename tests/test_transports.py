@@ -1,6 +1,7 @@
 """Providers over a real socket, on both backends: recordings with and without faults, errors, lifecycle, keys."""
 
 import gc
+import json
 import logging
 import os
 import random
@@ -203,6 +204,7 @@ def test_one_provider_serves_several_threads_at_once(server):
 
 async def test_many_requests_at_once_all_answer(server):
     recording = of_api("openai-chat", streaming=False)
+    before = server.open
     provider = provider_for(server, recording)
     got = []
 
@@ -217,6 +219,7 @@ async def test_many_requests_at_once_all_answer(server):
         assert_right(recording, reply)
     await provider.aclose()
     await provider.aclose()
+    await closed(server, before)
 
 
 async def test_a_users_http_client_is_used_with_its_hooks_and_stays_open(server):
@@ -273,6 +276,17 @@ async def test_silence_is_a_timeout(server):
 async def replying(handler, name="ollama", **options):
     client = httpx2.AsyncClient(transport=httpx2.MockTransport(handler))
     return make_provider(ModelSpec("llava", name), http_client=client, api_key=KEY, **options)
+
+
+async def test_an_error_inside_a_stream_keeps_its_class_and_the_text_before_it():
+    events = [{"choices": [{"index": 0, "delta": {"content": "so"}}]}, {"error": {"message": "no", "code": 401}}]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+    provider = await replying(lambda request: httpx2.Response(200, text=body), "vllm")
+    text = ""
+    with pytest.raises(AuthenticationError) as caught:
+        async for delta in provider.stream(Request(messages=HELLO)):
+            text += delta.text
+    assert text == caught.value.partial == "so"
 
 
 async def test_a_model_that_ollama_does_not_have_is_named_with_the_remedy():

@@ -188,6 +188,8 @@ class HttpProvider:
                             yield delta
                         if reader.over:
                             break
+                except ProviderError:  # some of ours are OSErrors too
+                    raise
                 except _foreign() as exc:
                     if not reader.settled:
                         raise self._translated(exc, reader.partial()) from exc
