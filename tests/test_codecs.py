@@ -236,7 +236,13 @@ def test_half_a_surrogate_pair_passes():
     body = b'data: {"choices": [{"index": 0, "delta": {"content": "\\ud83d"}, "finish_reason": "stop"}]}\n\n'
     _, reply = read(CHAT, [body])
     assert reply.text == "\ud83d"
-    assert read(CHAT, [b"data: [DONE]\n\n"])[1].text == ""
+
+
+def test_an_end_without_anything_before_it_is_no_answer():
+    with pytest.raises(MalformedResponseError):
+        read(CHAT, [b"data: [DONE]\n\n"])
+    with pytest.raises(MalformedResponseError):
+        read(AnthropicCodec(ModelSpec("m", "anthropic")), [b'data: {"type": "message_stop"}\n\n'])
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from aimu.core.chunks import StreamingContentType
 from aimu.core.images import split_data_url
 from aimu.core.messages import Message, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu.errors import MalformedResponseError
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
 from aimu.providers.base import Request
@@ -196,6 +197,8 @@ class AnthropicDecoder:
         return "".join(self._text)
 
     def reply(self) -> Reply:
+        if not self._message:
+            raise MalformedResponseError("the stream has no message", provider=self._provider)
         blocks: list[dict[str, Any]] = []
         written: dict[int, str] = {}
         for index in sorted(self._blocks):

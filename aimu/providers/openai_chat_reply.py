@@ -15,6 +15,7 @@ from attrs import define
 from aimu.core.chunks import StreamingContentType
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.core.thinking import ThinkSplitter
+from aimu.errors import MalformedResponseError
 from aimu.providers.failures import from_error
 from aimu.providers.wire import arguments_text, count, new_call_id, parse_json
 
@@ -85,6 +86,7 @@ class ChatDecoder:
         self._refusal = ""
         self._calls: dict[int, _Call] = {}
         self._last: _Call | None = None
+        self._begun = False
         self._finish = ""
         self._finishing: Mapping[str, Any] = {}
         self._usage: Mapping[str, Any] | None = None
@@ -104,6 +106,7 @@ class ChatDecoder:
         if not choices:
             self._no_choice(event)
             return ()
+        self._begun = True
         choice = choices[0]
         if choice.get("index"):
             choice = next((other for other in choices if not other.get("index")), None)
@@ -223,6 +226,8 @@ class ChatDecoder:
             self._kept[key] = value
 
     def reply(self) -> Reply:
+        if not self._begun:
+            raise MalformedResponseError("the stream has no choice", provider=self._provider)
         calls = tuple(
             (call, ToolCall(call.id or new_call_id(), call.name, arguments_text(call.arguments)))
             for call in self._calls.values()
