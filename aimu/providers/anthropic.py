@@ -2,7 +2,7 @@
 
 What the service needs back verbatim (signed and redacted thinking, the blocks of its own tools, citations) stays in
 the history, under "anthropic", and is sent again as long as the message beside it says the same.
-Format: https://platform.claude.com/docs/en/api/messages (read 2026-11-22).
+Format: https://platform.claude.com/docs/en/api/messages.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _STOPS = {
 _MAX_TOKENS = 8192
 _BUDGET = 4096
 # Models whose thinking has a budget; later ones decide for themselves, and those from 4.7 on refuse a budget.
-# https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking (read 2026-11-22)
+# https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking
 _BUDGETED = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5])?(?:-\d{8})?$)")
 _EITHER = re.compile(r"claude-(?:opus|sonnet)-4-6")
 
@@ -119,7 +119,7 @@ class AnthropicCodec:
 class AnthropicDecoder:
     """Events of one streamed message; blocks grow by index.
 
-    https://platform.claude.com/docs/en/build-with-claude/streaming (read 2026-11-22).
+    https://platform.claude.com/docs/en/build-with-claude/streaming.
     """
 
     def __init__(self, provider: str) -> None:

@@ -2,7 +2,7 @@
 
 Imitators of the format differ in where reasoning comes (`reasoning_content`, `reasoning`, parts of a list, tags in
 the text), in how calls are cut into pieces, and in what they leave out; each leniency here is for servers that were
-seen. Only the first choice is read. Format: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22).
+seen. Only the first choice is read. Format: https://platform.openai.com/docs/api-reference/chat.
 """
 
 from __future__ import annotations
