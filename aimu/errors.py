@@ -322,6 +322,7 @@ class MCPConnectionError(MCPError, ConnectionError):
 
     def __init__(self, server: str, reason: str, *, stderr: str = "") -> None:
         self.server = server
+        self.reason = reason
         self.stderr = stderr
         tail = f"; its last lines on stderr:\n{stderr}" if stderr else ""
         super().__init__(f"MCP server {server!r}: {reason}{tail}")

@@ -6,7 +6,22 @@ This is the implementation; `aimu` is its sync twin.
 from aimu.aio.agent import Agent
 from aimu.aio.amap import amap
 from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.clients import (
+    AsyncAnthropicClient,
+    AsyncGeminiClient,
+    AsyncHFOpenAIClient,
+    AsyncHuggingFaceClient,
+    AsyncLlamaCppClient,
+    AsyncLlamaServerClient,
+    AsyncLMStudioClient,
+    AsyncOllamaClient,
+    AsyncOllamaOpenAIClient,
+    AsyncOpenAIClient,
+    AsyncSGLangClient,
+    AsyncVLLMClient,
+)
 from aimu.aio.factory import AsyncModelClient, chat, client
+from aimu.aio.mcp import MCPClient
 from aimu.aio.orchestrator import OrchestratorAgent
 from aimu.aio.request import Limits
 from aimu.aio.runner import AsyncRunner
@@ -21,12 +36,25 @@ from aimu.core.chunks import StreamChunk, StreamingContentType
 
 __all__ = [
     "Agent",
+    "AsyncAnthropicClient",
     "AsyncBaseModelClient",
+    "AsyncGeminiClient",
+    "AsyncHFOpenAIClient",
+    "AsyncHuggingFaceClient",
+    "AsyncLMStudioClient",
+    "AsyncLlamaCppClient",
+    "AsyncLlamaServerClient",
     "AsyncModelClient",
+    "AsyncOllamaClient",
+    "AsyncOllamaOpenAIClient",
+    "AsyncOpenAIClient",
     "AsyncRunner",
+    "AsyncSGLangClient",
+    "AsyncVLLMClient",
     "Chain",
     "EvaluatorOptimizer",
     "Limits",
+    "MCPClient",
     "OrchestratorAgent",
     "Parallel",
     "PlanExecuteEvaluator",

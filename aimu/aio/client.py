@@ -286,6 +286,7 @@ class AsyncBaseModelClient:
         """What the model may call in the next turn."""
         mcp = self.conversation.mcp_client
         given = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
+        given = [getattr(tool, "__aio__", tool) for tool in given]
         sources = any(isinstance(tool, ToolSource) for tool in given)
         if sources:
             tools: list[Any] = []

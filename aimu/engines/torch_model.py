@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast, final
 
@@ -75,9 +75,10 @@ class KVStates:
         self._config = config
         self.cache: Any = DynamicCache(config=config)
         self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
+        self.length = 0  # counted here, since recurrent layers cannot tell
 
     def __len__(self) -> int:
-        return int(self.cache.get_seq_length())
+        return self.length
 
     @property
     def croppable(self) -> bool:
@@ -94,10 +95,12 @@ class KVStates:
         return sum(storages.values())
 
     def crop(self, length: int) -> None:
-        self.cache.crop(length - len(self))
+        self.cache.crop(length - self.length)
+        self.length = length
 
     def copy(self, length: int) -> KVStates:
         twin = KVStates(self._config)
+        twin.length = length
         for index, layer in enumerate(self.cache.layers):
             twin.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
         return twin
@@ -199,8 +202,8 @@ class TorchModel:
     def __init__(self, source: str, *, device: str, dtype: str, threads: int | None, kwargs: Mapping[str, Any]) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
-        with _progress_on_terminals_only():
+        with _bars_for_people():
+            self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
             model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **kwargs)
         if "device_map" not in kwargs:
             model = model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
@@ -211,6 +214,8 @@ class TorchModel:
         self.dropped = frozenset(token for token, text in special if text not in MARKERS)
         self.splits = self._splits()
         takes = inspect.signature(model.forward).parameters
+        if "past_key_values" not in takes:
+            raise ValueError(f"{type(model).__name__} keeps no keys and values, and is not supported")
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
 
     @property
@@ -258,11 +263,11 @@ class TorchModel:
         sampler.start(ids, device)
         step: Any = None
         while not stopped():
-            known = len(states)
             if step is None:
-                step = torch.tensor([ids[known : known + PREFILL_SLICE]], device=device)
+                step = torch.tensor([ids[len(states) : len(states) + PREFILL_SLICE]], device=device)
             output = model(input_ids=step, past_key_values=states.cache, use_cache=True, **self._last_only)
-            if known + step.shape[-1] < len(ids):
+            states.length += step.shape[-1]
+            if len(states) < len(ids):
                 step = None
                 continue
             step = sampler(output.logits[:, -1])
@@ -277,17 +282,17 @@ class TorchModel:
 
 
 @contextmanager
-def _progress_on_terminals_only() -> Iterator[None]:
-    """transformers draws a bar while it loads; in a log it is noise."""
-    settings = transformers.utils.logging
-    hidden = settings.is_progress_bar_enabled() and not sys.stderr.isatty()
-    if hidden:
-        settings.disable_progress_bar()
+def _bars_for_people() -> Generator[None]:
+    """Progress bars without a terminal are noise in a log, and leave a thread of tqdm's behind."""
+    bars = transformers.utils.logging
+    silence = bars.is_progress_bar_enabled() and not sys.stderr.isatty()
+    if silence:
+        bars.disable_progress_bar()
     try:
         yield
     finally:
-        if hidden:
-            settings.enable_progress_bar()
+        if silence:
+            bars.enable_progress_bar()
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

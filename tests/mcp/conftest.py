@@ -1,0 +1,60 @@
+"""What the tests of MCP share: configs of servers, both forms of opening a client, and a server over HTTP."""
+
+import socket
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from aimu import aio
+
+HERE = Path(__file__).parent
+TINY = {"command": sys.executable, "args": ["-S", "-E", str(HERE / "tiny_server.py")]}
+FRIEND = {"command": sys.executable, "args": [str(HERE / "fastmcp_server.py")]}
+
+
+def tiny(*words, **more):
+    """A config of the tiny server alone."""
+    return {"mcpServers": {"tiny": {**TINY, "args": [*TINY["args"], *words], **more}}}
+
+
+@pytest.fixture(params=["connect", "block"])
+def opened(request):
+    """Opens a client in both forms."""
+
+    @asynccontextmanager
+    async def opened(**options):
+        if request.param == "block":
+            async with aio.MCPClient(**options) as client:
+                yield client
+            return
+        client = await aio.MCPClient.connect(**options)
+        try:
+            yield client
+        finally:
+            await client.aclose()
+
+    opened.form = request.param
+    return opened
+
+
+@pytest.fixture(scope="session")
+def friend_url():
+    """A FastMCP server over HTTP, in a process of its own."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with subprocess.Popen([FRIEND["command"], *FRIEND["args"], str(port)], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/mcp"
+        process.kill()

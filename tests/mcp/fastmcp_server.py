@@ -1,0 +1,67 @@
+"""A FastMCP server as a user would write one: over stdio, or over HTTP at the port given."""
+
+import sys
+
+import anyio
+from fastmcp import Context, FastMCP
+from fastmcp.server.dependencies import get_http_headers
+from fastmcp.utilities.types import Image
+
+server = FastMCP("friend")
+cancelled = []
+
+
+@server.tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+@server.tool
+async def count(to: int, ctx: Context) -> str:
+    """Count, telling each step."""
+    for step in range(1, to + 1):
+        await ctx.report_progress(step, to, f"step {step}")
+    return "counted"
+
+
+@server.tool
+def fail(reason: str) -> str:
+    """Fail."""
+    raise ValueError(reason)
+
+
+@server.tool
+async def wait(ctx: Context) -> str:
+    """Wait for ever."""
+    try:
+        await ctx.report_progress(1)
+        await anyio.sleep_forever()
+    finally:
+        cancelled.append("wait")
+    return ""
+
+
+@server.tool
+def cancellations() -> list[str]:
+    """The calls that were cancelled."""
+    return cancelled
+
+
+@server.tool
+def picture() -> list:
+    """An image with a caption."""
+    return ["a dot", Image(data=b"\x89PNG\r\n\x1a\n", format="png")]
+
+
+@server.tool
+def header(name: str) -> str:
+    """A header of this request."""
+    return get_http_headers(include_all=True).get(name, "")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        server.run(transport="http", port=int(sys.argv[1]), show_banner=False, log_level="CRITICAL")
+    else:
+        server.run(show_banner=False, log_level="CRITICAL")

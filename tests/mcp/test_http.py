@@ -1,0 +1,190 @@
+"""Servers over streamable HTTP."""
+
+import gc
+import json
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import anyio
+import pytest
+
+from aimu import aio
+from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
+
+# The SDK leaves the generators of an event stream unfinished after it has closed the response; trio reports each.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"
+)
+
+
+@pytest.fixture(autouse=True)
+def unfinished_generators_are_collected_here():
+    yield
+    gc.collect()
+
+
+@contextmanager
+def web_server(answer):
+    """A server of one function `answer(message, request) -> (status, headers, body)`; gives its URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            status, headers, body = answer(message, self)
+            self.send_response(status)
+            content = json.dumps(body).encode() if body is not None else b""
+            for name, value in {**headers, "Content-Length": str(len(content))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def do_GET(self):
+            self.send_response(405)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_DELETE = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield f"http://user:secret@127.0.0.1:{server.server_port}/mcp?key=secret"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+async def test_a_fastmcp_server_over_http(opened, friend_url):
+    told = []
+    headers = {"X-Team": "blue"}
+    async with opened(config={"friend": {"url": friend_url, "headers": headers}}, timeout=30) as client:
+        assert (await client.ping())[0]["function"]["name"] == "add"
+        assert await client.call_tool("header", {"name": "x-team"}) == "blue"
+        await client.call_tool("count", {"to": 2}, on_progress=lambda *update: told.append(update))
+        assert told == [(1, 2, "step 1"), (2, 2, "step 2")]
+        with pytest.raises(ToolError, match="bad luck"):
+            await client.call_tool("fail", {"reason": "bad luck"})
+        results = []
+
+        async def add(a):
+            results.append(await client.call_tool("add", {"a": a, "b": 0}))
+
+        async with anyio.create_task_group() as group:
+            for number in range(20):
+                group.start_soon(add, number)
+        assert sorted(map(int, results)) == list(range(20))
+        with pytest.raises(MCPTimeoutError):
+            await client.call_tool("wait", timeout=0.2)
+
+
+async def test_a_call_over_http_that_is_cancelled_is_cancelled_on_the_server(opened, friend_url):
+    async with opened(config={"friend": {"url": friend_url}}) as client:
+        before = len(json.loads(await client.call_tool("cancellations")))
+        with anyio.CancelScope() as scope:
+            await client.call_tool("wait", on_progress=lambda *_: scope.cancel())
+        with anyio.fail_after(10):
+            while len(json.loads(await client.call_tool("cancellations"))) == before:
+                await anyio.sleep(0.01)
+
+
+async def test_a_refused_port_names_the_server_and_no_secret(opened):
+    with web_server(lambda *_: (200, {}, None)) as url:
+        pass
+    with pytest.raises(MCPConnectionError, match=r"'remote': .*\(http://127.0.0.1:\d+/mcp\)$") as caught:
+        async with opened(config={"remote": {"url": url}}):
+            raise AssertionError("there is no server")
+    assert "secret" not in str(caught.value)
+
+
+async def test_a_refused_login_says_which_status(opened):
+    with web_server(lambda *_: (401, {}, None)) as url:
+        with pytest.raises(MCPConnectionError, match="'remote': it answered HTTP 401 Unauthorized"):
+            async with opened(config={"remote": {"url": url}}):
+                raise AssertionError("it refused")
+
+
+async def test_a_server_that_never_answers_ends_at_the_timeout(opened):
+    stop = threading.Event()
+
+    def never(*_):
+        stop.wait(30)
+        return 500, {}, None
+
+    with web_server(never) as url:
+        with pytest.raises(MCPTimeoutError, match="did not answer the handshake within 0.2 s"):
+            async with opened(config={"remote": {"url": url}}, timeout=0.2):
+                raise AssertionError("it never answers")
+        stop.set()
+
+
+class Sessions:
+    """A server with sessions, which knows none of them after `restart`; at `drop` the next call breaks the connection."""
+
+    def __init__(self):
+        self.count, self.calls, self.drop = 0, 0, False
+
+    def restart(self):
+        self.count += 1
+
+    def __call__(self, message, request):
+        if "id" not in message:
+            return 202, {}, None
+        reply = {"jsonrpc": "2.0", "id": message["id"]}
+        plain = {"Content-Type": "application/json"}
+        if message["method"] == "initialize":
+            version = message["params"]["protocolVersion"]
+            result = {
+                "protocolVersion": version,
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "s", "version": "1"},
+            }
+            return 200, {**plain, "Mcp-Session-Id": str(self.count)}, {**reply, "result": result}
+        if message["method"] == "tools/list":
+            return 200, plain, {**reply, "result": {"tools": []}}
+        if message["method"] != "tools/call":
+            return 200, plain, {**reply, "error": {"code": -32601, "message": "no such method"}}
+        if request.headers["Mcp-Session-Id"] != str(self.count):
+            return 404, {}, None
+        self.calls += 1
+        if self.drop:
+            return 200, {"Content-Type": "text/event-stream"}, None
+        return 200, plain, {**reply, "result": {"content": [{"type": "text", "text": str(self.calls)}]}}
+
+
+async def test_a_server_that_forgot_the_session_is_connected_to_again_when_asked_to(opened):
+    sessions = Sessions()
+    with web_server(sessions) as url:
+        async with opened(config={"remote": {"url": url}}, reconnect=True) as client:
+            assert await client.call_tool("next") == "1"
+            sessions.restart()
+            with pytest.raises(MCPConnectionError, match="HTTP 404"):
+                await client.call_tool("next")
+            assert await client.call_tool("next") == "2"
+
+
+async def test_a_call_whose_answer_breaks_off_is_not_repeated(opened):
+    sessions = Sessions()
+    with web_server(sessions) as url:
+        async with opened(config={"remote": {"url": url}}, reconnect=True) as client:
+            sessions.drop = True
+            with pytest.raises(MCPConnectionError, match="without a response"):
+                await client.call_tool("next")
+            sessions.drop = False
+            assert await client.call_tool("next") == "2"
+
+
+async def test_an_http_server_that_is_gone_fails_each_call_at_once():
+    with web_server(Sessions()) as url:
+        client = await aio.MCPClient.connect(config={"remote": {"url": url}})
+        await client.call_tool("next")
+    for _ in range(2):
+        with pytest.raises(MCPConnectionError, match="'remote'"), anyio.fail_after(10):
+            await client.call_tool("next")
+    await client.aclose()
