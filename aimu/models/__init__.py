@@ -12,9 +12,9 @@ if TYPE_CHECKING:
         GeminiClient,
         HFOpenAIClient,
         HuggingFaceClient,
-        LMStudioClient,
         LlamaCppClient,
         LlamaServerClient,
+        LMStudioClient,
         OllamaClient,
         OllamaOpenAIClient,
         OpenAIClient,
@@ -37,39 +37,40 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "AnthropicClient",
-    "GeminiClient",
-    "HFOpenAIClient",
-    "HuggingFaceClient",
-    "LMStudioClient",
-    "LlamaCppClient",
-    "LlamaServerClient",
-    "OllamaClient",
-    "OllamaOpenAIClient",
-    "OpenAIClient",
-    "SGLangClient",
-    "VLLMClient",
     "PROVIDERS",
+    "AnthropicClient",
     "AnthropicModel",
+    "GeminiClient",
     "GeminiModel",
+    "HFOpenAIClient",
     "HFOpenAIModel",
+    "HuggingFaceClient",
     "HuggingFaceModel",
+    "LMStudioClient",
     "LMStudioModel",
+    "LlamaCppClient",
     "LlamaCppModel",
+    "LlamaServerClient",
     "LlamaServerModel",
     "Model",
     "ModelSpec",
+    "OllamaClient",
     "OllamaModel",
+    "OllamaOpenAIClient",
     "OllamaOpenAIModel",
+    "OpenAIClient",
     "OpenAIModel",
+    "SGLangClient",
     "SGLangModel",
+    "VLLMClient",
     "VLLMModel",
     "resolve_model_string",
 ]
 
 # name -> module; the sync clients are named as their catalogs are
-_LAZY = {name: module for module, name in CATALOGS.values()}
-_LAZY |= {name.removesuffix("Model") + "Client": "aimu._sync.clients" for name in list(_LAZY)}
+_LAZY = {name: module for module, name in CATALOGS.values()} | {
+    name.removesuffix("Model") + "Client": "aimu._sync.clients" for _, name in CATALOGS.values()
+}
 
 if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
 
