@@ -293,6 +293,30 @@ def test_a_failure_in_parallel_cancels_the_siblings_and_surfaces_as_a_group():
     assert waiting.messages["slow"] == []
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_sync_call_in_a_cancelled_worker_thread_is_cancelled(stream):
+    begun = threading.Event()
+    provider = ScriptedProvider(lambda request: begun.set() or reply("late", delay=3600.0))
+    slow = Shout(Agent(aimu.client(provider), name="slow"))
+
+    @tool(raises=KeyError)
+    def fail() -> str:
+        """Fail once the other one works."""
+        assert begun.wait(10)
+        raise KeyError("no")
+
+    failing = Agent(aimu.client(ScriptedProvider(reply(calls=[("fail", {})]))), name="bad", tools=[fail])
+    parallel = Parallel([slow, failing])
+    with pytest.raises(ExceptionGroup) as caught:
+        if stream:
+            with parallel.run("x", stream=True) as chunks:
+                list(chunks)
+        else:
+            parallel.run("x")
+    assert isinstance(caught.value.exceptions[0], KeyError)
+    assert slow.messages == {"slow": []}
+
+
 def test_parallel_is_live_inside_with():
     first = threading.Event()
 
