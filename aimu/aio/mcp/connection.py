@@ -113,7 +113,8 @@ class Connection:
         from mcp.client.streamable_http import streamable_http_client
 
         async def note(response: Any) -> None:
-            self._status = f"HTTP {response.status_code} {response.reason_phrase}" if response.is_error else None
+            if response.request.method == "POST":  # others are optional, and often refused
+                self._status = f"HTTP {response.status_code} {response.reason_phrase}" if response.is_error else None
 
         async with (
             httpx2.AsyncClient(

@@ -1,0 +1,91 @@
+"""Connections that come and go while servers are killed: every outcome is expected, and nothing is left.
+
+`AIMU_MCP_CHURN` is how many connects and closes each backend makes (default 40; the nox session `servers` makes 200).
+"""
+
+import os
+import random
+import signal
+from collections import Counter
+from contextlib import suppress
+
+import anyio
+import psutil
+import pytest
+from anyio.abc import TaskStatus
+
+from aimu import aio
+from aimu.errors import MCPConnectionError, MCPTimeoutError
+from aimu.testing import leak_check
+from tests.mcp.conftest import tiny
+
+ROUNDS = int(os.environ.get("AIMU_MCP_CHURN", "40"))
+TOGETHER = 4
+DEADLINE = 10.0  # s; for one life: nothing in it takes longer, whatever is killed
+
+
+async def one_life(chance, outcomes):
+    """Connect, call a little, close: in either form, half of the time cut off at a random moment."""
+    config = {
+        "a": tiny()["mcpServers"]["tiny"],
+        **({"b": tiny()["mcpServers"]["tiny"]} if chance.random() < 0.2 else {}),
+    }
+    options = {"config": config, "timeout": 5, "reconnect": chance.random() < 0.5}
+    prefix = "a_" if "b" in config else ""
+    cut = chance.uniform(0, 0.25) if chance.random() < 0.5 else None
+
+    async def calls(client):
+        for _ in range(3):
+            assert await client.call_tool(f"{prefix}echo", {"text": "hi"}) == "hi"
+        with suppress(MCPTimeoutError):
+            await client.call_tool(f"{prefix}hang", timeout=chance.uniform(0, 0.05))
+
+    try:
+        with anyio.fail_after(DEADLINE), anyio.move_on_after(cut) as scope:
+            if chance.random() < 0.5:
+                async with aio.MCPClient(**options) as client:
+                    await calls(client)
+            else:
+                client = await aio.MCPClient.connect(**options)
+                try:
+                    await calls(client)
+                finally:
+                    await client.aclose()
+        outcomes["cancelled" if scope.cancelled_caught else "answered"] += 1
+    except (MCPConnectionError, MCPTimeoutError) as exc:
+        outcomes[type(exc).__name__] += 1
+
+
+async def kill_at_random(chance, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED):
+    task_status.started()
+    while True:
+        await anyio.sleep(chance.uniform(0, 0.2))
+        children = psutil.Process().children()
+        if children:
+            with suppress(ProcessLookupError):
+                os.kill(chance.choice(children).pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("seed", [7])
+async def test_connects_and_closes_with_cancellations_and_kills_leave_nothing(seed):
+    chance = random.Random(seed)
+    outcomes = Counter()
+    async with aio.MCPClient(config=tiny()) as client:  # what is loaded and opened once, before the count
+        await client.call_tool("pid")
+    async with leak_check():
+        lives = iter(range(ROUNDS))
+
+        async def live():
+            for _ in lives:
+                await one_life(chance, outcomes)
+
+        async with anyio.create_task_group() as killing:
+            await killing.start(kill_at_random, chance)
+            async with anyio.create_task_group() as living:
+                for _ in range(TOGETHER):
+                    living.start_soon(live)
+            killing.cancel_scope.cancel()
+    print(dict(outcomes))
+    assert outcomes.total() == ROUNDS
+    assert outcomes["answered"] >= ROUNDS / 10
+    assert outcomes["cancelled"] >= ROUNDS / 10
