@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
 
 from aimu.core.messages import assistant_message, check_history
 from aimu.core.reply import Reply, StopReason
@@ -34,6 +33,7 @@ from aimu.providers.openai_compatible import SERVERS
 from aimu.providers.openai_responses import ResponsesCodec
 from aimu.providers.sse import JSONLinesDecoder, SSEDecoder
 from aimu.providers.wire import StreamReader, decode_body
+from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
 
 STREAMS = [r for r in RECORDINGS.values() if r["streaming"] and r["response"]["status"] == 200]
 

@@ -11,8 +11,6 @@ from threading import Thread
 import anyio
 import httpx2
 import pytest
-from tests.recorded import OF_CODEC, RECORDINGS, assert_right
-from tests.replay import ReplayServer
 
 from aimu.core.reply import Reply
 from aimu.errors import (
@@ -29,6 +27,8 @@ from aimu.errors import (
 from aimu.models.spec import ModelSpec
 from aimu.providers import HTTP_PROVIDERS, make_provider
 from aimu.providers.base import Request
+from tests.recorded import OF_CODEC, RECORDINGS, assert_right
+from tests.replay import ReplayServer
 
 HARMLESS = ["split", "crlf", "heartbeat", "dupfinish", "bytes=7", "split,crlf,heartbeat", "stall=0.1@50", "nodone"]
 HARMFUL = [

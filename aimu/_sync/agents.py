@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any, Self, final
 
 from aimu import aio
@@ -120,15 +121,13 @@ class OrchestratorAgent(TwinRunner):
     `_init_orchestrator`; runners that it keeps as attributes, or in lists and dicts there, are in `messages`.
     """
 
-    __aio__: aio.OrchestratorAgent
-
     agent: Mirror[Agent] = Twins()
     name: Mirror[str | None] = Mirror()
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        self = super().__new__(cls)
+    @cached_property
+    def __aio__(self) -> aio.OrchestratorAgent:
         self._hold(_Orchestrator(self))
-        return self
+        return self.__aio__
 
     def _init_orchestrator(
         self,

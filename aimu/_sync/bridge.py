@@ -13,19 +13,21 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Coroutine, Generator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
 from queue import SimpleQueue
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias, TypeVar, final
 
-from anyio import CancelScope
+from anyio import CancelScope, from_thread
 
 from aimu.aio.run import ENCLOSING, IN_THREAD
 from aimu.core.threads import InThread
 from aimu.errors import StreamClosedError
+
+LOOK = 0.05  # s between two looks at the cancellation of a worker thread
 
 T = TypeVar("T")
 Task: TypeAlias = "asyncio.Task[Any]"
@@ -124,38 +126,47 @@ class OwnLoop:
         self._stop: BaseException | None = None  # what ends the call, once its clean-up is done
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if self._thread is not threading.current_thread() or _inside_a_loop():
+        if not self._usable():
             coroutine.close()
             raise StreamClosedError(
                 "a stream is read by the thread that began it, and not from inside another run there"
             )
         task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
-        with self._ctrl_c():
-            try:
-                result: T = self._loop.run_until_complete(task)
-                return result
-            except BaseException:
-                if not task.done():  # raised through the loop, by a second Ctrl-C or another signal's handler
-                    task.cancel()
-                    with suppress(Exception, asyncio.CancelledError):
-                        self._loop.run_until_complete(task)
-                raise
-            finally:
-                stop, self._stop = self._stop, None
-                if stop is not None:
-                    raise stop
-
-    @contextmanager
-    def _ctrl_c(self) -> Generator[None]:
-        """On the main thread Ctrl-C stops the call, unless the program has a handler of its own for it."""
-        ours = self._thread is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        main = self._thread is threading.main_thread()
+        ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if ours:
             signal.signal(signal.SIGINT, self._on_ctrl_c)
+        elif not main:
+            self._watch()
         try:
-            yield
+            result: T = self._loop.run_until_complete(task)
+            return result
+        except BaseException:
+            if not task.done():  # raised through the loop, by a second Ctrl-C or another signal's handler
+                task.cancel()
+                with suppress(Exception, asyncio.CancelledError):
+                    self._loop.run_until_complete(task)
+            raise
         finally:
             if ours:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._task = None
+            stop, self._stop = self._stop, None
+            if stop is not None:
+                raise stop
+
+    def _watch(self) -> None:
+        """Look now and then whether the run that waits for this worker thread, if it is one, was cancelled."""
+        if self._task is None:
+            return
+        try:
+            from_thread.check_cancelled()
+        except RuntimeError:  # a thread of the program's own
+            return
+        except BaseException as exc:  # noqa: BLE001 - the backend's own: run() raises it
+            self._stop_by(exc)
+        else:
+            self._loop.call_later(LOOK, self._watch)
 
     def _on_ctrl_c(self, number: int, frame: FrameType | None) -> None:
         if self._lent or self._stop is not None:
@@ -180,6 +191,14 @@ class OwnLoop:
         finally:
             self._lent = False
 
+    @property
+    def free(self) -> bool:
+        """Whether `run` may be called now."""
+        return self._usable() and self._task is None and not self._loop.is_closed()
+
+    def _usable(self) -> bool:
+        return self._thread is threading.current_thread() and not _inside_a_loop()
+
     def close(self) -> None:
         if self._loop.is_running():
             return  # a daemon thread at the interpreter's end, or a fork inside a tool
@@ -196,6 +215,8 @@ class HelperLoop:
     The caller's thread waits for the end of its call, and meanwhile runs the sync tools: the loop is never held up, so
     one helper serves calls inside calls to any depth.
     """
+
+    free = False  # its loop runs, and finalises by itself what was dropped
 
     def __init__(self) -> None:
         self._pid = os.getpid()

@@ -119,6 +119,12 @@ class Stream(Reader[StreamChunk]):
     async def _take(self) -> list[StreamChunk]:
         return [await anext(self.__aio__), *self.__aio__._ready()]
 
+    def __del__(self) -> None:
+        # The loop stands still between steps: without this a dropped stream goes on until the next call.
+        level = getattr(self, "_level", None)
+        if level is not None and level.free and self._holder is None:
+            self.close()
+
     def close(self) -> None:
         """Stop the run; what had streamed is kept in the history. Idempotent."""
         self._taken.clear()

@@ -71,10 +71,10 @@ def aio_of(value: Any) -> Any:
 
     Anything else stays as it is, but an async client or runner is an InvalidOptionError.
     """
-    if isinstance(value, list):
-        return _AioList(value)
-    if isinstance(value, dict):
-        return _AioDict(value)
+    if isinstance(value, list | tuple):
+        return _AioSequence(value)
+    if isinstance(value, Mapping):
+        return _AioMapping(value)
     if isinstance(value, AsyncRunner | AsyncBaseModelClient):
         raise InvalidOptionError(
             f"{type(value).__name__} of aimu.aio in the sync surface; "
@@ -85,10 +85,10 @@ def aio_of(value: Any) -> Any:
 
 
 @final
-class _AioList(Sequence[Any]):
-    """A list of sync runners as async code sees it; the list stays the user's, to be changed between runs."""
+class _AioSequence(Sequence[Any]):
+    """Sync runners as async code sees them; the list stays the user's, to be changed between runs."""
 
-    def __init__(self, given: list[Any]) -> None:
+    def __init__(self, given: Sequence[Any]) -> None:
         self.given = given
         list(self)  # refuses what does not belong here
 
@@ -105,10 +105,10 @@ class _AioList(Sequence[Any]):
 
 
 @final
-class _AioDict(Mapping[Any, Any]):
-    """A dict of sync runners as async code sees it."""
+class _AioMapping(Mapping[Any, Any]):
+    """The same for a mapping."""
 
-    def __init__(self, given: dict[Any, Any]) -> None:
+    def __init__(self, given: Mapping[Any, Any]) -> None:
         self.given = given
         list(self.values())
 
@@ -124,11 +124,11 @@ class _AioDict(Mapping[Any, Any]):
 
 def sync_of(value: Any) -> Any:
     """The sync object that stands for an async one; the same one as long as somebody holds it."""
-    if isinstance(value, _AioList | _AioDict):
+    if isinstance(value, _AioSequence | _AioMapping):
         return value.given
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [sync_of(item) for item in value]
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return {key: sync_of(item) for key, item in value.items()}
     given: Any = getattr(value, "__sync__", None)  # of an adapter
     if given is not None:
@@ -171,6 +171,6 @@ class Twins(Mirror[T]):
     def _read(self, aio: Any) -> T:
         value = super()._read(aio)
         given: T = sync_of(value)
-        if isinstance(value, list | dict):  # from now on it is this one, to be changed in place
+        if isinstance(value, list | tuple | dict):  # from now on it is this one, to be changed in place
             setattr(aio, self._name, aio_of(given))
         return given

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 from aimu import aio
@@ -21,10 +21,10 @@ class Chain(TwinRunner):
     `images` go to the first step only. At least one step.
     """
 
-    agents: Mirror[list[Runner]] = Twins()
+    agents: Mirror[Sequence[Runner]] = Twins()
     name: Mirror[str] = Mirror()
 
-    def __init__(self, agents: list[Runner], name: str = "chain") -> None:
+    def __init__(self, agents: Sequence[Runner], name: str = "chain") -> None:
         self._hold(aio.Chain(aio_of(agents), name))
 
     @classmethod
@@ -45,14 +45,14 @@ class Router(TwinRunner):
     """
 
     routing_agent: Mirror[Runner] = Twins()
-    handlers: Mirror[dict[str, Runner]] = Twins()
+    handlers: Mirror[Mapping[str, Runner]] = Twins()
     name: Mirror[str] = Mirror()
     fallback: Mirror[Runner | None] = Twins()
 
     def __init__(
         self,
         routing_agent: Runner,
-        handlers: dict[str, Runner],
+        handlers: Mapping[str, Runner],
         name: str = "router",
         fallback: Runner | None = None,
     ) -> None:
@@ -74,7 +74,7 @@ class Router(TwinRunner):
         """
         return cls._of(
             aio.Router.from_client(
-                aio_of(client), classifier_prompt, aio_of(dict(handlers)), fallback=aio_of(fallback), name=name
+                aio_of(client), classifier_prompt, aio_of(handlers), fallback=aio_of(fallback), name=name
             )
         )
 
@@ -90,7 +90,7 @@ class Parallel(TwinRunner):
     at once. Sync tools of the workers run in worker threads.
     """
 
-    workers: Mirror[list[Runner]] = Twins()
+    workers: Mirror[Sequence[Runner]] = Twins()
     name: Mirror[str] = Mirror()
     aggregator: Mirror[Runner | None] = Twins()
     separator: Mirror[str] = Mirror()
@@ -100,7 +100,7 @@ class Parallel(TwinRunner):
 
     def __init__(
         self,
-        workers: list[Runner],
+        workers: Sequence[Runner],
         name: str = "parallel",
         aggregator: Runner | None = None,
         separator: str = SEPARATOR,

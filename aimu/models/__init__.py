@@ -68,8 +68,9 @@ __all__ = [
 ]
 
 # name -> module; the sync clients are named as their catalogs are
-_CATALOG = {name: module for module, name in CATALOGS.values()}
-_LAZY = {**_CATALOG, **{name.removesuffix("Model") + "Client": "aimu._sync.clients" for name in _CATALOG}}
+_LAZY = {name: module for module, name in CATALOGS.values()} | {
+    name.removesuffix("Model") + "Client": "aimu._sync.clients" for _, name in CATALOGS.values()
+}
 
 if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
 

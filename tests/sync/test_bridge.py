@@ -336,8 +336,8 @@ EXITS = {
     "by Ctrl-C": """
         import signal
         from aimu.testing.scripted import reply
-        script = lambda request: signal.raise_signal(signal.SIGINT) or reply(delay=3600.0)
-        client = aimu.client(ScriptedProvider(script))
+        slow = reply(delay=3600.0)
+        client = aimu.client(ScriptedProvider(lambda request: signal.raise_signal(signal.SIGINT) or slow))
         try:
             client.chat('?')
         except KeyboardInterrupt:
