@@ -44,15 +44,17 @@ async def show(agent: aio.Agent, question: str) -> None:
     phase = None
     async with await agent.run(question, stream=True) as stream:
         async for chunk in stream:
-            if chunk.phase is not phase and chunk.phase is not StreamingContentType.DONE:
-                print(f"{chr(10) if phase else ''}  {DIM}{chunk.phase:>12} |{RESET} ", end="")
-            phase = chunk.phase
+            if chunk.phase is StreamingContentType.DONE:
+                break
             if chunk.is_tool_call():
                 call = chunk.content
-                ended = f"-> {call['response']}" if "response" in call else f"{call['name']}({call['arguments']}) "
-                print(f"{CYAN}{ended}{RESET}", end="", flush=True)
-            elif chunk.phase is not StreamingContentType.DONE:
-                print(chunk.content.replace("\n", " "), end="", flush=True)
+                text = f"-> {call['response']}" if "response" in call else f"{call['name']}({call['arguments']})"
+            else:
+                text = chunk.content.replace("\n", " ")
+            if chunk.phase is not phase or chunk.is_tool_call():
+                print(f"{'' if phase is None else chr(10)}{DIM}{chunk.phase:>14} |{RESET} ", end="")
+            phase = chunk.phase
+            print(f"{CYAN}{text}{RESET}" if chunk.is_tool_call() else text, end="", flush=True)
     print()
 
 
@@ -63,7 +65,7 @@ async def crowd(client: aio.AsyncModelClient, numbers: random.Random) -> None:
         a, b = numbers.randint(10, 99), numbers.randint(10, 99)
         agent = aio.Agent(client, "You are a helpful assistant.", name=name, tools=[add, get_weather])
         answer = await agent.run(f"What is {a} plus {b}?")
-        print(f"  {DIM}{name:>12} |{RESET} {a} + {b}: {answer}")
+        print(f"{DIM}{name:>14} |{RESET} {a} + {b}: {answer}")
         assert answer == f"The answer is {a + b}.", answer
 
     print(f"{BOLD}? four agents at once{RESET}")

@@ -27,6 +27,7 @@ from hypothesis import strategies as st
 from pydantic_core import to_jsonable_python
 
 from aimu.core.reply import ToolCall
+from aimu.core.threads import run_in_thread
 from aimu.errors import ToolArgumentsError, ToolNameClashError
 from aimu.tools import Tool, Toolbox, ToolSignatureError, as_tool, tool
 
@@ -495,6 +496,10 @@ class Record:
         return self.events
 
 
+async def at_once(func):
+    return func()
+
+
 @tool
 def whoami(n: int = 0) -> str:
     return f"{threading.get_ident()}"
@@ -515,15 +520,19 @@ async def test_a_sync_tool_starts_runs_and_ends_in_one_worker_thread():
 
 async def test_async_inline_and_event_loop_tools_run_on_this_thread():
     here = tool(name="here", on_event_loop=True)(lambda: threading.get_ident())
-    for events in (await Record().run(whoami_async), await Record().run(whoami, inline=True), await Record().run(here)):
+    for events in (
+        await Record().run(whoami_async),
+        await Record().run(whoami, in_thread=at_once),
+        await Record().run(here),
+    ):
         assert events == ["start", str(threading.get_ident())]
 
 
 async def test_tools_see_the_context_variables_of_the_task():
     variable = contextvars.ContextVar("variable")
     variable.set("seen")
-    for inline in (True, False):
-        assert (await Record().run(tool(name="get")(lambda: variable.get()), inline=inline))[1] == "seen"
+    for in_thread in (at_once, run_in_thread):
+        assert (await Record().run(tool(name="get")(lambda: variable.get()), in_thread=in_thread))[1] == "seen"
 
 
 @pytest.mark.parametrize("name", ["unknown", "whoami"])
@@ -724,4 +733,4 @@ class Plain:
     ],
 )
 async def test_a_result_is_text_or_content_parts(result, content):
-    assert await Record().run(tool(name="give")(lambda: result), inline=True) == ["start", content]
+    assert await Record().run(tool(name="give")(lambda: result), in_thread=at_once) == ["start", content]

@@ -4,12 +4,20 @@ This is the implementation; `aimu` is its sync twin.
 """
 
 from aimu.aio.agent import Agent
+from aimu.aio.amap import amap
 from aimu.aio.client import AsyncBaseModelClient
 from aimu.aio.factory import AsyncModelClient, chat, client
 from aimu.aio.mcp import MCPClient
+from aimu.aio.orchestrator import OrchestratorAgent
 from aimu.aio.request import Limits
 from aimu.aio.runner import AsyncRunner
+from aimu.aio.skill_agent import SkillAgent
 from aimu.aio.stream import Stream
+from aimu.aio.workflows.chain import Chain
+from aimu.aio.workflows.evaluator_optimizer import EvaluatorOptimizer
+from aimu.aio.workflows.parallel import Parallel
+from aimu.aio.workflows.plan_execute_evaluator import PlanExecuteEvaluator
+from aimu.aio.workflows.router import Router
 from aimu.core.chunks import StreamChunk, StreamingContentType
 
 __all__ = [
@@ -17,11 +25,19 @@ __all__ = [
     "AsyncBaseModelClient",
     "AsyncModelClient",
     "AsyncRunner",
+    "Chain",
+    "EvaluatorOptimizer",
     "Limits",
     "MCPClient",
+    "OrchestratorAgent",
+    "Parallel",
+    "PlanExecuteEvaluator",
+    "Router",
+    "SkillAgent",
     "Stream",
     "StreamChunk",
     "StreamingContentType",
+    "amap",
     "chat",
     "client",
 ]

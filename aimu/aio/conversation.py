@@ -59,7 +59,7 @@ class Conversation:
 
     def set_system(self, text: str | None) -> None:
         """Set the system message; only before the first turn."""
-        if self.busy or any(message.get("role") != "system" for message in self.messages):
+        if self.busy or len(self.messages) > (self.system is not None):
             raise SystemMessageError
         self.messages[:] = [] if text is None else [system_message(text)]
 
@@ -69,7 +69,7 @@ class Conversation:
         rest = self.messages[1:] if self.system is not None else self.messages
         self.messages = [system_message(text), *rest]
 
-    def load(self, messages: Sequence[Mapping[str, Any]]) -> None:
+    def load(self, messages: Sequence[Any]) -> None:
         """Take another history; it is checked at the next request."""
         self.claimable()
         self.messages = [dict(message) if isinstance(message, Mapping) else message for message in messages]

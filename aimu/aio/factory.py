@@ -167,8 +167,11 @@ def chat(
 
     A stream's connection is closed when it ends or is left.
     """
-    once = client(model, system=system)
-    task = Task(user_message, generate_kwargs, images)
+    return one_shot(client(model, system=system), Task(user_message, generate_kwargs, images), stream, include)
+
+
+def one_shot(once: AsyncModelClient, task: Task, stream: bool, include: Include) -> Coroutine[Any, Any, str] | Stream:
+    """One turn of a client that is closed behind it."""
     return start(lambda run: _once(once, task, run), stream=stream, timeout=None, include=include)
 
 

@@ -171,7 +171,7 @@ async def _tool_steps(
                 call,
                 on_start=lambda: turn.start(call),
                 on_end=lambda content: turn.finish(call, content),
-                inline=run.inline_tools,
+                in_thread=run.in_thread,
             )
         except Exception as exc:
             exc.add_note(f"in tool {call.name!r}")

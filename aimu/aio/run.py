@@ -17,6 +17,7 @@ from attrs import define, evolve, field, frozen
 
 from aimu.core.chunks import StreamChunk, StreamingContentType
 from aimu.core.reply import Usage
+from aimu.core.threads import InThread, run_in_thread
 
 if TYPE_CHECKING:
     from aimu.aio.conversation import Turn
@@ -53,6 +54,7 @@ class RunState:
     thread: int = field(factory=get_ident)
     usage: Usage | None = None
     steps: weakref.ref[Steps] | None = None
+    outer: RunState | None = None  # of the run whose tool made this one
 
     def generator(self) -> Steps | None:
         return self.steps() if self.steps is not None else None
@@ -64,18 +66,18 @@ class Run:
     """One place in a run.
 
     `sink` is where chunks go that cannot be yielded: the channel of an entered stream, `discard` in a plain run, None
-    in a pulled stream (whoever opens a task group there keeps a list and yields it after the join). `inline_tools`
-    lets sync tools run on the thread of the loop: the sync surface asks for it, concurrent branches take it back.
+    in a pulled stream (whoever opens a task group there keeps a list and yields it after the join). `in_thread` is
+    where sync tools run: the sync surface names its caller's thread, concurrent branches go back to worker threads.
     """
 
     streaming: bool
     sink: Sink | None
-    inline_tools: bool = False
+    in_thread: InThread = run_in_thread
     state: RunState = field(factory=RunState)
 
     def branch(self, sink: Sink | None) -> Run:
         """The run as a concurrent branch sees it."""
-        return evolve(self, sink=sink, inline_tools=False)
+        return evolve(self, sink=sink, in_thread=run_in_thread)
 
     def with_sink(self, sink: Sink | None) -> Run:
         return evolve(self, sink=sink)
@@ -89,13 +91,25 @@ class Run:
             turn.settle()
 
     def used(self, usage: Usage) -> None:
-        self.state.usage = usage if self.state.usage is None else self.state.usage + usage
+        state: RunState | None = self.state
+        while state is not None:
+            state.usage = usage if state.usage is None else state.usage + usage
+            state = state.outer
 
 
-INLINE_TOOLS: ContextVar[bool] = ContextVar("aimu_inline_tools", default=False)
+# Where the sync code of a run that begins now is called.
+IN_THREAD: ContextVar[InThread] = ContextVar("aimu_in_thread", default=run_in_thread)
 
 # The run whose tool is being called: an agent that the tool runs shows its chunks there.
 ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=None)
+
+
+def begin_branch() -> None:
+    """Make the current task's context that of a concurrent branch, for runs that foreign code begins there."""
+    IN_THREAD.set(run_in_thread)
+    outer = ENCLOSING.get()
+    if outer is not None:
+        ENCLOSING.set(outer.branch(outer.sink))
 
 
 async def discard(chunk: StreamChunk) -> None:
@@ -118,7 +132,8 @@ async def drain(steps: Steps, sink: Sink) -> StreamChunk:
 def plain_run(labels: Mapping[int, str]) -> Run:
     """The run of a call without `stream=`: silent, unless a tool of a streaming run on this thread made the call."""
     outer = ENCLOSING.get()
-    state = RunState(labels)
-    if outer is None or not outer.streaming or outer.sink is None or outer.state.thread != state.thread:
-        return Run(False, discard, INLINE_TOOLS.get(), state)
-    return Run(True, outer.sink, INLINE_TOOLS.get() and outer.inline_tools, state)
+    if outer is None or outer.state.thread != get_ident():
+        return Run(False, discard, IN_THREAD.get(), RunState(labels))
+    state = RunState({**labels, **outer.state.labels}, outer=outer.state)
+    shown = outer.streaming and outer.sink is not None
+    return Run(shown, outer.sink if shown else discard, outer.in_thread, state)

@@ -61,8 +61,7 @@ class StepRunner(AsyncRunner):
     @property
     def messages(self) -> MessageHistory:
         """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
-        numbered = Numbering()
-        return {numbered(name): history for leaf in unique(leaves(self)) for name, history in leaf.messages.items()}
+        return {name: history for _, name, history in histories(self)}
 
     @overload
     def run(
@@ -211,8 +210,24 @@ class Numbering:
         return free
 
 
+def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, list[Message]]]:
+    """Each history below `runner`: its leaf, its name in a run of `runner`, its messages.
+
+    A leaf's `name#2` is a further call of its `name`, and is numbered with it.
+    """
+    numbered = Numbering()
+    for leaf in unique(leaves(runner)):
+        given: dict[str, str] = {}
+        for name, history in leaf.messages.items():
+            called, mark, call = name.rpartition("#")
+            key = f"{given[called]}#{call}" if mark and called in given else numbered(name)
+            given[name] = key
+            yield leaf, key, history
+
+
 def labels(runner: AsyncRunner) -> dict[int, str]:
     """The name of each leaf in a run of `runner`, as `runner.messages` keys it."""
-    numbered = Numbering()
-    names = {id(leaf): [numbered(name) for name in leaf.messages] for leaf in unique(leaves(runner))}
-    return {leaf: given[0] for leaf, given in names.items() if given}
+    names: dict[int, str] = {}
+    for leaf, name, _ in histories(runner):
+        names.setdefault(id(leaf), name)
+    return names

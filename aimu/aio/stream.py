@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from enum import Enum
 from math import inf
 from types import TracebackType
@@ -17,7 +18,7 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from aimu.aio.run import INLINE_TOOLS, Run, RunState, Steps, drain
+from aimu.aio.run import IN_THREAD, Run, RunState, Steps, drain
 from aimu.core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu.core.reply import Usage
 from aimu.errors import StreamClosedError
@@ -95,12 +96,22 @@ class Stream:
             raise anyio.BusyResourceError("reading from")
         return await self._pull(run)
 
+    def ready(self) -> list[StreamChunk]:
+        """What an entered stream can give without waiting."""
+        chunks: list[StreamChunk] = []
+        if self._state is _State.ENTERED:
+            with suppress(anyio.WouldBlock, anyio.EndOfStream):
+                while True:
+                    chunks.append(self._receive.receive_nowait())
+        return chunks
+
     def _start(self) -> None:
-        self._state = _State.PULLED
-        self._run = Run(True, None, INLINE_TOOLS.get(), RunState(self._labels(), active=False))
+        self._state = _State.CLOSED  # which it stays when the question is refused here
+        self._run = Run(True, None, IN_THREAD.get(), RunState(self._labels(), active=False))
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         self._deadline = inf if self._timeout is None else anyio.current_time() + self._timeout
+        self._state = _State.PULLED
 
     async def _pull(self, run: Run) -> StreamChunk:
         run.state.active = True
@@ -148,7 +159,7 @@ class Stream:
         self._send: MemoryObjectSendStream[StreamChunk]
         self._receive: MemoryObjectReceiveStream[StreamChunk]
         self._send, self._receive = anyio.create_memory_object_stream[StreamChunk](BUFFER)
-        self._run = Run(True, self._put, INLINE_TOOLS.get(), RunState(self._labels()))
+        self._run = Run(True, self._put, IN_THREAD.get(), RunState(self._labels()))
         self._error: Exception | None = None
         self._pump_scope = anyio.CancelScope()
         self._pump_ended = anyio.Event()

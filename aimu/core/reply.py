@@ -84,10 +84,12 @@ class Reply:
 
     `replay` holds message keys that the provider needs back verbatim with this message (one key, the provider's wire
     format, e.g. `{"anthropic": {...}}`); it becomes part of the assistant message and is sent to that provider only.
+    `refusal` is what the model said when it declined, where the service keeps that apart from the text.
     """
 
     text: str = ""
     thinking: str = ""
+    refusal: str = ""
     calls: tuple[ToolCall, ...] = ()
     stop_reason: StopReason = StopReason.END
     usage: Usage | None = None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import TypeVar, TypeVarTuple
+from typing import Protocol, TypeVar, TypeVarTuple
 
 import anyio
 from anyio import CancelScope, CapacityLimiter, get_cancelled_exc_class, to_thread
@@ -15,6 +15,12 @@ from aimu.core.slots import loop_caller
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
+
+
+class InThread(Protocol):
+    """A way to call a sync function from a coroutine; neither returns nor raises while the function runs."""
+
+    def __call__(self, func: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 async def run_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: CapacityLimiter | None = None) -> T:

@@ -18,7 +18,7 @@ import anyio
 import attrs
 
 from aimu.core.reply import ToolCall
-from aimu.core.threads import run_in_thread
+from aimu.core.threads import InThread, run_in_thread
 from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
 from aimu.tools.definition import Tool, as_tool
 
@@ -53,15 +53,15 @@ class Toolbox:
         return tuple(tool.schema for tool in self._tools.values())
 
     async def call(
-        self, call: ToolCall, *, on_start: Callable[[], object], on_end: OnEnd, inline: bool = False
+        self, call: ToolCall, *, on_start: Callable[[], object], on_end: OnEnd, in_thread: InThread = run_in_thread
     ) -> None:
         """Run what `call` asks for. `on_start` is called directly before the function begins, `on_end` with the
         content for the model directly after it ended, both on the thread that runs the function.
 
         A call that cannot be made (unknown tool, arguments that do not fit) is ended without a start. An exception of
         the tool is its result, and is raised too if the tool's `raises` names it. A cancellation passes, and leaves the
-        call without an end; where a sync tool runs in its thread it is waited for, and ended, first. `inline`: sync
-        tools run on this thread, not in a worker thread.
+        call without an end; where a sync tool runs in its thread it is waited for, and ended, first. `in_thread` is
+        what calls sync tools.
         """
         try:
             tool = self._tools.get(call.name)
@@ -82,9 +82,9 @@ class Toolbox:
                 on_end(content_of(result))
             return []
 
-        here = inline or tool.is_async or tool.on_event_loop
+        here = tool.is_async or tool.on_event_loop
         with anyio.move_on_after(tool.timeout) as scope:
-            for pending in begin() if here else await run_in_thread(begin):
+            for pending in begin() if here else await in_thread(begin):
                 with _failures_told(tool, on_end):
                     on_end(content_of(await pending))
         if scope.cancelled_caught:

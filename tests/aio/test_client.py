@@ -58,7 +58,7 @@ async def test_a_second_task_is_refused_and_nothing_is_mixed():
     client = aio.client(ScriptedProvider(reply("One.", delay=0.01), "Two."))
     async with anyio.create_task_group() as group:
         group.start_soon(client.chat, "First")
-        await checkpoint()
+        await anyio.wait_all_tasks_blocked()
         with pytest.raises(BusyConversationError, match="fork"):
             await client.chat("Second")
         with pytest.raises(BusyConversationError):
@@ -141,7 +141,7 @@ async def test_generate_is_stateless_and_may_run_beside_a_turn():
     client = aio.client(provider, system="S", tools=[add])
     async with anyio.create_task_group() as group:
         group.start_soon(client.chat, "First")
-        await checkpoint()
+        await anyio.wait_all_tasks_blocked()
         assert await client.generate("A prompt", {"temperature": 0.5}) == "Free."
     request = provider.requests[1]
     assert (request.kind, list(request.tools), dict(request.options)) == ("generate", [], {"temperature": 0.5})
@@ -217,7 +217,8 @@ async def test_a_retryable_failure_is_retried_and_the_pause_holds_no_slot(stream
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask, first)
-        await checkpoint()
+        for _ in range(5):
+            await checkpoint()
         group.start_soon(ask, second)
     assert answers == ["Meanwhile.", "Now."]
     assert "0 of 1" in repr(limits)

@@ -8,7 +8,7 @@ from anyio.lowlevel import checkpoint
 
 from aimu import aio
 from aimu.aio import StreamingContentType
-from aimu.errors import InvalidOptionError, StreamClosedError
+from aimu.errors import InvalidImageError, InvalidOptionError, StreamClosedError
 from aimu.testing import ScriptedProvider, reply
 
 PHASES = ["thinking", "generating", "done"]
@@ -78,6 +78,14 @@ async def test_include_filters_by_phase_and_refuses_a_wrong_name():
         client_of(step).chat("Go.", stream=True, include=["thinkin"])
     with pytest.raises(ValueError, match="one string"):
         client_of(step).chat("Go.", stream=True, include="thinking")
+
+
+async def test_a_question_that_is_refused_before_the_first_step_ends_the_stream():
+    stream = client_of().chat("Look.", images=[b"no image"], stream=True)
+    with pytest.raises(InvalidImageError):
+        await anext(stream)
+    assert await contents(stream) == []
+    await stream.aclose()
 
 
 async def test_the_reader_may_chat_on_in_the_body_at_done():
@@ -174,7 +182,7 @@ async def test_closing_while_another_task_reads_is_refused():
     stream = client.chat("Go.", stream=True)
     async with anyio.create_task_group() as group:
         group.start_soon(contents, stream)
-        await checkpoint()
+        await anyio.wait_all_tasks_blocked()
         with pytest.raises(anyio.BusyResourceError):
             await stream.aclose()
         with pytest.raises(anyio.BusyResourceError):

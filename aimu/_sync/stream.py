@@ -1,0 +1,103 @@
+"""The sync stream: an iterator and a context manager over `aimu.aio.Stream`."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Coroutine
+from types import TracebackType
+from typing import Any, Self, final
+
+import anyio
+
+from aimu._sync import bridge
+from aimu._sync.twin import Facade, Mirror, twin_of
+from aimu.aio.stream import Stream as AsyncStream
+from aimu.core.chunks import StreamChunk
+from aimu.core.reply import Usage
+
+
+def perform(pending: Coroutine[Any, Any, str] | AsyncStream) -> str | Stream:
+    """What a run of the async surface is on this one: its result, or its stream."""
+    return Stream(pending) if isinstance(pending, AsyncStream) else bridge.run(pending)
+
+
+@final
+@twin_of(AsyncStream)
+class Stream(Facade):
+    """An iterator of StreamChunk and a context manager.
+
+    - `with stream: for chunk in stream:` is live: concurrent workers interleave, with bounded buffering, and leaving
+      the block, in any way, has stopped and cleaned up everything before the next line runs.
+    - A bare `for` pulls the run step by step. It may be abandoned anywhere.
+
+    The last chunk is `done`. Nothing runs between the reader's steps. A stream is read once, by one thread.
+    """
+
+    result: Mirror[str] = Mirror()
+    usage: Mirror[Usage | None] = Mirror()
+
+    def __init__(self, stream: AsyncStream) -> None:
+        self._hold(stream)
+        self._level: bridge.Level | None = None
+        self._taken: deque[StreamChunk] = deque()
+        self._holder: object = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> StreamChunk:
+        if not self._taken:
+            try:
+                self._taken.extend(self._run(self._take()))
+            except StopAsyncIteration:
+                raise StopIteration from None
+        return self._taken.popleft()
+
+    async def _take(self) -> list[StreamChunk]:
+        return [await anext(self.__aio__), *self.__aio__.ready()]
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        if self._level is None:
+            self._level = bridge.here()
+        return self._level.run(coroutine)
+
+    def __enter__(self) -> Self:
+        self._run(self._enter())
+        return self
+
+    async def _enter(self) -> None:
+        # A task group is left by the task that entered it, and each call is a task of its own: one more task holds it.
+        self._entered, self._leave, self._left = anyio.Event(), anyio.Event(), anyio.Event()
+        self._failure: Exception | None = None
+        self._holder = bridge.spawn(self._held())
+        await self._entered.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    async def _held(self) -> None:
+        try:
+            async with self.__aio__:
+                self._entered.set()
+                await self._leave.wait()
+        except Exception as exc:  # noqa: BLE001 - raised by whoever enters or leaves
+            self._failure = exc
+        finally:
+            self._entered.set()
+            self._left.set()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._taken.clear()
+        self._run(self._exit())
+
+    async def _exit(self) -> None:
+        self._leave.set()
+        await self._left.wait()
+        if self._failure is not None:
+            raise self._failure
+
+    def close(self) -> None:
+        """Stop the run; what had streamed is kept in the history. Idempotent."""
+        self._taken.clear()
+        self._run(self.__aio__.aclose())

@@ -1,0 +1,214 @@
+"""One runner over many tasks, some at a time. Owns their task group, inside `async with` only, and the progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sized
+from contextlib import aclosing, nullcontext
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar, final, overload
+
+import anyio
+
+from aimu.aio.run import begin_branch
+from aimu.aio.runner import AsyncRunner
+from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
+
+CLOSING = 5.0  # s that an async generator of tasks has to close
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[str]: ...
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["collect"],
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[str | Exception]: ...
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise", "collect"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[Any]:
+    """Run many tasks, at most `max_concurrency` at once; results come as they complete, with their index::
+
+        async with aio.amap(agent, tasks, max_concurrency=100) as results:
+            async for index, answer in results:
+                ...
+
+    Each task has a conversation of its own: an agent is forked for it without its history, anything else is given as a
+    factory that makes a runner. `tasks` are taken as they are begun, so that they may be a generator; a slow reader
+    holds new ones back. The first failure cancels the rest and is raised with a note that names the task; with
+    `on_error="collect"` the exception is that task's result. `timeout` is seconds for each task. `progress` shows a bar
+    on stderr (extra `progress`); None means: where stderr is a terminal and tqdm is installed.
+    """
+    if max_concurrency < 1:
+        raise InvalidOptionError(f"max_concurrency is at least 1, not {max_concurrency!r}")
+    if on_error not in ("raise", "collect"):
+        raise InvalidOptionError(f"on_error is 'raise' or 'collect', not {on_error!r}")
+    make = _factory(runner_or_factory)
+
+    async def answer(task: str) -> str:
+        with anyio.fail_after(timeout):
+            return str(await make().run(task, None if generate_kwargs is None else dict(generate_kwargs)))
+
+    return Results(answer, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
+
+
+@final
+class Results(Generic[R_co]):
+    """The results of a map: an async context manager, and in its block an async iterator of (index, result).
+
+    Leaving the block, in any way, has cancelled and cleaned up everything before the next line runs.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[str], Awaitable[str]],
+        tasks: Iterable[str] | AsyncIterable[str],
+        max_concurrency: int,
+        *,
+        collect: bool,
+        progress: bool | None,
+    ) -> None:
+        self._answer = answer
+        self._given = tasks
+        self._max_concurrency = max_concurrency
+        self._collect = collect
+        self._progress = progress
+        self._error: Exception | None = None
+        self._entered = False
+
+    async def __aenter__(self) -> Self:
+        if self._entered:
+            raise StreamClosedError("a map is entered once")
+        self._bar = _bar(self._given, self._progress)
+        self._entered = True
+        self._tasks = _numbered(self._given)
+        self._taking = anyio.Lock()
+        self._send, self._receive = anyio.create_memory_object_stream[tuple[int, R_co]](0)
+        self._group = anyio.create_task_group()
+        await self._group.__aenter__()
+        self._group.start_soon(self._pump)
+        return self
+
+    async def _pump(self) -> None:
+        begin_branch()
+        with self._send:
+            async with anyio.create_task_group() as workers:
+                for _ in range(self._max_concurrency):
+                    workers.start_soon(self._work, workers.cancel_scope)
+
+    async def _work(self, everything: anyio.CancelScope) -> None:
+        try:
+            while (taken := await self._take()) is not None:
+                await self._send.send(await self._result(*taken))
+        except Exception as exc:  # noqa: BLE001 - the reader's next step raises it, plain
+            self._error = self._error or exc
+            everything.cancel()
+
+    async def _take(self) -> tuple[int, str] | None:
+        async with self._taking:
+            return await anext(self._tasks, None)
+
+    async def _result(self, index: int, task: str) -> tuple[int, Any]:
+        try:
+            result: str | Exception = await self._answer(task)
+        except Exception as exc:
+            exc.add_note(f"in task {index} of a map")
+            if not self._collect:
+                raise
+            result = exc
+        if self._bar is not None:
+            self._bar.update()
+        return index, result
+
+    def __aiter__(self) -> Self:
+        if not self._entered:
+            raise StreamClosedError(
+                "a map is read inside its block: "
+                "async with aio.amap(...) as results: async for index, result in results: ..."
+            )
+        return self
+
+    async def __anext__(self) -> tuple[int, R_co]:
+        try:
+            return await self._receive.receive()
+        except anyio.ClosedResourceError:
+            raise StreamClosedError("a map is read inside its block") from None
+        except anyio.EndOfStream:
+            if self._error is not None:
+                error, self._error = self._error, None
+                raise error from error.__cause__
+            raise StopAsyncIteration from None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # The exception of the body is not shown to the task group, which would wrap it.
+        self._group.cancel_scope.cancel()
+        try:
+            await self._group.__aexit__(None, None, None)
+        finally:
+            self._receive.close()
+            if self._bar is not None:
+                self._bar.close()
+            with anyio.move_on_after(CLOSING, shield=True):
+                await self._tasks.aclose()
+
+
+async def _numbered(tasks: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[tuple[int, str], None]:
+    index = 0
+    if isinstance(tasks, AsyncIterable):
+        async with aclosing(tasks) if isinstance(tasks, AsyncGenerator) else nullcontext(tasks) as items:
+            async for task in items:
+                yield index, task
+                index += 1
+    else:
+        for index, task in enumerate(tasks):
+            yield index, task
+
+
+def _factory(given: AsyncRunner | Callable[[], AsyncRunner]) -> Callable[[], AsyncRunner]:
+    fork: Callable[[], AsyncRunner] | None = getattr(given, "fork", None)
+    if isinstance(given, AsyncRunner) and fork is not None:
+        return fork
+    if isinstance(given, AsyncRunner) or not callable(given):
+        raise InvalidOptionError(
+            f"a {type(given).__name__} cannot be forked for each task; give a function that makes one"
+        )
+    return given
+
+
+def _bar(tasks: object, wanted: bool | None) -> Any:
+    """A progress bar that is closed by leaving it, or None."""
+    if wanted is False or (wanted is None and not sys.stderr.isatty()):
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError as exc:
+        if wanted is None:
+            return None
+        raise MissingExtraError("tqdm", "progress") from exc
+    return tqdm(total=len(tasks) if isinstance(tasks, Sized) else None, file=sys.stderr, unit="task")

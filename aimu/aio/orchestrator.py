@@ -1,0 +1,144 @@
+"""The orchestrator: an agent whose tools are other agents. Owns the conversations of workers, one for each call."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Self, final
+
+from attrs import define, field
+
+from aimu.aio.agent import Agent
+from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.run import ENCLOSING, Run, RunState, Steps, Task, discard, drain, plain_run
+from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, steps_of
+from aimu.errors import InvalidOptionError
+from aimu.tools import Tool, Toolbox
+
+
+class OrchestratorAgent(StepRunner):
+    """An agent that gives parts of its task to workers, as tool calls.
+
+    `assemble` makes one of a list of agents. A subclass of its own makes workers and tools in `__init__` and then calls
+    `_init_orchestrator`; runners that it keeps as attributes, or in lists and dicts there, are in `messages`.
+    """
+
+    _agent: Agent | None = None
+
+    def _init_orchestrator(
+        self,
+        model_client: AsyncBaseModelClient,
+        *,
+        name: str,
+        system_message: str | None,
+        tools: list[Callable[..., Any]],
+        concurrent_tool_calls: bool | int = False,
+    ) -> None:
+        """Make the agent that orchestrates, on a conversation forked from the client. `tools` call the workers."""
+        self._agent = Agent(
+            model_client, system_message, name, tools=tools, concurrent_tool_calls=concurrent_tool_calls
+        )
+
+    @classmethod
+    def assemble(
+        cls,
+        model_client: AsyncBaseModelClient,
+        system_message: str,
+        *,
+        workers: Sequence[Agent],
+        name: str = "orchestrator",
+        concurrent_tool_calls: bool | int = True,
+    ) -> Self:
+        """An orchestrator with one tool for each worker, named after it and described by its system message.
+
+        Each call of a worker is a conversation of its own, begun with the worker's system message and tools; calls of
+        one iteration overlap. `messages` has, for each worker, the calls of the latest run that made any, in the order
+        in which they began: under the worker's name, then `name#2`, `name#3`, …; chunks are tagged alike.
+        """
+        self = cls.__new__(cls)
+        self._workers = [_Worker(worker) for worker in workers]
+        tools: list[Any] = [worker.tool() for worker in self._workers]
+        Toolbox(tools)  # two workers of one name are an error here, not in the first run
+        self._init_orchestrator(
+            model_client,
+            name=name,
+            system_message=system_message,
+            tools=tools,
+            concurrent_tool_calls=concurrent_tool_calls,
+        )
+        return self
+
+    _workers: list[_Worker]
+
+    @property
+    def agent(self) -> Agent:
+        """The agent that orchestrates."""
+        if self._agent is None:
+            raise InvalidOptionError(f"{type(self).__name__}.__init__ has to call self._init_orchestrator(...)")
+        return self._agent
+
+    @property
+    def name(self) -> str | None:
+        return self.agent.name
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self.agent!r}>"
+
+    def _parts(self) -> Iterable[AsyncRunner]:
+        return [self.agent, *(part for value in vars(self).values() for part in _runners(value))]
+
+    def _steps(self, task: Task, run: Run) -> Steps:
+        return steps_of(self.agent, task, run)
+
+
+def _runners(value: Any) -> Iterator[AsyncRunner]:
+    values: Iterable[Any] = (
+        value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
+    )
+    yield from (item for item in values if isinstance(item, AsyncRunner))
+
+
+@final
+@define(eq=False)
+class _Worker(StepRunner):
+    """An agent as a tool. Each run of it is a call; those of one enclosing run are kept, until another has calls."""
+
+    agent: Agent
+    _calls: list[Agent] = field(factory=list[Agent], init=False)
+    _within: RunState | None = field(default=None, init=False)
+
+    @property
+    def messages(self) -> MessageHistory:
+        name = self.agent.name or "agent"
+        histories = [history for call in self._calls or [self.agent] for history in call.messages.values()]
+        return {_numbered(name, call): history for call, history in enumerate(histories, 1)}
+
+    def _parts(self) -> Iterable[AsyncRunner]:
+        return ()
+
+    def _steps(self, task: Task, run: Run) -> Steps:
+        if self._within is not run.state:
+            self._within, self._calls = run.state, []
+        call = self.agent.fork()
+        self._calls.append(call)
+        call.name = _numbered(run.label(self, self.agent.name or "agent") or "agent", len(self._calls))
+        return steps_of(call, task, run)
+
+    def tool(self) -> Tool:
+        async def ask(task: str) -> str:
+            """Give the worker a task.
+
+            Args:
+                task: Everything that the worker has to know; it sees nothing but this text.
+            """
+            run = ENCLOSING.get() or plain_run({})
+            done = await drain(self._steps(Task(task), run), run.sink or discard)
+            return str(done.content)
+
+        name = re.sub(r"[^a-zA-Z0-9_-]+", "_", self.agent.name or "agent")[:64]
+        purpose = (self.agent.model_client.system_message or "").strip().partition("\n")[0]
+        return Tool(name=name, function=ask, description=purpose or f"Give a task to {self.agent.name or 'an agent'}.")
+
+
+def _numbered(name: str, call: int) -> str:
+    return name if call == 1 else f"{name}#{call}"

@@ -1,0 +1,40 @@
+"""The agent with skills: keeps the catalog in its system message and the skill tools among its tools."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import define, field
+from attrs.setters import frozen
+
+from aimu.aio.agent import Agent
+from aimu.aio.run import Run, Steps, Task
+from aimu.skills import SkillManager, skill_tools
+
+_CATALOG = re.compile(r"\s*<available_skills>\n.*\n</available_skills>", re.DOTALL)
+
+
+@define(eq=False)
+class SkillAgent(Agent):
+    """An agent whose model sees which skills there are, and loads one when a task needs it.
+
+    At the start of each run the catalog of `skill_manager` is brought up to date at the end of the system message (the
+    history stays), and `activate_skill`, `list_skill_files` and `read_skill_file` are put among `tools` unless tools of
+    these names are there. Without skills it is a plain agent.
+    """
+
+    skill_manager: SkillManager = field(factory=SkillManager, on_setattr=frozen)
+
+    def _steps(self, task: Task, run: Run, *, label: str | None = None) -> Steps:
+        self._show_skills()
+        return super()._steps(task, run, label=label)
+
+    def _show_skills(self) -> None:
+        catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation
+        bare = _CATALOG.sub("", conversation.system or "")
+        text = f"{bare}\n\n<available_skills>\n{catalog}\n</available_skills>".lstrip() if catalog else bare
+        if text != (conversation.system or ""):
+            conversation.replace_system(text)
+        if catalog:
+            names = {getattr(tool, "name", None) or getattr(tool, "__name__", None) for tool in self.tools}
+            self.tools.extend(tool for tool in skill_tools(self.skill_manager) if tool.__name__ not in names)

@@ -1,0 +1,91 @@
+"""One runner names another, which does the task. Owns how a classifier's answer is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from typing import Self
+
+from attrs import define, field
+
+from aimu.aio.agent import Agent
+from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.run import Run, Steps, Task
+from aimu.aio.runner import AsyncRunner, StepRunner
+from aimu.aio.workflows.checks import not_empty
+from aimu.aio.workflows.flow import Ask, Flow, follow
+from aimu.errors import RoutingError
+
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+
+
+@define(eq=False)
+class Router(StepRunner):
+    """The routing agent's answer names the handler that does the task; both are given the whole task, images included.
+
+    The answer is read without quotes, punctuation and case: the exact name of a handler, else the single name that
+    occurs in it as a whole word, else `fallback` does the task; without one, RoutingError names answer and handlers.
+    """
+
+    routing_agent: AsyncRunner
+    handlers: Mapping[str, AsyncRunner] = field(validator=not_empty)
+    name: str = "router"
+    fallback: AsyncRunner | None = None
+
+    @classmethod
+    def from_client(
+        cls,
+        client: AsyncBaseModelClient,
+        classifier_prompt: str,
+        handlers: Mapping[str, AsyncRunner | str],
+        *,
+        fallback: AsyncRunner | str | None = None,
+        name: str = "router",
+    ) -> Self:
+        """A router whose classifier, and each handler given as a system message, is an agent forked from the client.
+
+        The classifier's prompt has to name the handlers. Histories are separate, and the client's is in none.
+        """
+
+        def runner(given: AsyncRunner | str, label: str) -> AsyncRunner:
+            return Agent(client, name=label).fork(given) if isinstance(given, str) else given
+
+        return cls(
+            runner(classifier_prompt, "classifier"),
+            {label: runner(given, label) for label, given in handlers.items()},
+            name,
+            None if fallback is None else runner(fallback, "fallback"),
+        )
+
+    def _parts(self) -> Iterable[AsyncRunner]:
+        return [self.routing_agent, *self.handlers.values(), *([] if self.fallback is None else [self.fallback])]
+
+    def _steps(self, task: Task, run: Run) -> Steps:
+        return follow(self._flow(task), self.name, run)
+
+    async def _flow(self, task: Task) -> Flow:
+        answer = yield Ask(self.routing_agent, task, 0)
+        name = named(answer, self.handlers)
+        handler = self.fallback if name is None else self.handlers[name]
+        if handler is None:
+            raise RoutingError(answer, self.handlers)
+        yield (yield Ask(handler, task, 1))
+
+
+def named(answer: str, names: Collection[str]) -> str | None:
+    """The one of `names` that the answer means; None where it means none, or more than one."""
+    exact = [name for name in names if _bare(name) == _bare(answer) != ""]
+    if len(exact) != 1:
+        exact = [name for name in names if name.casefold() == answer.strip().casefold()]
+    if len(exact) == 1:
+        return exact[0]
+    # The longest first: "code review" in an answer is not "code".
+    longest_first = sorted({name.casefold() for name in names}, key=len, reverse=True)
+    word = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
+    found = set(word.findall(answer.casefold()))
+    meant = [name for name in names if name.casefold() in found]
+    return meant[0] if len(meant) == 1 else None
+
+
+def _bare(text: str) -> str:
+    return _EDGES.sub("", text).casefold()

@@ -1,0 +1,353 @@
+"""Anthropic's Messages API: the pure codec.
+
+What the service needs back verbatim (signed and redacted thinking, the blocks of its own tools, citations) stays in
+the history, under "anthropic", and is sent again as long as the message beside it says the same.
+Format: https://platform.claude.com/docs/en/api/messages (read 2026-11-22).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, final
+
+from attrs import frozen
+
+from aimu.core.chunks import StreamingContentType
+from aimu.core.images import split_data_url
+from aimu.core.messages import Message, text_of
+from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu.models.options import warn_unsupported
+from aimu.models.spec import ModelSpec
+from aimu.providers.base import Request
+from aimu.providers.failures import from_error
+from aimu.providers.sse import SSEDecoder
+from aimu.providers.wire import (
+    arguments_object,
+    arguments_text,
+    content_parts,
+    count,
+    image_url,
+    overlay,
+    refuse,
+    renamed,
+)
+
+THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
+KEY = "anthropic"
+_NAMES = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stop": "stop_sequences"}
+_SPECIAL = ("max_tokens", "tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
+_STOPS = {
+    "max_tokens": StopReason.MAX_TOKENS,
+    "model_context_window_exceeded": StopReason.MAX_TOKENS,
+    "stop_sequence": StopReason.STOP_SEQUENCE,
+    "tool_use": StopReason.TOOL_CALLS,
+    "pause_turn": StopReason.PAUSED,
+    "refusal": StopReason.REFUSED,
+}
+# The API demands a limit; where neither the catalog nor the user sets one.
+_MAX_TOKENS = 8192
+_BUDGET = 4096
+# Models whose thinking has a budget; later ones decide for themselves, and those from 4.7 on refuse a budget.
+# https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking (read 2026-11-22)
+_BUDGETED = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5])?(?:-\d{8})?$)")
+_EITHER = re.compile(r"claude-(?:opus|sonnet)-4-6")
+
+
+@final
+@frozen
+class AnthropicCodec:
+    spec: ModelSpec
+
+    frames = SSEDecoder
+    missing_model = ""
+
+    @property
+    def provider(self) -> str:
+        return self.spec.provider
+
+    def path(self, request: Request) -> str:
+        return "v1/messages"
+
+    def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
+        messages = request.messages
+        body: dict[str, Any] = {"model": self.spec.id, "max_tokens": request.options.get("max_tokens", _MAX_TOKENS)}
+        if messages and messages[0]["role"] == "system":
+            body["system"] = messages[0]["content"]
+            messages = messages[1:]
+        body["messages"] = _merged(messages)
+        if stream:
+            body["stream"] = True
+        options = dict(request.options)
+        extra = options.pop("extra_body", None)
+        body.update(_tools(request))
+        self._think(body, options)
+        body.update(renamed(options, _NAMES, self.provider, but=_SPECIAL))
+        return overlay(body, extra)
+
+    def _think(self, body: dict[str, Any], options: dict[str, Any]) -> None:
+        """Switch thinking on or off; drop the sampling keys that it excludes."""
+        budget = options.get("thinking_budget_tokens")
+        on = options.get("thinking", budget is not None)
+        budgeted = _BUDGETED.match(self.spec.id) is not None
+        if not on:
+            if options.get("thinking") is False and not budgeted:
+                body["thinking"] = {"type": "disabled"}
+            return
+        if budgeted or (budget is not None and _EITHER.match(self.spec.id)):
+            budget = max(1024, budget or _BUDGET)
+            body["thinking"] = {"type": "enabled", "budget_tokens": budget}
+            if body["max_tokens"] <= budget:  # the limit counts thinking in: a smaller one is meant for the answer
+                body["max_tokens"] += budget
+        else:
+            body["thinking"] = {"type": "adaptive", "display": "summarized"}
+            if budget is not None:
+                warn_unsupported(str(self.spec), "thinking_budget_tokens")
+        refuse(options, ("temperature", "top_k"), f"{self.provider} with thinking")
+
+    def decode(self, body: dict[str, Any]) -> Reply:
+        if body.get("type") == "error" or body.get("error"):
+            raise from_error(self.provider, body["error"], status=200, request_id=body.get("request_id"))
+        return _reply(body, body["content"], body.get("usage") or {})
+
+    def decoder(self) -> AnthropicDecoder:
+        return AnthropicDecoder(self.provider)
+
+
+@final
+class AnthropicDecoder:
+    """Events of one streamed message; blocks grow by index.
+
+    https://platform.claude.com/docs/en/build-with-claude/streaming (read 2026-11-22).
+    """
+
+    def __init__(self, provider: str) -> None:
+        self.settled = False
+        self.over = False
+        self._provider = provider
+        self._message: dict[str, Any] = {}
+        self._usage: dict[str, Any] = {}
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._input: dict[int, list[str]] = {}  # pieces of the JSON of a block's input
+        self._text: list[str] = []
+
+    def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
+        kind = event["type"]
+        if kind == "content_block_delta":
+            return self._delta(event["index"], event["delta"])
+        if kind == "content_block_start":
+            self._blocks[event["index"]] = dict(event["content_block"])
+            return self._started(event["content_block"])
+        if kind == "message_start":
+            self._message = event["message"]
+            self._count(self._message.get("usage"))
+        elif kind == "message_delta":
+            self._message = {**self._message, **{key: value for key, value in event["delta"].items() if value}}
+            self._count(event.get("usage"))
+            self.settled = self.settled or bool(self._message.get("stop_reason"))
+        elif kind == "message_stop":
+            self.settled = self.over = True
+        elif kind == "error":
+            raise from_error(
+                self._provider,
+                event["error"],
+                status=200,
+                request_id=event.get("request_id"),
+                partial=self.partial(),
+            )
+        return ()
+
+    def _started(self, block: Mapping[str, Any]) -> Iterable[Delta]:
+        if block["type"] == "text" and block["text"]:
+            self._text.append(block["text"])
+            return (Delta(GENERATING, block["text"]),)
+        if block["type"] == "thinking" and block["thinking"]:
+            return (Delta(THINKING, block["thinking"]),)
+        return ()
+
+    def _delta(self, index: int, delta: Mapping[str, Any]) -> Iterable[Delta]:
+        kind = delta["type"]
+        if kind == "text_delta":
+            text = delta["text"]
+            self._blocks[index]["text"] += text
+            self._text.append(text)
+            return (Delta(GENERATING, text),) if text else ()
+        if kind == "input_json_delta":
+            self._input.setdefault(index, []).append(delta["partial_json"])
+        elif kind == "thinking_delta":
+            thought = delta["thinking"]
+            self._blocks[index]["thinking"] += thought
+            return (Delta(THINKING, thought),) if thought else ()
+        elif kind == "signature_delta":
+            self._blocks[index]["signature"] = (self._blocks[index].get("signature") or "") + delta["signature"]
+        elif kind == "citations_delta":
+            block = self._blocks[index]
+            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+        return ()
+
+    def _count(self, usage: Mapping[str, Any] | None) -> None:
+        """Figures are cumulative; later events repeat only some."""
+        self._usage.update({key: value for key, value in (usage or {}).items() if value is not None})
+
+    def done(self) -> Iterable[Delta]:
+        return ()
+
+    def partial(self) -> str:
+        return "".join(self._text)
+
+    def reply(self) -> Reply:
+        blocks: list[dict[str, Any]] = []
+        written: dict[int, str] = {}
+        for index in sorted(self._blocks):
+            text = "".join(self._input.get(index, ()))
+            if text:
+                written[len(blocks)] = text
+                self._blocks[index]["input"] = arguments_object(text)
+            blocks.append(self._blocks[index])
+        return _reply(self._message, blocks, self._usage, written)
+
+
+def _reply(
+    message: Mapping[str, Any],
+    blocks: Sequence[Mapping[str, Any]],
+    usage: Mapping[str, Any],
+    written: Mapping[int, str] | None = None,
+) -> Reply:
+    """`written` has the JSON text of a call's input by the index of its block, where it was streamed."""
+    text: list[str] = []
+    thinking: list[str] = []
+    calls: list[ToolCall] = []
+    for index, block in enumerate(blocks):
+        if block["type"] == "text":
+            text.append(block["text"])
+        elif block["type"] == "thinking":
+            thinking.append(block["thinking"])
+        elif block["type"] == "tool_use":
+            arguments = (written or {}).get(index) or arguments_text(block["input"])
+            calls.append(ToolCall(block["id"], block["name"], arguments))
+    return Reply(
+        text="".join(text),
+        thinking="".join(thinking),
+        refusal=str((message.get("stop_details") or {}).get("explanation") or ""),
+        calls=tuple(calls),
+        stop_reason=_STOPS.get(str(message.get("stop_reason")), StopReason.END),
+        usage=Usage(
+            input=count(usage, "input_tokens"),
+            output=count(usage, "output_tokens"),
+            cache_read=count(usage, "cache_read_input_tokens"),
+            cache_write=count(usage, "cache_creation_input_tokens"),
+        ),
+        model=message.get("model"),
+        replay={KEY: {"content": [dict(block) for block in blocks]}} if any(map(_is_opaque, blocks)) else {},
+    )
+
+
+def _is_opaque(block: Mapping[str, Any]) -> bool:
+    """Whether a block holds more than the history's own keys can say."""
+    return block["type"] not in ("text", "tool_use") or bool(block.get("citations") or block.get("caller"))
+
+
+def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages in turns: neighbours of one role become one, so all results of a round stand in one user message."""
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        role = "assistant" if message["role"] == "assistant" else "user"
+        blocks = _assistant(message) if role == "assistant" else _user(message)
+        if not blocks:
+            continue
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        else:
+            turns.append({"role": role, "content": blocks})
+    return turns
+
+
+def _user(message: Message) -> list[dict[str, Any]]:
+    blocks = [_part(part) for part in content_parts(message)]
+    if message["role"] == "user":
+        return blocks
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": _id(message["tool_call_id"]), "content": blocks}
+    if message.get("status"):
+        result["is_error"] = True
+    return [result]
+
+
+def _assistant(message: Message) -> list[dict[str, Any]]:
+    kept: list[dict[str, Any]] = (message.get(KEY) or {}).get("content") or []
+    if kept and _says_the_same(kept, message):
+        return [block for block in kept if block["type"] != "text" or block["text"]]
+    # An edited message: thoughts are still valid, and demanded before a call; the rest is what the user made of it.
+    blocks = [block for block in kept if block["type"] in ("thinking", "redacted_thinking")]
+    text = text_of(message)
+    if text.strip():
+        blocks.append({"type": "text", "text": text})
+    for call in message.get("tool_calls") or ():
+        function = call["function"]
+        blocks.append(
+            {
+                "type": "tool_use",
+                "id": _id(call["id"]),
+                "name": function["name"],
+                "input": arguments_object(function["arguments"]),
+            }
+        )
+    return blocks if text.strip() or message.get("tool_calls") else []
+
+
+def _says_the_same(blocks: Sequence[Mapping[str, Any]], message: Message) -> bool:
+    text = "".join(block["text"] for block in blocks if block["type"] == "text")
+    calls = [(block["id"], block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"]
+    return text == text_of(message) and calls == [
+        (call["id"], call["function"]["name"], arguments_object(call["function"]["arguments"]))
+        for call in message.get("tool_calls") or ()
+    ]
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    if part["type"] != "image_url":
+        return dict(part)
+    url = image_url(part)
+    split = split_data_url(url)
+    if split is None:
+        return {"type": "image", "source": {"type": "url", "url": url}}
+    return {"type": "image", "source": {"type": "base64", "media_type": split[0], "data": split[1]}}
+
+
+def _id(call_id: str) -> str:
+    """An id of another provider's history in the only letters that are accepted here."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
+
+
+def _tools(request: Request) -> dict[str, Any]:
+    options = request.options
+    tools = [_tool(tool) for tool in request.tools]
+    choice = options.get("tool_choice")
+    if not tools:
+        # A history with calls is refused without definitions of their tools, even where none is to be used.
+        names = {call["function"]["name"]: None for m in request.messages for call in m.get("tool_calls") or ()}
+        tools = [{"name": name, "input_schema": {"type": "object"}} for name in names]
+        choice = "none" if tools else None
+    if not tools:
+        return {}
+    body: dict[str, Any] = {"tools": tools}
+    parallel = options.get("parallel_tool_calls")
+    if choice is not None or parallel is not None:
+        body["tool_choice"] = _tool_choice(choice or "auto")
+        if parallel is not None and choice != "none":
+            body["tool_choice"]["disable_parallel_tool_use"] = not parallel
+    return body
+
+
+def _tool_choice(choice: str) -> dict[str, Any]:
+    kinds = {"auto": "auto", "none": "none", "required": "any"}
+    return {"type": kinds[choice]} if choice in kinds else {"type": "tool", "name": choice}
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    if "function" not in tool:  # one of the service's own
+        return dict(tool)
+    function = tool["function"]
+    encoded = {"name": function["name"], "input_schema": function.get("parameters") or {"type": "object"}}
+    if function.get("description"):
+        encoded["description"] = function["description"]
+    return encoded

@@ -1,0 +1,258 @@
+"""OpenAI's Responses API: the pure codec.
+
+Nothing is stored at the service: what it needs of earlier turns (encrypted reasoning, items of its own tools) stays
+in the history, under "openai_responses", and goes back verbatim as long as the message beside it says the same.
+Format: https://platform.openai.com/docs/api-reference/responses (read 2026-11-22).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, final
+
+from attrs import frozen
+
+from aimu.core.chunks import StreamingContentType
+from aimu.core.messages import Message, text_of
+from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu.errors import MalformedResponseError
+from aimu.models.options import warn_unsupported
+from aimu.models.spec import ModelSpec
+from aimu.providers.base import Request
+from aimu.providers.failures import from_error
+from aimu.providers.openai_compatible import SAMPLING, is_reasoning_model, least_effort
+from aimu.providers.sse import SSEDecoder
+from aimu.providers.wire import arguments_text, content_parts, count, image_url, is_empty, overlay, refuse, renamed
+
+THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
+KEY = "openai_responses"
+_NAMES = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
+_SPECIAL = ("tool_choice", "parallel_tool_calls", "thinking")
+_ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
+_DELTAS = {
+    "response.output_text.delta": GENERATING,
+    "response.reasoning_summary_text.delta": THINKING,
+    "response.reasoning_text.delta": THINKING,
+}
+
+
+@final
+@frozen
+class ResponsesCodec:
+    spec: ModelSpec
+
+    frames = SSEDecoder
+    missing_model = ""
+
+    @property
+    def provider(self) -> str:
+        return self.spec.provider
+
+    def path(self, request: Request) -> str:
+        return "responses"
+
+    def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
+        messages = request.messages
+        body: dict[str, Any] = {"model": self.spec.id, "store": False}
+        if messages and messages[0]["role"] == "system":
+            body["instructions"] = messages[0]["content"]
+            messages = messages[1:]
+        reasons = is_reasoning_model(self.spec.id)
+        body["input"] = [item for message in messages for item in _items(message, reasons=reasons)]
+        if stream:
+            body["stream"] = True
+        options = dict(request.options)
+        extra = options.pop("extra_body", None)
+        if request.tools:
+            body["tools"] = [_tool(tool) for tool in request.tools]
+            if "tool_choice" in options:
+                body["tool_choice"] = _tool_choice(options["tool_choice"])
+            if "parallel_tool_calls" in options:
+                body["parallel_tool_calls"] = options["parallel_tool_calls"]
+        if reasons:
+            body["include"] = ["reasoning.encrypted_content"]
+            refuse(options, SAMPLING, str(self.spec))
+        thinking = options.get("thinking")
+        if thinking is not None and reasons:
+            body["reasoning"] = {"summary": "auto"} if thinking else {"effort": least_effort(self.spec.id)}
+        elif thinking:
+            warn_unsupported(str(self.spec), "thinking")
+        body.update(renamed(options, _NAMES, self.provider, but=_SPECIAL))
+        return overlay(body, extra)
+
+    def decode(self, body: dict[str, Any]) -> Reply:
+        return _reply(self.provider, body)
+
+    def decoder(self) -> ResponsesDecoder:
+        return ResponsesDecoder(self.provider)
+
+
+@final
+class ResponsesDecoder:
+    """Events of one streamed response; the terminal one carries it whole."""
+
+    def __init__(self, provider: str) -> None:
+        self.settled = False
+        self.over = False
+        self._provider = provider
+        self._text: list[str] = []
+        self._items: dict[int, dict[str, Any]] = {}
+        self._response: dict[str, Any] = {}
+
+    def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
+        kind = event.get("type")
+        phase = _DELTAS.get(str(kind))
+        if phase is not None:
+            text = event["delta"]
+            if not text:
+                return ()
+            if phase is GENERATING:
+                self._text.append(text)
+            return (Delta(phase, text),)
+        if kind == "response.output_item.done":
+            self._items[event.get("output_index", len(self._items))] = event["item"]
+        elif kind in _ENDS:
+            self._end(event["response"])
+        elif kind == "error" or (kind is None and event.get("error")):
+            raise from_error(self._provider, event.get("error") or event, status=200, partial=self.partial())
+        return ()
+
+    def _end(self, response: dict[str, Any]) -> None:
+        if response.get("status") in ("queued", "in_progress"):
+            raise MalformedResponseError("the stream ended before the response did", provider=self._provider)
+        if not response.get("output"):  # some servers leave out of the last event what came before
+            response = {**response, "output": [self._items[index] for index in sorted(self._items)]}
+        self._response = response
+        self.settled = self.over = True
+
+    def done(self) -> Iterable[Delta]:
+        return ()
+
+    def partial(self) -> str:
+        return "".join(self._text)
+
+    def reply(self) -> Reply:
+        return _reply(self._provider, self._response, self.partial())
+
+
+def _reply(provider: str, response: Mapping[str, Any], partial: str = "") -> Reply:
+    """The reply in a response object; `partial` is for the error of a failed one."""
+    status = response.get("status")
+    if status in ("failed", "cancelled") or (status is None and response.get("error")):
+        error = response.get("error") or {"message": f"the response is {status}"}
+        raise from_error(provider, error, status=200, partial=partial)
+    text: list[str] = []
+    thinking: list[str] = []
+    refusal: list[str] = []
+    calls: list[ToolCall] = []
+    items: list[dict[str, Any]] = response["output"]
+    for item in items:
+        kind = item["type"]
+        if kind == "message":
+            text += [part["text"] for part in item["content"] if part["type"] == "output_text"]
+            refusal += [part["refusal"] for part in item["content"] if part["type"] == "refusal"]
+        elif kind == "reasoning":
+            thinking += [part["text"] for part in (*(item.get("summary") or ()), *(item.get("content") or ()))]
+        elif kind == "function_call":
+            calls.append(ToolCall(item["call_id"], item["name"], arguments_text(item["arguments"])))
+    return Reply(
+        text="".join(text),
+        thinking="".join(thinking),
+        refusal="".join(refusal),
+        calls=tuple(calls),
+        stop_reason=_stop_reason(response, refused=bool(refusal), calls=bool(calls)),
+        usage=_usage(response.get("usage")),
+        model=response.get("model"),
+        replay={KEY: {"items": items}} if any(_is_opaque(item) for item in items) else {},
+    )
+
+
+def _stop_reason(response: Mapping[str, Any], *, refused: bool, calls: bool) -> StopReason:
+    status = response.get("status")
+    if refused:
+        return StopReason.REFUSED
+    if status in ("queued", "in_progress"):  # a background response: no answer yet
+        return StopReason.PAUSED
+    if status == "incomplete":
+        why = (response.get("incomplete_details") or {}).get("reason")
+        return StopReason.REFUSED if why == "content_filter" else StopReason.MAX_TOKENS
+    return StopReason.TOOL_CALLS if calls else StopReason.END
+
+
+def _usage(figures: Any) -> Usage | None:
+    if not figures:
+        return None
+    return Usage(
+        input=count(figures, "input_tokens"),
+        output=count(figures, "output_tokens"),
+        cache_read=count(figures, "input_tokens_details", "cached_tokens"),
+        reasoning=count(figures, "output_tokens_details", "reasoning_tokens"),
+    )
+
+
+def _is_opaque(item: Mapping[str, Any]) -> bool:
+    """Whether an output item holds more than the history's own keys can say."""
+    return item["type"] not in ("message", "function_call")
+
+
+def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
+    """The input items of one message."""
+    role = message["role"]
+    if role == "tool":
+        output = message["content"]
+        if not isinstance(output, str):
+            output = [_part(part) for part in content_parts(message)]
+        return [{"type": "function_call_output", "call_id": message["tool_call_id"], "output": output}]
+    if role == "user":
+        content = message["content"]
+        return [{"role": "user", "content": content if isinstance(content, str) else [_part(part) for part in content]}]
+    kept = (message.get(KEY) or {}).get("items")
+    if kept and _may_replay(kept, message, reasons=reasons):
+        return list(kept)
+    text = text_of(message)
+    items: list[dict[str, Any]] = [] if is_empty(message) or not text else [{"role": "assistant", "content": text}]
+    calls = message.get("tool_calls") or ()
+    return items + [{"type": "function_call", "call_id": call["id"], **call["function"]} for call in calls]
+
+
+def _may_replay(items: Sequence[Mapping[str, Any]], message: Message, *, reasons: bool) -> bool:
+    """Whether the items still say what the message says, and the service can read them.
+
+    A user may have edited the message; reasoning without its encrypted content is unknown to the service, and a model
+    that does not reason refuses all of it.
+    """
+    text = ""
+    calls: list[tuple[str, str, str]] = []
+    for item in items:
+        if item["type"] == "reasoning" and not (reasons and item.get("encrypted_content")):
+            return False
+        if item["type"] == "message":
+            text += "".join(part["text"] for part in item["content"] if part["type"] == "output_text")
+        elif item["type"] == "function_call":
+            calls.append((item["call_id"], item["name"], arguments_text(item["arguments"])))
+    said = [
+        (call["id"], call["function"]["name"], call["function"]["arguments"])
+        for call in message.get("tool_calls") or ()
+    ]
+    return text == text_of(message) and calls == said
+
+
+def _part(part: Mapping[str, Any]) -> dict[str, Any]:
+    if part["type"] == "text":
+        return {"type": "input_text", "text": part["text"]}
+    if part["type"] == "image_url":
+        image = part["image_url"]
+        detail = image.get("detail") if isinstance(image, Mapping) else None
+        return {"type": "input_image", "image_url": image_url(part), "detail": detail or "auto"}
+    return dict(part)
+
+
+def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """The format is flat here, and strict unless it says otherwise, which most schemas are not fit for."""
+    if tool.get("type") != "function" or "function" not in tool:
+        return dict(tool)
+    return {"type": "function", "strict": False, **tool["function"]}
+
+
+def _tool_choice(choice: str) -> Any:
+    return choice if choice in ("auto", "none", "required") else {"type": "function", "name": choice}

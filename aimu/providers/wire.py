@@ -1,0 +1,309 @@
+"""What all codecs share: their shape, the reader that drives one over a streamed body, JSON, and small change.
+
+Pure. A codec turns a request into a JSON body, and JSON objects that come back into deltas and one reply. Whatever a
+service sends, only errors of ours come out of `StreamReader` and `decode_body`.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import chain
+from typing import Any, Protocol, TypeVar, cast, final
+
+from aimu.core.chunks import StreamingContentType
+from aimu.core.messages import Message, text_of
+from aimu.core.reply import Delta, Reply
+from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
+from aimu.models.options import warn_unsupported
+from aimu.models.spec import ModelSpec
+from aimu.providers.base import Request
+from aimu.providers.sse import SSEDecoder
+
+T = TypeVar("T")
+
+# What reading JSON of an unexpected shape raises.
+_MISSHAPEN = (LookupError, TypeError, AttributeError, ValueError)
+
+
+class Frames(Protocol):
+    """Bytes into events, see `aimu.providers.sse`."""
+
+    def feed(self, chunk: bytes) -> list[tuple[str, bytes]]: ...
+
+    def finish(self) -> tuple[str, bytes] | None: ...
+
+
+class EventDecoder(Protocol):
+    """The events of one streamed reply, in order.
+
+    `settled` says that the reply can miss nothing any more but figures (a terminal marker of the format was seen),
+    `over` that no event that matters can follow.
+    """
+
+    settled: bool
+    over: bool
+
+    def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
+        """The deltas of one event; raises the ProviderError that an error event means."""
+        ...
+
+    def done(self) -> Iterable[Delta]:
+        """The stream said `[DONE]`."""
+        ...
+
+    def partial(self) -> str:
+        """The text so far."""
+        ...
+
+    def reply(self) -> Reply: ...
+
+
+class Codec(Protocol):
+    """One wire format: pure functions of a model and, where servers differ, a row of quirks."""
+
+    @property
+    def provider(self) -> str: ...
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def frames(self) -> Callable[[], Frames]: ...
+
+    @property
+    def missing_model(self) -> str:
+        """What to do about a model that the service does not have; "" where there is nothing to say."""
+        ...
+
+    def path(self, request: Request) -> str:
+        """Where to post to, relative to the base URL."""
+        ...
+
+    def encode(self, request: Request, *, stream: bool) -> dict[str, Any]: ...
+
+    def decode(self, body: dict[str, Any]) -> Reply: ...
+
+    def decoder(self) -> EventDecoder: ...
+
+
+@final
+class StreamReader:
+    """A streamed body, fed in pieces cut anywhere, as deltas and one reply.
+
+    A service that answers with one JSON object instead of a stream of events is understood too: a stream of events
+    cannot begin with a brace.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+        self._provider = codec.provider
+        self._frames = codec.frames()
+        self._decoder = codec.decoder()
+        self._empty = True  # no event has come
+        self._begun = not isinstance(self._frames, SSEDecoder)
+        self._whole: list[bytes] = []  # the body, where it is one object
+
+    @property
+    def over(self) -> bool:
+        return self._decoder.over
+
+    @property
+    def settled(self) -> bool:
+        return self._decoder.settled
+
+    def partial(self) -> str:
+        return self._decoder.partial()
+
+    def feed(self, chunk: bytes) -> Iterable[Delta]:
+        """The deltas that `chunk` completes, to be iterated once; those before a bad event come before its error."""
+        if not self._begun or self._whole:
+            self._begun = self._begun or not chunk.isspace()
+            if self._whole or chunk.lstrip().startswith(b"{"):
+                self._whole.append(chunk)
+                return ()
+        events = self._frames.feed(chunk)
+        if len(events) == 1:
+            return self._event(events[0][1])
+        return chain.from_iterable(self._event(text) for _, text in events)
+
+    def finish(self) -> Iterator[Delta | Reply]:
+        """At the end of the body: deltas of an event that nothing has ended, then the reply.
+
+        TruncatedStreamError where the body ended before a terminal marker of its format, MalformedResponseError where
+        it had no event at all.
+        """
+        if self._whole:
+            yield from _at_once(decode_body(self._codec, b"".join(self._whole)))
+            return
+        tail = None if self.over else self._frames.finish()
+        if tail is not None:
+            yield from self._tail(tail[1])
+        if self.settled:
+            yield self._shaped(self._decoder.reply)
+            return
+        if self._empty and tail is None:
+            raise MalformedResponseError("the response is no stream of events", provider=self._provider)
+        raise TruncatedStreamError(
+            "the stream ended before the answer did", provider=self._provider, partial=self.partial()
+        )
+
+    def _tail(self, text: bytes) -> Iterable[Delta]:
+        if text != b"[DONE]":
+            try:
+                parse_json(text)
+            except ValueError:
+                return ()  # cut off: nothing in it can be trusted, and whether it matters is `settled`'s to say
+        return self._event(text)
+
+    def _event(self, text: bytes) -> Iterable[Delta]:
+        decoder = self._decoder
+        if decoder.over or not text:
+            return ()
+        self._empty = False
+        if text == b"[DONE]":
+            return decoder.done()
+        try:
+            event = parse_json(text)
+            if type(event) is dict:
+                return decoder.feed(event)
+        except ProviderError:
+            raise
+        except _MISSHAPEN as exc:
+            raise self._malformed("an event of the stream cannot be read") from exc
+        raise self._malformed("an event of the stream is no JSON object")
+
+    def _shaped(self, make: Callable[[], T]) -> T:
+        try:
+            return make()
+        except ProviderError:
+            raise
+        except _MISSHAPEN as exc:
+            raise self._malformed("the streamed answer cannot be read") from exc
+
+    def _malformed(self, reason: str) -> MalformedResponseError:
+        return MalformedResponseError(reason, provider=self._provider, partial=self.partial())
+
+
+def _at_once(reply: Reply) -> Iterator[Delta | Reply]:
+    if reply.thinking:
+        yield Delta(StreamingContentType.THINKING, reply.thinking)
+    if reply.text:
+        yield Delta(StreamingContentType.GENERATING, reply.text)
+    yield reply
+
+
+def decode_body(codec: Codec, body: bytes) -> Reply:
+    """The reply in the body of a response that was not streamed."""
+    try:
+        parsed = parse_json(body)
+        if type(parsed) is dict:
+            return codec.decode(parsed)
+    except ProviderError:
+        raise
+    except _MISSHAPEN as exc:
+        raise MalformedResponseError(
+            f"the response cannot be read; it begins: {body[:160].decode('utf8', 'replace')!r}", provider=codec.provider
+        ) from exc
+    raise MalformedResponseError("the response is no JSON object", provider=codec.provider)
+
+
+def _plain_json(text: bytes) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError as exc:
+        raise ValueError("JSON nested too deep") from exc
+
+
+_fast_json: Callable[[bytes], Any] = _plain_json
+with suppress(ImportError):
+    from jiter import from_json
+
+    _fast_json = from_json
+
+
+def parse_json(text: bytes) -> Any:
+    """JSON of one text; ValueError where it is none. Half a surrogate pair, which some services send, passes."""
+    try:
+        return _fast_json(text)
+    except ValueError:
+        return _plain_json(text)
+
+
+def new_call_id() -> str:
+    """For services that give their tool calls no id."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+def arguments_text(arguments: Any) -> str:
+    """Arguments of a call as JSON text; services send text, nothing at all, or an object."""
+    if isinstance(arguments, str):
+        return arguments if arguments.strip() else "{}"
+    return json.dumps(arguments, ensure_ascii=False) if arguments is not None else "{}"
+
+
+def arguments_object(arguments: str) -> dict[str, Any]:
+    """For services that want an object; text that is none is shown to them as it is."""
+    try:
+        parsed = json.loads(arguments or "{}")
+    except ValueError:
+        return {"invalid_json": arguments}
+    return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"value": parsed}
+
+
+def renamed(
+    options: Mapping[str, Any], names: Mapping[str, str], provider: str, *, but: Iterable[str] = ()
+) -> dict[str, Any]:
+    """Options under the wire's names; a key that has none is warned about, unless it is in `but`."""
+    body: dict[str, Any] = {}
+    for key, value in options.items():
+        if key in names:
+            body[names[key]] = value
+        elif key not in but:
+            warn_unsupported(provider, key)
+    return body
+
+
+def refuse(options: dict[str, Any], keys: Iterable[str], who: str) -> None:
+    """Take out of `options` what `who` would refuse the request for, with a warning."""
+    for key in keys:
+        if options.pop(key, None) is not None:
+            warn_unsupported(who, key)
+
+
+def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`body` with `extra` over it; dicts are merged, everything else replaced."""
+    for key, value in (extra or {}).items():
+        if isinstance(value, Mapping) and isinstance(body.get(key), dict):
+            body[key] = overlay(dict(body[key]), cast("Mapping[str, Any]", value))
+        else:
+            body[key] = value
+    return body
+
+
+def content_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The content of a message as a list of parts, without empty texts."""
+    content = message.get("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    return [part for part in content or () if part.get("type") != "text" or part["text"]]
+
+
+def image_url(part: Mapping[str, Any]) -> str:
+    """The URL of an `image_url` part, which is written as a string or in a dict."""
+    image = part["image_url"]
+    return str(image["url"] if isinstance(image, Mapping) else image)
+
+
+def is_empty(message: Message) -> bool:
+    """An assistant message that says and does nothing; most services refuse one."""
+    return not message.get("tool_calls") and not text_of(message).strip()
+
+
+def count(figures: Any, *path: str) -> int | None:
+    """A number somewhere in a usage object, or None."""
+    for key in path:
+        figures = figures.get(key) if isinstance(figures, Mapping) else None
+    return int(figures) if isinstance(figures, int | float) else None

@@ -1,0 +1,34 @@
+"""Questions to the tiny model, for the tests of engines."""
+
+from contextlib import aclosing
+
+from aimu.core.reply import Delta
+from aimu.providers.base import Request
+
+
+def tool(name, **kinds):
+    properties = {key: {"type": kind} for key, kind in kinds.items()}
+    parameters = {"type": "object", "properties": properties, "required": list(kinds)}
+    return {"type": "function", "function": {"name": name, "description": "A tool.", "parameters": parameters}}
+
+
+TOOLS = [tool("add", a="integer", b="integer"), tool("get_weather", city="string")]
+STORY = [{"role": "user", "content": "Tell me a story."}]
+
+
+def user(text):
+    return {"role": "user", "content": text}
+
+
+def ask(*messages, tools=(), **options):
+    return Request(messages=[user(m) if isinstance(m, str) else m for m in messages], tools=tools, options=options)
+
+
+async def streamed(engine, request):
+    """`(deltas, reply)`."""
+    async with aclosing(engine.stream(request)) as pieces:
+        *deltas, reply = [piece async for piece in pieces]
+    assert all(type(delta) is Delta for delta in deltas)
+    for phase, text in (("generating", reply.text), ("thinking", reply.thinking)):
+        assert "".join(delta.text for delta in deltas if delta.phase == phase) == text
+    return deltas, reply

@@ -1,0 +1,241 @@
+"""Agents on real weights: right answers, truthful histories wherever they are stopped, one generation at a time."""
+
+import random
+import threading
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+import aimu
+from aimu import aio
+from aimu.core.messages import check_history, text_of
+from aimu.testing import ScriptedProvider, cancel_everywhere, leak_check, tiny_model
+from aimu.tools import tool
+
+CITIES = ["Paris", "Rome", "London", "Tokyo", "Berlin", "Oslo", "Madrid", "Cairo", "Lima", "Vienna"]
+
+
+class EmbeddedScenario:
+    """Two calls in one round on the embedded model, then a sum with fresh numbers on the same conversation."""
+
+    def __init__(self, weights, mode, *, concurrent, sync_tools):
+        self.mode, self.weights = mode, weights
+        self.cities = random.sample(CITIES, 2 if concurrent else 1)
+        self.numbers = random.randint(10, 99), random.randint(10, 99)
+        self.begun, self.finished = set(), {}
+        self.seen = ""
+
+        def look_up(city):
+            self.finished[city] = f"sunny, {random.randint(0, 30)} C"
+            return self.finished[city]
+
+        if sync_tools:
+
+            @tool
+            def get_weather(city: str) -> str:
+                """Get the weather in a city."""
+                self.begun.add(city)
+                return look_up(city)
+        else:
+
+            @tool
+            async def get_weather(city: str) -> str:
+                """Get the weather in a city."""
+                self.begun.add(city)
+                await anyio.sleep(0.0002)
+                return look_up(city)
+
+        @tool
+        async def add(a: int, b: int) -> int:
+            """Add two numbers."""
+            return a + b
+
+        client = aio.client(weights).fork()
+        tools = [add, get_weather]
+        self.agent = aio.Agent(client, "You are a careful agent.", tools=tools, concurrent_tool_calls=concurrent)
+
+    async def run(self):
+        question = "What is the weather in {}?".format(" and ".join(self.cities))
+        if self.mode == "plain":
+            answer = await self.agent.run(question)
+        else:
+            stream = self.agent.run(question, stream=True)
+            if self.mode == "entered":
+                async with stream:
+                    await self.read(stream)
+            else:
+                await self.read(stream)
+            answer = stream.result
+        assert answer == " ".join(f"{city}: {self.finished[city]}." for city in self.cities)
+
+    async def read(self, stream):
+        async for chunk in stream:
+            if chunk.is_text():
+                self.seen += chunk.content
+
+    async def check(self, *, completed):
+        history = self.agent.model_client.messages
+        engine = self.weights.__aio__.provider.provider
+        assert engine.worker.running == engine.worker.waiting == 0
+        check_history(history)
+        assert self.seen in "".join(text_of(message) for message in history if message["role"] == "assistant")
+        results = [message for message in history if message["role"] == "tool"]
+        texts = [message["content"] for message in results if "status" not in message]
+        assert sorted(texts) == sorted(self.finished.values())
+        assert sum(message.get("status") == "cancelled" for message in results) == len(
+            self.begun - self.finished.keys()
+        )
+        a, b = self.numbers
+        assert await self.agent.run(f"What is {a} plus {b}?") == f"The answer is {a + b}."
+        check_history(history)
+
+
+WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
+RUNS = {"plain": (False, True, 10), "bare": (False, True, 20), "entered": (True, False, 50)}
+
+
+@pytest.mark.parametrize(("backend", "how"), WAYS)
+@pytest.mark.parametrize("mode", RUNS)
+def test_an_agent_cancelled_at_any_step_is_settled_truthfully(weights, mode, backend, how):
+    concurrent, sync_tools, minimum = RUNS[mode]
+    make = partial(EmbeddedScenario, weights, mode, concurrent=concurrent, sync_tools=sync_tools)
+    make.__qualname__ = f"embedded agent, {mode}, {'concurrent' if concurrent else 'sequential'} tools"
+    cancel_everywhere(make, backend=backend, how=how, minimum=minimum)
+
+
+def counting_forward(model):
+    """Count, inside the model's own forward, how many run at once."""
+    forward, lock = model.forward, threading.Lock()
+    counts = {"running": 0, "peak": 0, "calls": 0}
+
+    def counted(*args, **kwargs):
+        with lock:
+            counts["running"] += 1
+            counts["calls"] += 1
+            counts["peak"] = max(counts["peak"], counts["running"])
+        try:
+            return forward(*args, **kwargs)
+        finally:
+            with lock:
+                counts["running"] -= 1
+
+    model.forward = counted
+    return counts
+
+
+async def twelve(weights, answers):
+    """Twelve conversations: four are cancelled while they generate, four while they wait, four are to be right."""
+    engine = weights.__aio__.provider.provider
+    scopes = {}
+
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    async def ask(number, question, right):
+        client = aio.client(weights).fork()
+        agent = aio.Agent(client, "You are a careful agent.", tools=[add])
+        with anyio.CancelScope() as scope:
+            scopes[number] = scope
+            if right is None:
+                async with agent.run(question, stream=True) as stream:
+                    async for chunk in stream:
+                        if number < 4 and chunk.is_text():
+                            scope.cancel()  # while it generates
+            else:
+                answers.append(await agent.run(question) == right)
+        check_history(agent.model_client.messages)
+
+    async with anyio.create_task_group() as group:
+        for number in range(4):
+            group.start_soon(ask, number, "Tell me a story.", None)
+        for number in range(4, 8):
+            a, b = random.randint(10, 99), random.randint(10, 99)
+            group.start_soon(ask, number, f"What is {a} plus {b}?", f"The answer is {a + b}.")
+        while engine.worker.waiting < 4:
+            await anyio.sleep(0.001)
+        for number in range(8, 12):
+            group.start_soon(ask, number, "Tell me a story.", None)
+        while len(scopes) < 12:
+            await anyio.lowlevel.checkpoint()
+        for number in range(8, 12):
+            scopes[number].cancel()  # while it waits
+
+
+@pytest.mark.parametrize("backends", [["asyncio"], ["trio"], ["asyncio", "trio"]], ids="+".join)
+def test_twelve_conversations_on_one_engine_never_run_two_generations(backends):
+    aimu.client(ScriptedProvider("x")).chat("x")  # the event loop of this thread stays until its end
+    with leak_check(within=3.0):
+        with aimu.client(f"hf:{tiny_model()}", threads=1) as weights:
+            counts = counting_forward(weights.__aio__.provider.provider._model.model)
+            answers, failures = [], []
+
+            def loop(backend):
+                try:
+                    anyio.run(twelve, weights, answers, backend=backend)
+                except BaseException as exc:
+                    failures.append(exc)
+
+            threads = [threading.Thread(target=loop, args=[backend]) for backend in backends]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join(60)
+            if failures:
+                raise failures[0]
+        assert answers == [True] * 4 * len(backends)
+        assert counts["peak"] == 1
+        assert counts["calls"] > 40
+
+
+async def test_cancelling_stops_within_one_decode_step(weights):
+    engine = weights.__aio__.provider.provider
+    model = engine._model.model
+    forward = model.forward
+    counts = counting_forward(model)
+    try:
+        client = aio.client(weights).fork()
+        for _ in range(5):
+            with anyio.CancelScope() as scope:
+                async with client.chat("Tell me a story.", stream=True) as stream:
+                    async for chunk in stream:
+                        if chunk.is_text():
+                            before = counts["calls"]
+                            scope.cancel()
+            assert counts["running"] == 0
+            stopped = counts["calls"]
+            await anyio.sleep(0.02)
+            assert counts["calls"] == stopped, "generation went on"
+            # The step that ran at the cancellation, and those made before the reader had its turn.
+            assert stopped - before <= 3
+            client.reset()
+    finally:
+        model.forward = forward
+
+
+QUICK_START = """
+from aimu.tools import tool
+from aimu import aio
+import aimu
+
+@tool
+async def add(a: int, b: int) -> int:
+    '''Add two numbers.'''
+    return a + b
+
+async def main():
+    client = aio.client(weights)
+    agent = aio.Agent(client, "You are a helpful assistant.", tools=[add])
+    answers.append(await agent.run("What is 17 plus 25?"))
+"""
+
+
+@pytest.mark.parametrize("start", ["asyncio.run(main())", 'anyio.run(main, backend="trio")', "trio.run(main)"])
+def test_the_quick_start_works_in_any_loop(weights, start):
+    answers = []
+    module = start.split(".")[0]
+    exec(f"{QUICK_START}\nimport {module}\n{start}", {"weights": weights, "answers": answers})
+    assert answers == ["The answer is 42."]

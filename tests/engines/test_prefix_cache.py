@@ -1,0 +1,129 @@
+"""The prefix cache: what is reused is always a true prefix, and what is kept is bounded."""
+
+import itertools
+
+from attrs import define
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aimu.engines.prefix_cache import PrefixCache, common_prefix
+
+BYTES = 10  # of a token's states
+
+
+@define(eq=False)
+class FakeStates:
+    """States that know which tokens they are of."""
+
+    ids: list
+    croppable: bool = True
+
+    def __len__(self):
+        return len(self.ids)
+
+    @property
+    def nbytes(self):
+        return BYTES * len(self.ids)
+
+    def crop(self, length):
+        assert self.croppable
+        del self.ids[length:]
+
+    def copy(self, length):
+        assert self.croppable
+        return FakeStates(self.ids[:length])
+
+
+def encode(text):
+    return [ord(letter) for letter in text]
+
+
+def ask(cache, prompt, answer="", *, croppable=True, computed=None):
+    """One request as an engine makes it; how many tokens were reused."""
+    entry = cache.take(prompt, encode, splits=True, new=lambda: FakeStates([], croppable))
+    reused = len(entry.states)
+    assert entry.states.ids == entry.ids[:reused]
+    assert reused < len(entry.ids)
+    assert "".join(map(chr, entry.ids)).casefold() == prompt.casefold()
+    entry.ids += encode(answer.upper())  # ids that encoding the text anew would not give
+    entry.states.ids[:] = entry.ids[:-1] if computed is None else entry.ids[: max(reused, computed)]
+    entry.text += answer
+    entry.marks.append((len(entry.text), len(entry.ids)))
+    cache.put(entry)
+    return reused
+
+
+def test_a_conversation_goes_on_with_the_ids_that_the_model_wrote():
+    cache = PrefixCache(10_000)
+    assert ask(cache, "hello", "world") == 0
+    assert ask(cache, "helloworld and", "more") == len("helloworld") - 1
+    assert ask(cache, "helloworld andmore", "") == len("helloworld andmore") - 1
+    assert (cache.entries, cache.hits) == (1, 2)
+
+
+def test_alternating_conversations_each_keep_their_prefix():
+    cache = PrefixCache(10_000)
+    texts = ["system: one ", "system: two "]
+    for turn in range(5):
+        for i, text in enumerate(texts):
+            reused = ask(cache, text, "answer")
+            assert reused >= (len(text) - 8 if turn else i * len("system: "))
+            texts[i] += "answer go on "
+    assert cache.entries == 2
+
+
+def test_an_answer_that_is_rendered_otherwise_keeps_the_prompt():
+    cache = PrefixCache(10_000)
+    ask(cache, "question", "(thinking)answer")
+    assert ask(cache, "questionanswer next") == len("question")
+    assert cache.entries == 1
+
+
+def test_states_that_cannot_be_cropped_are_reused_whole_or_not_at_all():
+    cache = PrefixCache(10_000)
+    ask(cache, "question", "answer", croppable=False)
+    assert ask(cache, "questionother", croppable=False) == 0
+    assert ask(cache, "questionanswer next", croppable=False) == len("questionanswer") - 1
+
+
+def test_a_request_that_was_stopped_leaves_what_it_had_computed():
+    cache = PrefixCache(10_000)
+    ask(cache, "a long prompt", computed=6)
+    assert ask(cache, "a long prompt and more") == 6
+
+
+def test_the_least_recently_used_is_forgotten_first():
+    cache = PrefixCache(20 * BYTES)
+    ask(cache, "aaaaaaaa")
+    ask(cache, "bbbbbbbb")
+    ask(cache, "aaaaaaaa")
+    ask(cache, "cccccccc")
+    assert ask(cache, "bbbbbbbb") == 0
+    assert ask(cache, "cccccccc") == 7
+    assert cache.bytes <= cache.limit
+
+
+def test_nothing_is_kept_within_no_bytes():
+    cache = PrefixCache(0)
+    ask(cache, "hello")
+    assert (cache.entries, cache.bytes, ask(cache, "hello")) == (0, 0, 0)
+
+
+TEXT = st.text("ab", min_size=1, max_size=8)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT, st.booleans(), st.none() | st.integers(0, 9)), max_size=12), st.integers(0, 300))
+def test_whatever_is_asked_only_true_prefixes_are_reused_and_the_bound_holds(requests, limit):
+    cache = PrefixCache(limit)
+    said = [""]
+    for number, (new, answer, forks, computed) in enumerate(requests):
+        before = said[number // 2 if forks else -1]
+        ask(cache, before + new, answer, croppable=number % 3 > 0, computed=computed)
+        said.append(before + new + answer)
+        assert cache.bytes <= limit
+
+
+@given(st.text("ab"), st.text("ab"))
+def test_common_prefix_is_what_a_loop_finds(a, b):
+    same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
+    assert common_prefix(a, b) == sum(1 for _ in same)

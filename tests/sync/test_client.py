@@ -1,0 +1,124 @@
+"""The sync client and stream: the same conversation on sync, asyncio and trio, on the caller's thread."""
+
+import threading
+
+import pytest
+
+import aimu
+from aimu import aio
+from aimu.errors import BusyConversationError, StreamClosedError
+from aimu.testing.scripted import ScriptedProvider, reply
+from aimu.tools import tool
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+def script():
+    return ScriptedProvider(reply(calls=[("add", {"a": 1, "b": 2})]), "It is three.", "Bye now.")
+
+
+@pytest.fixture(scope="module")
+def sync_history():
+    client = aimu.client(script(), system="Be brief.", tools=[add])
+    assert client.chat("1 + 2?") == "It is three."
+    assert client.chat("Thanks.") == "Bye now."
+    return client.messages
+
+
+async def test_the_history_is_that_of_the_async_surface(sync_history):
+    client = aio.client(script(), system="Be brief.", tools=[add])
+    await client.chat("1 + 2?")
+    await client.chat("Thanks.")
+    assert client.messages == sync_history
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_a_stream_gives_every_chunk_and_the_history_of_the_plain_call(entered, sync_history):
+    client = aimu.client(script(), system="Be brief.", tools=[add])
+    for question, answer in (("1 + 2?", "It is three."), ("Thanks.", "Bye now.")):
+        stream = client.chat(question, stream=True)
+        if entered:
+            with stream:
+                chunks = list(stream)
+        else:
+            chunks = list(stream)
+        assert "".join(chunk.content for chunk in chunks if chunk.is_text()) == answer == stream.result
+        assert chunks[-1].phase == "done"
+    assert client.messages == sync_history
+
+
+@pytest.mark.parametrize("entered", [True, False])
+def test_a_stream_that_is_left_keeps_what_it_showed_and_frees_the_conversation(entered):
+    provider = ScriptedProvider("more " * 100, "four")  # more than the buffer of an entered stream
+    client = aimu.client(provider)
+    stream = client.chat("Count.", stream=True)
+    if entered:
+        with stream:
+            next(stream)
+    else:
+        for _ in stream:
+            break
+    assert client.chat("Go on.") == "four"
+    assert client.messages[1]["interrupted"]
+    assert provider.open_streams == 0
+    with pytest.raises((StopIteration, StreamClosedError)):
+        next(stream)
+
+
+def test_a_sync_tool_runs_on_the_callers_thread():
+    seen = []
+
+    @tool
+    def where() -> str:
+        """Tell the thread."""
+        seen.append(threading.current_thread())
+        return "here"
+
+    aimu.client(ScriptedProvider(reply(calls=[("where", {})]), "ok"), tools=[where]).chat("?")
+    assert seen == [threading.current_thread()]
+
+
+def test_an_async_tool_is_awaited():
+    @tool
+    async def twice(n: int) -> int:
+        """Double it."""
+        return 2 * n
+
+    client = aimu.client(ScriptedProvider(reply(calls=[("twice", {"n": 4})]), "ok"), tools=[twice])
+    client.chat("?")
+    assert client.messages[2]["content"] == "8"
+
+
+async def test_an_async_handle_shares_the_conversation():
+    client = aimu.client(ScriptedProvider("a", "b", "c"))
+    twin = aio.client(client)
+    assert client.chat("1") == "a"
+    assert await twin.chat("2") == "b"
+    await twin.aclose()
+    assert client.chat("3") == "c"
+    assert twin.messages is client.messages
+    assert [message["content"] for message in client.messages] == ["1", "a", "2", "b", "3", "c"]
+
+
+def test_a_conversation_in_use_is_busy_for_a_tool():
+    @tool
+    def again() -> str:
+        """Chat on the conversation that calls this."""
+        with pytest.raises(BusyConversationError):
+            client.chat("?")
+        with pytest.raises(BusyConversationError):
+            client.reset()
+        return "busy"
+
+    client = aimu.client(ScriptedProvider(reply(calls=[("again", {})]), "ok"), tools=[again])
+    assert client.chat("?") == "ok"
+
+
+def test_one_shot_closes_its_client():
+    provider = ScriptedProvider("a", "b")
+    assert aimu.chat("?", model=provider) == "a"
+    assert provider.closed

@@ -1,0 +1,187 @@
+"""What codecs send: histories, tools, options, images, and what goes back verbatim."""
+
+import json
+
+import pytest
+
+from aimu.core.messages import assistant_message
+from aimu.models.spec import ModelSpec
+from aimu.providers.anthropic import AnthropicCodec
+from aimu.providers.base import Request
+from aimu.providers.ollama import OllamaCodec
+from aimu.providers.openai_chat import ChatCodec
+from aimu.providers.openai_compatible import SERVERS
+from aimu.providers.openai_responses import ResponsesCodec
+
+CHAT = ChatCodec(ModelSpec("gpt-4.1", "openai"), SERVERS["openai"])
+
+
+TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
+PNG = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+LINK = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+ROUND = [
+    {"role": "system", "content": "be brief"},
+    {"role": "user", "content": [{"type": "text", "text": "look"}, PNG]},
+    {
+        "role": "assistant",
+        "content": None,
+        "thinking": "hm",
+        "tool_calls": [
+            {"id": "a", "type": "function", "function": {"name": "f", "arguments": '{"x": 1}'}},
+            {"id": "b.1", "type": "function", "function": {"name": "f", "arguments": "{"}},
+        ],
+    },
+    {"role": "tool", "tool_call_id": "a", "name": "f", "content": [{"type": "text", "text": "one"}, PNG]},
+    {"role": "tool", "tool_call_id": "b.1", "name": "f", "content": "two", "status": "cancelled"},
+    {"role": "assistant", "content": ""},
+    {"role": "user", "content": "so?"},
+]
+
+
+def encode(codec, messages=ROUND, **options):
+    return codec.encode(Request(messages=messages, tools=[TOOL], options=options), stream=False)
+
+
+def test_a_tool_round_in_chat_completions():
+    body = encode(CHAT, max_tokens=5, tool_choice="f", extra_body={"user": "u"})
+    assert [m["role"] for m in body["messages"]] == ["system", "user", "assistant", "tool", "tool", "user", "user"]
+    assert body["messages"][3] == {"role": "tool", "tool_call_id": "a", "content": "one"}
+    assert body["messages"][5]["content"] == [PNG]
+    assert body["max_completion_tokens"] == 5
+    assert body["tool_choice"] == {"type": "function", "function": {"name": "f"}}
+    assert body["user"] == "u"
+    assert not {"thinking", "status", "name"} & {key for message in body["messages"] for key in message}
+    vllm = encode(ChatCodec(ModelSpec("m", "vllm"), SERVERS["vllm"]), max_tokens=5, repeat_penalty=1.1, thinking=False)
+    assert vllm["max_tokens"] == 5
+    assert vllm["repetition_penalty"] == 1.1
+    assert vllm["chat_template_kwargs"] == {"enable_thinking": False}
+    assert vllm["messages"][2]["reasoning_content"] == "hm"
+
+
+def test_a_tool_round_for_anthropic():
+    body = encode(AnthropicCodec(ModelSpec("claude-sonnet-4-5", "anthropic")), parallel_tool_calls=False)
+    assert body["system"] == "be brief"
+    user, assistant, results = body["messages"]
+    assert user["content"][1]["source"] == {"type": "base64", "media_type": "image/png", "data": "AAAA"}
+    assert [block["input"] for block in assistant["content"]] == [{"x": 1}, {"invalid_json": "{"}]
+    assert [block["type"] for block in results["content"]] == ["tool_result", "tool_result", "text"]
+    assert [block.get("is_error") for block in results["content"]] == [None, True, None]
+    assert results["content"][1]["tool_use_id"] == assistant["content"][1]["id"] == "b_1"
+    assert body["tools"] == [{"name": "f", "description": "d", "input_schema": {"type": "object"}}]
+    assert body["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
+
+
+def test_anthropic_gets_definitions_of_the_tools_in_the_history_when_none_are_offered():
+    codec = AnthropicCodec(ModelSpec("claude-sonnet-4-5", "anthropic"))
+    body = codec.encode(Request(messages=ROUND), stream=False)
+    assert [tool["name"] for tool in body["tools"]] == ["f"]
+    assert body["tool_choice"] == {"type": "none"}
+
+
+def test_thinking_for_anthropic_fits_the_model():
+    old, new = (
+        AnthropicCodec(ModelSpec(name, "anthropic")) for name in ("claude-sonnet-4-5-20250929", "claude-opus-5")
+    )
+    body = encode(old, thinking=True, thinking_budget_tokens=2000, max_tokens=1000, temperature=0.5)
+    assert body["thinking"] == {"type": "enabled", "budget_tokens": 2000}
+    assert body["max_tokens"] == 3000
+    assert "temperature" not in body
+    assert encode(new, thinking=True)["thinking"]["type"] == "adaptive"
+    assert encode(new, thinking=False)["thinking"] == {"type": "disabled"}
+    assert "thinking" not in encode(old, thinking=False)
+
+
+def test_a_tool_round_in_the_responses_api():
+    body = encode(ResponsesCodec(ModelSpec("gpt-5", "openai")), max_tokens=9, temperature=0.1, thinking=True)
+    assert body["instructions"] == "be brief"
+    assert [item.get("type", item.get("role")) for item in body["input"]] == [
+        "user",
+        "function_call",
+        "function_call",
+        "function_call_output",
+        "function_call_output",
+        "user",
+    ]
+    assert body["input"][3]["output"][1]["image_url"] == "data:image/png;base64,AAAA"
+    assert body["tools"][0]["strict"] is False
+    assert (body["store"], body["include"]) == (False, ["reasoning.encrypted_content"])
+    assert body["max_output_tokens"] == 9
+    assert "temperature" not in body
+
+
+def test_a_tool_round_for_ollama():
+    body = encode(OllamaCodec(ModelSpec("m", "ollama"), keep_alive="5m"), max_tokens=7, thinking=True, stop=["x"])
+    assert body["messages"][1]["images"] == ["AAAA"]
+    assert body["messages"][2]["tool_calls"][0] == {"function": {"name": "f", "arguments": {"x": 1}}}
+    assert body["messages"][3]["tool_name"] == "f"
+    assert body["options"] == {"num_predict": 7, "stop": ["x"]}
+    assert (body["think"], body["keep_alive"]) == (True, "5m")
+    assert "tools" not in encode(OllamaCodec(ModelSpec("m", "ollama")), tool_choice="none")
+    prompt = [{"role": "system", "content": "s"}, {"role": "user", "content": [{"type": "text", "text": "p"}, PNG]}]
+    request = Request(messages=prompt, kind="generate")
+    codec = OllamaCodec(ModelSpec("m", "ollama"))
+    assert codec.path(request) == "api/generate"
+    sent = codec.encode(request, stream=False)
+    assert (sent["prompt"], sent["system"], sent["images"]) == ("p", "s", ["AAAA"])
+
+
+def test_ollama_takes_no_image_urls():
+    with pytest.raises(ValueError, match="bytes"):
+        encode(OllamaCodec(ModelSpec("m", "ollama")), [{"role": "user", "content": [LINK]}])
+    assert encode(AnthropicCodec(ModelSpec("m", "anthropic")), [{"role": "user", "content": [LINK]}])["messages"][0][
+        "content"
+    ] == [{"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}]
+
+
+BLOCKS = [
+    {"type": "thinking", "thinking": "hm", "signature": "s"},
+    {"type": "redacted_thinking", "data": "x"},
+    {"type": "text", "text": "let me see"},
+    {"type": "tool_use", "id": "t", "name": "f", "input": {}},
+]
+
+
+def test_signed_thinking_goes_back_verbatim_until_the_user_edits_the_message():
+    codec = AnthropicCodec(ModelSpec("claude-sonnet-4-5", "anthropic"))
+    reply = codec.decode({"content": BLOCKS, "stop_reason": "tool_use", "usage": {"input_tokens": 1}})
+    message = assistant_message(reply)
+    result = {"role": "tool", "tool_call_id": "t", "name": "f", "content": "1"}
+    history = [{"role": "user", "content": "q"}, message, result]
+    assert encode(codec, history)["messages"][1]["content"] == BLOCKS
+    edited = [history[0], {**message, "content": "changed"}, result]
+    assert encode(codec, edited)["messages"][1]["content"] == [
+        *BLOCKS[:2],
+        {"type": "text", "text": "changed"},
+        BLOCKS[3],
+    ]
+    assert "anthropic" not in json.dumps(encode(CHAT, history))
+
+
+def test_encrypted_reasoning_goes_back_verbatim_until_it_cannot():
+    items = [
+        {"type": "reasoning", "id": "r", "summary": [], "encrypted_content": "e"},
+        {"type": "function_call", "id": "fc", "call_id": "t", "name": "f", "arguments": "{}"},
+    ]
+    codec = ResponsesCodec(ModelSpec("gpt-5", "openai"))
+    message = assistant_message(codec.decode({"status": "completed", "output": items}))
+    history = [{"role": "user", "content": "q"}, message]
+    assert encode(codec, history)["input"][1:] == items
+    plain = [{"type": "function_call", "call_id": "t", "name": "f", "arguments": "{}"}]
+    assert encode(ResponsesCodec(ModelSpec("gpt-4.1", "openai")), history)["input"][1:] == plain
+    assert encode(codec, [history[0], {**message, "content": "new"}])["input"][1:] == [
+        {"role": "assistant", "content": "new"},
+        *plain,
+    ]
+
+
+def test_what_gemini_signs_goes_back_with_its_call():
+    codec = ChatCodec(ModelSpec("gemini-3", "gemini"), SERVERS["gemini"])
+    signed = {"google": {"thought_signature": "s"}}
+    called = {"id": "1", "extra_content": signed, "function": {"name": "f", "arguments": "{}"}}
+    reply = codec.decode({"choices": [{"message": {"tool_calls": [called]}, "finish_reason": "tool_calls"}]})
+    assert encode(codec, [assistant_message(reply)])["messages"][0]["tool_calls"][0]["extra_content"] == signed
+
+
+def test_only_unknown_options_are_warned_about(caplog):
+    encode(ChatCodec(ModelSpec("m", "hf-openai"), SERVERS["hf-openai"]), temperature=0.1, top_k=3, thinking=True)
+    assert sorted(record.args[1] for record in caplog.records) == ["thinking", "top_k"]

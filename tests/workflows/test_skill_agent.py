@@ -1,0 +1,132 @@
+"""SkillAgent: the catalog is always there, once, and costs no history."""
+
+import json
+
+import pytest
+
+from aimu import aio
+from aimu.aio import Parallel, SkillAgent
+from aimu.skills import SkillManager
+from aimu.testing import ScriptedProvider, reply
+from tests.workflows.models import live, read
+
+
+@pytest.fixture
+def skills(tmp_path):
+    folder = tmp_path / "haiku"
+    folder.mkdir()
+    (folder / "SKILL.md").write_text("---\nname: haiku\ndescription: Writes haiku.\n---\nFive, seven, five.\n")
+    (folder / "words.txt").write_text("frog, pond")
+    return SkillManager([tmp_path])
+
+
+def skilled(provider, skills, **fields):
+    return SkillAgent(aio.client(provider, system="You write."), skill_manager=skills, **fields)
+
+
+def answer(request):
+    """Activates the skill, then answers."""
+    if request.messages[-1]["role"] == "tool":
+        return "An old silent pond"
+    return reply(calls=[("activate_skill", {"name": "haiku"})])
+
+
+def catalogs(agent):
+    return agent.model_client.system_message.count("- haiku: Writes haiku.")
+
+
+@pytest.mark.parametrize("way", [read, live, None])
+async def test_a_skill_is_seen_and_loaded_streamed_or_not(skills, way):
+    provider = ScriptedProvider(answer, repeat=True)
+    agent = skilled(provider, skills)
+    if way is None:
+        assert await agent.run("a poem") == "An old silent pond"
+    else:
+        await way(agent.run("a poem", stream=True))
+    system = provider.requests[0].messages[0]["content"]
+    assert system.startswith("You write.\n\n")
+    assert "- haiku: Writes haiku." in system
+    names = [schema["function"]["name"] for schema in provider.requests[0].tools]
+    assert names == ["activate_skill", "list_skill_files", "read_skill_file"]
+    assert "Five, seven, five." in provider.requests[1].messages[-1]["content"]
+
+
+async def test_the_catalog_comes_without_losing_history_and_only_once(skills):
+    agent = skilled(ScriptedProvider("ok", repeat=True), skills)
+    agent.model_client.messages = [
+        {"role": "system", "content": "You write."},
+        {"role": "user", "content": "before"},
+        {"role": "assistant", "content": "yes"},
+    ]
+    for _ in range(3):
+        await agent.run("now")
+    assert catalogs(agent) == 1
+    assert [message["content"] for message in agent.messages["agent"][1:4]] == ["before", "yes", "now"]
+    assert len(agent.messages["agent"]) == 9
+    assert len(agent.tools) == 3
+
+
+async def test_a_history_that_was_saved_with_the_catalog_is_loaded_with_one(skills):
+    agent = skilled(ScriptedProvider("ok", repeat=True), skills)
+    await agent.run("first")
+    saved = json.loads(json.dumps(agent.messages["agent"]))
+    other = skilled(ScriptedProvider("ok", repeat=True), skills)
+    other.model_client.messages = saved
+    await other.run("second")
+    assert catalogs(other) == 1
+    assert len(other.messages["agent"]) == 5
+
+
+async def test_after_a_reset_the_catalog_is_there_again(skills):
+    agent = skilled(ScriptedProvider("ok", repeat=True), skills, reset_messages_on_run=True)
+    await agent.run("first")
+    await agent.run("second")
+    assert catalogs(agent) == 1
+    assert len(agent.messages["agent"]) == 3
+    agent.model_client.reset(system_message="Another.")
+    await agent.run("third")
+    assert agent.model_client.system_message.startswith("Another.\n\n")
+    assert catalogs(agent) == 1
+
+
+async def test_a_new_skill_is_in_the_catalog_after_refresh(skills, tmp_path):
+    agent = skilled(ScriptedProvider("ok", repeat=True), skills)
+    await agent.run("first")
+    (tmp_path / "sonnet").mkdir()
+    (tmp_path / "sonnet" / "SKILL.md").write_text("---\nname: sonnet\ndescription: Writes sonnets.\n---\nText\n")
+    skills.refresh()
+    await agent.run("second")
+    assert catalogs(agent) == 1
+    assert "- sonnet: Writes sonnets." in agent.model_client.system_message
+
+
+async def test_own_tools_stay_and_new_ones_do_not_drive_the_skill_tools_out(skills):
+    async def mine() -> str:
+        """Mine."""
+        return "mine"
+
+    provider = ScriptedProvider("ok", repeat=True)
+    agent = skilled(provider, skills, tools=[mine])
+    await agent.run("first")
+    agent.tools = [mine]
+    await agent.run("second")
+    for request in provider.requests:
+        assert [schema["function"]["name"] for schema in request.tools][:2] == ["mine", "activate_skill"]
+
+
+async def test_forks_and_a_skill_agent_within_a_workflow_work(skills):
+    agent = skilled(ScriptedProvider(answer, repeat=True), skills, name="poet")
+    await agent.run("one")
+    both = Parallel([agent.fork(), agent.fork("You sing.")])
+    assert await both.run("two") == "An old silent pond\n\n---\n\nAn old silent pond"
+    systems = [history[0]["content"] for history in both.messages.values()]
+    assert [system.count("- haiku:") for system in systems] == [1, 1]
+    assert systems[1].startswith("You sing.")
+
+
+async def test_without_skills_it_is_a_plain_agent(tmp_path):
+    provider = ScriptedProvider("ok")
+    agent = SkillAgent(aio.client(provider), skill_manager=SkillManager([tmp_path]))
+    await agent.run("first")
+    assert [message["role"] for message in agent.messages["agent"]] == ["user", "assistant"]
+    assert provider.requests[0].tools == ()
