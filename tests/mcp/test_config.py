@@ -17,15 +17,24 @@ def test_the_usual_json_is_read(monkeypatch):
     monkeypatch.setenv("EMPTY", "")
     config = {
         "mcpServers": {
-            "git": {"command": "uvx", "args": ["mcp-server-git", "--port", 7], "env": {"A": "${EMPTY:-b}"}, "cwd": "/tmp"},
+            "git": {
+                "command": "uvx",
+                "args": ["mcp-server-git", "--port", 7],
+                "env": {"A": "${EMPTY:-b}"},
+                "cwd": "/tmp",
+            },
             "web": {"type": "http", "url": "https://x.org/mcp", "headers": {"Authorization": "Bearer ${TOKEN}"}},
             "off": {"command": "x", "disabled": True},
         }
     }
-    assert read_config(config) == read_config(config["mcpServers"]) == [
-        ProcessSpec(name="git", command="uvx", args=("mcp-server-git", "--port", "7"), env={"A": "b"}, cwd="/tmp"),
-        HTTPSpec(name="web", url="https://x.org/mcp", headers={"Authorization": "Bearer abc"}),
-    ]
+    assert (
+        read_config(config)
+        == read_config(config["mcpServers"])
+        == [
+            ProcessSpec(name="git", command="uvx", args=("mcp-server-git", "--port", "7"), env={"A": "b"}, cwd="/tmp"),
+            HTTPSpec(name="web", url="https://x.org/mcp", headers={"Authorization": "Bearer abc"}),
+        ]
+    )
 
 
 async def test_a_file_connects_as_its_config_does(opened, tmp_path):
@@ -81,8 +90,10 @@ def test_an_unknown_key_is_warned_about(caplog):
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["command", "args", "env", "url", "headers", "cwd", "type", "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["command", "args", "env", "url", "headers", "cwd", "type", "x"]), inner)
+    ),
     max_leaves=12,
 )
 

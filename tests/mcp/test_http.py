@@ -13,7 +13,9 @@ from aimu import aio
 from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
 
 # The SDK leaves the generators of an event stream unfinished after it has closed the response; trio reports each.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +40,10 @@ def web_server(answer):
             self.wfile.write(content)
 
         def do_GET(self):
-            self.send_response(405)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.send_error(405)
 
-        do_DELETE = do_GET
+        def do_DELETE(self):
+            self.send_error(405)
 
         def log_message(self, *_):
             pass
@@ -138,7 +139,11 @@ class Sessions:
         plain = {"Content-Type": "application/json"}
         if message["method"] == "initialize":
             version = message["params"]["protocolVersion"]
-            result = {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": {"name": "s", "version": "1"}}
+            result = {
+                "protocolVersion": version,
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "s", "version": "1"},
+            }
             return 200, {**plain, "Mcp-Session-Id": str(self.count)}, {**reply, "result": result}
         if message["method"] == "tools/list":
             return 200, plain, {**reply, "result": {"tools": []}}

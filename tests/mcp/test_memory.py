@@ -124,7 +124,15 @@ async def test_a_closed_client_of_a_server_object_says_so(opened):
         ([{"type": "image", "data": PNG, "mimeType": "image/png"}], [IMAGE]),
         ([{"type": "audio", "data": PNG, "mimeType": "audio/wav"}], "[audio, audio/wav, not shown]"),
         (
-            [{"type": "resource_link", "name": "log", "uri": "file:///log", "description": "Of today", "mimeType": "a/b"}],
+            [
+                {
+                    "type": "resource_link",
+                    "name": "log",
+                    "uri": "file:///log",
+                    "description": "Of today",
+                    "mimeType": "a/b",
+                }
+            ],
             "log: file:///log; Of today; a/b",
         ),
         ([{"type": "resource", "resource": {"uri": "a://b", "text": "inside"}}], "inside"),

@@ -13,12 +13,13 @@ import sys
 import time
 
 import anyio
-import psutil
 import pytest
 
+import aimu
 from aimu import aio
 from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
-from aimu.testing import leak_check, reply, scripted_client
+from aimu.testing import leak_check, reply, scripted_client, tiny_model
+from tests.mcp.conftest import FRIEND
 
 pytestmark = [
     pytest.mark.real_servers,
@@ -64,7 +65,7 @@ def everything(request):
     return {"everything": {"command": EVERYTHING, "args": ["stdio"]}}
 
 
-async def test_the_time_server_lists_answers_refuses_and_dies(opened):
+async def test_the_time_server_lists_answers_refuses_and_dies(opened, children):
     async with leak_check(within=5), opened(config={"time": TIME}, timeout=60, reconnect=True) as client:
         names = [tool["function"]["name"] for tool in await client.ping()]
         assert names == ["get_current_time", "convert_time"]
@@ -79,7 +80,7 @@ async def test_the_time_server_lists_answers_refuses_and_dies(opened):
         assert {result["target"]["timezone"] for result in results} == {"Asia/Kolkata"}
         with pytest.raises(ToolError, match="(?i)timezone"):
             await client.call_tool("get_current_time", {"timezone": "Mars/Olympus"})
-        [server] = psutil.Process().children()
+        [server] = children()
         os.kill(server.pid, signal.SIGKILL)
         with pytest.raises(MCPConnectionError, match="'time': it was killed by SIGKILL"):
             for _ in range(1000):
@@ -87,10 +88,15 @@ async def test_the_time_server_lists_answers_refuses_and_dies(opened):
         assert json.loads(await client.call_tool("convert_time", STOCKHOLM)) == results[0]
 
 
-async def test_the_git_server_works_on_a_repository_beside_the_time_server(opened, tmp_path):
+@pytest.fixture
+def repository(tmp_path):
     subprocess.run(["git", "init", "-q", "-b", "trunk", str(tmp_path)], check=True)
+    return str(tmp_path)
+
+
+async def test_the_git_server_works_on_a_repository_beside_the_time_server(opened, repository):
     async with opened(config={"git": GIT, "time": TIME}, timeout=60) as client:
-        assert "trunk" in await client.call_tool("git_git_status", {"repo_path": str(tmp_path)})
+        assert "trunk" in await client.call_tool("git_git_status", {"repo_path": repository})
         assert "Asia/Kolkata" in await client.call_tool("time_convert_time", STOCKHOLM)
         with pytest.raises(ToolError):
             await client.call_tool("git_git_status", {"repo_path": "/no/such"})
@@ -104,18 +110,13 @@ async def test_a_conversation_uses_the_time_server():
         assert "Asia/Kolkata" in client.messages[2]["content"]
 
 
-async def test_an_agent_on_the_embedded_model_has_the_time_server_beside_its_own_tool():
-    import aimu
-    from aimu.testing import tiny_model
-
-    def add(a: int, b: int) -> int:
-        """Add two numbers."""
-        return a + b
-
+async def test_an_agent_on_the_embedded_model_calls_a_server_beside_the_time_server():
     with aimu.client(f"hf:{tiny_model()}", threads=1) as weights:
-        async with aio.MCPClient(config={"time": TIME}, timeout=60) as mcp:
-            agent = aio.Agent(aio.client(weights).fork(), "You are a careful agent.", tools=[add, mcp])
-            assert await agent.run("What is 17 plus 25?") == "The answer is 42."
+        async with aio.MCPClient(config={"time": TIME}, timeout=60) as zones:
+            async with aio.MCPClient(config={"friend": FRIEND}, timeout=60) as friend:
+                agent = aio.Agent(aio.client(weights).fork(), "You are a careful agent.", tools=[zones, friend])
+                assert await agent.run("What is 17 plus 25?") == "The answer is 42."
+                assert agent.model_client.messages[3]["content"] == "42"
 
 
 async def test_server_everything_calls_fails_shows_and_links(opened, everything):
