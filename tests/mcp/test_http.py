@@ -124,7 +124,7 @@ async def test_a_server_that_never_answers_ends_at_the_timeout(opened):
 
 
 class Sessions:
-    """A server with sessions, which knows none of them after `restart`; at `drop` the next call breaks the connection."""
+    """A server with sessions, none of which it knows after `restart`; with `drop` an answer breaks off."""
 
     def __init__(self):
         self.count, self.calls, self.drop = 0, 0, False

@@ -1,6 +1,7 @@
 """Servers in this program, what becomes of results, conversations with MCP tools, and our tools as a server."""
 
 import json
+import sys
 import threading
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from aimu.errors import (
     ClosedClientError,
     InvalidOptionError,
     MCPTimeoutError,
+    MissingExtraError,
     ToolError,
     ToolNameClashError,
 )
@@ -236,3 +238,17 @@ def test_a_client_takes_exactly_one_source():
             aio.MCPClient(**given)
     with pytest.raises(InvalidOptionError, match="takes a FastMCP server object, not str"):
         aio.MCPClient(server="http://localhost/mcp")
+
+
+@pytest.mark.parametrize(
+    ("make", "package"),
+    [
+        (lambda: aio.MCPClient(config=tiny()), "mcp"),
+        (lambda: aio.MCPClient(server=friend), "fastmcp"),
+        (lambda: serve_mcp(shout), "fastmcp"),
+    ],
+)
+def test_a_missing_package_names_the_extra(monkeypatch, make, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=f"'{package}' is not installed.*extra 'mcp'"):
+        make()

@@ -206,7 +206,7 @@ async def test_a_reconnect_that_fails_says_so_and_the_next_call_tries_again(open
 
 
 async def test_a_cancelled_connect_has_reaped_the_child(opened, children):
-    with anyio.move_on_after(0.2) as scope:
+    with anyio.fail_after(1.5), anyio.move_on_after(0.2) as scope:
         async with opened(config=tiny("mute", "stubborn")):
             raise AssertionError("it never answers")
     assert scope.cancelled_caught
