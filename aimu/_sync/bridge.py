@@ -18,14 +18,16 @@ from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
 from queue import SimpleQueue
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, NoReturn, TypeAlias, TypeVar, final
 
-from anyio import CancelScope
+from anyio import CancelScope, from_thread
 
 from aimu.aio.run import ENCLOSING, IN_THREAD
 from aimu.core.threads import InThread
 from aimu.errors import StreamClosedError
+
+LOOK = 0.05  # s between two looks at the cancellation of a worker thread
 
 T = TypeVar("T")
 Task: TypeAlias = "asyncio.Task[Any]"
@@ -35,7 +37,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """The coroutine's result, run on this thread's loop in a copy of the current context.
 
     Where a loop runs on this thread already, a helper thread runs it while this one waits. Ctrl-C cancels the
-    coroutine, waits for its clean-up and raises KeyboardInterrupt; a second one does not wait.
+    coroutine, waits for its clean-up and raises KeyboardInterrupt; a second one is raised inside the clean-up.
     """
     return here().run(coroutine)
 
@@ -117,38 +119,85 @@ class OwnLoop:
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=_new_loop)
         self._loop = self._runner.get_loop()
-        self._thread = threading.get_ident()
+        self._thread = threading.current_thread()
         self._pid = os.getpid()
-        self._lent = False
+        self._task: Task | None = None
+        self._lent = False  # whether the thread is at a sync tool
+        self._stop: BaseException | None = None  # what ends the call, once its clean-up is done
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if self._thread != threading.get_ident() or _inside_a_loop():
+        if not self._usable():
             coroutine.close()
             raise StreamClosedError(
                 "a stream is read by the thread that began it, and not from inside another run there"
             )
-        task = self._loop.create_task(coroutine, context=_context(self._call))
-        with _Interrupt(self, self._loop, task):
-            try:
-                return self._loop.run_until_complete(task)
-            except BaseException:
-                if not task.done():  # raised through the loop, by a signal or by a task beside this one
-                    task.cancel()
-                    with suppress(Exception, asyncio.CancelledError):
-                        self._loop.run_until_complete(task)
-                raise
+        task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
+        main = self._thread is threading.main_thread()
+        ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        if ours:
+            signal.signal(signal.SIGINT, self._on_ctrl_c)
+        elif not main:
+            self._watch()
+        try:
+            result: T = self._loop.run_until_complete(task)
+            return result
+        except BaseException:
+            if not task.done():  # raised through the loop, by a second Ctrl-C or another signal's handler
+                task.cancel()
+                with suppress(Exception, asyncio.CancelledError):
+                    self._loop.run_until_complete(task)
+            raise
+        finally:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            self._task = None
+            stop, self._stop = self._stop, None
+            if stop is not None:
+                raise stop
 
-    @property
-    def lent(self) -> bool:
-        """Whether the thread is at a sync tool, not at the loop."""
-        return self._lent
+    def _watch(self) -> None:
+        """Look now and then whether the run that waits for this worker thread, if it is one, was cancelled."""
+        if self._task is None:
+            return
+        try:
+            from_thread.check_cancelled()
+        except RuntimeError:  # a thread of the program's own
+            return
+        except BaseException as exc:  # noqa: BLE001 - the backend's own: run() raises it
+            self._stop_by(exc)
+        else:
+            self._loop.call_later(LOOK, self._watch)
+
+    def _on_ctrl_c(self, number: int, frame: FrameType | None) -> None:
+        if self._lent or self._stop is not None:
+            raise KeyboardInterrupt
+        self._stop_by(KeyboardInterrupt())
+        self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop where it waits
+
+    def _stop_by(self, exc: BaseException) -> None:
+        assert self._task is not None
+        self._stop = exc
+        self._task.cancel()
 
     async def _call(self, func: Callable[[], T], /) -> T:
         self._lent = True
         try:
             return func()
+        except Exception:
+            raise
+        except BaseException as exc:  # noqa: BLE001 - run() raises it; raised through the loop it would tear tasks out of their groups
+            self._stop_by(exc)
+            raise asyncio.CancelledError from None
         finally:
             self._lent = False
+
+    @property
+    def free(self) -> bool:
+        """Whether `run` may be called now."""
+        return self._usable() and self._task is None and not self._loop.is_closed()
+
+    def _usable(self) -> bool:
+        return self._thread is threading.current_thread() and not _inside_a_loop()
 
     def close(self) -> None:
         if self._loop.is_running():
@@ -160,50 +209,14 @@ class OwnLoop:
 
 
 @final
-class _Interrupt:
-    """While its block runs on the main thread, Ctrl-C cancels the task; the block then ends in KeyboardInterrupt.
-
-    It is raised where it comes inside a sync tool, and when it comes a second time. Another handler than Python's own
-    is left alone.
-    """
-
-    def __init__(self, level: OwnLoop, loop: asyncio.AbstractEventLoop, task: Task) -> None:
-        self._level = level
-        self._loop = loop
-        self._task = task
-        self._came = False
-
-    def __enter__(self) -> None:
-        self._installed = (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
-        if self._installed:
-            signal.signal(signal.SIGINT, self._on_signal)
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self._came or self._level.lent:
-            raise KeyboardInterrupt
-        self._came = True
-        self._task.cancel()
-        self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop where it waits
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._installed:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            if self._came:
-                raise KeyboardInterrupt from None
-
-
-@final
 class HelperLoop:
     """A loop that runs on a thread of its own, for callers whose thread has a running loop.
 
     The caller's thread waits for the end of its call, and meanwhile runs the sync tools: the loop is never held up, so
     one helper serves calls inside calls to any depth.
     """
+
+    free = False  # its loop runs, and finalises by itself what was dropped
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -218,10 +231,12 @@ class HelperLoop:
         task: Task | None = None
         ended = False
 
-        def begin() -> None:
+        def begin() -> Task:
             nonlocal task
-            task = self._loop.create_task(coroutine, context=context)
-            task.add_done_callback(end)
+            if task is None:  # Ctrl-C may come so early that `cancel` is first
+                task = self._loop.create_task(coroutine, context=context)
+                task.add_done_callback(end)
+            return task
 
         def end(task: Task) -> None:
             nonlocal ended
@@ -229,11 +244,10 @@ class HelperLoop:
             self._inbox.put(None)
 
         def cancel() -> None:
-            if task is not None:
-                task.cancel()
+            begin().cancel()
 
-        self._loop.call_soon_threadsafe(begin)
         try:
+            self._loop.call_soon_threadsafe(begin)
             while not ended:
                 self._serve_one()
         except BaseException:  # Ctrl-C, here or in a tool
@@ -241,8 +255,7 @@ class HelperLoop:
             while not ended:
                 self._serve_one()
             raise
-        assert task is not None
-        result: T = task.result()
+        result: T = begin().result()
         return result
 
     def _serve_one(self) -> None:

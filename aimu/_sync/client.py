@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, final, overload
 
 from aimu._sync import bridge
+from aimu._sync.runner import own_steps
 from aimu._sync.stream import Stream, perform
 from aimu._sync.twin import Facade, Mirror, twin_of
 from aimu.aio.client import AsyncBaseModelClient
 from aimu.aio.conversation import Conversation
 from aimu.aio.factory import AsyncModelClient, OwningClient, one_shot
+from aimu.aio.loop import Policy
 from aimu.aio.request import SharedProvider
-from aimu.aio.run import Task
+from aimu.aio.run import Run, Steps, Task
 from aimu.core.chunks import Include
 from aimu.core.messages import Message
 from aimu.core.reply import StopReason, Usage
@@ -88,9 +91,7 @@ class BaseModelClient(Facade):
         `system` replaces the system message. With `keep_history` the new conversation starts with a copy of what this
         one has published.
         """
-        twin = type(self).__new__(type(self))
-        twin._hold(self.__aio__.fork(system, keep_history))
-        return twin
+        return self._like(self.__aio__.fork(system, keep_history))
 
     @overload
     def chat(
@@ -198,6 +199,10 @@ class BaseModelClient(Facade):
         """
         return perform(self.__aio__.generate(prompt, generate_kwargs, stream, images, include, timeout=timeout))
 
+    def _as_aio(self) -> AsyncBaseModelClient:
+        own = type(self).chat is not BaseModelClient.chat or type(self).generate is not BaseModelClient.generate
+        return _OwnClient(self) if own else self.__aio__
+
     def close(self) -> None:
         """Let go of the provider; the last conversation to do so closes its connections or frees its weights."""
         bridge.run(self.__aio__.aclose())
@@ -211,6 +216,33 @@ class BaseModelClient(Facade):
         self.close()
 
 
+@final
+class _OwnClient(AsyncBaseModelClient):
+    """A sync client whose `chat` or `generate` is the user's own, among async ones; it shares the conversation."""
+
+    def __init__(self, client: BaseModelClient) -> None:
+        self.__dict__.update(client.__aio__.__dict__)
+        self.__sync__ = client
+
+    def _steps(
+        self,
+        task: Task,
+        run: Run,
+        *,
+        use_tools: bool = True,
+        kind: Literal["chat", "generate"] = "chat",
+        policy: Policy | None = None,
+        label: str | None = None,
+    ) -> Steps:
+        kwargs, images = task.copies()
+        if kind == "generate":
+            return own_steps(partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run)
+        return own_steps(partial(self.__sync__.chat, task.text, kwargs, use_tools, run.streaming, images), run)
+
+    def _fork(self, system: str | None, keep_history: bool) -> _OwnClient:
+        return _OwnClient(self.__sync__._like(self.__sync__.__aio__._fork(system, keep_history)))
+
+
 @twin_of(AsyncModelClient)
 class ModelClient(BaseModelClient):
     """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
@@ -220,8 +252,6 @@ class ModelClient(BaseModelClient):
     `http_client`, `api`). In-process models (`hf`, `llamacpp`) load their weights here, once; `aio.client(this)` is
     an async handle on the same conversation and weights.
     """
-
-    __aio__: AsyncModelClient  # pyright: ignore[reportIncompatibleVariableOverride] - set once
 
     def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
         self._hold(OwningClient(model, **kwargs))

@@ -1,11 +1,11 @@
-"""The sync stream: an iterator and a context manager over `aimu.aio.Stream`."""
+"""Streams read from sync code: an iterator and a context manager over an async one. Nothing runs between the steps."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self, final
+from typing import Any, Generic, Self, TypeVar, final
 
 import anyio
 
@@ -15,37 +15,28 @@ from aimu.aio.stream import Stream as AsyncStream
 from aimu.core.chunks import StreamChunk
 from aimu.core.reply import Usage
 
+T = TypeVar("T")
+
 
 def perform(pending: Coroutine[Any, Any, str] | AsyncStream) -> str | Stream:
     """What a run of the async surface is on this one: its result, or its stream."""
     return Stream(pending) if isinstance(pending, AsyncStream) else bridge.run(pending)
 
 
-@final
-@twin_of(AsyncStream)
-class Stream(Facade):
-    """An iterator of StreamChunk and a context manager.
+class Reader(Facade, Generic[T]):
+    """An async iterator that is also a context manager, as sync ones; on the loop where it was begun."""
 
-    - `with stream: for chunk in stream:` is live: concurrent workers interleave, with bounded buffering, and leaving
-      the block, in any way, has stopped and cleaned up everything before the next line runs.
-    - A bare `for` pulls the run step by step. It may be abandoned anywhere.
-
-    The last chunk is `done`. Nothing runs between the reader's steps. A stream is read once, by one thread.
-    """
-
-    result: Mirror[str] = Mirror()
-    usage: Mirror[Usage | None] = Mirror()
-
-    def __init__(self, stream: AsyncStream) -> None:
-        self._hold(stream)
+    def __init__(self, aio: Any) -> None:
+        self._hold(aio)
         self._level: bridge.Level | None = None
-        self._taken: deque[StreamChunk] = deque()
+        self._taken: deque[T] = deque()
         self._holder: object = None
 
     def __iter__(self) -> Self:
+        self.__aio__.__aiter__()
         return self
 
-    def __next__(self) -> StreamChunk:
+    def __next__(self) -> T:
         if not self._taken:
             try:
                 self._taken.extend(self._run(self._take()))
@@ -53,8 +44,8 @@ class Stream(Facade):
                 raise StopIteration from None
         return self._taken.popleft()
 
-    async def _take(self) -> list[StreamChunk]:
-        return [await anext(self.__aio__), *self.__aio__.ready()]
+    async def _take(self) -> list[T]:
+        return [await anext(self.__aio__)]
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         if self._level is None:
@@ -62,7 +53,12 @@ class Stream(Facade):
         return self._level.run(coroutine)
 
     def __enter__(self) -> Self:
-        self._run(self._enter())
+        try:
+            self._run(self._enter())
+        except BaseException:  # Ctrl-C may come when it is entered already
+            if self._holder is not None:
+                self._run(self._exit())
+            raise
         return self
 
     async def _enter(self) -> None:
@@ -96,6 +92,38 @@ class Stream(Facade):
         await self._left.wait()
         if self._failure is not None:
             raise self._failure
+
+
+@final
+@twin_of(AsyncStream)
+class Stream(Reader[StreamChunk]):
+    """An iterator of StreamChunk and a context manager.
+
+    - `with stream: for chunk in stream:` is live: concurrent workers interleave, with bounded buffering, and leaving
+      the block, in any way, has stopped and cleaned up everything before the next line runs.
+    - A bare `for` pulls the run step by step. It may be abandoned anywhere.
+
+    The last chunk is `done`. A stream is read once, by one thread.
+    """
+
+    result: Mirror[str] = Mirror()
+    usage: Mirror[Usage | None] = Mirror()
+
+    def __next__(self) -> StreamChunk:
+        try:
+            return super().__next__()
+        except KeyboardInterrupt:  # it may have come between two pieces, where nothing was cancelled
+            self.close()
+            raise
+
+    async def _take(self) -> list[StreamChunk]:
+        return [await anext(self.__aio__), *self.__aio__._ready()]
+
+    def __del__(self) -> None:
+        # The loop stands still between steps: without this a dropped stream goes on until the next call.
+        level = getattr(self, "_level", None)
+        if level is not None and level.free and self._holder is None:
+            self.close()
 
     def close(self) -> None:
         """Stop the run; what had streamed is kept in the history. Idempotent."""

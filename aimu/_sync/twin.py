@@ -1,17 +1,27 @@
 """How a sync object and its async twin find each other, and how fields are mirrored.
 
-A facade holds its async twin as `__aio__` and nothing else. `aio_of` and `sync_of` translate values that go in and
-come out; which class belongs to which is told by `@twin_of`.
+A facade holds its async twin as `__aio__` and decides nothing. `aio_of` and `sync_of` translate what goes in and comes
+out; `@twin_of` tells which class belongs to which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar, overload
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Generic, Self, TypeVar, final, overload
 from weakref import WeakValueDictionary
+
+from attrs import NOTHING
+
+from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.runner import AsyncRunner
+from aimu.errors import InvalidOptionError
 
 T = TypeVar("T")
 C = TypeVar("C", bound="Facade")
+
+# The default of a field whose async twin makes a new object for each instance; `inspect` shows both alike.
+FACTORY: Any = NOTHING
 
 _CLASSES: dict[type, type[Facade]] = {}  # async class -> facade
 _FACADES: WeakValueDictionary[int, Facade] = WeakValueDictionary()  # by id of the async object, which they keep alive
@@ -25,6 +35,22 @@ class Facade:
     def _hold(self, aio: Any) -> None:
         self.__aio__ = aio
         _FACADES[id(aio)] = self
+
+    def _like(self, aio: Any) -> Self:
+        """A facade of the same class, with the same attributes, over another async object."""
+        twin = copy.copy(self)
+        twin._hold(aio)
+        return twin
+
+    @classmethod
+    def _of(cls, aio: Any) -> Self:
+        facade = cls.__new__(cls)
+        facade._hold(aio)
+        return facade
+
+    def _as_aio(self) -> Any:
+        """What async code calls in this object's place; another than `__aio__` where a subclass has its own `run`."""
+        return self.__aio__
 
     def __repr__(self) -> str:
         return repr(self.__aio__).replace(type(self.__aio__).__name__, type(self).__name__, 1)
@@ -41,25 +67,77 @@ def twin_of(aio: type) -> Callable[[type[C]], type[C]]:
 
 
 def aio_of(value: Any) -> Any:
-    """The async twin of a facade, inside lists and dicts too; anything else as it is."""
-    if isinstance(value, list):
-        return [aio_of(item) for item in value]
-    if isinstance(value, dict):
-        return {key: aio_of(item) for key, item in value.items()}
-    return getattr(value, "__aio__", value)
+    """What async code is given for `value`: for sync clients and runners, also in a list or dict, their async twins.
+
+    Anything else stays as it is, but an async client or runner is an InvalidOptionError.
+    """
+    if isinstance(value, list | tuple):
+        return _AioSequence(value)
+    if isinstance(value, Mapping):
+        return _AioMapping(value)
+    if isinstance(value, AsyncRunner | AsyncBaseModelClient):
+        raise InvalidOptionError(
+            f"{type(value).__name__} of aimu.aio in the sync surface; "
+            "use its twin of the same name from aimu.agents, or aimu.client(...)"
+        )
+    as_aio: Callable[[], Any] | None = getattr(value, "_as_aio", None)
+    return value if as_aio is None else as_aio()
+
+
+@final
+class _AioSequence(Sequence[Any]):
+    """Sync runners as async code sees them; the list stays the user's, to be changed between runs."""
+
+    def __init__(self, given: Sequence[Any]) -> None:
+        self.given = given
+        list(self)  # refuses what does not belong here
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        found = self.given[index]
+        return [*map(aio_of, found)] if isinstance(index, slice) else aio_of(found)
+
+    def __len__(self) -> int:
+        return len(self.given)
+
+
+@final
+class _AioMapping(Mapping[Any, Any]):
+    """The same for a mapping."""
+
+    def __init__(self, given: Mapping[Any, Any]) -> None:
+        self.given = given
+        list(self.values())
+
+    def __getitem__(self, key: Any) -> Any:
+        return aio_of(self.given[key])
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.given)
+
+    def __len__(self) -> int:
+        return len(self.given)
 
 
 def sync_of(value: Any) -> Any:
-    """The facade of an async object; the same one as long as somebody holds it."""
+    """The sync object that stands for an async one; the same one as long as somebody holds it."""
+    if isinstance(value, _AioSequence | _AioMapping):
+        return value.given
+    if isinstance(value, list | tuple):
+        return [sync_of(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: sync_of(item) for key, item in value.items()}
+    given: Any = getattr(value, "__sync__", None)  # of an adapter
+    if given is not None:
+        return given
     found = _FACADES.get(id(value))
     if found is not None and found.__aio__ is value:
         return found
-    for kind in type(value).__mro__:
-        if kind in _CLASSES:
-            facade = _CLASSES[kind].__new__(_CLASSES[kind])
-            facade._hold(value)
-            return facade
-    return value
+    facade = next((_CLASSES[kind] for kind in type(value).__mro__ if kind in _CLASSES), None)
+    return value if facade is None else facade._of(value)
 
 
 class Mirror(Generic[T]):
@@ -73,10 +151,26 @@ class Mirror(Generic[T]):
     @overload
     def __get__(self, facade: Facade, owner: type) -> T: ...
     def __get__(self, facade: Facade | None, owner: type) -> Self | T:
-        if facade is None:
-            return self
-        value: T = sync_of(getattr(facade.__aio__, self._name))
-        return value
+        return self if facade is None else self._read(facade.__aio__)
 
     def __set__(self, facade: Facade, value: T) -> None:
-        setattr(facade.__aio__, self._name, aio_of(value))
+        setattr(facade.__aio__, self._name, value)
+
+    def _read(self, aio: Any) -> T:
+        value: T = getattr(aio, self._name)
+        return value
+
+
+@final
+class Twins(Mirror[T]):
+    """A mirrored field that holds clients or runners: sync ones here, their twins there."""
+
+    def __set__(self, facade: Facade, value: T) -> None:
+        super().__set__(facade, aio_of(value))
+
+    def _read(self, aio: Any) -> T:
+        value = super()._read(aio)
+        given: T = sync_of(value)
+        if isinstance(value, list | tuple | dict):  # from now on it is this one, to be changed in place
+            setattr(aio, self._name, aio_of(given))
+        return given

@@ -6,6 +6,20 @@ This is the implementation; `aimu` is its sync twin.
 from aimu.aio.agent import Agent
 from aimu.aio.amap import amap
 from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.clients import (
+    AsyncAnthropicClient,
+    AsyncGeminiClient,
+    AsyncHFOpenAIClient,
+    AsyncHuggingFaceClient,
+    AsyncLlamaCppClient,
+    AsyncLlamaServerClient,
+    AsyncLMStudioClient,
+    AsyncOllamaClient,
+    AsyncOllamaOpenAIClient,
+    AsyncOpenAIClient,
+    AsyncSGLangClient,
+    AsyncVLLMClient,
+)
 from aimu.aio.factory import AsyncModelClient, chat, client
 from aimu.aio.mcp import MCPClient
 from aimu.aio.orchestrator import OrchestratorAgent
@@ -22,9 +36,21 @@ from aimu.core.chunks import StreamChunk, StreamingContentType
 
 __all__ = [
     "Agent",
+    "AsyncAnthropicClient",
     "AsyncBaseModelClient",
+    "AsyncGeminiClient",
+    "AsyncHFOpenAIClient",
+    "AsyncHuggingFaceClient",
+    "AsyncLMStudioClient",
+    "AsyncLlamaCppClient",
+    "AsyncLlamaServerClient",
     "AsyncModelClient",
+    "AsyncOllamaClient",
+    "AsyncOllamaOpenAIClient",
+    "AsyncOpenAIClient",
     "AsyncRunner",
+    "AsyncSGLangClient",
+    "AsyncVLLMClient",
     "Chain",
     "EvaluatorOptimizer",
     "Limits",

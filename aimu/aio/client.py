@@ -286,6 +286,7 @@ class AsyncBaseModelClient:
         """What the model may call in the next turn."""
         mcp = self.conversation.mcp_client
         given = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
+        given = [getattr(tool, "__aio__", tool) for tool in given]
         sources = any(isinstance(tool, ToolSource) for tool in given)
         if sources:
             tools: list[Any] = []
@@ -301,8 +302,8 @@ class AsyncBaseModelClient:
             raise InvalidOptionError(f"{self.spec} cannot call tools; pass use_tools=False or choose a model that can")
         return toolbox
 
-    def complete(self, request: Request) -> Coroutine[Any, Any, Reply]:
-        return self.provider.complete(request)
+    async def complete(self, request: Request) -> Reply:
+        return await self.provider.complete(request)
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
         return self.provider.stream(request)

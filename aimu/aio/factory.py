@@ -170,12 +170,14 @@ def chat(
     return one_shot(client(model, system=system), Task(user_message, generate_kwargs, images), stream, include)
 
 
-def one_shot(once: AsyncModelClient, task: Task, stream: bool, include: Include) -> Coroutine[Any, Any, str] | Stream:
+def one_shot(
+    once: AsyncBaseModelClient, task: Task, stream: bool, include: Include
+) -> Coroutine[Any, Any, str] | Stream:
     """One turn of a client that is closed behind it."""
     return start(lambda run: _once(once, task, run), stream=stream, timeout=None, include=include)
 
 
-async def _once(once: AsyncModelClient, task: Task, run: Run) -> Steps:
+async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:
     done = None
     try:
         async with aclosing(once._steps(task, run)) as steps:

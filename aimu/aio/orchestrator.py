@@ -85,17 +85,21 @@ class OrchestratorAgent(StepRunner):
         return f"<{type(self).__name__} of {self.agent!r}>"
 
     def _parts(self) -> Iterable[AsyncRunner]:
-        return [self.agent, *(part for value in vars(self).values() for part in _runners(value))]
+        return [self.agent, *(part for part in held_by(self) if isinstance(part, AsyncRunner))]
 
     def _steps(self, task: Task, run: Run) -> Steps:
         return steps_of(self.agent, task, run)
 
 
-def _runners(value: Any) -> Iterator[AsyncRunner]:
-    values: Iterable[Any] = (
-        value.values() if isinstance(value, dict) else value if isinstance(value, list | tuple) else [value]
-    )
-    yield from (item for item in values if isinstance(item, AsyncRunner))
+def held_by(owner: object) -> Iterator[Any]:
+    """The attributes of an object, and what lists and dicts among them hold."""
+    for value in vars(owner).values():
+        if isinstance(value, dict):
+            yield from value.values()
+        elif isinstance(value, list | tuple):
+            yield from value
+        else:
+            yield value
 
 
 @final

@@ -96,7 +96,7 @@ class Stream:
             raise anyio.BusyResourceError("reading from")
         return await self._pull(run)
 
-    def ready(self) -> list[StreamChunk]:
+    def _ready(self) -> list[StreamChunk]:
         """What an entered stream can give without waiting."""
         chunks: list[StreamChunk] = []
         if self._state is _State.ENTERED:

@@ -7,6 +7,20 @@ from aimu.models.resolve import CATALOGS, PROVIDERS, resolve_model_string
 from aimu.models.spec import Model, ModelSpec
 
 if TYPE_CHECKING:
+    from aimu._sync.clients import (
+        AnthropicClient,
+        GeminiClient,
+        HFOpenAIClient,
+        HuggingFaceClient,
+        LlamaCppClient,
+        LlamaServerClient,
+        LMStudioClient,
+        OllamaClient,
+        OllamaOpenAIClient,
+        OpenAIClient,
+        SGLangClient,
+        VLLMClient,
+    )
     from aimu.models.anthropic import AnthropicModel
     from aimu.models.gemini import GeminiModel
     from aimu.models.huggingface import HuggingFaceModel
@@ -24,25 +38,39 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PROVIDERS",
+    "AnthropicClient",
     "AnthropicModel",
+    "GeminiClient",
     "GeminiModel",
+    "HFOpenAIClient",
     "HFOpenAIModel",
+    "HuggingFaceClient",
     "HuggingFaceModel",
+    "LMStudioClient",
     "LMStudioModel",
+    "LlamaCppClient",
     "LlamaCppModel",
+    "LlamaServerClient",
     "LlamaServerModel",
     "Model",
     "ModelSpec",
+    "OllamaClient",
     "OllamaModel",
+    "OllamaOpenAIClient",
     "OllamaOpenAIModel",
+    "OpenAIClient",
     "OpenAIModel",
+    "SGLangClient",
     "SGLangModel",
+    "VLLMClient",
     "VLLMModel",
     "resolve_model_string",
 ]
 
-# name -> module; a name that is re-exported lazily is added here, above, and to `__all__`
-_LAZY = {name: module for module, name in CATALOGS.values()}
+# name -> module; the sync clients are named as their catalogs are
+_LAZY = {name: module for module, name in CATALOGS.values()} | {
+    name.removesuffix("Model") + "Client": "aimu._sync.clients" for _, name in CATALOGS.values()
+}
 
 if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
 

@@ -69,6 +69,35 @@ def test_a_stream_that_is_left_keeps_what_it_showed_and_frees_the_conversation(e
         next(stream)
 
 
+def test_a_dropped_stream_is_closed_at_once():
+    provider = ScriptedProvider("one two three", "four")
+    client = aimu.client(provider)
+    stream = client.chat("Count.", stream=True)
+    next(stream)
+    assert provider.open_streams == 1
+    del stream
+    assert provider.open_streams == 0
+    assert client.messages[1]["content"] == "one "
+
+
+def test_a_stream_is_read_where_it_was_begun():
+    stream = aimu.client(ScriptedProvider("one two three")).chat("Count.", stream=True)
+    next(stream)
+    errors = []
+
+    def read():
+        try:
+            next(stream)
+        except StreamClosedError as exc:
+            errors.append(exc)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    thread.join()
+    assert len(errors) == 1
+    assert next(stream).content == "two "
+
+
 def test_a_sync_tool_runs_on_the_callers_thread():
     seen = []
 

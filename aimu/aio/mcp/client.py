@@ -89,10 +89,16 @@ class MCPClient:
         then, and when it is cancelled, everything that was begun has ended first.
         """
         client = cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
-        if client._owner is not None:
-            client._owner.start_thread()
-        await client._open()
+        await client._hold_in_thread()
         return client
+
+    async def _hold_in_thread(self) -> None:
+        if self._state == "closed":
+            raise ClosedClientError(self._who)
+        if self._state == "new":
+            if self._owner is not None:
+                self._owner.start_thread()
+            await self._open()
 
     async def __aenter__(self) -> Self:
         if self._state == "closed":
