@@ -1,5 +1,6 @@
 """Servers in child processes: calls, cancellation, deadlines, death, and what is left."""
 
+import asyncio
 import json
 import os
 import signal
@@ -211,6 +212,20 @@ async def test_a_cancelled_connect_has_reaped_the_child(opened, children):
             raise AssertionError("it never answers")
     assert scope.cancelled_caught
     assert children() == []
+
+
+def test_a_connect_that_asyncio_cancels_has_reaped_the_child_too(children):
+    async def block():
+        async with aio.MCPClient(config=tiny("mute", "stubborn")):
+            raise AssertionError("it never answers")
+
+    async def main(open_client):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(open_client(), 0.2)
+        assert children() == []
+
+    for open_client in (lambda: aio.MCPClient.connect(config=tiny("mute", "stubborn")), block):
+        asyncio.run(main(open_client))
 
 
 async def test_a_handshake_without_an_answer_ends_at_the_timeout(opened, children):
