@@ -7,6 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import mcp  # noqa: F401 - its import takes a second or two: before any clock of a test starts
 import psutil
 import pytest
 
