@@ -93,7 +93,7 @@ class EmbeddedScenario:
 
 
 WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
-RUNS = {"plain": (False, True, 10), "bare": (False, True, 20), "entered": (True, False, 50)}
+RUNS = {"plain": (False, True, 7), "bare": (False, True, 18), "entered": (True, False, 50)}
 
 
 @pytest.mark.parametrize(("backend", "how"), WAYS)
