@@ -6,6 +6,7 @@ Each session installs what it needs into its own environment, from the package i
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -90,7 +91,21 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def servers(session: nox.Session) -> None:
+    """MCP servers of other projects, and the long churn of connections."""
+    install(session, "hf,mcp,trio", "test")
+    session.install("mcp-server-time", "mcp-server-git")
+    folder = Path(session.create_tmp())
+    env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200"}
+    if npm := shutil.which("npm"):
+        session.run(npm, "install", "--prefix", str(folder), "@modelcontextprotocol/server-everything", external=True)
+        env["AIMU_MCP_EVERYTHING"] = str(folder / "node_modules/.bin/mcp-server-everything")
+    session.run("python", "-m", "pytest", "-m", "real_servers", *session.posargs, env=env)
+    session.run("python", "-m", "pytest", "tests/mcp/test_churn.py", "-s", env=env)
+
+
+@nox.session
 def full(session: nox.Session) -> None:
     """Everything: the default sessions, newer interpreters, benchmarks, docs and demo."""
-    for name in ("lint", "types", "tests", "compat", "docs", "demo", "bench"):
+    for name in ("lint", "types", "tests", "compat", "servers", "docs", "demo", "bench"):
         session.notify(name)

@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
 
 from aimu.core.messages import assistant_message, check_history
 from aimu.core.reply import Reply, StopReason
@@ -34,6 +33,7 @@ from aimu.providers.openai_compatible import SERVERS
 from aimu.providers.openai_responses import ResponsesCodec
 from aimu.providers.sse import JSONLinesDecoder, SSEDecoder
 from aimu.providers.wire import StreamReader, decode_body
+from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
 
 STREAMS = [r for r in RECORDINGS.values() if r["streaming"] and r["response"]["status"] == 200]
 
@@ -199,6 +199,11 @@ def test_only_the_first_choice_is_read():
     assert read(CHAT, [f"data: {json.dumps(e)}\n\n".encode() for e in events])[1].text == "0"
 
 
+def test_an_end_said_twice_is_one_end_and_one_said_always_is_none():
+    events = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]} for text in "abb"]
+    assert read(CHAT, [f"data: {json.dumps(event)}\n\n".encode() for event in events])[1].text == "ab"
+
+
 def test_a_whole_object_instead_of_a_stream_is_understood():
     body = json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}).encode()
     deltas, reply = read(CHAT, [b" \n", body[:9], body[9:]])
@@ -231,7 +236,13 @@ def test_half_a_surrogate_pair_passes():
     body = b'data: {"choices": [{"index": 0, "delta": {"content": "\\ud83d"}, "finish_reason": "stop"}]}\n\n'
     _, reply = read(CHAT, [body])
     assert reply.text == "\ud83d"
-    assert read(CHAT, [b"data: [DONE]\n\n"])[1].text == ""
+
+
+def test_an_end_without_anything_before_it_is_no_answer():
+    with pytest.raises(MalformedResponseError):
+        read(CHAT, [b"data: [DONE]\n\n"])
+    with pytest.raises(MalformedResponseError):
+        read(AnthropicCodec(ModelSpec("m", "anthropic")), [b'data: {"type": "message_stop"}\n\n'])
 
 
 @pytest.mark.parametrize(

@@ -302,8 +302,8 @@ class AsyncBaseModelClient:
             raise InvalidOptionError(f"{self.spec} cannot call tools; pass use_tools=False or choose a model that can")
         return toolbox
 
-    def complete(self, request: Request) -> Coroutine[Any, Any, Reply]:
-        return self.provider.complete(request)
+    async def complete(self, request: Request) -> Reply:
+        return await self.provider.complete(request)
 
     def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
         return self.provider.stream(request)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import AsyncGenerator, Callable, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from typing import Any, Literal, Protocol, final
 
@@ -34,7 +34,7 @@ class Asker(Protocol):
     @property
     def conversation(self) -> Conversation: ...
     async def toolbox(self) -> Toolbox: ...
-    async def complete(self, request: Request) -> Reply: ...
+    def complete(self, request: Request) -> Coroutine[Any, Any, Reply]: ...
     def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]: ...
 
 

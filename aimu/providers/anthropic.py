@@ -2,7 +2,7 @@
 
 What the service needs back verbatim (signed and redacted thinking, the blocks of its own tools, citations) stays in
 the history, under "anthropic", and is sent again as long as the message beside it says the same.
-Format: https://platform.claude.com/docs/en/api/messages (read 2026-11-22).
+Format: https://platform.claude.com/docs/en/api/messages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from aimu.core.chunks import StreamingContentType
 from aimu.core.images import split_data_url
 from aimu.core.messages import Message, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu.errors import MalformedResponseError
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
 from aimu.providers.base import Request
@@ -49,7 +50,7 @@ _STOPS = {
 _MAX_TOKENS = 8192
 _BUDGET = 4096
 # Models whose thinking has a budget; later ones decide for themselves, and those from 4.7 on refuse a budget.
-# https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking (read 2026-11-22)
+# https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking
 _BUDGETED = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5])?(?:-\d{8})?$)")
 _EITHER = re.compile(r"claude-(?:opus|sonnet)-4-6")
 
@@ -118,7 +119,7 @@ class AnthropicCodec:
 class AnthropicDecoder:
     """Events of one streamed message; blocks grow by index.
 
-    https://platform.claude.com/docs/en/build-with-claude/streaming (read 2026-11-22).
+    https://platform.claude.com/docs/en/build-with-claude/streaming.
     """
 
     def __init__(self, provider: str) -> None:
@@ -196,6 +197,8 @@ class AnthropicDecoder:
         return "".join(self._text)
 
     def reply(self) -> Reply:
+        if not self._message:
+            raise MalformedResponseError("the stream has no message", provider=self._provider)
         blocks: list[dict[str, Any]] = []
         written: dict[int, str] = {}
         for index in sorted(self._blocks):

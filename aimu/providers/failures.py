@@ -27,7 +27,7 @@ from aimu.errors import (
 from aimu.providers.wire import parse_json
 
 # Error types and codes -> the HTTP status that they mean, for errors that come inside a response of status 200.
-# https://docs.claude.com/en/api/errors and https://platform.openai.com/docs/guides/error-codes (read 2026-11-22).
+# https://docs.claude.com/en/api/errors and https://platform.openai.com/docs/guides/error-codes.
 _STATUS = {
     "invalid_request_error": 400,
     "invalid_prompt": 400,

@@ -1,6 +1,6 @@
 """Ollama's own API, `/api/chat` and `/api/generate`: the pure codec, and what models of the server can do.
 
-Format: https://docs.ollama.com/api/chat and /api/generate (read 2026-11-22): JSON lines, images as bare base64,
+Format: https://docs.ollama.com/api/chat and /api/generate: JSON lines, images as bare base64,
 arguments as objects, and calls without ids, so that ids are made here and never sent.
 """
 
@@ -221,7 +221,7 @@ class OllamaProvider:
     async def describe(self) -> ModelSpec:
         """The spec with what `/api/show` says of the model's capabilities; unchanged where the server does not say.
 
-        https://docs.ollama.com/api/show (read 2026-11-22).
+        https://docs.ollama.com/api/show.
         """
         shown = parse_json(await self._http.post("api/show", {"model": self.spec.id}))
         able = shown.get("capabilities") if isinstance(shown, dict) else None

@@ -1,6 +1,6 @@
 """OpenAI's chat completions, which many servers speak: the pure codec. How an answer is read is a file of its own.
 
-Format: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22).
+Format: https://platform.openai.com/docs/api-reference/chat.
 """
 
 from __future__ import annotations

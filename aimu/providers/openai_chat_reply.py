@@ -2,7 +2,7 @@
 
 Imitators of the format differ in where reasoning comes (`reasoning_content`, `reasoning`, parts of a list, tags in
 the text), in how calls are cut into pieces, and in what they leave out; each leniency here is for servers that were
-seen. Only the first choice is read. Format: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22).
+seen. Only the first choice is read. Format: https://platform.openai.com/docs/api-reference/chat.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from attrs import define
 from aimu.core.chunks import StreamingContentType
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.core.thinking import ThinkSplitter
+from aimu.errors import MalformedResponseError
 from aimu.providers.failures import from_error
 from aimu.providers.wire import arguments_text, count, new_call_id, parse_json
 
@@ -85,7 +86,9 @@ class ChatDecoder:
         self._refusal = ""
         self._calls: dict[int, _Call] = {}
         self._last: _Call | None = None
+        self._begun = False
         self._finish = ""
+        self._finishing: Mapping[str, Any] = {}
         self._usage: Mapping[str, Any] | None = None
         self._model: str | None = None
         self._kept: dict[str, Any] = {}
@@ -93,6 +96,8 @@ class ChatDecoder:
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
         if event.get("error"):
             raise from_error(self._provider, event["error"], status=200, partial=self.partial())
+        if self.settled and event == self._finishing:
+            return ()  # said twice; other text behind a finish reason counts, since some servers give one with each
         self._model = self._model or event.get("model")
         usage = event.get("usage")
         if usage:
@@ -101,6 +106,7 @@ class ChatDecoder:
         if not choices:
             self._no_choice(event)
             return ()
+        self._begun = True
         choice = choices[0]
         if choice.get("index"):
             choice = next((other for other in choices if not other.get("index")), None)
@@ -139,6 +145,7 @@ class ChatDecoder:
             error = choice.get("error") or {"message": f"the service ended the answer with {finish!r}", "code": 502}
             raise from_error(self._provider, error, status=200, partial=self.partial())
         self._finish = finish
+        self._finishing = event
         self.settled = True
         groq = event.get("x_groq")
         if groq and groq.get("usage"):
@@ -219,6 +226,8 @@ class ChatDecoder:
             self._kept[key] = value
 
     def reply(self) -> Reply:
+        if not self._begun:
+            raise MalformedResponseError("the stream has no choice", provider=self._provider)
         calls = tuple(
             (call, ToolCall(call.id or new_call_id(), call.name, arguments_text(call.arguments)))
             for call in self._calls.values()

@@ -1,6 +1,7 @@
 """Servers that speak OpenAI's chat completions: one row each, facts and quirks only.
 
-A server is a row here, never a class. What a row does not say is as OpenAI's own API has it. Read 2026-11-22.
+A server is a row here, never a class. What a row does not say is as OpenAI's own API has it. The links say where
+to check a row, not that it was checked there.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Nothing is stored at the service: what it needs of earlier turns (encrypted reasoning, items of its own tools) stays
 in the history, under "openai_responses", and goes back verbatim as long as the message beside it says the same.
-Format: https://platform.openai.com/docs/api-reference/responses (read 2026-11-22).
+Format: https://platform.openai.com/docs/api-reference/responses.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class SSEDecoder:
     """Server-Sent Events as `(event name, data)`; the name is "" where none is given.
 
     Comments, `id` and `retry` are skipped, lines of data are joined by LF.
-    https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation (read 2026-11-22).
+    https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
     """
 
     def __init__(self) -> None:
@@ -114,7 +114,7 @@ class SSEDecoder:
 class JSONLinesDecoder:
     """One JSON text a line, blank lines skipped, in the shape of `SSEDecoder`: the event name is always "".
 
-    https://github.com/ndjson/ndjson-spec (read 2026-11-22).
+    https://github.com/ndjson/ndjson-spec.
     """
 
     def __init__(self) -> None:

@@ -40,6 +40,8 @@ CONNECT_TIMEOUT = 60.0
 # Seconds in which the rest of an answered response is read for its connection's sake, and in which closing is done.
 _DRAINING = 0.25
 _CLOSING = 1.0
+# Requests at once on one HTTP client.
+_LANE = 24
 
 
 @final
@@ -57,11 +59,30 @@ Connect = Callable[["httpx2.AsyncClient | None"], "tuple[httpx2.AsyncClient, End
 
 
 @define(eq=False)
-class _Session:
+class _Lane:
+    """One HTTP client and the requests under way on it, each inside a `with`.
+
+    A connection pool looks at all its connections at each request and answer, so a thousand requests on one cost a
+    thousand times a thousand looks: there are as many lanes as keep pools small.
+    """
+
     client: httpx2.AsyncClient
     endpoint: Endpoint
     owned: bool
+    busy: int = field(default=0, init=False)
     _patterns: dict[str, httpx2.Request] = field(factory=dict, init=False)
+
+    @property
+    def open(self) -> bool:
+        """Whether one more request fits; a client that the user gave is the only one."""
+        return self.busy < _LANE or not self.owned
+
+    def __enter__(self) -> _Lane:
+        self.busy += 1
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.busy -= 1
 
     def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
         """A POST as the client would build it.
@@ -91,33 +112,37 @@ class _Session:
 
 
 @define(eq=False)
-class _LoopSessions:
-    """The open sessions of one event loop, by provider object."""
+class _LoopLanes:
+    """The lanes of one event loop, by provider object."""
 
-    of: dict[object, _Session] = field(factory=dict)
+    of: dict[object, list[_Lane]] = field(factory=dict)
     closer: AsyncGenerator[None, None] | None = None
 
+    async def close(self, provider: object) -> None:
+        for lane in self.of.pop(provider, ()):
+            await lane.aclose()
 
-_sessions: RunVar[_LoopSessions] = RunVar("aimu_http_sessions")
+
+_loop_lanes: RunVar[_LoopLanes] = RunVar("aimu_http_lanes")
 
 
-async def _close_at_loop_end(sessions: _LoopSessions) -> AsyncGenerator[None, None]:
+async def _close_at_loop_end(lanes: _LoopLanes) -> AsyncGenerator[None, None]:
     """Suspended for the loop's life: both backends finalise such a generator when the loop ends."""
     try:
         yield
     finally:
-        while sessions.of:
-            await sessions.of.popitem()[1].aclose()
+        for provider in list(lanes.of):
+            await lanes.close(provider)
 
 
-async def _loop_sessions() -> _LoopSessions:
-    sessions = _sessions.get(None)
-    if sessions is None:
-        sessions = _LoopSessions()
-        _sessions.set(sessions)
-        sessions.closer = _close_at_loop_end(sessions)
-        await anext(sessions.closer)
-    return sessions
+async def _lanes_here() -> _LoopLanes:
+    lanes = _loop_lanes.get(None)
+    if lanes is None:
+        lanes = _LoopLanes()
+        _loop_lanes.set(lanes)
+        lanes.closer = _close_at_loop_end(lanes)
+        await anext(lanes.closer)
+    return lanes
 
 
 @final
@@ -146,59 +171,60 @@ class HttpProvider:
 
     async def complete(self, request: Request) -> Reply:
         body = self.codec.encode(request, stream=False)
-        response = await self._send(self.codec.path(request), body)
+        with await self._lane() as lane:
+            response = await self._send(lane, self.codec.path(request), body)
         return _identified(decode_body(self.codec, response.content), response)
 
     async def stream(self, request: Request) -> ReplyStream:
         body = self.codec.encode(request, stream=True)
-        response = await self._send(self.codec.path(request), body, stream=True)
-        chunks = _chunks(response)
-        reader = StreamReader(self.codec)
-        try:
+        with await self._lane() as lane:
+            response = await self._send(lane, self.codec.path(request), body, stream=True)
+            chunks = _chunks(response)
+            reader = StreamReader(self.codec)
             try:
-                async for chunk in chunks:
-                    for delta in reader.feed(chunk):
-                        yield delta
-                    if reader.over:
-                        break
-            except _foreign() as exc:
-                if not reader.settled:
-                    raise self._translated(exc, reader.partial()) from exc
-            for piece in reader.finish():
-                yield _identified(piece, response) if isinstance(piece, Reply) else piece
-            # Unread bytes would cost the connection.
-            with anyio.move_on_after(_DRAINING), suppress(*_foreign()):
-                async for _ in chunks:
-                    pass
-        finally:
-            with anyio.move_on_after(_CLOSING, shield=True), suppress(*_foreign()):
-                await response.aclose()
-                # The generators below `chunks` end by reading on from what is closed now, not by waiting for gc.
-                async for _ in chunks:
-                    pass
+                try:
+                    async for chunk in chunks:
+                        for delta in reader.feed(chunk):
+                            yield delta
+                        if reader.over:
+                            break
+                except ProviderError:  # some of ours are OSErrors too
+                    raise
+                except _foreign() as exc:
+                    if not reader.settled:
+                        raise self._translated(exc, reader.partial()) from exc
+                for piece in reader.finish():
+                    yield _identified(piece, response) if isinstance(piece, Reply) else piece
+                # Unread bytes would cost the connection.
+                with anyio.move_on_after(_DRAINING), suppress(*_foreign()):
+                    async for _ in chunks:
+                        pass
+            finally:
+                with anyio.move_on_after(_CLOSING, shield=True), suppress(*_foreign()):
+                    await response.aclose()
+                    # The generators below `chunks` end by reading on from what is closed now, not by waiting for gc.
+                    async for _ in chunks:
+                        pass
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """The body that the service answers to another request of its API."""
-        content: bytes = (await self._send(path, body)).content
+        with await self._lane() as lane:
+            content: bytes = (await self._send(lane, path, body)).content
         return content
 
     async def aclose(self) -> None:
         """Close this event loop's connections; those of other loops close when their loops end."""
-        session = (await _loop_sessions()).of.pop(self, None)
-        if session is not None:
-            await session.aclose()
+        await (await _lanes_here()).close(self)
 
-    async def _send(self, path: str, body: Mapping[str, Any], *, stream: bool = False) -> httpx2.Response:
+    async def _send(self, lane: _Lane, path: str, body: Mapping[str, Any], *, stream: bool = False) -> httpx2.Response:
         try:
             content = json.dumps(body, separators=(",", ":")).encode()
         except (TypeError, ValueError) as exc:
             raise InvalidOptionError(f"the request cannot be written as JSON: {exc}") from exc
-        session = await self._session()
-        client, endpoint = session.client, session.endpoint
-        if client.is_closed:
+        if lane.client.is_closed:
             raise ClosedClientError("the http_client of this provider")
         try:
-            response = await client.send(session.request(path, content, self._silence), stream=stream)
+            response = await lane.client.send(lane.request(path, content, self._silence), stream=stream)
             if response.is_success:
                 return response
             try:
@@ -213,7 +239,7 @@ class HttpProvider:
             response.status_code,
             response.headers,
             answer,
-            secret=endpoint.secret,
+            secret=lane.endpoint.secret,
             missing_model=self.codec.missing_model,
         )
 
@@ -224,13 +250,14 @@ class HttpProvider:
             return None
         return timeouts(self._timeout)
 
-    async def _session(self) -> _Session:
-        sessions = (await _loop_sessions()).of
-        session = sessions.get(self)
-        if session is None:
+    async def _lane(self) -> _Lane:
+        lanes = (await _lanes_here()).of.setdefault(self, [])
+        lane = next((lane for lane in lanes if lane.open), None)
+        if lane is None:
             client, endpoint = self._connect(self._http_client)
-            session = sessions[self] = _Session(client, endpoint, owned=self._http_client is None)
-        return session
+            lane = _Lane(client, endpoint, owned=self._http_client is None)
+            lanes.append(lane)
+        return lane
 
     def _translated(self, exc: BaseException, partial: str = "") -> ProviderError:
         import httpx2

@@ -125,6 +125,21 @@ async def test_the_first_n_answers_cancel_the_rest_and_keep_the_order_of_the_wor
     assert [worker.outcome for worker in workers] == ["cancelled", "ended", "cancelled", "ended"]
 
 
+async def test_no_more_answers_than_first_are_taken_when_many_come_at_once():
+    go = anyio.Event()
+    race = Parallel([Worker(str(n), go=go) for n in range(20)], separator="|", first=3)
+    answers = []
+
+    async def run():
+        answers.extend((await race.run("task")).split("|"))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(run)
+        await anyio.wait_all_tasks_blocked()
+        go.set()  # all wake in one step of the loop, and wait for nothing more
+    assert len(answers) == 3
+
+
 async def test_first_with_collect_waits_for_answers_past_failures_and_fails_when_too_few_are_left():
     workers = [Worker("a", error=ValueError("x")), Worker("b")]
     assert await Parallel(workers, first=1, on_error="collect").run("task") == "b"

@@ -25,7 +25,7 @@ from aimu.evals import Scorer
 from aimu.skills import SkillManager
 from aimu.testing import cancel_everywhere, leak_check, reply
 from aimu.tools import tool
-from tests.workflows.models import Shout, agent, asked, model
+from tests.workflows.models import Shout, agent, asked, live, model, read, text_by
 
 MODES = ["plain", "bare", "held", "entered"]
 MINIMUM = {"plain": 10, "bare": 17, "held": 17, "entered": 24}
@@ -130,6 +130,8 @@ class Stopped:
                     await self.read(stream)
             else:
                 await self.read(stream)
+        if self.mode == "closed":
+            await stream.aclose()
         if not self.stopped:
             assert stream.result == self.answer
 
@@ -146,6 +148,8 @@ class Stopped:
                 break
 
     async def check(self, *, completed):
+        if self.mode == "closed" and completed:
+            assert self.provider.open_streams == 0, "open after aclose"
         if self.mode != "held":
             self.check_histories()
         assert await self.runner.run("go") == self.answer
@@ -198,10 +202,30 @@ async def test_a_stream_of_a_workflow_left_at_any_chunk_is_settled(shape, mode, 
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-async def test_chunks_carry_the_keys_of_messages_at_any_depth(shape):
+async def test_a_pulled_stream_that_is_closed_at_any_chunk_leaves_nothing_open(shape):
+    for number in range(1, 1000):
+        scenario = Stopped(shape, "closed", stop_at=number)
+        with anyio.fail_after(10):
+            await scenario.run()
+            await scenario.check(completed=True)
+        if not scenario.stopped:
+            break
+    assert number > 5
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+async def test_a_bare_stream_shows_what_a_live_one_shows(shape):
+    shown = [await way(shape(model(ANSWERS)).run("go", stream=True)) for way in (read, live)]
+    texts = [text_by(chunks) for chunks in shown]
+    assert texts[0] == texts[1]
+    assert len(shown[0]) == len(shown[1])
+
+
+@pytest.mark.parametrize("way", [read, live])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
+async def test_chunks_carry_the_keys_of_messages_at_any_depth(shape, way):
     runner = shape(model(ANSWERS))
-    async with runner.run("go", stream=True) as stream:
-        chunks = [chunk async for chunk in stream]
+    chunks = await way(runner.run("go", stream=True))
     assert chunks[-1].phase is StreamingContentType.DONE
     assert chunks[-1].agent == runner.name
     for chunk in chunks[:-1]:
