@@ -17,7 +17,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import Context, copy_context
 from functools import partial
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, NoReturn, TypeAlias, TypeVar, final
 
@@ -28,6 +28,7 @@ from aimu.core.threads import InThread
 from aimu.errors import StreamClosedError
 
 LOOK = 0.05  # s between two looks at the cancellation of a worker thread
+WAKE = 0.5  # s that a wait on the main thread lasts at most: one that a Ctrl-C just preceded is not ended by it
 
 T = TypeVar("T")
 Task: TypeAlias = "asyncio.Task[Any]"
@@ -135,8 +136,7 @@ class OwnLoop:
             signal.signal(signal.SIGINT, self._on_ctrl_c)
         try:
             task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
-            if not main:
-                self._watch()
+            (self._wake if ours else self._watch)()
             result: T = self._to_its_end(task)
             return result
         finally:
@@ -158,6 +158,9 @@ class OwnLoop:
                 with suppress(Exception, asyncio.CancelledError):
                     self._loop.run_until_complete(task)
             raise
+
+    def _wake(self) -> None:
+        self._look = self._loop.call_later(WAKE, self._wake)
 
     def _watch(self) -> None:
         """Look now and then whether the run that waits for this worker thread, if it is one, was cancelled."""
@@ -262,9 +265,10 @@ class HelperLoop:
         return result
 
     def _serve_one(self) -> None:
-        call = self._inbox.get()
-        if call is not None:
-            call.run()
+        with suppress(Empty):
+            call = self._inbox.get(timeout=WAKE)
+            if call is not None:
+                call.run()
 
     async def _call(self, func: Callable[[], T], /) -> T:
         call = _Call(func)
