@@ -311,7 +311,6 @@ def test_the_tools_activate_list_and_read_and_say_what_they_do(bundle):
 
 
 async def test_an_mcp_server_offers_the_same_tools(bundle):
-    pytest.importorskip("fastmcp")
     server = skills_server(SkillManager(bundle.folder.parent))
     assert [tool.name for tool in await server.list_tools()] == [
         "activate_skill",

@@ -363,7 +363,8 @@ def test_evaluator_and_planner_are_twins_too():
 
 
 def test_an_mcp_client_serves_sync_agents():
-    fastmcp = pytest.importorskip("fastmcp")
+    import fastmcp
+
     server = fastmcp.FastMCP("sums")
     server.tool(add.__wrapped__ if hasattr(add, "__wrapped__") else lambda a, b: a + b, name="add")
     with aimu.tools.MCPClient(server=server) as mcp:

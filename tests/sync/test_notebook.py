@@ -2,10 +2,9 @@
 
 import threading
 
+import nbclient
+import nbformat
 import pytest
-
-nbclient = pytest.importorskip("nbclient")
-nbformat = pytest.importorskip("nbformat")
 
 SETUP = """
 import asyncio, sqlite3, threading
