@@ -6,8 +6,10 @@ The first segment of a URL's path says what goes wrong: `/ok/v1` nothing, `/5/v1
 a reset connection, before or inside the answer). What a model would say follows from the question:
 
 - with tools, and no tool result yet: a call of the first tool with `{"number": <the question>}`;
-- with `stream`: as many deltas as the model's name says ("500" is 500 deltas), one chunk of the body each;
+- streamed without tools: as many deltas as the model's name says ("500" is 500 deltas);
 - else the last message, so that an answer shows whose question it belongs to.
+
+Each event of a stream is one chunk of the body.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 STATUS = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
 USAGE = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
@@ -62,7 +65,7 @@ class Connection(asyncio.Protocol):
             self.answer(head.split(" ", 2)[1], json.loads(body))
 
     def answer(self, path: str, request: dict[str, Any]) -> None:
-        share = path.split("/")[1]
+        share = urlsplit(path).path.split("/")[1]  # a proxy is sent whole URLs
         stream = request.get("stream", False)
         if share != "ok" and self.chance.random() * 100 < float(share):
             fault = self.chance.choice(["429", "500", "reset", *([] if stream else ["cut"])])
@@ -74,7 +77,12 @@ class Connection(asyncio.Protocol):
 
     def send(self, status: int, body: dict[str, Any], *fields: str, upto: int | None = None) -> None:
         content = json.dumps(body).encode()
-        lines = [f"HTTP/1.1 {status} {STATUS[status]}", "content-type: application/json", "x-request-id: req_1", *fields]
+        lines = [
+            f"HTTP/1.1 {status} {STATUS[status]}",
+            "content-type: application/json",
+            "x-request-id: req_1",
+            *fields,
+        ]
         head = "\r\n".join([*lines, f"content-length: {len(content)}", "", ""])
         self.transport.write(head.encode() + content[:upto])
 
@@ -106,16 +114,20 @@ class Connection(asyncio.Protocol):
 
 
 def completion(request: dict[str, Any]) -> dict[str, Any]:
+    message, finish = reply(request)
+    choice = {"index": 0, "message": {"role": "assistant", "refusal": None, **message}, "logprobs": None}
+    choices = [{**choice, "finish_reason": finish}]
+    return {**envelope(request, "chat.completion"), "choices": choices, "usage": USAGE}
+
+
+def reply(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """The message and its finish reason."""
     last = request["messages"][-1]
-    message: dict[str, Any] = {"role": "assistant", "content": last["content"], "refusal": None}
-    finish = "stop"
-    if request.get("tools") and last["role"] != "tool":
-        name, arguments = request["tools"][0]["function"]["name"], json.dumps({"number": int(last["content"])})
-        call = {"id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}
-        message |= {"content": None, "tool_calls": [call]}
-        finish = "tool_calls"
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-    return {**envelope(request, "chat.completion"), "choices": [choice], "usage": USAGE}
+    if not request.get("tools") or last["role"] == "tool":
+        return {"content": last["content"]}, "stop"
+    name, arguments = request["tools"][0]["function"]["name"], json.dumps({"number": int(last["content"])})
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return {"content": None, "tool_calls": [call]}, "tool_calls"
 
 
 def events(request: dict[str, Any]) -> Iterator[str]:
@@ -125,10 +137,11 @@ def events(request: dict[str, Any]) -> Iterator[str]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
         return json.dumps({**around, "choices": [choice], "usage": None})
 
+    message, finish = reply(request)
     yield event({"role": "assistant", "content": "", "refusal": None})
-    for _ in range(int(request["model"])):
-        yield event({"content": " word"})
-    yield event({}, "stop")
+    for delta in [message] if request.get("tools") else [{"content": " word"}] * int(request["model"]):
+        yield event(delta)
+    yield event({}, finish)
     if (request.get("stream_options") or {}).get("include_usage"):
         yield json.dumps({**around, "choices": [], "usage": USAGE})
     yield "[DONE]"
