@@ -32,7 +32,7 @@ from aimu.providers import make_provider
 from aimu.providers.transport import timeouts
 from aimu.tools import tool
 
-sys.path.append(str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.loopback import loopback_server
 
@@ -190,8 +190,12 @@ def compare(url: str, backend: str, rounds: int) -> None:
         print(f"{name:28}{sdk:9.0f}{aimu:9.0f}{ratio:8.2f}{target:8.2f}", flush=True)
 
 
+def count_peak_from_here() -> None:
+    Path("/proc/self/clear_refs").write_text("5")  # proc_pid_clear_refs(5)
+
+
 def resident(field: str) -> int:
-    """KiB of this process: VmRSS now, VmHWM at most since the last `reset`. See proc_pid_status(5)."""
+    """KiB of this process: VmRSS now, VmHWM at most. See proc_pid_status(5)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
@@ -201,7 +205,7 @@ async def crowd(side: Side, url: str, agents: int) -> str:
     client = side(url)
     await at_once(client.agent, 20)
     gc.collect()
-    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here, see proc_pid_clear_refs(5)
+    count_peak_from_here()
     before, begun = resident("VmRSS"), time.process_time()
     right = await at_once(client.agent, agents)
     spent, grown = time.process_time() - begun, resident("VmHWM") - before
