@@ -54,6 +54,7 @@ async def test_each_row_is_reached_where_its_environment_says(monkeypatch):
     urls = {}
 
     def handler(request):
+        assert not [name for name in request.headers if name.startswith("x-stainless-")]
         urls[request.url.host] = request.headers.get("authorization"), request.headers.get("openai-organization")
         return httpx2.Response(200, json={"choices": [{"message": {"content": "x"}}]})
 

@@ -138,5 +138,10 @@ def _environment(variables: tuple[str, ...]) -> str | None:
 
 
 def _texts(headers: Mapping[str, object]) -> dict[str, str]:
-    """Headers without those that the SDK marks as left out."""
-    return {name: value for name, value in headers.items() if isinstance(value, str)}
+    """Headers without those that the SDK marks as left out, and without what it reports of the user's machine: that
+    is half of all headers, nobody asked for it, and each costs time in every request."""
+    return {
+        name: value
+        for name, value in headers.items()
+        if isinstance(value, str) and not name.lower().startswith("x-stainless-")
+    }
