@@ -6,6 +6,7 @@ Each session installs what it needs into its own environment, from the package i
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import nox
@@ -90,7 +91,31 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def servers(session: nox.Session) -> None:
+    """Model and MCP servers of other projects on this machine, and the long churn of MCP connections."""
+    install(session, "hf,openai,anthropic,mcp,trio", "test")
+    session.install("transformers[serving]", "llama-cpp-python[server]", "mcp-server-time", "mcp-server-git")
+    folder = Path(session.create_tmp())
+    env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200", "AIMU_LITELLM": litellm(session, folder / "litellm")}
+    if npm := shutil.which("npm"):
+        session.run(npm, "install", "--prefix", str(folder), "@modelcontextprotocol/server-everything", external=True)
+        env["AIMU_MCP_EVERYTHING"] = str(folder / "node_modules/.bin/mcp-server-everything")
+    session.run("python", "-m", "pytest", "-m", "real_servers", *session.posargs, env=env)
+    session.run("python", "-m", "pytest", "tests/mcp/test_churn.py", "-s", env=env)
+
+
+def litellm(session: nox.Session, folder: Path) -> str:
+    """The command of a LiteLLM proxy in an environment of its own: it does not go with fastmcp."""
+    command = folder / "bin/litellm"
+    if not command.exists():
+        session.run("python", "-m", "venv", str(folder))
+        # The last release that wants no certifi newer than the package index may have.
+        session.run(str(folder / "bin/python"), "-m", "pip", "install", "-q", "litellm[proxy]==1.106.2", external=True)
+    return str(command)
+
+
+@nox.session
 def full(session: nox.Session) -> None:
     """Everything: the default sessions, newer interpreters, benchmarks, docs and demo."""
-    for name in ("lint", "types", "tests", "compat", "docs", "demo", "bench"):
+    for name in ("lint", "types", "tests", "compat", "servers", "docs", "demo", "bench"):
         session.notify(name)
