@@ -96,7 +96,7 @@ def servers(session: nox.Session) -> None:
     install(session, "hf,openai,anthropic,mcp,trio", "test")
     session.install("transformers[serving]", "llama-cpp-python[server]", "mcp-server-time", "mcp-server-git")
     folder = Path(session.create_tmp())
-    env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200", "AIMU_LITELLM": litellm(session, folder / "litellm")}
+    env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200", "AIMU_LITELLM": litellm(session)}
     if npm := shutil.which("npm"):
         session.run(npm, "install", "--prefix", str(folder), "@modelcontextprotocol/server-everything", external=True)
         env["AIMU_MCP_EVERYTHING"] = str(folder / "node_modules/.bin/mcp-server-everything")
@@ -104,8 +104,9 @@ def servers(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", "tests/mcp/test_churn.py", "-s", env=env)
 
 
-def litellm(session: nox.Session, folder: Path) -> str:
+def litellm(session: nox.Session) -> str:
     """The command of a LiteLLM proxy in an environment of its own: it does not go with fastmcp."""
+    folder = Path(session.virtualenv.location) / "litellm"
     command = folder / "bin/litellm"
     if not command.exists():
         session.run("python", "-m", "venv", str(folder))

@@ -1,7 +1,8 @@
 """aimu: one interface to language models, agents and workflows; the sync surface."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from aimu._doors import door
 
 if TYPE_CHECKING:
     from aimu._sync.client import BaseModelClient, ModelClient, chat, client
@@ -22,22 +23,13 @@ __all__ = [
     "client",
 ]
 
-# module -> names that are imported when they are first used
-_LAZY = {
-    "aimu._sync.client": ("BaseModelClient", "ModelClient", "chat", "client"),
-    "aimu._sync.stream": ("Stream",),
-    "aimu.aio.request": ("Limits",),
-    "aimu.core.chunks": ("StreamChunk", "StreamingContentType"),
-}
-_HOME = {name: module for module, names in _LAZY.items() for name in names}
-
 if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
-
-    def __getattr__(name: str) -> Any:
-        if name not in _HOME:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_HOME[name]), name)
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            **dict.fromkeys(["BaseModelClient", "ModelClient", "chat", "client"], "aimu._sync.client"),
+            **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu.core.chunks"),
+            "Stream": "aimu._sync.stream",
+            "Limits": "aimu.aio.request",
+        },
+    )

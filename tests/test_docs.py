@@ -20,7 +20,7 @@ def name(page):
 @pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(page.read_text("utf8"))], ids=name)
 def test_the_code_of_a_page_runs_from_its_first_block_to_its_last(page, tmp_path):
     blocks = BLOCK.findall(page.read_text("utf8"))
-    program = tmp_path / f"{page.stem}.py"
+    program = tmp_path / f"{page.stem}_page.py"  # "mcp.py" would hide the package
     program.write_text("\n\n".join(blocks), "utf8")
     command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)

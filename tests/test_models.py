@@ -91,7 +91,9 @@ def test_importing_the_room_loads_no_catalog_and_no_vendor():
 
 
 def test_the_lazy_table_and_all_name_the_same_things():
-    assert set(aimu.models._LAZY) < set(aimu.models.__all__)
+    lazy = [name for name in dir(aimu.models) if name.endswith(("Model", "Client")) and name[0] != "_"]
+    assert set(lazy) <= set(aimu.models.__all__)
+    assert all(isinstance(getattr(aimu.models, name), type) for name in lazy)
     assert issubclass(aimu.models.OpenAIModel, Model)
     with pytest.raises(AttributeError, match="NoModel"):
         aimu.models.NoModel

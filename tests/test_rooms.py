@@ -9,6 +9,7 @@ import aimu
 
 ROOT = Path(aimu.__file__).parent
 ROOMS = [
+    "_doors",
     "errors",
     "core",
     "tools",
@@ -23,7 +24,7 @@ ROOMS = [
 ]
 BORDER = {"_sync/bridge.py", "testing/_asyncio.py", "testing/_trio.py"}
 # Re-exports of the sync facades, lazily: the one exemption.
-DOORS = {"__init__.py", "agents.py", "models/__init__.py", "tools/__init__.py"}
+DOORS = {"__init__.py", "agents.py", "aio/__init__.py", "models/__init__.py", "tools/__init__.py"}
 FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
 
 

@@ -1,4 +1,4 @@
-"""One sync runner over many tasks: the twin of `aimu.aio.amap`."""
+"""One sync runner over many tasks: the twin of `aimu.aio.task_map`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aimu import aio
 from aimu._sync.runner import Runner
 from aimu._sync.stream import Reader
 from aimu._sync.twin import aio_of, twin_of
-from aimu.aio.amap import Results as AsyncResults
+from aimu.aio.task_map import Results as AsyncResults
 
 R_co = TypeVar("R_co", covariant=True)
 

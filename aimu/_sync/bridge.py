@@ -44,17 +44,14 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def here() -> Level:
     """The loop to use at this point of this thread: the thread's own, or a helper's inside a running loop."""
-    try:
-        loops = _local.loops
-    except AttributeError:
-        loops = _local.loops = _Loops()
-    if loops.pid != os.getpid():
+    loops = _local.loops
+    if loops is None or loops.pid != os.getpid():
         loops = _local.loops = _Loops()
     return loops.level()
 
 
 class _Local(threading.local):
-    loops: _Loops
+    loops: _Loops | None = None
 
 
 _local = _Local()
@@ -122,6 +119,7 @@ class OwnLoop:
         self._thread = threading.current_thread()
         self._pid = os.getpid()
         self._task: Task | None = None
+        self._look: asyncio.TimerHandle | None = None
         self._lent = False  # whether the thread is at a sync tool
         self._stop: BaseException | None = None  # what ends the call, once its clean-up is done
 
@@ -131,34 +129,38 @@ class OwnLoop:
             raise StreamClosedError(
                 "a stream is read by the thread that began it, and not from inside another run there"
             )
-        task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
         main = self._thread is threading.main_thread()
         ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if ours:
             signal.signal(signal.SIGINT, self._on_ctrl_c)
-        elif not main:
-            self._watch()
         try:
-            result: T = self._loop.run_until_complete(task)
+            task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
+            if not main:
+                self._watch()
+            result: T = self._to_its_end(task)
             return result
+        finally:
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+            if self._look is not None:
+                self._look.cancel()
+            self._task = self._look = None
+            stop, self._stop = self._stop, None
+            if stop is not None:
+                raise stop
+
+    def _to_its_end(self, task: Task) -> Any:
+        try:
+            return self._loop.run_until_complete(task)
         except BaseException:
             if not task.done():  # raised through the loop, by a second Ctrl-C or another signal's handler
                 task.cancel()
                 with suppress(Exception, asyncio.CancelledError):
                     self._loop.run_until_complete(task)
             raise
-        finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-            self._task = None
-            stop, self._stop = self._stop, None
-            if stop is not None:
-                raise stop
 
     def _watch(self) -> None:
         """Look now and then whether the run that waits for this worker thread, if it is one, was cancelled."""
-        if self._task is None:
-            return
         try:
             from_thread.check_cancelled()
         except RuntimeError:  # a thread of the program's own
@@ -166,10 +168,10 @@ class OwnLoop:
         except BaseException as exc:  # noqa: BLE001 - the backend's own: run() raises it
             self._stop_by(exc)
         else:
-            self._loop.call_later(LOOK, self._watch)
+            self._look = self._loop.call_later(LOOK, self._watch)
 
     def _on_ctrl_c(self, number: int, frame: FrameType | None) -> None:
-        if self._lent or self._stop is not None:
+        if self._lent or self._stop is not None or self._task is None:
             raise KeyboardInterrupt
         self._stop_by(KeyboardInterrupt())
         self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop where it waits
@@ -185,7 +187,8 @@ class OwnLoop:
             return func()
         except Exception:
             raise
-        except BaseException as exc:  # noqa: BLE001 - run() raises it; raised through the loop it would tear tasks out of their groups
+        except BaseException as exc:  # noqa: BLE001 - run() raises it
+            # Raised through the loop it would tear tasks out of their groups.
             self._stop_by(exc)
             raise asyncio.CancelledError from None
         finally:

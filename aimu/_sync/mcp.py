@@ -11,7 +11,7 @@ from aimu import aio
 from aimu._sync import bridge
 from aimu._sync.twin import Facade, twin_of
 from aimu.aio.mcp.results import Content
-from aimu.tools import Tool
+from aimu.tools.definition import Tool
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP

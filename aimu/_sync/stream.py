@@ -1,4 +1,8 @@
-"""Streams read from sync code: an iterator and a context manager over an async one. Nothing runs between the steps."""
+"""Streams read from sync code: an iterator and a context manager over an async one.
+
+A run goes on during the reader's steps only; inside a running loop (a notebook), while it is entered, also between
+them, as far as the buffer allows.
+"""
 
 from __future__ import annotations
 

@@ -1,38 +1,40 @@
 """The async surface: clients, agents, workflows and streams, on asyncio and trio alike.
 
-This is the implementation; `aimu` is its sync twin.
+This is the implementation; `aimu` is its sync twin. Clients, agents and streams are imported here and now, the rest
+when it is first used.
 """
 
+from typing import TYPE_CHECKING
+
+from aimu._doors import door
 from aimu.aio.agent import Agent
-from aimu.aio.amap import amap
 from aimu.aio.client import AsyncBaseModelClient
-from aimu.aio.clients import (
-    AsyncAnthropicClient,
-    AsyncGeminiClient,
-    AsyncHFOpenAIClient,
-    AsyncHuggingFaceClient,
-    AsyncLlamaCppClient,
-    AsyncLlamaServerClient,
-    AsyncLMStudioClient,
-    AsyncOllamaClient,
-    AsyncOllamaOpenAIClient,
-    AsyncOpenAIClient,
-    AsyncSGLangClient,
-    AsyncVLLMClient,
-)
 from aimu.aio.factory import AsyncModelClient, chat, client
-from aimu.aio.mcp import MCPClient
-from aimu.aio.orchestrator import OrchestratorAgent
 from aimu.aio.request import Limits
 from aimu.aio.runner import AsyncRunner
-from aimu.aio.skill_agent import SkillAgent
 from aimu.aio.stream import Stream
-from aimu.aio.workflows.chain import Chain
-from aimu.aio.workflows.evaluator_optimizer import EvaluatorOptimizer
-from aimu.aio.workflows.parallel import Parallel
-from aimu.aio.workflows.plan_execute_evaluator import PlanExecuteEvaluator
-from aimu.aio.workflows.router import Router
 from aimu.core.chunks import StreamChunk, StreamingContentType
+
+if TYPE_CHECKING:
+    from aimu.aio.clients import (
+        AsyncAnthropicClient,
+        AsyncGeminiClient,
+        AsyncHFOpenAIClient,
+        AsyncHuggingFaceClient,
+        AsyncLlamaCppClient,
+        AsyncLlamaServerClient,
+        AsyncLMStudioClient,
+        AsyncOllamaClient,
+        AsyncOllamaOpenAIClient,
+        AsyncOpenAIClient,
+        AsyncSGLangClient,
+        AsyncVLLMClient,
+    )
+    from aimu.aio.mcp import MCPClient
+    from aimu.aio.orchestrator import OrchestratorAgent
+    from aimu.aio.skill_agent import SkillAgent
+    from aimu.aio.task_map import amap
+    from aimu.aio.workflows import Chain, EvaluatorOptimizer, Parallel, PlanExecuteEvaluator, Router
 
 __all__ = [
     "Agent",
@@ -67,3 +69,18 @@ __all__ = [
     "chat",
     "client",
 ]
+
+if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
+    _clients = [name for name in __all__ if name.startswith("Async") and name.endswith("Client")]
+    _workflows = ["Chain", "EvaluatorOptimizer", "Parallel", "PlanExecuteEvaluator", "Router"]
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            **dict.fromkeys(_clients, "aimu.aio.clients"),
+            **dict.fromkeys(_workflows, "aimu.aio.workflows"),
+            "MCPClient": "aimu.aio.mcp",
+            "OrchestratorAgent": "aimu.aio.orchestrator",
+            "SkillAgent": "aimu.aio.skill_agent",
+            "amap": "aimu.aio.task_map",
+        },
+    )

@@ -13,7 +13,8 @@ from aimu.aio.client import AsyncBaseModelClient
 from aimu.aio.run import ENCLOSING, Run, RunState, Steps, Task, discard, drain, plain_run
 from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
-from aimu.tools import Tool, Toolbox
+from aimu.tools.definition import Tool
+from aimu.tools.toolbox import Toolbox
 
 
 class OrchestratorAgent(StepRunner):

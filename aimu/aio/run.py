@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequen
 from contextlib import aclosing
 from contextvars import ContextVar
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import Any, Protocol, TypeAlias, final
 
 import anyio
 from attrs import define, evolve, field, frozen
@@ -18,9 +18,6 @@ from attrs import define, evolve, field, frozen
 from aimu.core.chunks import StreamChunk, StreamingContentType
 from aimu.core.reply import Usage
 from aimu.core.threads import InThread, run_in_thread
-
-if TYPE_CHECKING:
-    from aimu.aio.conversation import Turn
 
 Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
 Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
@@ -41,13 +38,19 @@ class Task:
         return kwargs, None if self.images is None else list(self.images)
 
 
+class OpenTurn(Protocol):
+    """What a run has to end when it ends."""
+
+    def settle(self) -> None: ...
+
+
 @final
 @define(eq=False)
 class RunState:
     """Shared by a run and everything beneath it."""
 
     labels: Mapping[int, str] = field(factory=dict[int, str])  # id of a leaf runner -> its name in this run
-    turns: set[Turn] = field(factory=set)  # open ones
+    turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn took the place of a paused one
     owner: int = field(factory=lambda: anyio.get_current_task().id)

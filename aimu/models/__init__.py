@@ -1,8 +1,8 @@
 """What models are: specs, catalogs, model strings. A catalog is imported when its first name is used."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from aimu._doors import door
 from aimu.models.resolve import CATALOGS, PROVIDERS, resolve_model_string
 from aimu.models.spec import Model, ModelSpec
 
@@ -67,18 +67,8 @@ __all__ = [
     "resolve_model_string",
 ]
 
-# name -> module; the sync clients are named as their catalogs are
-_LAZY = {name: module for module, name in CATALOGS.values()} | {
-    name.removesuffix("Model") + "Client": "aimu._sync.clients" for _, name in CATALOGS.values()
-}
-
 if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
-
-    def __getattr__(name: str) -> Any:
-        if name not in _LAZY:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(import_module(_LAZY[name]), name)
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*globals(), *__all__})
+    _catalogs = {name: module for module, name in CATALOGS.values()}
+    # The sync clients are named as their catalogs are.
+    _clients = [name.removesuffix("Model") + "Client" for name in _catalogs]
+    __getattr__, __dir__ = door(__name__, {**_catalogs, **dict.fromkeys(_clients, "aimu._sync.clients")})

@@ -7,7 +7,7 @@ import pytest
 from aimu.testing import cancel_everywhere
 from tests.aio.scenarios import MODES, STREAMED, AgentScenario, stop_at_every_chunk
 
-MINIMUM = {"plain": 13, "bare": 24, "held": 24, "entered": 46, "slow": 290, "ticked": 13}
+MINIMUM = {"plain": 12, "bare": 22, "held": 22, "entered": 40, "slow": 270, "ticked": 12}
 WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
 
 

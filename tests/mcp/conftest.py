@@ -7,6 +7,8 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import mcp  # noqa: F401 - its import takes a second or two: before any clock of a test starts
+import psutil
 import pytest
 
 from aimu import aio
@@ -41,7 +43,14 @@ def opened(request):
     return opened
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def children():
+    """The child processes that were not there when the test began."""
+    before = set(psutil.Process().children())
+    return lambda: [child for child in psutil.Process().children() if child not in before]
+
+
+@pytest.fixture(scope="module")
 def friend_url():
     """A FastMCP server over HTTP, in a process of its own."""
     with socket.create_server(("127.0.0.1", 0)) as free:

@@ -10,7 +10,6 @@ from collections import Counter
 from contextlib import suppress
 
 import anyio
-import psutil
 import pytest
 from anyio.abc import TaskStatus
 
@@ -56,18 +55,17 @@ async def one_life(chance, outcomes):
         outcomes[type(exc).__name__] += 1
 
 
-async def kill_at_random(chance, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED):
+async def kill_at_random(chance, children, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED):
     task_status.started()
     while True:
         await anyio.sleep(chance.uniform(0, 0.2))
-        children = psutil.Process().children()
-        if children:
+        if victims := children():
             with suppress(ProcessLookupError):
-                os.kill(chance.choice(children).pid, signal.SIGKILL)
+                os.kill(chance.choice(victims).pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("seed", [7])
-async def test_connects_and_closes_with_cancellations_and_kills_leave_nothing(seed):
+async def test_connects_and_closes_with_cancellations_and_kills_leave_nothing(seed, children):
     chance = random.Random(seed)
     outcomes = Counter()
     async with aio.MCPClient(config=tiny()) as client:  # what is loaded and opened once, before the count
@@ -80,7 +78,7 @@ async def test_connects_and_closes_with_cancellations_and_kills_leave_nothing(se
                 await one_life(chance, outcomes)
 
         async with anyio.create_task_group() as killing:
-            await killing.start(kill_at_random, chance)
+            await killing.start(kill_at_random, chance, children)
             async with anyio.create_task_group() as living:
                 for _ in range(TOGETHER):
                     living.start_soon(live)

@@ -40,11 +40,10 @@ def web_server(answer):
             self.wfile.write(content)
 
         def do_GET(self):
-            self.send_response(405)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
+            self.send_error(405)
 
-        do_DELETE = do_GET
+        def do_DELETE(self):
+            self.send_error(405)
 
         def log_message(self, *_):
             pass
@@ -125,7 +124,7 @@ async def test_a_server_that_never_answers_ends_at_the_timeout(opened):
 
 
 class Sessions:
-    """A server with sessions that knows none of them after `restart`; at `drop` the next call breaks the connection."""
+    """A server with sessions, none of which it knows after `restart`; with `drop` an answer breaks off."""
 
     def __init__(self):
         self.count, self.calls, self.drop = 0, 0, False

@@ -1,20 +1,23 @@
 """Servers in this program, what becomes of results, conversations with MCP tools, and our tools as a server."""
 
 import json
+import sys
 import threading
 from contextlib import asynccontextmanager
 
 import anyio
 import pytest
 from fastmcp import Context, FastMCP
-from mcp.server import MCPServer
+from mcp.server import MCPServer, Server
 
 from aimu import aio
 from aimu.errors import (
     BusyConversationError,
     ClosedClientError,
     InvalidOptionError,
+    MCPError,
     MCPTimeoutError,
+    MissingExtraError,
     ToolError,
     ToolNameClashError,
 )
@@ -79,6 +82,24 @@ async def test_progress_cancellation_and_timeout_reach_a_tool_of_this_program(op
         with pytest.raises(MCPTimeoutError, match="'friend': tool 'wait' did not come within 0.05 s"):
             await client.call_tool("wait", timeout=0.05)
         assert len(cancelled) == before + 2
+
+
+async def test_a_progress_callback_that_raises_ends_the_call_with_its_error(opened):
+    def refuse(*_):
+        raise ZeroDivisionError
+
+    before = len(cancelled)
+    async with opened(server=friend) as client:
+        with pytest.raises(ZeroDivisionError):
+            await client.call_tool("wait", on_progress=refuse)
+    assert len(cancelled) == before + 1
+
+
+async def test_a_protocol_error_of_a_server_object_is_an_mcp_error():
+    server = Server("strict", on_list_tools=None)
+    async with aio.MCPClient(server=server) as client:
+        with pytest.raises(MCPError, match=r"'strict': .*\(code -32601\)"):
+            await client.call_tool("any")
 
 
 async def test_a_lifespan_is_entered_for_the_call():
@@ -236,3 +257,17 @@ def test_a_client_takes_exactly_one_source():
             aio.MCPClient(**given)
     with pytest.raises(InvalidOptionError, match="takes a FastMCP server object, not str"):
         aio.MCPClient(server="http://localhost/mcp")
+
+
+@pytest.mark.parametrize(
+    ("make", "package"),
+    [
+        (lambda: aio.MCPClient(config=tiny()), "mcp"),
+        (lambda: aio.MCPClient(server=friend), "fastmcp"),
+        (lambda: serve_mcp(shout), "fastmcp"),
+    ],
+)
+def test_a_missing_package_names_the_extra(monkeypatch, make, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingExtraError, match=f"'{package}' is not installed.*extra 'mcp'"):
+        make()

@@ -1,5 +1,6 @@
 """Servers in child processes: calls, cancellation, deadlines, death, and what is left."""
 
+import asyncio
 import json
 import os
 import signal
@@ -205,20 +206,33 @@ async def test_a_reconnect_that_fails_says_so_and_the_next_call_tries_again(open
         assert await client.call_tool("echo", {"text": "back"}) == "back"
 
 
-async def test_a_cancelled_connect_has_reaped_the_child(opened):
-    me = psutil.Process()
-    with anyio.move_on_after(0.2) as scope:
+async def test_a_cancelled_connect_has_reaped_the_child(opened, children):
+    with anyio.fail_after(1.5), anyio.move_on_after(0.2) as scope:
         async with opened(config=tiny("mute", "stubborn")):
             raise AssertionError("it never answers")
     assert scope.cancelled_caught
-    assert me.children(recursive=True) == []
+    assert children() == []
 
 
-async def test_a_handshake_without_an_answer_ends_at_the_timeout(opened):
+def test_a_connect_that_asyncio_cancels_has_reaped_the_child_too(children):
+    async def block():
+        async with aio.MCPClient(config=tiny("mute", "stubborn")):
+            raise AssertionError("it never answers")
+
+    async def main(open_client):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(open_client(), 0.2)
+        assert children() == []
+
+    for open_client in (lambda: aio.MCPClient.connect(config=tiny("mute", "stubborn")), block):
+        asyncio.run(main(open_client))
+
+
+async def test_a_handshake_without_an_answer_ends_at_the_timeout(opened, children):
     with pytest.raises(MCPTimeoutError, match="'tiny' did not answer the handshake within 0.2 s"):
         async with opened(config=tiny("mute"), timeout=0.2):
             raise AssertionError("it never answers")
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
 async def test_a_server_that_does_not_start_says_why(opened):
@@ -234,19 +248,19 @@ async def test_a_server_that_does_not_start_says_why(opened):
             raise AssertionError("there is no server")
 
 
-async def test_one_server_of_several_that_fails_takes_the_others_down(opened):
+async def test_one_server_of_several_that_fails_takes_the_others_down(opened, children):
     with pytest.raises(MCPConnectionError, match="'bad'"):
         async with opened(config={"good": TINY, "bad": {"command": "no-such-server"}}):
             raise AssertionError("one is missing")
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
-async def test_a_stubborn_server_and_its_children_are_killed_at_the_close(opened, monkeypatch):
+async def test_a_stubborn_server_and_its_children_are_killed_at_the_close(opened, monkeypatch, children):
     monkeypatch.setattr("aimu.aio.mcp.process.EXIT", 0.1)
     async with opened(config=tiny("stubborn")) as client:
         child = psutil.Process(int(await client.call_tool("breed")))
     await ended(child)
-    assert psutil.Process().children() == []
+    assert children() == []
 
 
 async def test_a_dead_servers_children_are_killed(opened):
@@ -301,7 +315,7 @@ async def test_a_client_is_closed_in_a_task_that_did_not_open_it():
                 group.start_soon(work)
 
 
-def test_a_client_outlives_the_loop_that_opened_it(anyio_backend_name="asyncio"):
+def test_a_client_outlives_the_loop_that_opened_it():
     async def call():
         return await client.call_tool("echo", {"text": "here"})
 

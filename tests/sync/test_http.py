@@ -41,7 +41,6 @@ def silent_server():
 
 
 def test_ctrl_c_in_a_parallel_of_requests_hangs_up_on_all_of_them(silent_server):
-    threads = threading.active_count()
     with aimu.client("openai:m", base_url=silent_server, api_key="k") as client:
         parallel = Parallel.from_client(client, ["one", "two", "three"])
         with pytest.raises(KeyboardInterrupt):
@@ -49,4 +48,3 @@ def test_ctrl_c_in_a_parallel_of_requests_hangs_up_on_all_of_them(silent_server)
         for _ in range(3):
             assert Silent.hung_up.acquire(timeout=10)
     assert all(len(history) == 1 for history in parallel.messages.values())
-    assert threading.active_count() <= threads

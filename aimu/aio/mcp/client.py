@@ -20,7 +20,7 @@ from aimu.aio.mcp.memory import MemoryServer
 from aimu.aio.mcp.owner import Owner
 from aimu.aio.mcp.results import Content, content_of, text_of
 from aimu.errors import ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
-from aimu.tools import Tool
+from aimu.tools.definition import Tool
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP

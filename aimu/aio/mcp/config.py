@@ -91,34 +91,53 @@ def _spec(name: str, server: Mapping[str, Any]) -> Spec:
     def refuse(reason: str) -> InvalidOptionError:
         return InvalidOptionError(f"MCP server {name!r}: {reason}")
 
-    if ("command" in server) == ("url" in server):
+    given = {key: _expanded(value, refuse) for key, value in server.items() if value is not None}
+    if ("command" in given) == ("url" in given):
         raise refuse("give either 'command' (a child process) or 'url' (streamable HTTP)")
-    kind = server.get("transport", server.get("type"))
-    fits = ("stdio",) if "command" in server else ("http", "streamable-http", "streamable_http", "streamableHttp")
-    if kind is not None and kind not in fits:
-        raise refuse(f"transport {kind!r} does not fit; there are 'stdio' with 'command' and 'http' with 'url'")
-    known = ("command", "args", "env", "cwd") if "command" in server else ("url", "headers")
-    for key in server.keys() - {*known, "transport", "type", "disabled"}:
+    keys, transports = (_PROCESS, _STDIO) if "command" in given else (_HTTP, _STREAMABLE)
+    for key in ("transport", "type"):
+        if given.pop(key, transports[0]) not in transports:
+            raise refuse(f"{key!r} does not fit; there are 'stdio' with 'command' and 'http' with 'url'")
+    for key in sorted(given.keys() - keys.keys() - {"disabled"}):
         log.warning("MCP server %r: unknown key %r in its config is ignored", name, key)
-    given: dict[str, Any] = {key: _expanded(server[key], refuse) for key in known if server.get(key) is not None}
-    texts, lists, maps = ("command", "url", "cwd"), ("args",), ("env", "headers")
-    for key, value in given.items():
-        flat = value if key in lists else list(value.values()) if isinstance(value, dict) and key in maps else [value]
-        if not isinstance(flat, list) or not all(isinstance(item, str) for item in flat):
-            kinds = "a string" if key in texts else "a list of strings" if key in lists else "an object of strings"
-            raise refuse(f"{key!r} must be {kinds}")
-    if "command" in given:
-        return ProcessSpec(name=name, **given)
-    if urlsplit(given["url"]).scheme not in ("http", "https"):
+    known = {key: value for key, value in given.items() if key in keys}
+    for key, value in known.items():
+        fits, kind = keys[key]
+        if not fits(value):
+            raise refuse(f"{key!r} must be {kind}")
+    if "command" in known:
+        return ProcessSpec(name=name, **known)
+    if urlsplit(known["url"]).scheme not in ("http", "https"):
         raise refuse("its url must begin with http:// or https://")
-    return HTTPSpec(name=name, **given)
+    return HTTPSpec(name=name, **known)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_mapping(value: Any) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+_TEXT = (_is_text, "a string")
+_MAPPING = (_is_mapping, "an object of strings")
+_PROCESS = {"command": _TEXT, "args": (_is_texts, "a list of strings"), "env": _MAPPING, "cwd": _TEXT}
+_HTTP = {"url": _TEXT, "headers": _MAPPING}
+_STDIO, _STREAMABLE = ("stdio",), ("http", "streamable-http", "streamable_http", "streamableHttp")
 
 
 def _expanded(value: Any, refuse: Callable[[str], InvalidOptionError]) -> Any:
     """`value` with the environment variables in its texts put in; numbers among texts become texts."""
 
     def variable(match: re.Match[str]) -> str:
-        text = os.environ.get(match[1]) or match[2]
+        text = os.environ.get(match[1])
+        if not text and match[2] is not None:
+            return match[2]
         if text is None:
             raise refuse(f"the environment variable {match[1]} is not set; set it or write ${{{match[1]}:-default}}")
         return text

@@ -14,7 +14,8 @@ import anyio
 from aimu.aio.mcp.config import HTTPSpec, ProcessSpec, Spec
 from aimu.aio.mcp.owner import Owner, Report
 from aimu.aio.mcp.process import LAST_WORDS, ServerProcess
-from aimu.errors import ClosedClientError, MCPConnectionError, MCPError, MCPTimeoutError
+from aimu.aio.mcp.session import listed, refusal
+from aimu.errors import ClosedClientError, MCPConnectionError, MCPTimeoutError
 
 T = TypeVar("T")
 log = logging.getLogger("aimu.aio.mcp")
@@ -144,15 +145,10 @@ class RemoteServer:
         self._connection: Connection | None = None
 
     async def tools(self, *, fresh: bool = False) -> list[Any]:
-        """All tools, as `mcp_types.Tool`; not `fresh`: from memory for as long as the server says that they hold."""
+        """All tools, as `mcp_types.Tool`."""
 
         async def pages(client: Any, _: Report) -> list[Any]:
-            page = await client.list_tools(cache_mode="refresh" if fresh else "use")
-            tools = list(page.tools)
-            while page.next_cursor is not None:
-                page = await client.list_tools(cursor=page.next_cursor)
-                tools += page.tools
-            return tools
+            return await listed(client, fresh=fresh)
 
         return await self._request("the list of its tools", pages, None, None)
 
@@ -218,9 +214,9 @@ class RemoteServer:
                 with anyio.move_on_after(LAST_WORDS):  # for the reason to be known
                     await connection.closed.wait()
                 raise connection.error(exc) from exc
-            raise MCPError(f"MCP server {self.name!r}: {exc.message} (code {exc.code})") from exc
+            raise refusal(self.name, exc) from exc
         except (ValueError, RuntimeError) as exc:  # of the SDK's checks on what the server sent
-            raise MCPError(f"MCP server {self.name!r} answered against the protocol: {exc}") from exc
+            raise refusal(self.name, exc) from exc
 
 
 async def connect(owner: Owner, servers: Iterable[RemoteServer]) -> None:

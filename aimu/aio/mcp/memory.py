@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, final
+from typing import Any, TypeVar, final
 
 import anyio
 
+from aimu.aio.mcp.session import listed, refusal
 from aimu.errors import InvalidOptionError, MCPTimeoutError
+
+T = TypeVar("T")
 
 
 @final
@@ -37,8 +40,7 @@ class MemoryServer:
         """All tools, as `mcp_types.Tool`."""
         if self._direct:
             return [tool.to_mcp_tool() for tool in await self._server.list_tools()]
-        async with self._session() as client:
-            return list((await client.list_tools()).tools)
+        return await self._in_session(lambda client: listed(client, fresh=fresh))
 
     async def call(
         self,
@@ -50,10 +52,11 @@ class MemoryServer:
         """The result, as `mcp_types.CallToolResult` has it."""
         seconds = self._timeout if timeout is None else timeout
         with anyio.move_on_after(seconds):
-            if self._direct and on_progress is None:
+            if on_progress is not None:
+                return await self._call_with_progress(name, arguments, on_progress)
+            if self._direct:
                 return await self._call_directly(name, arguments)
-            async with self._session() as client:
-                return await client.call_tool(name, arguments, progress_callback=_awaiting(on_progress))
+            return await self._in_session(lambda client: client.call_tool(name, arguments))
         raise MCPTimeoutError(f"MCP server {self.name!r}: tool {name!r} did not come within {seconds:g} s")
 
     async def _call_directly(self, name: str, arguments: dict[str, Any]) -> Any:
@@ -65,22 +68,45 @@ class MemoryServer:
         except Exception as exc:  # noqa: BLE001 - a tool may raise anything: in a session it is a result, too
             return ToolResult(content=[TextContent(type="text", text=str(exc))], is_error=True)
 
-    def _session(self) -> Any:
-        from mcp import Client
+    async def _call_with_progress(
+        self, name: str, arguments: dict[str, Any], on_progress: Callable[..., object]
+    ) -> Any:
+        failures: list[Exception] = []
 
-        return Client(getattr(self._server, "_mcp_server", self._server), mode="legacy")
+        async def progress(*update: Any) -> None:
+            try:
+                pending = on_progress(*update)
+                if inspect.isawaitable(pending):
+                    await pending
+            except Exception as exc:  # noqa: BLE001 - raised below; the SDK would log it and go on
+                failures.append(exc)
+                scope.cancel()
+
+        results: list[Any] = []
+        with anyio.CancelScope() as scope:
+            call = self._in_session(lambda client: client.call_tool(name, arguments, progress_callback=progress))
+            results.append(await call)
+        if failures:
+            raise failures[0]
+        return results[0]
+
+    async def _in_session(self, request: Callable[[Any], Awaitable[T]]) -> T:
+        """`request(client)` in a session of its own; what it raises leaves plain, not in the group of the session."""
+        from mcp import Client, MCPError
+
+        outcome: list[T] = []
+        failure: Exception | None = None
+        async with Client(getattr(self._server, "_mcp_server", self._server), mode="legacy") as client:
+            try:
+                outcome.append(await request(client))
+            except (MCPError, ValueError, RuntimeError) as exc:
+                failure = exc
+        if failure is not None:
+            raise refusal(self.name, failure) from failure
+        return outcome[0]
 
 
 def _has_lifespan(server: Any) -> bool:
     from fastmcp.server.server import default_lifespan
 
     return getattr(server, "_lifespan", default_lifespan) is not default_lifespan
-
-
-def _awaiting(callback: Callable[..., object] | None) -> Callable[..., Awaitable[None]] | None:
-    async def awaited(*update: Any) -> None:
-        pending = callback(*update) if callback is not None else None
-        if inspect.isawaitable(pending):
-            await pending
-
-    return None if callback is None else awaited

@@ -173,8 +173,7 @@ class Owner:
 
     def stop(self) -> None:
         """Tell it to end; returns at once, callable from any thread."""
-        with self._lock:
-            self._stopping = True
+        self._stopping = True  # without the lock: a garbage collection may call this while the lock is held
         self._soon(self._ring)
 
     async def aclose(self) -> None:

@@ -41,6 +41,9 @@ class ServerProcess:
         self._on_end = on_end
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._popen: subprocess.Popen[bytes] | None = None
+        self._over = anyio.Event()  # no more will come of it, for one reason or another
+        self._told, self._heard, self._written = anyio.Event(), anyio.Event(), anyio.Event()  # the ends of its pipes
+        self._writing = anyio.CancelScope()
 
     @property
     def stderr(self) -> str:
@@ -63,48 +66,15 @@ class ServerProcess:
     async def streams(self) -> AsyncGenerator[tuple[Any, Any]]:
         """The transport: messages of the server, and those for it."""
         stdin, stdout, stderr = self._spawn()
-        over, told, heard, written = anyio.Event(), anyio.Event(), anyio.Event(), anyio.Event()
-        writing = anyio.CancelScope()
         to_session, incoming = anyio.create_memory_object_stream[Any](0)
         outgoing, from_session = anyio.create_memory_object_stream[Any](0)
-
-        async def read() -> None:
-            await self._read(stdout, to_session)
-            told.set()
-            over.set()
-
-        async def listen() -> None:
-            async with aclosing(_lines(stderr.fileno())) as lines:
-                async for line in lines:
-                    self._said(line)
-            heard.set()
-
-        async def write() -> None:
-            with stdin, writing:
-                try:
-                    await _write(stdin.fileno(), from_session)
-                except OSError:  # it reads no more, so it will not answer either
-                    over.set()
-            written.set()
-
-        async def watch() -> None:
-            await self._gone()
-            over.set()
-
-        async def finish() -> None:
-            """Fail the calls in flight once it is over, with all that is known by then."""
-            await over.wait()
-            with anyio.move_on_after(LAST_WORDS):  # a grandchild may keep the pipes open
-                for event in (told, heard):
-                    await event.wait()
-                await self._gone()
-            to_session.close()
-            self._on_end()
-
         with stdin, stdout, stderr, to_session, incoming, outgoing, from_session:
             async with anyio.create_task_group() as group:
-                for task in (read, listen, write, watch, finish):
-                    group.start_soon(task)
+                group.start_soon(self._read, stdout, to_session)
+                group.start_soon(self._listen, stderr)
+                group.start_soon(self._write, stdin, from_session)
+                group.start_soon(self._watch)
+                group.start_soon(self._finish, to_session)
                 try:
                     yield incoming, outgoing
                 finally:
@@ -113,8 +83,8 @@ class ServerProcess:
                     with anyio.CancelScope(shield=True):  # each wait below is bounded
                         if self.polite:
                             with anyio.move_on_after(FLUSH):
-                                await written.wait()
-                        writing.cancel()  # which closes its stdin
+                                await self._written.wait()
+                        self._writing.cancel()  # which closes its stdin
                         await self._end()
                     group.cancel_scope.cancel()
 
@@ -156,6 +126,40 @@ class ServerProcess:
                     await to_session.send(message)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     pass  # nobody reads any more; go on draining, or the server could not end
+
+        self._told.set()
+        self._over.set()
+
+    async def _listen(self, stderr: IO[bytes]) -> None:
+        async with aclosing(_lines(stderr.fileno())) as lines:
+            async for line in lines:
+                self._said(line)
+        self._heard.set()
+
+    async def _write(self, stdin: IO[bytes], from_session: MemoryObjectReceiveStream[Any]) -> None:
+        """Messages to stdin, which is closed at their end, or when `_writing` is cancelled."""
+        with stdin, self._writing:
+            try:
+                async for item in from_session:
+                    text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
+                    await _send(stdin.fileno(), text.encode() + b"\n")
+            except OSError:  # it reads no more, so it will not answer either
+                self._over.set()
+        self._written.set()
+
+    async def _watch(self) -> None:
+        await self._gone()
+        self._over.set()
+
+    async def _finish(self, to_session: MemoryObjectSendStream[Any]) -> None:
+        """Fail the calls in flight once it is over, with all that is known by then."""
+        await self._over.wait()
+        with anyio.move_on_after(LAST_WORDS):  # a process that it started may keep the pipes open
+            await self._told.wait()
+            await self._heard.wait()
+            await self._gone()
+        to_session.close()
+        self._on_end()
 
     def _said(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
@@ -205,15 +209,14 @@ class ServerProcess:
                 os.killpg(popen.pid, sign)
 
 
-async def _write(fd: int, messages: MemoryObjectReceiveStream[Any]) -> None:
-    async for item in messages:
-        text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-        rest = memoryview(text.encode() + b"\n")
-        while rest:
-            try:
-                rest = rest[os.write(fd, rest) :]
-            except BlockingIOError:
-                await anyio.wait_writable(fd)
+async def _send(fd: int, message: bytes) -> None:
+    """Write it whole to a non-blocking pipe."""
+    rest = memoryview(message)
+    while rest:
+        try:
+            rest = rest[os.write(fd, rest) :]
+        except BlockingIOError:
+            await anyio.wait_writable(fd)
 
 
 async def _lines(fd: int) -> AsyncGenerator[bytes]:

@@ -1,0 +1,36 @@
+"""CPU that `import aimu.aio` costs over a bare interpreter: user + system, medians over fresh processes.
+
+python benchmarks/imports.py
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+
+ROUNDS = 7
+
+
+def cost(statement: str) -> float:
+    """Seconds of CPU of one fresh process."""
+    before = os.times()
+    subprocess.run([sys.executable, "-c", statement], check=True)
+    after = os.times()
+    return after.children_user - before.children_user + after.children_system - before.children_system
+
+
+def main() -> None:
+    statements = ["pass", "import aimu", "import aimu.aio", "import anyio, attrs"]
+    for statement in statements:
+        cost(statement)  # the files are read, the bytecode is written
+    rounds = [[cost(statement) for statement in statements] for _ in range(ROUNDS)]
+    bare, *others = (statistics.median(column) for column in zip(*rounds, strict=True))
+    print(f"bare interpreter: {bare:.3f} s")
+    for statement, seconds in zip(statements[1:], others, strict=True):
+        print(f"{statement:20} {seconds - bare:+.3f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""Servers that nobody here wrote: `nox -s servers` installs and starts them.
+
+`AIMU_MCP_PYTHON` is the interpreter that has mcp-server-time and mcp-server-git (default: this one),
+`AIMU_MCP_EVERYTHING` the command of @modelcontextprotocol/server-everything (left out without it).
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import anyio
+import pytest
+
+import aimu
+from aimu import aio
+from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
+from aimu.testing import leak_check, reply, scripted_client, tiny_model
+from tests.mcp.conftest import FRIEND
+
+pytestmark = [
+    pytest.mark.real_servers,
+    # See test_http.
+    pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"),
+]
+PYTHON = os.environ.get("AIMU_MCP_PYTHON", sys.executable)
+EVERYTHING = os.environ.get("AIMU_MCP_EVERYTHING", "")
+TIME = {"command": PYTHON, "args": ["-m", "mcp_server_time", "--local-timezone", "Etc/UTC"]}
+GIT = {"command": PYTHON, "args": ["-m", "mcp_server_git"]}
+STOCKHOLM = {"source_timezone": "Europe/Stockholm", "time": "12:00", "target_timezone": "Asia/Kolkata"}
+
+
+@pytest.fixture(scope="module")
+def everything_url():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [EVERYTHING, "streamableHttp"],
+        env={**os.environ, "PORT": str(port)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            break
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}/mcp"
+    process.kill()
+    process.wait()
+
+
+@pytest.fixture(params=["stdio", "http"])
+def everything(request):
+    if not EVERYTHING:
+        pytest.skip("AIMU_MCP_EVERYTHING names no server")
+    if request.param == "http":
+        return {"everything": {"url": request.getfixturevalue("everything_url")}}
+    return {"everything": {"command": EVERYTHING, "args": ["stdio"]}}
+
+
+async def test_the_time_server_lists_answers_refuses_and_dies(opened, children):
+    async with leak_check(within=5), opened(config={"time": TIME}, timeout=60, reconnect=True) as client:
+        names = [tool["function"]["name"] for tool in await client.ping()]
+        assert names == ["get_current_time", "convert_time"]
+        results = []
+
+        async def convert():
+            results.append(json.loads(await client.call_tool("convert_time", STOCKHOLM)))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(convert)
+        assert {result["target"]["timezone"] for result in results} == {"Asia/Kolkata"}
+        with pytest.raises(ToolError, match="(?i)timezone"):
+            await client.call_tool("get_current_time", {"timezone": "Mars/Olympus"})
+        [server] = children()
+        os.kill(server.pid, signal.SIGKILL)
+        with pytest.raises(MCPConnectionError, match="'time': it was killed by SIGKILL"):
+            for _ in range(1000):
+                await client.call_tool("convert_time", STOCKHOLM)
+        assert json.loads(await client.call_tool("convert_time", STOCKHOLM)) == results[0]
+
+
+@pytest.fixture
+def repository(tmp_path):
+    subprocess.run(["git", "init", "-q", "-b", "trunk", str(tmp_path)], check=True)
+    return str(tmp_path)
+
+
+async def test_the_git_server_works_on_a_repository_beside_the_time_server(opened, repository):
+    async with opened(config={"git": GIT, "time": TIME}, timeout=60) as client:
+        assert "trunk" in await client.call_tool("git_git_status", {"repo_path": repository})
+        assert "Asia/Kolkata" in await client.call_tool("time_convert_time", STOCKHOLM)
+        with pytest.raises(ToolError):
+            await client.call_tool("git_git_status", {"repo_path": "/no/such"})
+
+
+async def test_a_conversation_uses_the_time_server():
+    async with aio.MCPClient(config={"time": TIME}, timeout=60) as mcp:
+        client = scripted_client(reply(calls=[("convert_time", STOCKHOLM)]), "half past four")
+        client.mcp_client = mcp
+        assert await client.chat("Noon in Stockholm is what in Kolkata?") == "half past four"
+        assert "Asia/Kolkata" in client.messages[2]["content"]
+
+
+async def test_an_agent_on_the_embedded_model_calls_a_server_beside_the_time_server():
+    with aimu.client(f"hf:{tiny_model()}", threads=1) as weights:
+        async with aio.MCPClient(config={"time": TIME}, timeout=60) as zones:
+            async with aio.MCPClient(config={"friend": FRIEND}, timeout=60) as friend:
+                agent = aio.Agent(aio.client(weights).fork(), "You are a careful agent.", tools=[zones, friend])
+                assert await agent.run("What is 17 plus 25?") == "The answer is 42."
+                assert agent.model_client.messages[3]["content"] == "42"
+
+
+async def test_server_everything_calls_fails_shows_and_links(opened, everything):
+    async with opened(config=everything, timeout=60) as client:
+        assert len(await client.get_tools()) >= 8
+        assert await client.call_tool("echo", {"message": "hi"}) == "Echo: hi"
+        assert "42" in await client.call_tool("get-sum", {"a": 17, "b": 25})
+        parts = await client.call_tool("get-tiny-image")
+        assert [part["type"] for part in parts].count("image_url") == 1
+        assert "demo://" in await client.call_tool("get-resource-links", {"count": 2})
+        assert "temperature" in await client.call_tool("get-structured-content", {"location": "Chicago"})
+        with pytest.raises(ToolError):
+            await client.call_tool("get-sum", {"a": "x"})
+
+
+async def test_server_everything_tells_progress_and_is_cancelled(opened, everything):
+    async with leak_check(within=5), opened(config=everything, timeout=60) as client:
+        told = []
+        operation = {"duration": 0.3, "steps": 3}
+        await client.call_tool(
+            "trigger-long-running-operation", operation, on_progress=lambda *update: told.append(update[:2])
+        )
+        assert told == [(1, 3), (2, 3), (3, 3)]
+        with anyio.CancelScope() as scope:
+            await client.call_tool(
+                "trigger-long-running-operation", {"duration": 60, "steps": 600}, on_progress=lambda *_: scope.cancel()
+            )
+        assert scope.cancelled_caught
+        with pytest.raises(MCPTimeoutError):
+            await client.call_tool("trigger-long-running-operation", {"duration": 60, "steps": 600}, timeout=0.5)
+        assert await client.call_tool("echo", {"message": "still there"}) == "Echo: still there"
