@@ -109,9 +109,10 @@ def litellm(session: nox.Session) -> str:
     folder = Path(session.virtualenv.location) / "litellm"
     command = folder / "bin/litellm"
     if not command.exists():
-        session.run("python", "-m", "venv", str(folder))
+        session.run_install("python", "-m", "venv", str(folder))
         # The last release that wants no certifi newer than the package index may have.
-        session.run(str(folder / "bin/python"), "-m", "pip", "install", "-q", "litellm[proxy]==1.106.2", external=True)
+        python = str(folder / "bin/python")
+        session.run_install(python, "-m", "pip", "install", "-q", "litellm[proxy]==1.106.2", external=True)
     return str(command)
 
 

@@ -56,5 +56,5 @@ def _end(process):
             process.wait(timeout=10)
 
 
-def tail(log, lines=60):
+def tail(log, lines=30):
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
