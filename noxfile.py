@@ -92,16 +92,28 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def servers(session: nox.Session) -> None:
-    """MCP servers of other projects, and the long churn of connections."""
-    install(session, "hf,mcp,trio", "test")
-    session.install("mcp-server-time", "mcp-server-git")
+    """Model and MCP servers of other projects on this machine, and the long churn of MCP connections."""
+    install(session, "hf,openai,anthropic,mcp,trio", "test")
+    session.install("transformers[serving]", "llama-cpp-python[server]", "mcp-server-time", "mcp-server-git")
     folder = Path(session.create_tmp())
-    env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200"}
+    env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200", "AIMU_LITELLM": litellm(session)}
     if npm := shutil.which("npm"):
         session.run(npm, "install", "--prefix", str(folder), "@modelcontextprotocol/server-everything", external=True)
         env["AIMU_MCP_EVERYTHING"] = str(folder / "node_modules/.bin/mcp-server-everything")
     session.run("python", "-m", "pytest", "-m", "real_servers", *session.posargs, env=env)
     session.run("python", "-m", "pytest", "tests/mcp/test_churn.py", "-s", env=env)
+
+
+def litellm(session: nox.Session) -> str:
+    """The command of a LiteLLM proxy in an environment of its own: it does not go with fastmcp."""
+    folder = Path(session.virtualenv.location) / "litellm"
+    command = folder / "bin/litellm"
+    if not command.exists():
+        session.run_install("python", "-m", "venv", str(folder))
+        # The last release that wants no certifi newer than the package index may have.
+        python = str(folder / "bin/python")
+        session.run_install(python, "-m", "pip", "install", "-q", "litellm[proxy]==1.106.2", external=True)
+    return str(command)
 
 
 @nox.session

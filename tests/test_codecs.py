@@ -194,6 +194,14 @@ def test_thinking_in_the_text_is_split_off_where_servers_write_it_there():
     assert chat({"content": "<think>a</think>b"}).text == "<think>a</think>b"
 
 
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+def test_blanks_behind_thinking_that_such_a_server_split_off_are_no_text(key):
+    deltas = [{key: "why\n"}, {"content": "\n"}, {"content": "\nso\n"}, {"content": "\nit <think> is"}]
+    codec = ChatCodec(ModelSpec("qwen3", "vllm"), SERVERS["vllm"])
+    assert chat(*deltas, codec=codec).text == "so\n\nit <think> is"
+    assert chat(*deltas).text == "\n\nso\n\nit <think> is"
+
+
 def test_only_the_first_choice_is_read():
     events = [{"choices": [{"index": i, "delta": {"content": f"{i}"}, "finish_reason": "stop"}]} for i in (1, 0)]
     assert read(CHAT, [f"data: {json.dumps(e)}\n\n".encode() for e in events])[1].text == "0"

@@ -37,6 +37,11 @@ class ThinkSplitter:
     def finish(self) -> Iterator[Delta]:
         yield from self._run(final=True)
 
+    def skip_block(self) -> None:
+        """Say that the block came apart from the text, which is to be the answer, its blanks at the start dropped."""
+        if self._advance == self._at_start:
+            self._trim, self._advance = True, self._in_answer
+
     def _run(self, *, final: bool) -> Iterator[Delta]:
         while True:
             before = self._advance

@@ -156,6 +156,8 @@ class ChatDecoder:
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(reasoning, str) and reasoning:
             deltas.append(Delta(THINKING, reasoning))
+            if self._splitter is not None:  # what stood between block and answer may be left in the text
+                self._splitter.skip_block()
         content = delta.get("content")
         if content:
             deltas += self._content(content)
