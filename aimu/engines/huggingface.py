@@ -16,11 +16,11 @@ from aimu.errors import EngineError
 from aimu.models.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from aimu.engines.torch_model import KVStates, Sampler, TorchModel
+    from aimu.engines.torch_model import Sampler, TorchModel
 
 
 @final
-class HuggingFaceEngine(LocalEngine["TorchModel", "KVStates"]):
+class HuggingFaceEngine(LocalEngine["TorchModel"]):
     """A `Provider` that runs a causal language model of transformers.
 
     `model` is a folder, a hub id or a ModelSpec with one of them. The weights are loaded here and now, which blocks,

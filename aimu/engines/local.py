@@ -87,7 +87,7 @@ class LanguageModel(Protocol[S]):
 M = TypeVar("M", bound=LanguageModel[Any])
 
 
-class LocalEngine(ABC, Generic[M, S]):
+class LocalEngine(ABC, Generic[M]):
     """A `Provider` on weights in this process. Below it are the engines, and nothing else."""
 
     extra: ClassVar[str]
@@ -101,7 +101,7 @@ class LocalEngine(ABC, Generic[M, S]):
         self._format = None if tool_format is None else CallFormat(tool_format)
         self._model: M | None = None
         self._warned: set[str] = set()
-        self.prefix_cache: PrefixCache[S] = PrefixCache(prefix_cache_bytes)
+        self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
         self.worker = Worker(f"aimu {spec}")
         if not lazy:
             try:

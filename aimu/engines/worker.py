@@ -27,7 +27,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-
 @final
 class StopFlag:
     """Called, it says whether a request is to be left.
