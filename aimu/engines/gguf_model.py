@@ -191,8 +191,8 @@ class GGUFModel:
         return "".join(self._template_texts.values())
 
     def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], variables: Mapping[str, Any]) -> str:
-        template = (tools and self._templates.get("tool_use")) or self._templates["default"]
-        rendered: str = template.render(
+        name = "tool_use" if tools and "tool_use" in self._templates else "default"
+        rendered: str = self._templates[name].render(
             messages=messages, tools=list(tools) or None, documents=None, add_generation_prompt=True, **variables
         )
         return rendered
