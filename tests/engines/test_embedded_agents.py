@@ -94,7 +94,8 @@ class EmbeddedScenario:
 
 
 WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
-RUNS = {"plain": (False, True, 10), "bare": (False, True, 20), "entered": (True, False, 50)}
+# How many points there are depends on how many tokens come between two steps of the event loop.
+RUNS = {"plain": (False, True, 6), "bare": (False, True, 12), "entered": (True, False, 25)}
 
 
 @pytest.mark.parametrize(("backend", "how"), WAYS)
