@@ -58,10 +58,8 @@ def streaming(engine: LlamaCppEngine, rounds: int, backend: str) -> dict[str, fl
         engine.prefix_cache.clear()
 
         async def read() -> int:
-            reply = None
             async with aclosing(engine.stream(Request(messages=[STORY], options={"temperature": 0}))) as pieces:
-                async for reply in pieces:
-                    pass
+                *_, reply = [piece async for piece in pieces]
             return reply.usage.output
 
         begun = time.process_time()
