@@ -7,12 +7,15 @@ from aimu.engines.huggingface import HuggingFaceEngine
 
 
 class Evaluations:
-    """`calls` so far, how many are `inside` now, the `most` that ever were; `before` is called in each, first."""
+    """`calls` so far, how many are `inside` now, the `most` that ever were, what was returned (`codes`).
+
+    `before` is called in each, first, with its arguments.
+    """
 
     def __init__(self):
         self.calls = self.inside = self.most = 0
         self.codes = []
-        self.before = lambda: None
+        self.before = lambda *args, **kwargs: None
         self._lock = Lock()
 
     def around(self, compute):
@@ -22,7 +25,7 @@ class Evaluations:
                 self.inside += 1
                 self.most = max(self.most, self.inside)
             try:
-                self.before()
+                self.before(*args, **kwargs)
                 outcome = compute(*args, **kwargs)
                 self.codes.append(outcome)
                 return outcome

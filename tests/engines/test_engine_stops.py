@@ -35,7 +35,7 @@ async def test_stopping_takes_at_most_one_more_step(engine, forwards, way):
     """The forward in which the stop arrives is held, so that the count is exact."""
     held, seen = threading.Event(), threading.Event()
 
-    def slow():
+    def slow(*args, **kwargs):
         if forwards.calls == 11:
             seen.set()
             held.wait()

@@ -81,7 +81,7 @@ async def test_an_abort_reaches_into_the_evaluation_and_leaves_the_instance_usab
     entered, flagged = threading.Event(), threading.Event()
     with evaluations(llama_engine) as counts:
 
-        def hold():
+        def hold(*args):
             entered.set()
             flagged.wait()
 
@@ -101,7 +101,7 @@ async def test_an_abort_reaches_into_the_evaluation_and_leaves_the_instance_usab
             with anyio.CancelScope() as scope:
                 await llama_engine.complete(ask("word " * 900))
         assert counts.codes == [2]  # aborted: nothing of the slice was computed
-        counts.before = lambda: None
+        counts.before = lambda *args: None
         assert (await llama_engine.complete(ask("Say hello."))).text == HELLO
 
 
