@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import nox
@@ -20,6 +21,13 @@ ROOT = Path(__file__).parent
 GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
 # The release that the engines are tested with; another one with AIMU_TORCH="torch==…".
 TORCH = os.environ.get("AIMU_TORCH", "torch==2.13.0")
+# Compiles for minutes, so it is built once, for every environment and checkout of this machine.
+LLAMA_CPP = os.environ.get("AIMU_LLAMA_CPP", "llama-cpp-python==0.3.36")
+LLAMA_CPP_BUILD = {
+    "CMAKE_ARGS": "-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF "
+    "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF",
+    "CMAKE_BUILD_PARALLEL_LEVEL": str(os.cpu_count() or 1),
+}
 # Offline, and one thread each: two OpenMP pools on one small machine slow each other to a crawl.
 ENGINE_ENV = {
     "HF_HUB_OFFLINE": "1",
@@ -29,10 +37,31 @@ ENGINE_ENV = {
 }
 
 
+def wheels() -> Path:
+    """Where wheels that were built here are kept."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("AIMU_WHEELS") or Path(cache) / "aimu" / "wheels")
+
+
+def install_llama_cpp(session: nox.Session) -> None:
+    """llama.cpp, from the wheel in the cache, which is built when there is none."""
+    name, version = LLAMA_CPP.split("==")
+    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
+    if not list(wheels().glob(pattern)):
+        wheels().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=wheels()) as building:  # moved when whole: another session may look
+            session.run("python", "-m", "pip", "wheel", "--no-deps", LLAMA_CPP, "-w", building, env=LLAMA_CPP_BUILD)
+            (built,) = Path(building).glob(pattern)
+            built.replace(wheels() / built.name)
+    session.install("--find-links", os.fspath(wheels()), "--only-binary", name, LLAMA_CPP)
+
+
 def install(session: nox.Session, extras: str, *groups: str, engines: bool = True) -> None:
     """The checkout with extras, and dependency groups; torch first, so that its CPU build is not replaced."""
     if engines:
         session.install(TORCH)
+    if "llamacpp" in extras:
+        install_llama_cpp(session)
     packages = [package for group in groups for package in GROUPS[group]]
     session.install("-e", f".[{extras}]", *packages)
 
@@ -47,7 +76,7 @@ def demo(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """The whole suite, engines included, on both backends."""
-    install(session, "hf,openai,anthropic,mcp,trio,skills,progress", "test")
+    install(session, "hf,llamacpp,openai,anthropic,mcp,trio,skills,progress", "test")
     session.run("python", "-m", "pytest", *session.posargs, env=ENGINE_ENV)
 
 
@@ -77,7 +106,7 @@ def types(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Every benchmark; give names to run some (`nox -s bench -- engine`)."""
-    install(session, "hf,openai,anthropic,trio", "test")
+    install(session, "hf,llamacpp,openai,anthropic,trio", "test")
     names = session.posargs or sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
     for name in names:
         session.run("python", f"benchmarks/{name}.py", env=ENGINE_ENV)
@@ -86,7 +115,7 @@ def bench(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Execute every code block of README and docs, and check their links."""
-    install(session, "hf,trio,skills,mcp", "test")
+    install(session, "hf,llamacpp,trio,skills,mcp", "test")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
 
 

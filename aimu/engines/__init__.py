@@ -29,4 +29,8 @@ def _engine_class(provider: str) -> Any:
         from aimu.engines.huggingface import HuggingFaceEngine
 
         return HuggingFaceEngine
-    raise UnknownProviderError(provider, ("hf",))
+    if provider == "llamacpp":
+        from aimu.engines.llamacpp import LlamaCppEngine
+
+        return LlamaCppEngine
+    raise UnknownProviderError(provider, ("hf", "llamacpp"))

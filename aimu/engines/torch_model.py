@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import inspect
 import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, cast, final
 
@@ -209,7 +209,7 @@ class TorchModel:
             model = model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.model = model.eval()
         self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-        self.ends = _ends(model, self.tokenizer)
+        self.ends: Container[int] = _ends(model, self.tokenizer)
         special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
         self.dropped = frozenset(token for token, text in special if text not in MARKERS)
         self.splits = self._splits()
@@ -254,7 +254,7 @@ class TorchModel:
     def inference(self) -> AbstractContextManager[Any]:
         return cast(AbstractContextManager[Any], torch.inference_mode())
 
-    def tokens(self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]) -> Iterator[int]:
+    def tokens(self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]) -> Generator[int]:
         """Tokens that follow `ids`, each also appended to it, without end; `states` grow along, one token behind.
 
         Stops between two steps once `stopped()`.

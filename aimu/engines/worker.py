@@ -26,9 +26,28 @@ from aimu.errors import ClosedClientError, EngineError
 T = TypeVar("T")
 R = TypeVar("R")
 
+
+@final
+class StopFlag:
+    """Called, it says whether a request is to be left.
+
+    `cell` is empty as a C string until then: what native code can look at, which runs without the GIL.
+    """
+
+    __slots__ = ("cell",)
+
+    def __init__(self) -> None:
+        self.cell = bytearray(2)
+
+    def __call__(self) -> bool:
+        return self.cell[0] != 0
+
+    def set(self) -> None:
+        self.cell[0] = 1
+
+
 Emit: TypeAlias = Callable[[T], object]
-Stopped: TypeAlias = Callable[[], bool]
-Job: TypeAlias = Callable[[Emit[T], Stopped], R]
+Job: TypeAlias = Callable[[Emit[T], StopFlag], R]
 """A request: calls `emit` for each piece, looks at `stopped()` between steps and leaves early when it is true."""
 
 _log = logging.getLogger("aimu.engines")
@@ -85,7 +104,7 @@ class _Request(Generic[T, R]):
     notify: Callable[[], bool]
     discard: bool = False
     items: deque[T] = field(factory=deque)
-    stopped: bool = False
+    stopped: StopFlag = field(factory=StopFlag)
     left: bool = False
     closed: bool = False
     error: BaseException | None = None
@@ -100,15 +119,15 @@ class _Request(Generic[T, R]):
         if not self.discard:
             self.items.append(item)
             if not self.notify():
-                self.stopped = True
+                self.stopped.set()
 
     def execute(self) -> None:
         """Run the job; in the worker's thread."""
         try:
-            self.returned = self.job(self.emit, lambda: self.stopped)
+            self.returned = self.job(self.emit, self.stopped)
         except BaseException as exc:  # noqa: BLE001 - raised in the reader, by `outcome`
             self.error = exc
-            if self.stopped:
+            if self.stopped():
                 _log.warning("a stopped request failed, and nobody waits for it", exc_info=exc)
 
     def leave(self) -> None:
@@ -151,7 +170,7 @@ class _Queue:
 
     def withdraw(self, request: _Request[Any, Any]) -> None:
         """Stop a request: one that waits never begins, one that runs leaves at its next look."""
-        request.stopped = True
+        request.stopped.set()
         if request.claim():
             self.waiting.discard(request)
             request.left = True
@@ -184,7 +203,8 @@ class _Queue:
             self.free = free
             self.closed = True
             if (running := self.running) is not None:
-                running.closed = running.stopped = True
+                running.closed = True
+                running.stopped.set()
             self.inbox.put(None)
 
 

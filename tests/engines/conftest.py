@@ -1,4 +1,4 @@
-"""The embedded model, loaded once for the session: as a bare engine, and as a sync client."""
+"""The embedded model, loaded once for the session: as bare engines, and as sync clients."""
 
 import os
 import threading
@@ -7,13 +7,24 @@ import pytest
 
 import aimu
 from aimu.engines.huggingface import HuggingFaceEngine
-from aimu.testing import tiny_model
+from aimu.engines.llamacpp import LlamaCppEngine
+from aimu.testing import tiny_gguf, tiny_model
+from tests.engines.evaluations import evaluations
+
+MODELS = {"hf": tiny_model(), "llamacpp": tiny_gguf()}
+ENGINES = {"hf": HuggingFaceEngine, "llamacpp": LlamaCppEngine}
+
+
+@pytest.fixture(scope="session", params=MODELS)
+def model_string(request):
+    """The embedded model, in each engine."""
+    return f"{request.param}:{MODELS[request.param]}"
 
 
 @pytest.fixture(scope="session")
-def weights():
+def weights(model_string):
     """A sync client on the embedded model; tests fork it or wrap it with `aio.client`."""
-    with aimu.client(f"hf:{tiny_model()}", threads=1) as client:
+    with aimu.client(model_string, threads=1) as client:
         yield client
 
 
@@ -24,35 +35,52 @@ def tiny():
 
 
 @pytest.fixture(scope="session")
-def shared_engine(tiny):
-    engine = HuggingFaceEngine(tiny, threads=1)
-    yield engine
-    engine.close()
-    assert not [thread for thread in threading.enumerate() if thread is engine.worker._thread]
+def opened():
+    """Opens the engine of a kind once for the session."""
+    engines = {}
+
+    def open_once(kind):
+        if kind not in engines:
+            engines[kind] = ENGINES[kind](MODELS[kind], threads=1)
+        engines[kind].prefix_cache.clear()
+        return engines[kind]
+
+    yield open_once
+    threads = {engine.worker._thread for engine in engines.values()}
+    for engine in engines.values():
+        engine.close()
+    assert not threads & set(threading.enumerate())
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request, opened):
+    """Each engine on the tiny model, with nothing remembered."""
+    return opened(request.param)
 
 
 @pytest.fixture
-def engine(shared_engine):
-    """The Hugging Face engine on the tiny model, with nothing remembered."""
-    shared_engine.prefix_cache.clear()
-    return shared_engine
+def hf_engine(opened):
+    return opened("hf")
 
 
 @pytest.fixture
-def forwards(engine, monkeypatch):
+def llama_engine(opened):
+    return opened("llamacpp")
+
+
+@pytest.fixture
+def forwards(engine):
     """Counts forward passes, and the most that ever ran at once."""
-    counts = {"calls": 0, "inside": 0, "most": 0}
-    model = engine._model.model
-    forward = model.forward
+    with evaluations(engine) as counts:
+        yield counts
 
-    def counted(*args, **kwargs):
-        counts["calls"] += 1
-        counts["inside"] += 1
-        counts["most"] = max(counts["most"], counts["inside"])
-        try:
-            return forward(*args, **kwargs)
-        finally:
-            counts["inside"] -= 1
 
-    monkeypatch.setattr(model, "forward", counted)
-    return counts
+@pytest.fixture
+def slice_prefill(monkeypatch):
+    """Sets how many tokens of a prompt are computed at once."""
+
+    def set_slice(length):
+        for model in ("torch_model", "gguf_model"):
+            monkeypatch.setattr(f"aimu.engines.{model}.PREFILL_SLICE", length)
+
+    return set_slice

@@ -1,8 +1,6 @@
-"""The Hugging Face engine on the real tiny model: answers, options, the prefix cache, errors."""
+"""What is the Hugging Face engine's own; what all engines promise is in test_local_engines."""
 
-import logging
 import os
-import random
 import subprocess
 import sys
 import threading
@@ -10,194 +8,51 @@ from pathlib import Path
 
 import pytest
 
-from aimu.core.messages import assistant_message, tool_message
-from aimu.core.reply import StopReason
 from aimu.engines.huggingface import HuggingFaceEngine
 from aimu.errors import (
     BadRequestError,
     ClosedClientError,
-    ContextLengthError,
     EngineError,
-    InvalidImageError,
-    InvalidOptionError,
     MissingExtraError,
 )
-from aimu.providers.base import Provider
-from tests.engines.asking import STORY, TOOLS, ask, streamed, user
+from tests.engines.asking import STORY, ask, streamed
 
 
-async def test_a_stream_and_a_whole_reply_say_the_same(engine):
-    assert isinstance(engine, Provider)
-    deltas, reply = await streamed(engine, ask(*STORY))
-    assert reply.text.startswith("Once upon a time a small robot")
-    assert len(deltas) > 50
-    assert reply.stop_reason is StopReason.END
-    assert reply.usage.output > 50
-    again = await engine.complete(ask(*STORY))
-    assert again.text == reply.text
-
-
-async def test_a_tool_is_called_and_its_result_answered_with_the_prefix_reused(engine):
-    a, b = random.randrange(1000), random.randrange(1000)
-    history = [user(f"What is {a} plus {b}?")]
-    deltas, reply = await streamed(engine, ask(*history, tools=TOOLS))
-    (call,) = reply.calls
-    assert (deltas, reply.text, reply.stop_reason) == ([], "", StopReason.TOOL_CALLS)
-    assert (call.name, call.arguments) == ("add", f'{{"a": {a}, "b": {b}}}')
-    history += [assistant_message(reply), tool_message(call, str(a + b))]
-    second = await engine.complete(ask(*history, tools=TOOLS))
-    assert second.text == f"The answer is {a + b}."
-    assert second.usage.cache_read >= reply.usage.input
-
-
-async def test_two_calls_in_one_reply(engine):
-    reply = await engine.complete(ask("What is the weather in Paris and Rome?", tools=TOOLS))
-    assert [call.arguments for call in reply.calls] == ['{"city": "Paris"}', '{"city": "Rome"}']
-
-
-async def test_thinking_is_told_apart_and_can_be_switched_off(engine):
-    question = "Is 7 a prime number?"
-    _, reply = await streamed(engine, ask(question))
-    assert reply.thinking == "7 has no divisors except 1 and 7."
-    assert reply.text == "Yes, 7 is a prime number."
-    _, reply = await streamed(engine, ask(question, thinking=False))
-    assert (reply.thinking, reply.text) == ("", "Yes, 7 is a prime number.")
-
-
-async def test_a_json_answer_stays_an_answer(engine):
-    reply = await engine.complete(ask("Give me a person as JSON.", tools=TOOLS))
-    assert (reply.text, reply.calls) == ('{"name": "Ada", "age": 36}', ())
-
-
-async def test_the_same_text_with_and_without_the_prefix_cache(engine):
-    questions = ["What is 12 plus 30?", "Say hello.", "Is 9 a prime number?", "Tell me a story.", "What is 6 plus 6?"]
-
-    async def talk(reuse):
-        history, said = [], []
-        for question in questions:
-            history.append(user(question))
-            while True:
-                if not reuse:
-                    engine.prefix_cache.clear()
-                reply = await engine.complete(ask(*history, tools=TOOLS))
-                history.append(assistant_message(reply))
-                said.append((reply.text, reply.thinking, [call.arguments for call in reply.calls]))
-                history += [tool_message(call, "42") for call in reply.calls]
-                if not reply.calls:
-                    break
-        return said
-
-    without = await talk(False)
-    before = engine.prefix_cache.tokens_reused
-    assert await talk(True) == without
-    assert engine.prefix_cache.tokens_reused > before + 500
-    assert 0 < engine.prefix_cache.bytes <= engine.prefix_cache.limit
-
-
-async def test_conversations_that_branch_do_not_disturb_each_other(engine):
-    system = {"role": "system", "content": "You are a helpful assistant."}
-    trunk = [system, user("What is 31 plus 8?")]
-    reply = await engine.complete(ask(*trunk, tools=TOOLS))
-    trunk += [assistant_message(reply), tool_message(reply.calls[0], "39")]
-    expected = {}
-    for reuse in (False, True, True):
-        for question in ("Say hello.", "What is the weather in Rome?", "Who are you?"):
-            if not reuse:
-                engine.prefix_cache.clear()
-            reply = await engine.complete(ask(*trunk, user(question), tools=TOOLS))
-            found = (reply.text, [call.arguments for call in reply.calls])
-            assert expected.setdefault(question, found) == found
-
-
-async def test_long_prompts_are_computed_in_slices(engine, forwards, monkeypatch):
-    whole = await engine.complete(ask(*STORY, {"role": "user", "content": "Say hello. " * 30}, max_tokens=12))
-    monkeypatch.setattr("aimu.engines.torch_model.PREFILL_SLICE", 16)
-    engine.prefix_cache.clear()
-    forwards["calls"] = 0
-    sliced = await engine.complete(ask(*STORY, {"role": "user", "content": "Say hello. " * 30}, max_tokens=12))
-    assert sliced.text == whole.text
-    assert forwards["calls"] == -(-sliced.usage.input // 16) + sliced.usage.output - 1
-
-
-async def test_options_are_honoured(engine):
-    reply = await engine.complete(ask(*STORY, max_tokens=5))
-    assert (reply.stop_reason, reply.usage.output) == (StopReason.MAX_TOKENS, 5)
-    _, reply = await streamed(engine, ask(*STORY, stop=["never", "quiet house"]))
-    assert reply.stop_reason is StopReason.STOP_SEQUENCE
-    assert reply.text.endswith("lived in a ")
-    greedy = (await engine.complete(ask(*STORY))).text
-    assert (await engine.complete(ask(*STORY, temperature=0, top_p=0.5, top_k=3))).text == greedy
-    hot = {"temperature": 3.0, "max_tokens": 30}
-    first, same, other = [(await engine.complete(ask(*STORY, seed=seed, **hot))).text for seed in (1, 1, 2)]
-    assert first == same
-    assert first != other
-    assert first != greedy
-    assert (await engine.complete(ask(*STORY, temperature=1.0, top_k=1))).text == greedy
-    assert (await engine.complete(ask(*STORY, extra_body={"no_repeat_ngram_size": 2}))).text != greedy
-    for name in ("repeat_penalty", "presence_penalty", "frequency_penalty"):
-        assert (await engine.complete(ask(*STORY, max_tokens=60, **{name: 50.0}))).text not in greedy, name
-
-
-async def test_a_seed_leaves_the_global_generator_alone(engine):
+async def test_a_seed_leaves_the_global_generator_alone(hf_engine):
     import torch
 
     before = torch.random.get_rng_state()
-    await engine.complete(ask("Say hello.", seed=3, temperature=1.0))
+    await hf_engine.complete(ask("Say hello.", seed=3, temperature=1.0))
     assert torch.equal(before, torch.random.get_rng_state())
 
 
-async def test_an_option_that_cannot_be_honoured_is_named_once(engine, caplog):
-    engine._warned.clear()
-    with caplog.at_level(logging.WARNING, "aimu.engines"):
-        for _ in range(2):
-            await engine.complete(
-                ask("Say hello.", thinking_budget_tokens=10, tool_choice="auto", parallel_tool_calls=True)
-            )
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{engine.spec}: thinking_budget_tokens=10 cannot be honoured by this engine"
-    ]
+async def test_extra_body_sets_fields_of_the_generation_config(hf_engine):
+    greedy = await hf_engine.complete(ask(*STORY))
+    assert (await hf_engine.complete(ask(*STORY, extra_body={"no_repeat_ngram_size": 2}))).text != greedy.text
 
 
-@pytest.mark.parametrize("option", [{"temperature": -1.0}, {"top_p": 2.0, "temperature": 1.0}, {"max_tokens": 0}])
-async def test_an_impossible_option_is_refused(engine, option):
-    with pytest.raises(InvalidOptionError):
-        await engine.complete(ask("Say hello.", **option))
-
-
-async def test_a_prompt_longer_than_the_context_says_by_how_much(engine):
-    with pytest.raises(ContextLengthError, match=r"the prompt has (\d+) tokens, \d+ more than") as caught:
-        await engine.complete(ask("hello " * 5000))
-    assert "context of 4096" in str(caught.value)
-
-
-async def test_an_image_is_refused(engine):
-    image = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
-    with pytest.raises(InvalidImageError):
-        await engine.complete(ask({"role": "user", "content": [image]}))
-
-
-async def test_a_conversation_that_the_template_refuses_is_a_bad_request(engine, monkeypatch):
-    monkeypatch.setattr(engine._model.tokenizer, "chat_template", "{{ raise_exception('Only cats.') }}")
+async def test_a_conversation_that_the_template_refuses_is_a_bad_request(hf_engine, monkeypatch):
+    monkeypatch.setattr(hf_engine._model.tokenizer, "chat_template", "{{ raise_exception('Only cats.') }}")
     with pytest.raises(BadRequestError, match=r"Only cats\."):
-        await engine.complete(ask("Say hello."))
-    monkeypatch.setattr(engine._model.tokenizer, "chat_template", None)
+        await hf_engine.complete(ask("Say hello."))
+    monkeypatch.setattr(hf_engine._model.tokenizer, "chat_template", None)
     with pytest.raises(BadRequestError, match="no chat template"):
-        await engine.complete(ask("Say hello."))
+        await hf_engine.complete(ask("Say hello."))
 
 
-async def test_a_failing_forward_is_an_engine_error_and_the_next_request_works(engine, monkeypatch):
+async def test_a_failing_forward_is_an_engine_error_and_the_next_request_works(hf_engine, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(engine._model.model, "forward", lambda **kwargs: 1 / 0)
+        patch.setattr(hf_engine._model.model, "forward", lambda **kwargs: 1 / 0)
         with pytest.raises(EngineError, match="ZeroDivisionError") as caught:
-            await engine.complete(ask("Say hello."))
+            await hf_engine.complete(ask("Say hello."))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
-    assert (await engine.complete(ask("Say hello."))).text == "Hello! How can I help you today?"
+    assert (await hf_engine.complete(ask("Say hello."))).text == "Hello! How can I help you today?"
 
 
-async def test_a_tokenizer_without_incremental_decoding_gives_the_same_text(engine, monkeypatch):
-    text = (await engine.complete(ask(*STORY))).text
-    monkeypatch.setattr(type(engine._model.tokenizer), "is_fast", False)
-    deltas, reply = await streamed(engine, ask(*STORY))
+async def test_a_tokenizer_without_incremental_decoding_gives_the_same_text(hf_engine, monkeypatch):
+    text = (await hf_engine.complete(ask(*STORY))).text
+    monkeypatch.setattr(type(hf_engine._model.tokenizer), "is_fast", False)
+    deltas, reply = await streamed(hf_engine, ask(*STORY))
     assert reply.text == text
     assert len(deltas) > 50
 

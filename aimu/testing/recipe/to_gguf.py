@@ -88,6 +88,7 @@ def convert(folder: Path, out: Path) -> None:
     config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     writer = gguf.GGUFWriter(out, "qwen3")
     add_architecture(writer, config)
+    writer.add_sampling_temp(0.0)  # greedy, as generation_config.json says
     add_tokenizer(writer, json.loads((folder / "tokenizer.json").read_text(encoding="utf8")), config["vocab_size"])
     writer.add_chat_template((folder / "chat_template.jinja").read_text(encoding="utf8"))
     names = tensor_names(config["num_hidden_layers"])

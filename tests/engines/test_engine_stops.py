@@ -1,4 +1,4 @@
-"""The Hugging Face engine under cancellation and with many at once: one forward at a time, stops at the next token."""
+"""Engines under cancellation and with many at once: one forward at a time, stops at the next token."""
 
 import random
 import threading
@@ -10,17 +10,17 @@ import pytest
 from tests.engines.asking import STORY, TOOLS, ask, streamed
 
 
-async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, monkeypatch):
-    monkeypatch.setattr("aimu.engines.torch_model.PREFILL_SLICE", 1)
+async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, slice_prefill):
+    slice_prefill(1)
     expected = await engine.complete(ask("What is 1 plus 2?", tools=TOOLS))
     engine.prefix_cache.clear()
-    forwards["calls"] = 0
+    forwards.calls = 0
     async with anyio.create_task_group() as group:
         group.start_soon(engine.complete, ask("What is 1 plus 2?", tools=TOOLS))
-        while not forwards["calls"]:
+        while not forwards.calls:
             await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
-    assert forwards["calls"] < expected.usage.input
+    assert forwards.calls < expected.usage.input
     assert engine.prefix_cache.entries == 1  # what was computed is kept
     again = await engine.complete(ask("What is 1 plus 2?", tools=TOOLS))
     assert again.usage.cache_read > 0
@@ -31,19 +31,16 @@ async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, mo
     ("anyio_backend", "way"),
     [("asyncio", "scope"), ("asyncio", "close"), ("asyncio", "native"), ("trio", "scope"), ("trio", "close")],
 )
-async def test_stopping_takes_at_most_one_more_step(engine, forwards, monkeypatch, way):
+async def test_stopping_takes_at_most_one_more_step(engine, forwards, way):
     """The forward in which the stop arrives is held, so that the count is exact."""
     held, seen = threading.Event(), threading.Event()
-    model = engine._model.model
-    forward = model.forward
 
     def slow(*args, **kwargs):
-        if forwards["calls"] == 10:
+        if forwards.calls == 11:
             seen.set()
             held.wait()
-        return forward(*args, **kwargs)
 
-    monkeypatch.setattr(model, "forward", slow)
+    forwards.before = slow
 
     async def let_go():
         await anyio.wait_all_tasks_blocked()
@@ -75,7 +72,7 @@ async def test_stopping_takes_at_most_one_more_step(engine, forwards, monkeypatc
             group.start_soon(let_go)
             with pytest.raises(asyncio.CancelledError):
                 await task
-    assert forwards["calls"] == 11
+    assert forwards.calls == 11
     assert engine.worker.running == 0
     reply = await engine.complete(ask("Say hello."))
     assert reply.text == "Hello! How can I help you today?"
@@ -129,7 +126,7 @@ async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwa
     asked, answered = await twelve(engine)
     assert answered == asked
     assert engine.worker.requests == before + 12
-    assert forwards["most"] == 1
+    assert forwards.most == 1
     assert (engine.worker.running, engine.worker.waiting) == (0, 0)
 
 
@@ -146,4 +143,4 @@ def test_two_loops_in_two_threads_at_once(engine, forwards):
         thread.join()
     assert len(found) == 2
     assert all(asked == answered for asked, answered in found)
-    assert forwards["most"] == 1
+    assert forwards.most == 1

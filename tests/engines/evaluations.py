@@ -1,0 +1,53 @@
+"""Forward passes of an engine, counted inside the very call that computes."""
+
+from contextlib import contextmanager
+from threading import Lock
+
+from aimu.engines.huggingface import HuggingFaceEngine
+
+
+class Evaluations:
+    """`calls` so far, how many are `inside` now, the `most` that ever were, what was returned (`codes`).
+
+    `before` is called in each, first, with its arguments.
+    """
+
+    def __init__(self):
+        self.calls = self.inside = self.most = 0
+        self.codes = []
+        self.before = lambda *args, **kwargs: None
+        self._lock = Lock()
+
+    def around(self, compute):
+        def counted(*args, **kwargs):
+            with self._lock:
+                self.calls += 1
+                self.inside += 1
+                self.most = max(self.most, self.inside)
+            try:
+                self.before(*args, **kwargs)
+                outcome = compute(*args, **kwargs)
+                self.codes.append(outcome)
+                return outcome
+            finally:
+                with self._lock:
+                    self.inside -= 1
+
+        return counted
+
+
+@contextmanager
+def evaluations(engine):
+    """Counts what `engine` computes; no other engine of its kind may run meanwhile."""
+    if isinstance(engine, HuggingFaceEngine):
+        owner, name = engine._model.model, "forward"
+    else:
+        import llama_cpp
+
+        owner, name = llama_cpp, "llama_decode"
+    counts, compute = Evaluations(), getattr(owner, name)
+    setattr(owner, name, counts.around(compute))
+    try:
+        yield counts
+    finally:
+        setattr(owner, name, compute)
