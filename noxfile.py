@@ -122,7 +122,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def servers(session: nox.Session) -> None:
     """Model and MCP servers of other projects on this machine, and the long churn of MCP connections."""
-    install(session, "hf,openai,anthropic,mcp,trio", "test")
+    install(session, "hf,llamacpp,openai,anthropic,mcp,trio", "test")
     session.install("transformers[serving]", "llama-cpp-python[server]", "mcp-server-time", "mcp-server-git")
     folder = Path(session.create_tmp())
     env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200", "AIMU_LITELLM": litellm(session)}
