@@ -1,7 +1,7 @@
 """GGUF repositories on the Hugging Face Hub for the engine `llamacpp`: facts only, from the model cards.
 
-An id is a repository; which quantisation is loaded is the engine's choice. A path to a .gguf file is an id too, one
-that no catalog knows. The engine sees text only, so `vision` is False throughout.
+An id is a repository; which of its files is loaded, `model_path=` says. A path to a .gguf file is an id too, one that
+no catalog knows. The engine sees text only, so `vision` is False throughout.
 """
 
 from aimu.models.spec import Model, ModelSpec
