@@ -98,7 +98,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy and pyright, both strict."""
-    session.install("-e", ".", *GROUPS["types"])
+    install(session, "mcp,trio,skills", "types", engines=False)
     session.run("mypy")
     session.run("pyright")
 

@@ -50,7 +50,8 @@ class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.keys, self.values = key_states[..., :0, :], value_states[..., :0, :]
-        start = cast(Any, self.keys).shape[-2]
+        known: Any = self.keys
+        start = known.shape[-2]
         end = start + key_states.shape[-2]
         if self._room is None or self._room[0].shape[-2] < end:
             length = end + max(256, end // 4)
