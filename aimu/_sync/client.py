@@ -11,7 +11,7 @@ from aimu._sync import bridge
 from aimu._sync.runner import own_steps
 from aimu._sync.stream import Stream, perform
 from aimu._sync.twin import Facade, Mirror, twin_of
-from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.conversation import Conversation
 from aimu.aio.factory import AsyncModelClient, OwningClient, one_shot
 from aimu.aio.loop import Policy

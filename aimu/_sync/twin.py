@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 from attrs import NOTHING
 
-from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.runner import AsyncRunner
 from aimu.errors import InvalidOptionError
 

@@ -7,7 +7,7 @@ from typing import Any, Self, final
 
 from attrs import Attribute, define, evolve, field
 
-from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.loop import Policy
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps

@@ -8,7 +8,7 @@ from typing import Any, Literal, final, overload
 
 from anyio import CancelScope
 
-from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.conversation import Conversation
 from aimu.aio.request import Limits, SharedProvider
 from aimu.aio.run import Run, Steps, Task

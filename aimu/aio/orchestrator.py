@@ -9,7 +9,7 @@ from typing import Any, Self, final
 from attrs import define, field
 
 from aimu.aio.agent import Agent
-from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.run import ENCLOSING, Run, RunState, Steps, Task, discard, drain, plain_run
 from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, steps_of
 from aimu.errors import InvalidOptionError

@@ -9,7 +9,7 @@ from typing import Self
 from attrs import define, evolve, field
 
 from aimu.aio.agent import Agent
-from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, StepRunner
 from aimu.aio.workflows.checks import at_least_one

@@ -11,7 +11,7 @@ import anyio
 from attrs import define, field
 
 from aimu.aio.agent import Agent
-from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio.runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.aio.workflows.checks import at_least_one, not_empty

@@ -10,7 +10,7 @@ from typing import Any, Self
 from attrs import define, evolve, field
 
 from aimu.aio.agent import Agent
-from aimu.aio.client import AsyncBaseModelClient
+from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.run import ENCLOSING, Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, StepRunner
 from aimu.aio.skill_agent import SkillAgent
