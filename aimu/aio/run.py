@@ -12,7 +12,6 @@ from contextvars import ContextVar
 from threading import get_ident
 from typing import Any, Protocol, TypeAlias, final
 
-import anyio
 from attrs import define, evolve, field, frozen
 
 from aimu.core.chunks import StreamChunk, StreamingContentType
@@ -53,7 +52,7 @@ class RunState:
     turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn took the place of a paused one
-    owner: int = field(factory=lambda: anyio.get_current_task().id)
+    owner: int | None = None  # id of the task that reads a pulled stream
     thread: int = field(factory=get_ident)
     usage: Usage | None = None
     steps: weakref.ref[Steps] | None = None

@@ -138,7 +138,7 @@ def start(
 
 async def _result(steps: Callable[[Run], Steps], labels: Callable[[], dict[int, str]], timeout: float | None) -> str:
     run = plain_run(labels())
-    with anyio.fail_after(timeout):
+    with nullcontext() if timeout is None else anyio.fail_after(timeout):
         done = await drain(steps(run), run.sink or discard)
     return str(done.content)
 

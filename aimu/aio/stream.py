@@ -107,7 +107,8 @@ class Stream:
 
     def _start(self) -> None:
         self._state = _State.CLOSED  # which it stays when the question is refused here
-        self._run = Run(True, None, IN_THREAD.get(), RunState(self._labels(), active=False))
+        state = RunState(self._labels(), active=False, owner=anyio.get_current_task().id)
+        self._run = Run(True, None, IN_THREAD.get(), state)
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         self._deadline = inf if self._timeout is None else anyio.current_time() + self._timeout
