@@ -17,7 +17,7 @@ async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, sl
     forwards.calls = 0
     async with anyio.create_task_group() as group:
         group.start_soon(engine.complete, ask("What is 1 plus 2?", tools=TOOLS))
-        while not forwards.calls:
+        while forwards.calls < 3:  # two slices have ended then; the running one may be broken off
             await anyio.lowlevel.checkpoint()
         group.cancel_scope.cancel()
     assert forwards.calls < expected.usage.input
