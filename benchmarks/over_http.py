@@ -167,19 +167,22 @@ async def cost(side: Side, url: str, work: str, together: bool, count: int) -> f
     return spent / count
 
 
-# What is measured: name, method, all at once?, how many a round, operations in each, target ratio.
+# What is measured: name, path, method, all at once?, how many a round, operations in each, target ratio.
 ROWS = [
-    ("one-shot chat", "chat", False, 100, 1, 0.55),
-    ("agent with one tool", "agent", False, 50, 1, 0.50),
-    ("streamed delta, pulled", "pulled", False, 4, DELTAS, 0.13),
-    ("streamed delta, entered", "entered", False, 4, DELTAS, 0.13),
-    ("200 agents at once", "agent", True, 200, 1, 0.70),
+    ("one-shot chat", "ok", "chat", False, 100, 1, "0.55"),
+    ("agent with one tool", "ok", "agent", False, 50, 1, "0.50"),
+    ("streamed delta, pulled", "ok", "pulled", False, 8, DELTAS, "0.13"),
+    ("streamed delta, entered", "ok", "entered", False, 8, DELTAS, "0.13"),
+    ("one delta a ms, pulled", "paced", "pulled", False, 1, DELTAS, "-"),
+    ("one delta a ms, entered", "paced", "entered", False, 1, DELTAS, "-"),
+    ("200 agents at once", "ok", "agent", True, 200, 1, "0.70"),
 ]
 
 
-def compare(url: str, backend: str, rounds: int) -> None:
+def compare(address: str, backend: str, rounds: int) -> None:
     print(f"{'us of CPU (' + backend + ')':28}{'sdk':>9}{'aimu':>9}{'ratio':>8}{'target':>8}")
-    for name, work, together, count, parts, target in ROWS:
+    for name, path, work, together, count, parts, target in ROWS:
+        url = f"{address}/{path}/v1"
         seen: dict[str, list[float]] = {side: [] for side in SIDES}
         for _ in range(rounds):
             for side, make in SIDES.items():
@@ -187,7 +190,7 @@ def compare(url: str, backend: str, rounds: int) -> None:
                 seen[side].append(took / parts * 1e6)
         sdk, aimu = median(seen["sdk"]), median(seen["aimu"])
         ratio = median(b / a for a, b in zip(seen["sdk"], seen["aimu"], strict=True))
-        print(f"{name:28}{sdk:9.0f}{aimu:9.0f}{ratio:8.2f}{target:8.2f}", flush=True)
+        print(f"{name:28}{sdk:9.0f}{aimu:9.0f}{ratio:8.2f}{target:>8}", flush=True)
 
 
 def count_peak_from_here() -> None:
@@ -234,7 +237,7 @@ def main() -> None:
         print(f"  {side:6}{anyio.run(crowd, SIDES[side], url, chosen.agents, backend=chosen.backend)}")
         return
     with loopback_server() as address:
-        compare(f"{address}/ok/v1", chosen.backend, chosen.rounds)
+        compare(address, chosen.backend, chosen.rounds)
         crowds(address, chosen.backend, chosen.agents)
     print("load of this machine, 1 and 5 minutes: {:.1f} {:.1f}".format(*os.getloadavg()))
 

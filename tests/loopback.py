@@ -3,13 +3,15 @@
     python tests/loopback.py        # prints its port, serves until its standard input ends
 
 The first segment of a URL's path says what goes wrong: `/ok/v1` nothing, `/5/v1` five requests in a hundred (429, 500,
-a reset connection, before or inside the answer). What a model would say follows from the question:
+a reset connection, before or inside the answer), `/paced/v1` nothing either, but the events of a stream come one by
+one, a millisecond apart. What a model would say follows from the question:
 
 - with tools, and no tool result yet: a call of the first tool with `{"number": <the question>}`;
 - streamed without tools: as many deltas as the model's name says ("500" is 500 deltas);
 - else the last message, so that an answer shows whose question it belongs to.
 
-Each event of a stream is one chunk of the body.
+Each event of a stream is one chunk of the body. Streams that are not paced are made once and sent whole: a server that
+makes events while the client reads them slows down the client that is measured, and a quick one for longer.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,11 +70,11 @@ class Connection(asyncio.Protocol):
     def answer(self, path: str, request: dict[str, Any]) -> None:
         share = urlsplit(path).path.split("/")[1]  # a proxy is sent whole URLs
         stream = request.get("stream", False)
-        if share != "ok" and self.chance.random() * 100 < float(share):
+        if share.isdecimal() and self.chance.random() * 100 < float(share):
             fault = self.chance.choice(["429", "500", "reset", *([] if stream else ["cut"])])
             self.fail(fault, request)
         elif stream:
-            self.stream(request)
+            self.stream(request, paced=share == "paced")
         else:
             self.send(200, completion(request))
 
@@ -98,19 +101,27 @@ class Connection(asyncio.Protocol):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
 
-    def stream(self, request: dict[str, Any]) -> None:
+    def stream(self, request: dict[str, Any], *, paced: bool) -> None:
         lines = ["HTTP/1.1 200 OK", "content-type: text/event-stream", "transfer-encoding: chunked", "", ""]
         self.transport.write("\r\n".join(lines).encode())
-        self.write_next(iter(events(request)))
+        pieces = chunks(json.dumps(request))
+        if paced:
+            self.write_next(iter(pieces))
+        else:
+            self.transport.write(b"".join(pieces))
 
-    def write_next(self, left: Iterator[str]) -> None:
-        event = next(left, None)
-        if event is None:
-            self.transport.write(b"0\r\n\r\n")
-        elif not self.transport.is_closing():
-            text = f"data: {event}\n\n"
-            self.transport.write(f"{len(text):x}\r\n{text}\r\n".encode())
-            asyncio.get_running_loop().call_soon(self.write_next, left)
+    def write_next(self, left: Iterator[bytes]) -> None:
+        piece = next(left, None)
+        if piece is not None and not self.transport.is_closing():
+            self.transport.write(piece)
+            asyncio.get_running_loop().call_later(0.001, self.write_next, left)
+
+
+@cache
+def chunks(request: str) -> list[bytes]:
+    """The body of a streamed answer as HTTP sends it."""
+    texts = (f"data: {event}\n\n" for event in events(json.loads(request)))
+    return [*(f"{len(text):x}\r\n{text}\r\n".encode() for text in texts), b"0\r\n\r\n"]
 
 
 def completion(request: dict[str, Any]) -> dict[str, Any]:

@@ -123,6 +123,9 @@ class OwnLoop:
         self._look: asyncio.TimerHandle | None = None
         self._lent = False  # whether the thread is at a sync tool
         self._stop: BaseException | None = None  # what ends the call, once its clean-up is done
+        self._main = self._thread is threading.main_thread()
+        if self._main:
+            self._wake()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         if not self._usable():
@@ -130,13 +133,13 @@ class OwnLoop:
             raise StreamClosedError(
                 "a stream is read by the thread that began it, and not from inside another run there"
             )
-        main = self._thread is threading.main_thread()
-        ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        ours = self._main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if ours:
             signal.signal(signal.SIGINT, self._on_ctrl_c)
         try:
             task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
-            (self._wake if ours else self._watch)()
+            if not self._main:
+                self._watch()
             result: T = self._to_its_end(task)
             return result
         finally:
@@ -160,7 +163,8 @@ class OwnLoop:
             raise
 
     def _wake(self) -> None:
-        self._look = self._loop.call_later(WAKE, self._wake)
+        """A timer that stands as long as the loop does."""
+        self._loop.call_later(WAKE, self._wake)
 
     def _watch(self) -> None:
         """Look now and then whether the run that waits for this worker thread, if it is one, was cancelled."""

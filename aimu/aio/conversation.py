@@ -25,7 +25,7 @@ from aimu.core.messages import (
     tool_message,
     unanswered,
 )
-from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu.core.reply import Reply, StopReason, ToolCall, Usage
 from aimu.errors import BusyConversationError, StreamClosedError, SystemMessageError
 
 
@@ -148,9 +148,9 @@ class Turn:
         """The messages of the next request."""
         return [*self.conversation.messages, *self.staged]
 
-    def feed(self, delta: Delta, *, thinking: bool) -> None:
+    def feed(self, text: str, thinking: bool, /) -> None:
         """Keep streamed text, in case the turn is cut off."""
-        (self._thought if thinking else self._said).append(delta.text)
+        (self._thought if thinking else self._said).append(text)
 
     def cut(self, reply: Reply) -> None:
         """Take a reply that is no answer (truncated, refused): only its text remains, marked."""

@@ -86,10 +86,10 @@ async def turn_steps(client: Asker, question: Question, run: Run, policy: Policy
             if run.streaming:
                 async with aclosing(client.stream(request)) as deltas:
                     async for delta in deltas:
-                        if isinstance(delta, Reply):
+                        if type(delta) is Reply:
                             reply = delta
                             continue
-                        turn.feed(delta, thinking=delta.phase is THINKING)
+                        turn.feed(delta.text, delta.phase is THINKING)
                         yield StreamChunk(delta.phase, delta.text, label, iteration)
                 if reply is None:
                     raise TruncatedStreamError("the provider's stream ended without a reply")

@@ -109,7 +109,7 @@ class SharedProvider:
                 async with aclosing(self.provider.stream(request)) as deltas:
                     async for delta in deltas:
                         begun = True
-                        if isinstance(delta, Reply):
+                        if type(delta) is Reply:
                             self._used(delta)
                         yield delta
                 return

@@ -7,18 +7,18 @@ owns the task group, the pump, the channel and the deadline, all inside `async w
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Generator
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import aclosing, suppress
 from enum import Enum
 from math import inf
 from types import TracebackType
-from typing import Self, final
+from typing import Any, Self, final
 
 import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from aimu.aio.run import IN_THREAD, Run, RunState, Steps, drain
+from aimu.aio.run import IN_THREAD, Run, RunState, Steps
 from aimu.core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu.core.reply import Usage
 from aimu.errors import StreamClosedError
@@ -33,6 +33,9 @@ class _State(Enum):
     ENTERED = "entered"
     ENDED = "ended"  # everything was read
     CLOSED = "closed"
+
+
+PULLED, ENTERED = _State.PULLED, _State.ENTERED
 
 
 @final
@@ -82,19 +85,8 @@ class Stream:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> StreamChunk:
-        if self._state is _State.ENTERED:
-            return await self._received()
-        if self._state is _State.NEW:
-            self._start()
-        run = self._run
-        if run is not None and run.state.superseded:
-            raise StreamClosedError("a newer turn on this conversation took the place of this stream")
-        if run is None or self._state is not _State.PULLED:
-            raise StopAsyncIteration
-        if run.state.active:
-            raise anyio.BusyResourceError("reading from")
-        return await self._pull(run)
+    def __anext__(self) -> Coroutine[Any, Any, StreamChunk]:
+        return self._received() if self._state is ENTERED else self._pulled()
 
     def _ready(self) -> list[StreamChunk]:
         """What an entered stream can give without waiting."""
@@ -114,25 +106,41 @@ class Stream:
         self._deadline = inf if self._timeout is None else anyio.current_time() + self._timeout
         self._state = _State.PULLED
 
-    async def _pull(self, run: Run) -> StreamChunk:
+    async def _pulled(self) -> StreamChunk:
+        run = self._run
+        if run is None or run.state.active or run.state.superseded or self._state is not PULLED:
+            run = self._startable()
         run.state.active = True
         try:
             while True:
-                chunk = await self._step()
+                chunk = await (anext(self._steps) if self._deadline == inf else self._step_in_time())
+                wanted = self._phases is None or chunk.phase in self._phases
                 if chunk.phase is DONE:
                     await self._end(chunk)
-                    if not self._wanted(chunk):
+                    if not wanted:
                         raise StopAsyncIteration
-                    return chunk
-                if self._wanted(chunk):
+                if wanted:
                     return chunk
         except BaseException:
-            if self._state is _State.PULLED:
+            if self._state is PULLED:
                 self._state = _State.CLOSED
             run.settle()
             raise
         finally:
             run.state.active = False
+
+    def _startable(self) -> Run:
+        """The run of a pulled stream, begun by its first step."""
+        if self._state is _State.NEW:
+            self._start()
+        run = self._run
+        if run is not None and run.state.superseded:
+            raise StreamClosedError("a newer turn on this conversation took the place of this stream")
+        if run is None or self._state is not _State.PULLED:
+            raise StopAsyncIteration
+        if run.state.active:
+            raise anyio.BusyResourceError("reading from")
+        return run
 
     async def _end(self, chunk: StreamChunk) -> None:
         # A `done` is the last thing that steps yield: nothing is awaited in closing them now, and a reader who stops
@@ -140,18 +148,13 @@ class Stream:
         self._result, self._state = str(chunk.content), _State.ENDED
         await self._steps.aclose()
 
-    async def _step(self) -> StreamChunk:
-        if self._deadline == inf:
-            return await anext(self._steps)
+    async def _step_in_time(self) -> StreamChunk:
         left = self._deadline - anyio.current_time()
         if left <= 0:  # a step may have no checkpoint of its own
             await self._steps.aclose()
             raise TimeoutError
         with anyio.fail_after(left):
             return await anext(self._steps)
-
-    def _wanted(self, chunk: StreamChunk) -> bool:
-        return self._phases is None or chunk.phase in self._phases
 
     async def __aenter__(self) -> Self:
         if self._state is not _State.NEW:
@@ -174,21 +177,38 @@ class Stream:
             with self._pump_scope, self._send:
                 try:
                     with anyio.fail_after(self._timeout):
-                        done = await drain(self._begin(run), self._put)
-                        self._result = str(done.content)
-                        await self._put(done)
+                        await self._pumped(run)
                 except Exception as exc:  # noqa: BLE001 - the reader's next step raises it, plain
                     self._error = exc
         finally:
             run.settle()
             self._pump_ended.set()
 
+    async def _pumped(self, run: Run) -> None:
+        """`drain`, without a coroutine for each chunk."""
+        done: StreamChunk | None = None
+        async with aclosing(self._begin(run)) as steps:
+            async for chunk in steps:
+                if chunk.phase is DONE:
+                    done = chunk
+                elif not self._taken(chunk):
+                    await self._send.send(chunk)
+        assert done is not None, "steps end with a `done`"
+        self._result = str(done.content)
+        await self._put(done)
+
     async def _put(self, chunk: StreamChunk) -> None:
-        if self._wanted(chunk):
+        if not self._taken(chunk):
+            await self._send.send(chunk)
+
+    def _taken(self, chunk: StreamChunk) -> bool:
+        """Whether nothing is left to do for a chunk: it is in the buffer, or nobody wants it."""
+        if self._phases is None or chunk.phase in self._phases:
             try:
                 self._send.send_nowait(chunk)
             except anyio.WouldBlock:
-                await self._send.send(chunk)
+                return False
+        return True
 
     async def _received(self) -> StreamChunk:
         try:

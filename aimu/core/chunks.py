@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, TypeAlias, final
 
-from attrs import frozen
+from attrs import define
 
 from aimu.errors import InvalidOptionError
 
@@ -22,7 +22,7 @@ class StreamingContentType(StrEnum):
 
 
 @final
-@frozen
+@define(unsafe_hash=True)  # a value, but one is made for every token: @frozen would take three times as long
 class StreamChunk:
     """One streamed piece.
 

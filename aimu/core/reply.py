@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, final
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from aimu.core.chunks import StreamingContentType
 
@@ -69,7 +69,7 @@ def _add(a: int | None, b: int | None) -> int | None:
 
 
 @final
-@frozen
+@define(unsafe_hash=True)  # a value, see StreamChunk
 class Delta:
     """A streamed piece of text; `phase` is THINKING or GENERATING."""
 

@@ -52,67 +52,57 @@ class LineSplitter:
 
 @final
 class SSEDecoder:
-    """Server-Sent Events as `(event name, data)`; the name is "" where none is given.
+    """Server-Sent Events as their data; lines of data are joined by LF.
 
-    Comments, `id` and `retry` are skipped, lines of data are joined by LF.
+    Comments, `event`, `id` and `retry` are skipped: the formats read here say in the data what an event is.
     https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
     """
 
     def __init__(self) -> None:
         self._lines = LineSplitter()
         self._first = True
-        self._event = ""
-        self._fields: list[bytes] = []
+        self._between = True  # whether what comes next belongs to no event that has begun
+        self._data: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
-        if (
-            chunk[:6] == b"data: "
-            and chunk.find(b"\n") == len(chunk) - 2
-            and chunk[-1] == 10
-            and b"\r" not in chunk
-            and not (self._fields or self._event or self._lines.inside)
-        ):
-            return [("", chunk[6:-2])]  # one event in one piece: nearly every time
-        events: list[tuple[str, bytes]] = []
+    def feed(self, chunk: bytes) -> list[bytes]:
+        if self._between and chunk[-1:] == b"\n":
+            lines = chunk.splitlines()
+            if len(lines) == 2 and not lines[1] and lines[0][:6] == b"data: ":
+                return [lines[0][6:]]  # one event in one piece: nearly every time
+        events: list[bytes] = []
         for line in self._lines.feed(chunk):
             if line:
                 self._field(line)
-            elif self._fields:
+            elif self._data:
                 events.append(self._dispatch())
-            else:
-                self._event = ""
+        self._between = not (self._data or self._lines.inside)
         return events
 
-    def finish(self) -> tuple[str, bytes] | None:
+    def finish(self) -> bytes | None:
         """An event that no blank line has ended, cut off or not."""
         tail = self._lines.finish()
         if tail:
             self._field(tail)
-        return self._dispatch() if self._fields else None
+        return self._dispatch() if self._data else None
 
-    def _dispatch(self) -> tuple[str, bytes]:
-        event = (self._event, self._fields[0] if len(self._fields) == 1 else b"\n".join(self._fields))
-        self._event = ""
-        self._fields = []
-        return event
+    def _dispatch(self) -> bytes:
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        self._data = []
+        return data
 
     def _field(self, line: bytes) -> None:
         if self._first:
             self._first = False
             line = line.removeprefix(_BOM)
         if line.startswith(b"data:"):
-            self._fields.append(line[6:] if line[5:6] == b" " else line[5:])
-            return
-        name, _, value = line.partition(b":")
-        if name == b"event":
-            self._event = value.removeprefix(b" ").decode("utf8", "replace")
-        elif name == b"data":
-            self._fields.append(b"")
+            self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+        elif line == b"data":
+            self._data.append(b"")
 
 
 @final
 class JSONLinesDecoder:
-    """One JSON text a line, blank lines skipped, in the shape of `SSEDecoder`: the event name is always "".
+    """One JSON text a line, blank lines skipped.
 
     https://github.com/ndjson/ndjson-spec.
     """
@@ -120,10 +110,10 @@ class JSONLinesDecoder:
     def __init__(self) -> None:
         self._lines = LineSplitter()
 
-    def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
-        return [("", line) for line in self._lines.feed(chunk) if line and not line.isspace()]
+    def feed(self, chunk: bytes) -> list[bytes]:
+        return [line for line in self._lines.feed(chunk) if line and not line.isspace()]
 
-    def finish(self) -> tuple[str, bytes] | None:
+    def finish(self) -> bytes | None:
         """A last line without its end, cut off or not."""
         tail = self._lines.finish()
-        return ("", tail) if tail.strip() else None
+        return tail if tail.strip() else None

@@ -181,18 +181,19 @@ class HttpProvider:
             response = await self._send(lane, self.codec.path(request), body, stream=True)
             chunks = _chunks(response)
             reader = StreamReader(self.codec)
+            decoder = reader.decoder
             try:
                 try:
                     async for chunk in chunks:
                         for delta in reader.feed(chunk):
                             yield delta
-                        if reader.over:
+                        if decoder.over:
                             break
                 except ProviderError:  # some of ours are OSErrors too
                     raise
                 except _foreign() as exc:
-                    if not reader.settled:
-                        raise self._translated(exc, reader.partial()) from exc
+                    if not decoder.settled:
+                        raise self._translated(exc, decoder.partial()) from exc
                 for piece in reader.finish():
                     yield _identified(piece, response) if isinstance(piece, Reply) else piece
                 # Unread bytes would cost the connection.

@@ -31,9 +31,9 @@ _MISSHAPEN = (LookupError, TypeError, AttributeError, ValueError)
 class Frames(Protocol):
     """Bytes into events, see `aimu.providers.sse`."""
 
-    def feed(self, chunk: bytes) -> list[tuple[str, bytes]]: ...
+    def feed(self, chunk: bytes) -> list[bytes]: ...
 
-    def finish(self) -> tuple[str, bytes] | None: ...
+    def finish(self) -> bytes | None: ...
 
 
 class EventDecoder(Protocol):
@@ -98,36 +98,25 @@ class StreamReader:
     """
 
     def __init__(self, codec: Codec) -> None:
+        self.decoder = codec.decoder()
         self._codec = codec
         self._provider = codec.provider
         self._frames = codec.frames()
-        self._decoder = codec.decoder()
         self._empty = True  # no event has come
-        self._begun = not isinstance(self._frames, SSEDecoder)
+        self._framed = not isinstance(self._frames, SSEDecoder)  # whether the body is known to be events
         self._whole: list[bytes] = []  # the body, where it is one object
-
-    @property
-    def over(self) -> bool:
-        return self._decoder.over
-
-    @property
-    def settled(self) -> bool:
-        return self._decoder.settled
-
-    def partial(self) -> str:
-        return self._decoder.partial()
 
     def feed(self, chunk: bytes) -> Iterable[Delta]:
         """The deltas that `chunk` completes, to be iterated once; those before a bad event come before its error."""
-        if not self._begun or self._whole:
-            self._begun = self._begun or not chunk.isspace()
+        if not self._framed:
             if self._whole or chunk.lstrip().startswith(b"{"):
                 self._whole.append(chunk)
                 return ()
+            self._framed = not chunk.isspace()
         events = self._frames.feed(chunk)
         if len(events) == 1:
-            return self._event(events[0][1])
-        return chain.from_iterable(self._event(text) for _, text in events)
+            return self._event(events[0])
+        return chain.from_iterable(map(self._event, events))
 
     def finish(self) -> Iterator[Delta | Reply]:
         """At the end of the body: deltas of an event that nothing has ended, then the reply.
@@ -138,16 +127,16 @@ class StreamReader:
         if self._whole:
             yield from _at_once(decode_body(self._codec, b"".join(self._whole)))
             return
-        tail = None if self.over else self._frames.finish()
+        tail = None if self.decoder.over else self._frames.finish()
         if tail is not None:
-            yield from self._tail(tail[1])
-        if self.settled:
-            yield self._shaped(self._decoder.reply)
+            yield from self._tail(tail)
+        if self.decoder.settled:
+            yield self._shaped(self.decoder.reply)
             return
         if self._empty and tail is None:
             raise MalformedResponseError("the response is no stream of events", provider=self._provider)
         raise TruncatedStreamError(
-            "the stream ended before the answer did", provider=self._provider, partial=self.partial()
+            "the stream ended before the answer did", provider=self._provider, partial=self.decoder.partial()
         )
 
     def _tail(self, text: bytes) -> Iterable[Delta]:
@@ -159,7 +148,7 @@ class StreamReader:
         return self._event(text)
 
     def _event(self, text: bytes) -> Iterable[Delta]:
-        decoder = self._decoder
+        decoder = self.decoder
         if decoder.over or not text:
             return ()
         self._empty = False
@@ -184,7 +173,7 @@ class StreamReader:
             raise self._malformed("the streamed answer cannot be read") from exc
 
     def _malformed(self, reason: str) -> MalformedResponseError:
-        return MalformedResponseError(reason, provider=self._provider, partial=self.partial())
+        return MalformedResponseError(reason, provider=self._provider, partial=self.decoder.partial())
 
 
 def _at_once(reply: Reply) -> Iterator[Delta | Reply]:

@@ -51,10 +51,10 @@ FAULTS = {
         "weakref.ref(self._steps)",
         "lambda steps=self._steps: steps",
     ),
-    "no aclosing around the steps that are drained": (
-        "aimu.aio.run",
-        "    async with aclosing(steps):\n",
-        "    if True:\n",
+    "no aclosing around the steps that are pumped": (
+        "aimu.aio.stream",
+        "        async with aclosing(self._begin(run)) as steps:\n",
+        "        if steps := self._begin(run):\n",
     ),
     "a paused turn that stays busy": (
         "aimu.aio.conversation",
