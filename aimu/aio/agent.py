@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Self, final
+from typing import Any, Self
 
 from attrs import Attribute, define, evolve, field
 
@@ -106,21 +106,4 @@ class Agent(StepRunner):
 
     def as_model_client(self) -> AsyncBaseModelClient:
         """A client whose every `chat` runs this agent's loop on this agent's conversation."""
-        return _AgentClient(self)
-
-
-@final
-class _AgentClient(AsyncBaseModelClient):
-    """The view of an agent as a client; shares everything with the agent's own client but the loop."""
-
-    def __init__(self, agent: Agent) -> None:
-        self.__dict__.update(agent.model_client.__dict__)
-        self._agent = agent
-
-    def _steps(self, task: Task, run: Run, *, label: str | None = None, **kwargs: Any) -> Steps:
-        if kwargs.get("kind") == "generate" or not kwargs.get("use_tools", True):
-            return super()._steps(task, run, label=label, **kwargs)
-        return self._agent._steps(task, run, label=label)
-
-    def _fork(self, system: str | None, keep_history: bool) -> _AgentClient:
-        return _AgentClient(self._agent.fork(system, keep_history))
+        return self.model_client._answering(self)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, overload, runtime_checkable
+from typing import Any, Literal, Protocol, Self, cast, overload, runtime_checkable
 
 from aimu.aio.conversation import Conversation
 from aimu.aio.loop import Policy, Question, turn_steps
@@ -32,6 +32,14 @@ class ToolSource(Protocol):
     async def as_tools(self) -> Sequence[Tool]: ...
 
 
+class ClientsAgent(Protocol):
+    """The agent that answers in the place of its own client, see `Agent.as_model_client`."""
+
+    def _steps(self, task: Task, run: Run, *, label: str | None = None) -> Steps: ...
+    def fork(self, system: str | None = None, keep_history: bool = False) -> ClientsAgent: ...
+    def as_model_client(self) -> AsyncBaseModelClient: ...
+
+
 class AsyncBaseModelClient:
     """One conversation over a shared provider.
 
@@ -39,6 +47,8 @@ class AsyncBaseModelClient:
     are this client's defaults, `max_tool_rounds` bounds the iterations of one `chat`, `concurrent_tool_calls` overlaps
     the calls of one iteration (True, or how many at once). One task uses a client at a time; others `fork()`.
     """
+
+    _agent: ClientsAgent | None = None
 
     def __init__(
         self,
@@ -136,11 +146,19 @@ class AsyncBaseModelClient:
 
     def _fork(self, system: str | None, keep_history: bool) -> Self:
         """A fork that does not keep the provider open."""
+        if self._agent is not None:
+            return cast(Self, self._agent.fork(system, keep_history).as_model_client())
         twin = copy.copy(self)
         twin.conversation = self.conversation.fork(keep_history=keep_history)
         twin.generate_kwargs = dict(self.generate_kwargs)
         if system is not None:
             twin.conversation.replace_system(system)
+        return twin
+
+    def _answering(self, agent: ClientsAgent) -> Self:
+        """A second handle on this conversation, where `agent` answers."""
+        twin = copy.copy(self)
+        twin._agent = agent
         return twin
 
     @overload
@@ -268,6 +286,8 @@ class AsyncBaseModelClient:
         label: str | None = None,
     ) -> Steps:
         """The steps of a turn; an agent brings its own policy and label."""
+        if self._agent is not None and use_tools and kind == "chat":
+            return self._agent._steps(task, run, label=label)
         policy = policy or Policy(limit=self.max_tool_rounds, concurrent=self.concurrent_tool_calls)
         question = Question(
             message=user_message(task.text, self._image_parts(task.images or ())),

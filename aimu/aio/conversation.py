@@ -12,7 +12,7 @@ from threading import enumerate as living_threads
 from typing import Any, final
 
 import anyio
-from attrs import define, field
+from attrs import define, evolve, field
 
 from aimu.aio.run import Run, Steps
 from aimu.core.messages import (
@@ -25,7 +25,7 @@ from aimu.core.messages import (
     tool_message,
     unanswered,
 )
-from aimu.core.reply import Reply, StopReason, ToolCall, Usage
+from aimu.core.reply import Reply, StopReason, ToolCall, Usage, new_call_id
 from aimu.errors import BusyConversationError, StreamClosedError, SystemMessageError
 
 
@@ -157,12 +157,14 @@ class Turn:
         self._account(reply)
         self._thought, self._said = [reply.thinking], [reply.text]
 
-    def receive(self, reply: Reply) -> None:
+    def receive(self, reply: Reply) -> Sequence[ToolCall]:
+        """Take an answer; gives its calls, which have an id each."""
         self._account(reply)
         self._thought.clear()
         self._said.clear()
-        self._reply = reply
+        self._reply = reply = _told_apart(reply)
         self.conversation.last_thinking = reply.thinking
+        return reply.calls
 
     def _account(self, reply: Reply) -> None:
         conversation = self.conversation
@@ -212,3 +214,17 @@ class Turn:
             self.flush()
             self.conversation._turn = None  # the two classes are one owner
             self.run.state.turns.discard(self)
+
+
+def _told_apart(reply: Reply) -> Reply:
+    """A reply whose calls have an id each, also where the service gave one id to several.
+
+    What the service wants back verbatim names the calls by the old ids: it is left out then.
+    """
+    ids = [call.id for call in reply.calls]
+    if len(set(ids)) == len(ids):
+        return reply
+    calls = [
+        evolve(call, id=new_call_id()) if call.id in ids[:index] else call for index, call in enumerate(reply.calls)
+    ]
+    return evolve(reply, calls=tuple(calls), replay={})

@@ -97,13 +97,10 @@ async def turn_steps(client: Asker, question: Question, run: Run, policy: Policy
                 reply = await client.complete(request)
             turn.check()
             _refuse_half_answers(turn, reply)
-            turn.receive(reply)
-            text = reply.text
-            if reply.calls:
+            calls, text = turn.receive(reply), reply.text
+            if calls:
                 if iteration + 1 < policy.limit:
-                    async with aclosing(
-                        _tool_steps(turn, reply.calls, toolbox, run, policy, label, iteration)
-                    ) as steps:
+                    async with aclosing(_tool_steps(turn, calls, toolbox, run, policy, label, iteration)) as steps:
                         async for chunk in steps:
                             yield chunk
                 turn.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, final
@@ -34,6 +35,11 @@ class ToolCall:
     id: str
     name: str
     arguments: str
+
+
+def new_call_id() -> str:
+    """For calls to which their service gives no id, or one that another has."""
+    return f"call_{uuid.uuid4().hex[:24]}"
 
 
 @final

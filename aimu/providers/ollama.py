@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from aimu.core.chunks import StreamingContentType
 from aimu.core.images import split_data_url
 from aimu.core.messages import Message, text_of
-from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_id
 from aimu.core.thinking import ThinkSplitter
 from aimu.errors import InvalidImageError, MalformedResponseError, ProviderError
 from aimu.models.options import warn_unsupported
@@ -31,7 +31,6 @@ from aimu.providers.wire import (
     count,
     image_url,
     is_empty,
-    new_call_id,
     overlay,
     parse_json,
     renamed,

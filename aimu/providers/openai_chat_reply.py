@@ -13,11 +13,11 @@ from typing import Any, final
 from attrs import define
 
 from aimu.core.chunks import StreamingContentType
-from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_id
 from aimu.core.thinking import ThinkSplitter
 from aimu.errors import MalformedResponseError
 from aimu.providers.failures import from_error
-from aimu.providers.wire import arguments_text, count, new_call_id, parse_json
+from aimu.providers.wire import arguments_text, count, parse_json
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 

@@ -7,7 +7,6 @@ service sends, only errors of ours come out of `StreamReader` and `decode_body`.
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -219,11 +218,6 @@ def parse_json(text: bytes) -> Any:
         return _fast_json(text)
     except ValueError:
         return _plain_json(text)
-
-
-def new_call_id() -> str:
-    """For services that give their tool calls no id."""
-    return f"call_{uuid.uuid4().hex[:24]}"
 
 
 def arguments_text(arguments: Any) -> str:

@@ -68,7 +68,7 @@ class AgentScenario:
         def threaded(n: int) -> str:
             """A sync tool."""
             self.begun.add(n)
-            time.sleep(0.0005)
+            time.sleep(0.005 if mode == "ticked" else 0.0005)
             self.finished[n] = f"threaded {n}"
             return f"threaded {n}"
 
@@ -102,7 +102,7 @@ class AgentScenario:
 
     async def tick(self):
         while True:
-            await anyio.sleep(0.0001)
+            await anyio.sleep(0.001)  # the finest that every selector knows
 
     async def read(self, stream):
         number = 0

@@ -87,6 +87,20 @@ async def test_bad_calls_go_back_to_the_model_with_the_reason():
     assert results[3] == "7"
 
 
+@pytest.mark.parametrize("concurrent", [False, True])
+async def test_calls_that_share_an_id_keep_a_result_each(concurrent):
+    calls = [ToolCall("same", "add", '{"a": 1, "b": 1}'), ToolCall("same", "add", '{"a": 2, "b": 2}')]
+    with ScriptedProvider(reply(calls=calls), "Done.", reply(calls=calls), "Again.") as provider:
+        agent = agent_of(provider, concurrent_tool_calls=concurrent)
+        assert await agent.run("Add.") == "Done."
+        assert await agent.run("Add again.") == "Again."
+    history = agent.messages["agent"]
+    check_history(history)
+    asked = [call["id"] for call in history[2]["tool_calls"]]
+    assert asked[0] == "same" != asked[1]
+    assert [(m["tool_call_id"], m["content"]) for m in history[3:5]] == [(asked[0], "2"), (asked[1], "4")]
+
+
 async def test_a_failing_tool_is_told_to_the_model_and_logged(caplog):
     @tool
     def broken(x: int) -> int:

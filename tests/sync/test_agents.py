@@ -254,6 +254,24 @@ def test_an_agent_as_a_client_runs_its_loop():
     assert Chain([Agent(client, name="outer")]).run("?") == "add: 5"
 
 
+async def test_a_sync_agents_client_runs_the_agents_loop_in_async_code_too():
+    agent = Agent(aimu.client(provider()), "add", "adder", [add], max_iterations=1)
+    client = aio.client(agent.as_model_client())
+    await client.chat("?")
+    assert [message["role"] for message in agent.messages["adder"]] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
+    assert agent.messages["adder"][3]["status"] == "not_executed"  # at the agent's limit, not the client's
+    fork = client.fork()
+    await fork.chat("?")
+    assert fork.messages[3]["status"] == "not_executed"
+    assert len(agent.messages["adder"]) == 5
+
+
 def test_an_orchestrator_of_the_users_own_has_its_workers_in_messages():
     class Desk(OrchestratorAgent):
         def __init__(self, client):
