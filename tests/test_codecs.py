@@ -286,14 +286,13 @@ def test_a_status_and_its_body_become_one_error(status, body, kind, retryable):
     assert (error.status, error.request_id, error.retryable) == (status, "req_1", retryable)
 
 
-def test_waiting_times_and_advice_are_read_and_keys_blotted_out():
+def test_waiting_times_and_advice_are_read():
     def error(**headers):
         named = {key.replace("_", "-"): value for key, value in headers.items()}
-        return from_response("p", 429, named, b'{"error": {"message": "key sk-1 is slow"}}', secret="sk-1")
+        return from_response("p", 429, named, b'{"error": {"message": "slow down"}}')
 
     assert error(retry_after_ms="1500", retry_after="9").retry_after == 1.5
     assert error(retry_after="2").retry_after == 2.0
     assert error(retry_after="Wed, 21 Oct 2015 07:28:00 GMT").retry_after == 0.0
     assert error(retry_after="soon").retry_after is None
     assert error(x_should_retry="false").retryable is False
-    assert "sk-1" not in str(error())

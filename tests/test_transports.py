@@ -323,14 +323,22 @@ async def test_a_key_is_in_no_repr_log_or_error(server, caplog, monkeypatch):
     caplog.set_level(logging.DEBUG)
 
     def handler(request):
-        return httpx2.Response(401, json={"error": {"message": f"bad key {KEY}"}})
+        error = {"type": "error", "error": {"message": f"bad key {KEY}", "code": 401, "type": "authentication_error"}}
+        if not json.loads(request.content).get("stream"):
+            return httpx2.Response(401, json=error)
+        return httpx2.Response(
+            200, text=f"{json.dumps(error)}\n" if "ollama" in name else f"data: {json.dumps(error)}\n\n"
+        )
 
     for name in HTTP_PROVIDERS:
         provider = await replying(handler, name)
-        with pytest.raises(AuthenticationError) as caught:
+        with pytest.raises(AuthenticationError, match="bad key") as caught:
             await provider.complete(Request(messages=HELLO))
+        with pytest.raises(ProviderError, match="bad key") as streamed:
+            async for _ in provider.stream(Request(messages=HELLO)):
+                pass
         session = vars(getattr(provider, "_http", provider))
-        assert KEY not in f"{provider!r} {caught.value} {caught.value!r} {session}"
+        assert KEY not in f"{provider!r} {caught.value} {caught.value!r} {streamed.value} {session}"
     assert KEY not in caplog.text
     with pytest.raises(InvalidOptionError) as wrong:
         make_provider(ModelSpec("m", "openai"), api_key=f"{KEY}\nx")

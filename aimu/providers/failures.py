@@ -71,12 +71,11 @@ def from_response(
     headers: Mapping[str, str],
     body: bytes,
     *,
-    secret: str | None = None,
     missing_model: str = "",
 ) -> ProviderError:
     """The error that a response of another status than 2xx means.
 
-    `secret` is blotted out of its text; `missing_model` is added where it says that there is no such model.
+    `missing_model` is added where it says that there is no such model.
     """
     facts = _facts(body)
     error = from_error(
@@ -85,7 +84,6 @@ def from_response(
         status=status,
         request_id=request_id(headers) or _text(facts.get("request_id")) or None,
         retry_after=retry_after(headers),
-        secret=secret,
         missing_model=missing_model,
     )
     advice = headers.get("x-should-retry")
@@ -102,7 +100,6 @@ def from_error(
     request_id: str | None = None,
     retry_after: float | None = None,
     partial: str = "",
-    secret: str | None = None,
     missing_model: str = "",
 ) -> ProviderError:
     """The error that an error object of the wire (or its text) means.
@@ -111,8 +108,6 @@ def from_error(
     """
     facts: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": error}
     message = _text(facts.get("message")) or _text(facts.get("type")) or "the service reports an error without a text"
-    if secret:
-        message = message.replace(secret, "***")
     names = {_text(facts.get(key)).lower() for key in ("type", "code")}
     inner = facts.get("innererror")
     if isinstance(inner, Mapping):

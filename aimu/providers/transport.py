@@ -81,8 +81,10 @@ class _Lane:
         self.busy += 1
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         self.busy -= 1
+        if self.endpoint.secret and isinstance(exc, ProviderError):  # services repeat in errors what they were sent
+            exc.args = (str(exc).replace(self.endpoint.secret, "***"),)
 
     def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
         """A POST as the client would build it.
@@ -173,7 +175,7 @@ class HttpProvider:
         body = self.codec.encode(request, stream=False)
         with await self._lane() as lane:
             response = await self._send(lane, self.codec.path(request), body)
-        return _identified(decode_body(self.codec, response.content), response)
+            return _identified(decode_body(self.codec, response.content), response)
 
     async def stream(self, request: Request) -> ReplyStream:
         body = self.codec.encode(request, stream=True)
@@ -240,7 +242,6 @@ class HttpProvider:
             response.status_code,
             response.headers,
             answer,
-            secret=lane.endpoint.secret,
             missing_model=self.codec.missing_model,
         )
 
