@@ -1,10 +1,13 @@
 """Both backends for every async test: any test or fixture that is a coroutine runs on asyncio and on trio."""
 
 import os
+import signal
 
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # a wrong path would otherwise look for a hub, for a minute
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the background jobs of a shell
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
