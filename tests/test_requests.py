@@ -281,3 +281,55 @@ def test_a_model_that_reasons_only_when_told_to_is_told(model, effort):
     assert encode(ChatCodec(spec, SERVERS["openai"]), thinking=True).get("reasoning_effort") == effort
     told = {"summary": "auto"} | ({} if effort is None else {"effort": effort})
     assert encode(ResponsesCodec(spec), thinking=True)["reasoning"] == told
+
+
+OFF = {
+    "claude-sonnet-4-6": {"type": "disabled"},
+    "claude-opus-4-8": {"type": "disabled"},
+    "claude-opus-5": {"type": "disabled"},
+    "claude-haiku-5-5": {"type": "disabled"},
+    "claude-sonnet-5-5": {"type": "between_tools"},
+    "claude-opus-5-5": None,
+    "claude-fable-5": None,
+    "claude-fable-5-1": None,
+    "claude-haiku-4-5": None,
+}
+
+
+@pytest.mark.parametrize(("model", "switch"), OFF.items())
+def test_thinking_is_switched_off_as_the_claude_model_has_it(model, switch):
+    assert encode(AnthropicCodec(ModelSpec(model, "anthropic")), thinking=False).get("thinking") == switch
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-7", "claude-sonnet-5", "claude-opus-5-5", "claude-fable-5-1"])
+def test_claude_models_from_4_7_on_are_sent_no_sampling_options(model):
+    codec = AnthropicCodec(ModelSpec(model, "anthropic"))
+    for thinking in ({}, {"thinking": True}, {"thinking": False}):
+        body = encode(codec, temperature=0.5, top_p=0.99, top_k=5, **thinking)
+        assert not {"temperature", "top_p", "top_k"} & body.keys()
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"])
+def test_earlier_claude_models_take_them_unless_they_think(model):
+    codec = AnthropicCodec(ModelSpec(model, "anthropic"))
+    options = {"temperature": 0.5, "top_p": 0.9, "top_k": 5}
+    assert options.items() <= encode(codec, **options).items()
+    assert not options.keys() & encode(codec, **options, thinking=True).keys()
+    assert encode(codec, top_p=0.97, thinking=True)["top_p"] == 0.97
+
+
+def test_a_call_is_demanded_only_where_claude_models_can_be_made_to_call():
+    def choice(model, **options):
+        return encode(AnthropicCodec(ModelSpec(model, "anthropic")), **options).get("tool_choice")
+
+    for model in ("claude-fable-5-1", "claude-opus-5-5", "claude-sonnet-5-5"):
+        assert choice(model, tool_choice="required") is None
+        assert choice(model, tool_choice="f", parallel_tool_calls=False) == {
+            "type": "auto",
+            "disable_parallel_tool_use": True,
+        }
+        assert choice(model, tool_choice="none") == {"type": "none"}
+    assert choice("claude-opus-5", tool_choice="required", thinking=True) == {"type": "any"}
+    assert choice("claude-haiku-5-5", tool_choice="f") == {"type": "tool", "name": "f"}
+    assert choice("claude-sonnet-4-5", tool_choice="f") == {"type": "tool", "name": "f"}
+    assert choice("claude-sonnet-4-5", tool_choice="f", thinking=True) is None
