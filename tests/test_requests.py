@@ -5,6 +5,7 @@ import json
 import pytest
 
 from aimu.core.messages import assistant_message
+from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
 from aimu.providers.anthropic import AnthropicCodec
 from aimu.providers.base import Request
@@ -55,7 +56,11 @@ def test_a_tool_round_in_chat_completions():
     assert vllm["max_tokens"] == 5
     assert vllm["repetition_penalty"] == 1.1
     assert vllm["chat_template_kwargs"] == {"enable_thinking": False}
-    assert vllm["messages"][2]["reasoning_content"] == "hm"
+    assert vllm["messages"][2]["reasoning"] == "hm"
+    assert (
+        encode(ChatCodec(ModelSpec("m", "vllm"), SERVERS["vllm"]), thinking_budget_tokens=9)["thinking_token_budget"]
+        == 9
+    )
 
 
 def test_a_tool_round_for_anthropic():
@@ -183,5 +188,148 @@ def test_what_gemini_signs_goes_back_with_its_call():
 
 
 def test_only_unknown_options_are_warned_about(caplog):
-    encode(ChatCodec(ModelSpec("m", "hf-openai"), SERVERS["hf-openai"]), temperature=0.1, top_k=3, thinking=True)
-    assert sorted(record.args[1] for record in caplog.records) == ["thinking", "top_k"]
+    warn_unsupported.cache_clear()
+    encode(ChatCodec(ModelSpec("m", "lmstudio"), SERVERS["lmstudio"]), temperature=0.1, top_k=3, thinking=True, seed=1)
+    assert [record.args for record in caplog.records] == [("lmstudio", "thinking")]
+
+
+@pytest.mark.parametrize("server", ["ollama-openai", "hf-openai"])
+def test_a_server_that_hears_no_tool_choice_is_offered_no_tools_where_none_may_be_called(server, caplog):
+    warn_unsupported.cache_clear()
+    codec = ChatCodec(ModelSpec("m", server), SERVERS[server])
+    assert not {"tools", "tool_choice"} & encode(codec, tool_choice="none").keys()
+    assert encode(codec, tool_choice="auto")["tools"] == [TOOL]
+    assert not caplog.records
+    body = encode(codec, tool_choice="required", parallel_tool_calls=False)
+    assert body["tools"] == [TOOL]
+    assert not {"tool_choice", "parallel_tool_calls"} & body.keys()
+    assert {record.args for record in caplog.records} == {(server, "tool_choice"), (server, "parallel_tool_calls")}
+
+
+def test_transformers_serve_is_sent_only_what_it_knows():
+    codec = ChatCodec(ModelSpec("m", "hf-openai"), SERVERS["hf-openai"])
+    request = Request(messages=ROUND, options={"thinking": False, "presence_penalty": 1.0, "max_tokens": 3})
+    body = codec.encode(request, stream=True)
+    assert body["chat_template_kwargs"] == {"enable_thinking": False}
+    assert body.keys() == {"model", "messages", "stream", "max_tokens", "chat_template_kwargs"}
+
+
+EFFORTS = {
+    "openai": {
+        "o3": "low",
+        "ft:o4-mini:me::x": "low",
+        "gpt-5": "minimal",
+        "gpt-5-mini": "minimal",
+        "gpt-5-codex": "low",
+        "gpt-5-pro": "high",
+        "gpt-5.1": "none",
+        "gpt-5.1-codex": "low",
+        "gpt-5.2-pro": "medium",
+        "gpt-5.3-codex": "none",
+        "gpt-5.5-pro": "medium",
+        "gpt-5.6-terra": "none",
+        "gpt-6-astra": "low",
+        "gpt-6-luna": "none",
+        "gpt-6.1-sol": "low",
+        "gpt-6.1-terra": "none",
+        "gpt-6.2-sol": "low",
+    },
+    "gemini": {
+        "gemini-2.5-flash": "none",
+        "gemini-2.5-flash-lite": "none",
+        "gemini-2.5-pro": "low",
+        "gemini-3.1-pro-preview": "low",
+        "gemini-3.8-flash": "low",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("server", "model", "effort"), [(name, *item) for name, models in EFFORTS.items() for item in models.items()]
+)
+def test_thinking_is_switched_off_by_the_lowest_effort_that_the_model_accepts(server, model, effort):
+    body = encode(ChatCodec(ModelSpec(model, server), SERVERS[server]), thinking=False)
+    assert body["reasoning_effort"] == effort
+    if server == "openai":
+        assert encode(ResponsesCodec(ModelSpec(model, server)), thinking=False)["reasoning"] == {"effort": effort}
+
+
+@pytest.mark.parametrize(
+    ("model", "rests"),
+    [
+        ("gpt-5.2", (None, False)),
+        ("gpt-5.4-mini", (None, False)),
+        ("gpt-5.6-sol", (False,)),
+        ("gpt-6-luna", (False,)),
+        ("gpt-5.2-pro", ()),
+        ("gpt-6.1-sol", ()),
+        ("o3", ()),
+    ],
+)
+def test_a_model_that_does_not_reason_takes_sampling_options(model, rests):
+    spec = ModelSpec(model, "openai")
+    for codec in (ChatCodec(spec, SERVERS["openai"]), ResponsesCodec(spec)):
+        for thinking in (None, True, False):
+            options = {} if thinking is None else {"thinking": thinking}
+            body = encode(codec, temperature=0.5, top_p=0.9, **options)
+            assert {"temperature", "top_p"} & body.keys() == ({"temperature", "top_p"} if thinking in rests else set())
+
+
+@pytest.mark.parametrize(("model", "effort"), [("gpt-5.2", "medium"), ("gpt-5.4-mini", "medium"), ("gpt-5", None)])
+def test_a_model_that_reasons_only_when_told_to_is_told(model, effort):
+    spec = ModelSpec(model, "openai")
+    assert encode(ChatCodec(spec, SERVERS["openai"]), thinking=True).get("reasoning_effort") == effort
+    told = {"summary": "auto"} | ({} if effort is None else {"effort": effort})
+    assert encode(ResponsesCodec(spec), thinking=True)["reasoning"] == told
+
+
+OFF = {
+    "claude-sonnet-4-6": {"type": "disabled"},
+    "claude-opus-4-8": {"type": "disabled"},
+    "claude-opus-5": {"type": "disabled"},
+    "claude-haiku-5-5": {"type": "disabled"},
+    "claude-sonnet-5-5": {"type": "between_tools"},
+    "claude-opus-5-5": None,
+    "claude-fable-5": None,
+    "claude-fable-5-1": None,
+    "claude-haiku-4-5": None,
+}
+
+
+@pytest.mark.parametrize(("model", "switch"), OFF.items())
+def test_thinking_is_switched_off_as_the_claude_model_has_it(model, switch):
+    assert encode(AnthropicCodec(ModelSpec(model, "anthropic")), thinking=False).get("thinking") == switch
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-7", "claude-sonnet-5", "claude-opus-5-5", "claude-fable-5-1"])
+def test_claude_models_from_4_7_on_are_sent_no_sampling_options(model):
+    codec = AnthropicCodec(ModelSpec(model, "anthropic"))
+    for thinking in ({}, {"thinking": True}, {"thinking": False}):
+        body = encode(codec, temperature=0.5, top_p=0.99, top_k=5, **thinking)
+        assert not {"temperature", "top_p", "top_k"} & body.keys()
+
+
+@pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-sonnet-4-6", "claude-haiku-4-5-20251001"])
+def test_earlier_claude_models_take_them_unless_they_think(model):
+    codec = AnthropicCodec(ModelSpec(model, "anthropic"))
+    options = {"temperature": 0.5, "top_p": 0.9, "top_k": 5}
+    assert options.items() <= encode(codec, **options).items()
+    assert not options.keys() & encode(codec, **options, thinking=True).keys()
+    assert encode(codec, top_p=0.97, thinking=True)["top_p"] == 0.97
+
+
+def test_a_call_is_demanded_only_where_claude_models_can_be_made_to_call():
+    def choice(model, **options):
+        return encode(AnthropicCodec(ModelSpec(model, "anthropic")), **options).get("tool_choice")
+
+    for model in ("claude-fable-5-1", "claude-opus-5-5", "claude-sonnet-5-5"):
+        assert choice(model, tool_choice="required") is None
+        assert choice(model, tool_choice="f", parallel_tool_calls=False) == {
+            "type": "auto",
+            "disable_parallel_tool_use": True,
+        }
+        assert choice(model, tool_choice="none") == {"type": "none"}
+    assert choice("claude-opus-5", tool_choice="required", thinking=True) == {"type": "any"}
+    assert choice("claude-haiku-5-5", tool_choice="f") == {"type": "tool", "name": "f"}
+    assert choice("claude-sonnet-4-5", tool_choice="f") == {"type": "tool", "name": "f"}
+    assert choice("claude-sonnet-4-5", tool_choice="f", thinking=True) is None

@@ -21,7 +21,7 @@ def _claude(id: str) -> ModelSpec:
 
 
 class AnthropicModel(Model):
-    """Claude models; an id without a date is the service's own alias."""
+    """Claude models; an id without a date is the service's own alias. Sonnet 4.5 ends on 2026-11-30 (the same SDK)."""
 
     FABLE_5_1 = _claude("claude-fable-5-1")
     OPUS_5_5 = _claude("claude-opus-5-5")

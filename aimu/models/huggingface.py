@@ -30,4 +30,4 @@ class HuggingFaceModel(Model):
     PHI_4 = _hub("microsoft/phi-4", tools=False)
     GPT_OSS_20B = _hub("openai/gpt-oss-20b", thinking=True)
     DEEPSEEK_R1_DISTILL_7B = _hub("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", tools=None, thinking=True)
-    SMOLLM_3_3B = _hub("HuggingFaceTB/SmolLM3-3B", tools=None, thinking=True)
+    SMOLLM_3_3B = _hub("HuggingFaceTB/SmolLM3-3B", thinking=True)

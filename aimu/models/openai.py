@@ -1,7 +1,9 @@
 """Models of the OpenAI API: facts only.
 
 Ids from the list in the official SDK (github.com/openai/openai-python, types/shared/chat_model.py, read 2026-11-22),
-which also says when each is shut down. Capabilities are None where no page was read that states them.
+which also says when each is shut down. Capabilities are None where no page was read that states them; those of 6.1 Sol
+and 6 Luna are from developers.openai.com/api/docs/guides/deployment-checklist, of 5.4 mini from the guide to reasoning,
+both read 2026-11-24.
 """
 
 from aimu.models.spec import Model, ModelSpec
@@ -16,12 +18,12 @@ class OpenAIModel(Model):
     """GPT and o-series models."""
 
     GPT_6_2_SOL = _gpt("gpt-6.2-sol")
-    GPT_6_1_SOL = _gpt("gpt-6.1-sol", tools=None, vision=None)
+    GPT_6_1_SOL = _gpt("gpt-6.1-sol", vision=None)
     GPT_6_1_TERRA = _gpt("gpt-6.1-terra")
-    GPT_6_LUNA = _gpt("gpt-6-luna", tools=None, thinking=None, vision=None)
+    GPT_6_LUNA = _gpt("gpt-6-luna", vision=None)
     GPT_5_6_SOL = _gpt("gpt-5.6-sol")
     GPT_5_6_TERRA = _gpt("gpt-5.6-terra")
-    GPT_5_4_MINI = _gpt("gpt-5.4-mini", tools=None, thinking=None, vision=None)
+    GPT_5_4_MINI = _gpt("gpt-5.4-mini", tools=None, vision=None)
     GPT_5_2 = _gpt("gpt-5.2")
     GPT_5 = _gpt("gpt-5")
     GPT_5_MINI = _gpt("gpt-5-mini")

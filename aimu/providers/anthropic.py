@@ -49,10 +49,20 @@ _STOPS = {
 # The API demands a limit; where neither the catalog nor the user sets one.
 _MAX_TOKENS = 8192
 _BUDGET = 4096
-# Models whose thinking has a budget; later ones decide for themselves, and those from 4.7 on refuse a budget.
-# https://platform.claude.com/docs/en/build-with-claude/adaptive-thinking
+# Which models take what; a name without a version here covers all later ones. Models whose thinking has a budget, those
+# that take either form, and those whose thinking never stops:
+# https://platform.claude.com/docs/en/build-with-claude/thinking-troubleshooting, read 2026-11-24.
 _BUDGETED = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5])?(?:-\d{8})?$)")
 _EITHER = re.compile(r"claude-(?:opus|sonnet)-4-6")
+_ALWAYS = re.compile(r"claude-(?:fable|mythos|opus-5-5)")
+# This one goes on thinking between calls of tools, and says so instead of "disabled".
+_BETWEEN_TOOLS = re.compile(r"claude-sonnet-5-5")
+# Models that take no sampling options, whether they think or not: .../build-with-claude/thinking#sampling-parameters
+# and the migration guides of 5.5, read 2026-11-24.
+_UNSAMPLED = re.compile(r"claude-(?:fable|mythos|(?:opus|sonnet|haiku)-(?:4-[7-9]|[5-9]))")
+# Models that cannot be made to call a tool: .../build-with-claude/thinking#response-prefill-and-forced-tool-use and the
+# pages on what is new in each, read 2026-11-24.
+_UNFORCED = re.compile(r"claude-(?:(?:fable|mythos)-5-[1-9]|(?:opus|sonnet)-5-5)")
 
 
 @final
@@ -81,8 +91,13 @@ class AnthropicCodec:
             body["stream"] = True
         options = dict(request.options)
         extra = options.pop("extra_body", None)
-        body.update(_tools(request))
         self._think(body, options)
+        if options.get("tool_choice", "auto") not in ("auto", "none"):
+            if _UNFORCED.match(self.spec.id):
+                refuse(options, ("tool_choice",), str(self.spec))
+            elif body.get("thinking", {}).get("type") == "enabled":
+                refuse(options, ("tool_choice",), f"{self.provider} with a thinking budget")
+        body.update(_tools(request, options))
         body.update(renamed(options, _NAMES, self.provider, but=_SPECIAL))
         return overlay(body, extra)
 
@@ -90,12 +105,16 @@ class AnthropicCodec:
         """Switch thinking on or off; drop the sampling keys that it excludes."""
         budget = options.get("thinking_budget_tokens")
         on = options.get("thinking", budget is not None)
-        budgeted = _BUDGETED.match(self.spec.id) is not None
+        model = self.spec.id
+        budgeted = _BUDGETED.match(model) is not None
+        either = _EITHER.match(model) is not None
+        if _UNSAMPLED.match(model):
+            refuse(options, ("temperature", "top_p", "top_k"), str(self.spec))
         if not on:
             if options.get("thinking") is False and not budgeted:
-                body["thinking"] = {"type": "disabled"}
+                self._stop_thinking(body)
             return
-        if budgeted or (budget is not None and _EITHER.match(self.spec.id)):
+        if budgeted or (either and budget is not None):
             budget = max(1024, budget or _BUDGET)
             body["thinking"] = {"type": "enabled", "budget_tokens": budget}
             if body["max_tokens"] <= budget:  # the limit counts thinking in: a smaller one is meant for the answer
@@ -104,7 +123,14 @@ class AnthropicCodec:
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
             if budget is not None:
                 warn_unsupported(str(self.spec), "thinking_budget_tokens")
-        refuse(options, ("temperature", "top_k"), f"{self.provider} with thinking")
+        low = options.get("top_p", 1) < 0.95
+        refuse(options, ("temperature", "top_k", *(("top_p",) if low else ())), f"{self.provider} with thinking")
+
+    def _stop_thinking(self, body: dict[str, Any]) -> None:
+        if _ALWAYS.match(self.spec.id):
+            warn_unsupported(str(self.spec), "thinking")
+        else:
+            body["thinking"] = {"type": "between_tools" if _BETWEEN_TOOLS.match(self.spec.id) else "disabled"}
 
     def decode(self, body: dict[str, Any]) -> Reply:
         if body.get("type") == "error" or body.get("error"):
@@ -321,8 +347,7 @@ def _id(call_id: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
 
 
-def _tools(request: Request) -> dict[str, Any]:
-    options = request.options
+def _tools(request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
     tools = [_tool(tool) for tool in request.tools]
     choice = options.get("tool_choice")
     if not tools:

@@ -19,7 +19,7 @@ from aimu.models.spec import ModelSpec
 from aimu.providers.base import Request
 from aimu.providers.failures import from_error
 from aimu.providers.openai_chat_reply import KEPT, ChatDecoder
-from aimu.providers.openai_compatible import SAMPLING, Server, is_reasoning_model, least_effort
+from aimu.providers.openai_compatible import Server, effort, is_reasoning_model, refused_sampling
 from aimu.providers.sse import SSEDecoder
 from aimu.providers.wire import content_parts, is_empty, overlay, refuse, renamed
 
@@ -52,17 +52,30 @@ class ChatCodec:
         options = dict(request.options)
         extra = options.pop("extra_body", None)
         if request.tools:
-            body["tools"] = [dict(tool) for tool in request.tools]
-            if "tool_choice" in options:
-                body["tool_choice"] = _tool_choice(options["tool_choice"])
-            if "parallel_tool_calls" in options:
-                body["parallel_tool_calls"] = options["parallel_tool_calls"]
+            body.update(self._tools(request))
         overlay(body, self._thinking(options))
         if self._reasons():
-            refuse(options, SAMPLING, str(self.spec))
+            refuse(options, refused_sampling(self.spec.id, options.get("thinking")), str(self.spec))
         special = ("tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
         body.update(renamed(options, self.server.names, self.provider, but=special))
         return overlay(body, extra)
+
+    def _tools(self, request: Request) -> dict[str, Any]:
+        choice, parallel = (request.options.get(key) for key in ("tool_choice", "parallel_tool_calls"))
+        if not self.server.tool_options:
+            if choice == "none":  # all that can be done for it: to offer nothing
+                return {}
+            if choice not in (None, "auto"):
+                warn_unsupported(self.provider, "tool_choice")
+            if parallel is not None:
+                warn_unsupported(self.provider, "parallel_tool_calls")
+            choice = parallel = None
+        body: dict[str, Any] = {"tools": [dict(tool) for tool in request.tools]}
+        if choice is not None:
+            body["tool_choice"] = _tool_choice(choice)
+        if parallel is not None:
+            body["parallel_tool_calls"] = parallel
+        return body
 
     def _reasons(self) -> bool:
         return self.server.name == "openai" and is_reasoning_model(self.spec.id)
@@ -72,10 +85,7 @@ class ChatCodec:
         added: dict[str, Any] = {}
         on = options.get("thinking")
         if on is not None:
-            row = self.server
-            switch = row.thinking_on if on else row.thinking_off
-            if self._reasons():
-                switch = {} if on else {"reasoning_effort": least_effort(self.spec.id)}
+            switch = self._switch(on=on)
             if switch is None:
                 warn_unsupported(self.provider, "thinking")
             overlay(added, switch)
@@ -87,6 +97,13 @@ class ChatCodec:
                 budget = {key: budget}
             overlay(added, budget if isinstance(budget, dict) else None)
         return added
+
+    def _switch(self, *, on: bool) -> Mapping[str, Any] | None:
+        """What switches thinking on or off; None where nothing does."""
+        if self._reasons() or (self.server.name == "gemini" and not on):
+            said = effort(self.spec.id, thinking=on)
+            return {} if said is None else {"reasoning_effort": said}
+        return self.server.thinking_on if on else self.server.thinking_off
 
     def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         encoded: list[dict[str, Any]] = []

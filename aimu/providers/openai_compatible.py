@@ -1,7 +1,7 @@
 """Servers that speak OpenAI's chat completions: one row each, facts and quirks only.
 
-A server is a row here, never a class. What a row does not say is as OpenAI's own API has it. The links say where
-to check a row, not that it was checked there.
+A server is a row here, never a class. What a row does not say is as OpenAI's own API has it. Where a link has a date,
+the row was checked there; the others say where to check it.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ class Server:
     thinking_on: Mapping[str, Any] | None = None
     thinking_off: Mapping[str, Any] | None = None
     budget: tuple[str, ...] = ()
+    tool_options: bool = True  # whether `tool_choice` and `parallel_tool_calls` are heard
     stream_usage: bool = True
     inline_thinking: tuple[str, str] | None = None  # tags between which reasoning may come at the start of the text
     reasoning_back: str | None = None  # the key under which reasoning goes back with a message that calls tools
@@ -60,7 +61,8 @@ SERVERS: Mapping[str, Server] = {
             key_required=True,
             names={**_NAMES, "max_tokens": "max_completion_tokens"},
         ),
-        # https://ai.google.dev/gemini-api/docs/openai
+        # https://ai.google.dev/gemini-api/docs/openai, read 2026-11-24. What switches thinking off hangs on the model:
+        # `effort`.
         Server(
             name="gemini",
             base_url="https://generativelanguage.googleapis.com/v1beta/openai/",
@@ -69,11 +71,10 @@ SERVERS: Mapping[str, Server] = {
             key_required=True,
             names={key: name for key, name in _NAMES.items() if key != "seed"},
             thinking_on={"extra_body": {"google": {"thinking_config": {"include_thoughts": True}}}},
-            thinking_off={"reasoning_effort": "none"},
             budget=("extra_body", "google", "thinking_config", "thinking_budget"),
             inline_thinking=("<thought>", "</thought>"),
         ),
-        # https://docs.ollama.com/api/openai-compatibility
+        # https://docs.ollama.com/api/openai-compatibility, read 2026-11-24
         Server(
             name="ollama-openai",
             base_url="http://localhost:11434/v1",
@@ -81,20 +82,23 @@ SERVERS: Mapping[str, Server] = {
             key_variables=("OLLAMA_API_KEY",),
             thinking_on={"reasoning_effort": "medium"},
             thinking_off={"reasoning_effort": "none"},
+            tool_options=False,
             inline_thinking=_THINK,
             reasoning_back="reasoning",
             missing_model="fetch it with `ollama pull {model}`",
         ),
-        # https://lmstudio.ai/docs/developer/openai-compat
+        # https://lmstudio.ai/docs/developer/openai-compat/chat-completions; the second key is what its own SDK reads:
+        # https://lmstudio.ai/docs/python/getting-started/authentication; both read 2026-11-24
         Server(
             name="lmstudio",
             base_url="http://localhost:1234/v1",
             url_variables=("LMSTUDIO_BASE_URL",),
-            key_variables=("LMSTUDIO_API_KEY",),
+            key_variables=("LMSTUDIO_API_KEY", "LM_API_TOKEN"),
             names={**_NAMES, "top_k": "top_k", "repeat_penalty": "repeat_penalty"},
             inline_thinking=_THINK,
         ),
-        # https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html
+        # https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html and /features/reasoning_outputs.html,
+        # read 2026-11-24. Reasoning was `reasoning_content` once; it is read under its new name only.
         Server(
             name="vllm",
             base_url="http://localhost:8000/v1",
@@ -103,10 +107,12 @@ SERVERS: Mapping[str, Server] = {
             names={**_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
+            budget=("thinking_token_budget",),
             inline_thinking=_THINK,
-            reasoning_back="reasoning_content",
+            reasoning_back="reasoning",
         ),
-        # https://docs.sglang.ai/basic_usage/openai_api_completions.html
+        # https://docs.sglang.io/docs/basic_usage/openai_api_completions and, in github.com/sgl-project/sglang,
+        # python/sglang/srt/entrypoints/openai/protocol.py, read 2026-11-24
         Server(
             name="sglang",
             base_url="http://localhost:30000/v1",
@@ -118,7 +124,7 @@ SERVERS: Mapping[str, Server] = {
             inline_thinking=_THINK,
             reasoning_back="reasoning_content",
         ),
-        # https://github.com/ggml-org/llama.cpp/tree/master/tools/server
+        # https://github.com/ggml-org/llama.cpp/tree/master/tools/server, README.md, server-common.cpp; read 2026-11-24
         Server(
             name="llamaserver",
             base_url="http://localhost:8080/v1",
@@ -131,18 +137,32 @@ SERVERS: Mapping[str, Server] = {
             inline_thinking=_THINK,
             reasoning_back="reasoning_content",
         ),
-        # https://huggingface.co/docs/transformers/serving
+        # https://huggingface.co/docs/transformers/serving and transformers 5.23's cli/serving/chat_completion.py, read
+        # 2026-11-24: it answers 422 to a key that it does not know, and drops some that it does know. Usage comes
+        # without being asked for.
         Server(
             name="hf-openai",
             base_url="http://localhost:8000/v1",
             url_variables=("HF_OPENAI_BASE_URL",),
             key_variables=("HF_TOKEN",),
+            names={key: name for key, name in _NAMES.items() if key != "presence_penalty"},
+            thinking_on=_TEMPLATE_ON,
+            thinking_off=_TEMPLATE_OFF,
+            tool_options=False,
+            stream_usage=False,
             inline_thinking=_THINK,
         ),
     )
 }
 
 _REASONING = re.compile(r"(?:ft:)?(?:o\d|gpt-(?:[5-9]|\d\d))(?!.*-chat)")
+# Those that can be told not to reason, and those of them that reason only when told to: the models' own pages, and what
+# the API answered when it was asked (github.com/pydantic/pydantic-ai, tests/profiles/
+# test_openai_reasoning_ground_truth.py), read 2026-11-24.
+_CAN_STOP = re.compile(
+    r"gpt-5\.[1-9](?!-codex|.*-pro)|gpt-5\.3-codex|gpt-6-(?:sol|luna)|gpt-6\.1-terra|gemini-2\.(?!5-pro)|gemma"
+)
+_RESTING = re.compile(r"gpt-5\.[1-4](?!-codex|.*-pro)|gpt-5\.3-codex")
 
 
 def is_reasoning_model(model: str) -> bool:
@@ -150,14 +170,36 @@ def is_reasoning_model(model: str) -> bool:
     return _REASONING.match(model) is not None
 
 
-# What reasoning models refuse: https://platform.openai.com/docs/guides/latest-model#parameter-compatibility
+# What reasoning models refuse, the first two only while they reason:
+# https://developers.openai.com/api/docs/guides/deployment-checklist, read 2026-11-24
 SAMPLING = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "stop")
 
 
-def least_effort(model: str) -> str:
-    """The lowest reasoning effort that OpenAI's reasoning models accept; only gpt-5.1 and later can switch it off."""
-    if model.startswith("o") or "codex" in model:
-        return "low"
-    if model.startswith("gpt-5-pro"):
-        return "high"
-    return "minimal" if re.match(r"gpt-5(-|$)", model) else "none"
+def refused_sampling(model: str, thinking: bool | None) -> tuple[str, ...]:
+    """Those of `SAMPLING` that a reasoning model refuses in a request that says this of thinking, or nothing."""
+    resting = effort(model, thinking=True) is not None
+    rests = resting if thinking is None else not thinking and effort(model, thinking=False) == "none"
+    return SAMPLING[2:] if rests else SAMPLING
+
+
+def effort(model: str, *, thinking: bool) -> str | None:
+    """The reasoning effort by which a reasoning model of OpenAI's or Gemini's hears `thinking`.
+
+    None where it thinks anyhow; without thinking the lowest that the model accepts, which is "none" where it can stop.
+    https://developers.openai.com/api/docs/guides/reasoning and https://ai.google.dev/gemini-api/docs/openai, both read
+    2026-11-24.
+    """
+    model = _bare(model)
+    if thinking:
+        return "medium" if _RESTING.match(model) else None
+    if _CAN_STOP.match(model):
+        return "none"
+    if re.match(r"gpt-5(?!.*codex)(?:-(?!pro)|$)", model):
+        return "minimal"
+    if re.match(r"gpt-\d.*-pro", model):
+        return "high" if model.startswith("gpt-5-pro") else "medium"
+    return "low"
+
+
+def _bare(model: str) -> str:
+    return model.removeprefix("ft:").removeprefix("models/")

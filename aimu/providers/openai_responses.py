@@ -20,7 +20,7 @@ from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
 from aimu.providers.base import Request
 from aimu.providers.failures import from_error
-from aimu.providers.openai_compatible import SAMPLING, is_reasoning_model, least_effort
+from aimu.providers.openai_compatible import effort, is_reasoning_model, refused_sampling
 from aimu.providers.sse import SSEDecoder
 from aimu.providers.wire import arguments_text, content_parts, count, image_url, is_empty, overlay, refuse, renamed
 
@@ -71,10 +71,13 @@ class ResponsesCodec:
                 body["parallel_tool_calls"] = options["parallel_tool_calls"]
         if reasons:
             body["include"] = ["reasoning.encrypted_content"]
-            refuse(options, SAMPLING, str(self.spec))
+            refuse(options, refused_sampling(self.spec.id, options.get("thinking")), str(self.spec))
         thinking = options.get("thinking")
         if thinking is not None and reasons:
-            body["reasoning"] = {"summary": "auto"} if thinking else {"effort": least_effort(self.spec.id)}
+            said = effort(self.spec.id, thinking=thinking)
+            body["reasoning"] = {"summary": "auto"} if thinking else {}
+            if said is not None:
+                body["reasoning"]["effort"] = said
         elif thinking:
             warn_unsupported(str(self.spec), "thinking")
         body.update(renamed(options, _NAMES, self.provider, but=_SPECIAL))

@@ -91,6 +91,15 @@ async def test_thinking_is_told_from_the_answer(client_of, answers, provider, se
         assert await client.chat(HELLO) == answers[HELLO][1]
 
 
+@pytest.mark.parametrize("provider", ["hf-openai", "vllm"])
+@STREAMED
+async def test_thinking_is_switched_off_where_the_template_can(client_of, answers, provider, streamed):
+    assert answers[PRIME][0].strip()  # it thinks when nothing is said
+    async with client_of(provider, "transformers_serve", generate_kwargs={"thinking": False}) as client:
+        await ask(client, PRIME, streamed)
+        assert not client.last_thinking.strip()  # streaming, the server sends the blanks of the empty block
+
+
 @WITH_CALLS
 @STREAMED
 async def test_an_agent_calls_a_tool_and_answers_with_its_result(client_of, provider, server, streamed):
