@@ -26,6 +26,7 @@ from aimu.providers.sse import SSEDecoder
 from aimu.providers.wire import (
     arguments_object,
     arguments_text,
+    as_text,
     content_parts,
     count,
     image_url,
@@ -128,8 +129,9 @@ class AnthropicDecoder:
         self._provider = provider
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
-        self._blocks: dict[int, dict[str, Any]] = {}
-        self._input: dict[int, list[str]] = {}  # pieces of the JSON of a block's input
+        self._blocks: list[dict[str, Any]] = []
+        self._input: list[list[str]] = []  # pieces of the JSON of each block's input
+        self._at: dict[int, int] = {}  # index of the wire -> the block that began last with it; some count all as 0
         self._text: list[str] = []
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
@@ -137,8 +139,7 @@ class AnthropicDecoder:
         if kind == "content_block_delta":
             return self._delta(event["index"], event["delta"])
         if kind == "content_block_start":
-            self._blocks[event["index"]] = dict(event["content_block"])
-            return self._started(event["content_block"])
+            return self._started(event["index"], dict(event["content_block"]))
         if kind == "message_start":
             self._message = event["message"]
             self._count(self._message.get("usage"))
@@ -158,31 +159,37 @@ class AnthropicDecoder:
             )
         return ()
 
-    def _started(self, block: Mapping[str, Any]) -> Iterable[Delta]:
-        if block["type"] == "text" and block["text"]:
-            self._text.append(block["text"])
-            return (Delta(GENERATING, block["text"]),)
-        if block["type"] == "thinking" and block["thinking"]:
-            return (Delta(THINKING, block["thinking"]),)
-        return ()
+    def _started(self, index: int, block: dict[str, Any]) -> Iterable[Delta]:
+        kind = block["type"]
+        said = as_text(block[kind]) if kind in ("text", "thinking") else ""
+        self._at[index] = len(self._blocks)
+        self._blocks.append(block)
+        self._input.append([])
+        if not said:
+            return ()
+        if kind == "thinking":
+            return (Delta(THINKING, said),)
+        self._text.append(said)
+        return (Delta(GENERATING, said),)
 
     def _delta(self, index: int, delta: Mapping[str, Any]) -> Iterable[Delta]:
         kind = delta["type"]
+        at = self._at[index]
+        block = self._blocks[at]
         if kind == "text_delta":
-            text = delta["text"]
-            self._blocks[index]["text"] += text
+            text = as_text(delta["text"])
+            block["text"] += text
             self._text.append(text)
             return (Delta(GENERATING, text),) if text else ()
         if kind == "input_json_delta":
-            self._input.setdefault(index, []).append(delta["partial_json"])
+            self._input[at].append(delta["partial_json"])
         elif kind == "thinking_delta":
             thought = delta["thinking"]
-            self._blocks[index]["thinking"] += thought
+            block["thinking"] += thought
             return (Delta(THINKING, thought),) if thought else ()
         elif kind == "signature_delta":
-            self._blocks[index]["signature"] = (self._blocks[index].get("signature") or "") + delta["signature"]
+            block["signature"] = (block.get("signature") or "") + delta["signature"]
         elif kind == "citations_delta":
-            block = self._blocks[index]
             block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
         return ()
 
@@ -199,15 +206,11 @@ class AnthropicDecoder:
     def reply(self) -> Reply:
         if not self._message:
             raise MalformedResponseError("the stream has no message", provider=self._provider)
-        blocks: list[dict[str, Any]] = []
-        written: dict[int, str] = {}
-        for index in sorted(self._blocks):
-            text = "".join(self._input.get(index, ()))
+        written = {at: "".join(pieces) for at, pieces in enumerate(self._input)}
+        for at, text in written.items():
             if text:
-                written[len(blocks)] = text
-                self._blocks[index]["input"] = arguments_object(text)
-            blocks.append(self._blocks[index])
-        return _reply(self._message, blocks, self._usage, written)
+                self._blocks[at]["input"] = arguments_object(text)
+        return _reply(self._message, self._blocks, self._usage, written)
 
 
 def _reply(

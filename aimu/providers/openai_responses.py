@@ -22,7 +22,17 @@ from aimu.providers.base import Request
 from aimu.providers.failures import from_error
 from aimu.providers.openai_compatible import SAMPLING, is_reasoning_model, least_effort
 from aimu.providers.sse import SSEDecoder
-from aimu.providers.wire import arguments_text, content_parts, count, image_url, is_empty, overlay, refuse, renamed
+from aimu.providers.wire import (
+    arguments_text,
+    as_text,
+    content_parts,
+    count,
+    image_url,
+    is_empty,
+    overlay,
+    refuse,
+    renamed,
+)
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 KEY = "openai_responses"
@@ -103,7 +113,7 @@ class ResponsesDecoder:
         kind = event.get("type")
         phase = _DELTAS.get(str(kind))
         if phase is not None:
-            text = event["delta"]
+            text = as_text(event["delta"])
             if not text:
                 return ()
             if phase is GENERATING:

@@ -7,14 +7,17 @@ service sends, only errors of ours come out of `StreamReader` and `decode_body`.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Protocol, TypeVar, cast, final
 
+from attrs import evolve
+
 from aimu.core.chunks import StreamingContentType
 from aimu.core.messages import Message, text_of
-from aimu.core.reply import Delta, Reply
+from aimu.core.reply import UNKNOWN_NAME, Delta, Reply, new_call_id
 from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
@@ -130,7 +133,7 @@ class StreamReader:
         if tail is not None:
             yield from self._tail(tail)
         if self.decoder.settled:
-            yield self._shaped(self.decoder.reply)
+            yield self._shaped(lambda: _checked(self.decoder.reply()))
             return
         if self._empty and tail is None:
             raise MalformedResponseError("the response is no stream of events", provider=self._provider)
@@ -183,12 +186,26 @@ def _at_once(reply: Reply) -> Iterator[Delta | Reply]:
     yield reply
 
 
+def _checked(reply: Reply) -> Reply:
+    """`reply`, if all that is to be text in it is text, with a name and an id for each call."""
+    for part in (reply.text, reply.thinking, reply.refusal):
+        as_text(part)
+    if not all(call.id and call.name for call in reply.calls):
+        calls = [evolve(call, id=call.id or new_call_id(), name=call.name or UNKNOWN_NAME) for call in reply.calls]
+        reply = evolve(reply, calls=tuple(calls))
+    for call in reply.calls:
+        for part in (call.id, call.name, call.arguments):
+            as_text(part)
+    model: Any = reply.model
+    return reply if isinstance(model, str | None) else evolve(reply, model=None)
+
+
 def decode_body(codec: Codec, body: bytes) -> Reply:
     """The reply in the body of a response that was not streamed."""
     try:
         parsed = parse_json(body)
         if type(parsed) is dict:
-            return codec.decode(parsed)
+            return _checked(codec.decode(parsed))
     except ProviderError:
         raise
     except _MISSHAPEN as exc:
@@ -218,6 +235,13 @@ def parse_json(text: bytes) -> Any:
         return _fast_json(text)
     except ValueError:
         return _plain_json(text)
+
+
+def as_text(value: Any) -> str:
+    """`value` where a service has to send text; TypeError where it sent something else."""
+    if not isinstance(value, str):
+        raise TypeError(f"text expected, not {type(value).__name__}")
+    return value
 
 
 def arguments_text(arguments: Any) -> str:
@@ -289,4 +313,6 @@ def count(figures: Any, *path: str) -> int | None:
     """A number somewhere in a usage object, or None."""
     for key in path:
         figures = figures.get(key) if isinstance(figures, Mapping) else None
-    return int(figures) if isinstance(figures, int | float) else None
+    if isinstance(figures, float):
+        return int(figures) if math.isfinite(figures) else None
+    return figures if isinstance(figures, int) else None
