@@ -31,8 +31,10 @@ from aimu.providers.wire import (
     count,
     image_url,
     overlay,
+    plain_name,
     refuse,
     renamed,
+    short_id,
 )
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
@@ -47,6 +49,7 @@ _STOPS = {
     "pause_turn": StopReason.PAUSED,
     "refusal": StopReason.REFUSED,
 }
+_THOUGHTS = ("thinking", "redacted_thinking")
 # The API demands a limit; where neither the catalog nor the user sets one.
 _MAX_TOKENS = 8192
 _BUDGET = 4096
@@ -256,9 +259,13 @@ def _is_opaque(block: Mapping[str, Any]) -> bool:
 def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Messages in turns: neighbours of one role become one, so all results of a round stand in one user message."""
     turns: list[dict[str, Any]] = []
+    used: set[str] = set()
+    ids: dict[str, str] = {}  # of the last calls -> as they are sent
     for message in messages:
         role = "assistant" if message["role"] == "assistant" else "user"
-        blocks = _assistant(message) if role == "assistant" else _user(message)
+        if role == "assistant":
+            ids = _ids(message, used)
+        blocks = _assistant(message, ids) if role == "assistant" else _user(message, ids)
         if not blocks:
             continue
         if turns and turns[-1]["role"] == role:
@@ -268,35 +275,44 @@ def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return turns
 
 
-def _user(message: Message) -> list[dict[str, Any]]:
+def _ids(message: Message, used: set[str]) -> dict[str, str]:
+    """The ids of a message's calls in the letters that are accepted here, and none that was used before.
+
+    Other providers have other letters, and some count from 0 in each answer.
+    """
+    ids: dict[str, str] = {}
+    for call in message.get("tool_calls") or ():
+        fit = short_id(re.sub(r"[^a-zA-Z0-9_-]", "_", call["id"]), 64)
+        ids[call["id"]] = fit = fit if fit not in used else f"{fit[:48]}_again_{len(used)}"
+        used.add(fit)
+    return ids
+
+
+def _user(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
     blocks = [_part(part) for part in content_parts(message)]
     if message["role"] == "user":
         return blocks
-    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": _id(message["tool_call_id"]), "content": blocks}
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": ids[message["tool_call_id"]], "content": blocks}
     if message.get("status"):
         result["is_error"] = True
     return [result]
 
 
-def _assistant(message: Message) -> list[dict[str, Any]]:
+def _assistant(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = (message.get(KEY) or {}).get("content") or []
-    if kept and _says_the_same(kept, message):
-        return [block for block in kept if block["type"] != "text" or block["text"]]
+    if kept and all(call_id == fit for call_id, fit in ids.items()) and _says_the_same(kept, message):
+        blocks = [block for block in kept if block["type"] != "text" or block["text"].strip()]
+        while blocks and blocks[-1]["type"] in _THOUGHTS:  # a message must not end with one
+            blocks.pop()
+        return blocks
     # An edited message: thoughts are still valid, and demanded before a call; the rest is what the user made of it.
-    blocks = [block for block in kept if block["type"] in ("thinking", "redacted_thinking")]
+    blocks = [block for block in kept if block["type"] in _THOUGHTS]
     text = text_of(message)
     if text.strip():
         blocks.append({"type": "text", "text": text})
     for call in message.get("tool_calls") or ():
-        function = call["function"]
-        blocks.append(
-            {
-                "type": "tool_use",
-                "id": _id(call["id"]),
-                "name": function["name"],
-                "input": arguments_object(function["arguments"]),
-            }
-        )
+        name, arguments = plain_name(call["function"]["name"]), arguments_object(call["function"]["arguments"])
+        blocks.append({"type": "tool_use", "id": ids[call["id"]], "name": name, "input": arguments})
     return blocks if text.strip() or message.get("tool_calls") else []
 
 
@@ -319,18 +335,15 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "image", "source": {"type": "base64", "media_type": split[0], "data": split[1]}}
 
 
-def _id(call_id: str) -> str:
-    """An id of another provider's history in the only letters that are accepted here."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
-
-
 def _tools(request: Request) -> dict[str, Any]:
     options = request.options
     tools = [_tool(tool) for tool in request.tools]
     choice = options.get("tool_choice")
     if not tools:
         # A history with calls is refused without definitions of their tools, even where none is to be used.
-        names = {call["function"]["name"]: None for m in request.messages for call in m.get("tool_calls") or ()}
+        names = {
+            plain_name(call["function"]["name"]): None for m in request.messages for call in m.get("tool_calls") or ()
+        }
         tools = [{"name": name, "input_schema": {"type": "object"}} for name in names]
         choice = "none" if tools else None
     if not tools:

@@ -29,15 +29,19 @@ from aimu.providers.wire import (
     count,
     image_url,
     is_empty,
+    object_text,
     overlay,
+    plain_name,
     refuse,
     renamed,
+    short_id,
 )
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 KEY = "openai_responses"
 _NAMES = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
 _SPECIAL = ("tool_choice", "parallel_tool_calls", "thinking")
+_LONGEST_ID = 64  # of a call; the service says so when one is longer
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _DELTAS = {
     "response.output_text.delta": GENERATING,
@@ -212,7 +216,13 @@ def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
         output = message["content"]
         if not isinstance(output, str):
             output = [_part(part) for part in content_parts(message)]
-        return [{"type": "function_call_output", "call_id": message["tool_call_id"], "output": output}]
+        return [
+            {
+                "type": "function_call_output",
+                "call_id": short_id(message["tool_call_id"], _LONGEST_ID),
+                "output": output,
+            }
+        ]
     if role == "user":
         content = message["content"]
         return [{"role": "user", "content": content if isinstance(content, str) else [_part(part) for part in content]}]
@@ -222,7 +232,15 @@ def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
     text = text_of(message)
     items: list[dict[str, Any]] = [] if is_empty(message) or not text else [{"role": "assistant", "content": text}]
     calls = message.get("tool_calls") or ()
-    return items + [{"type": "function_call", "call_id": call["id"], **call["function"]} for call in calls]
+    return items + [
+        {
+            "type": "function_call",
+            "call_id": short_id(call["id"], _LONGEST_ID),
+            "name": plain_name(call["function"]["name"]),
+            "arguments": object_text(call["function"]["arguments"]),
+        }
+        for call in calls
+    ]
 
 
 def _may_replay(items: Sequence[Mapping[str, Any]], message: Message, *, reasons: bool) -> bool:

@@ -6,8 +6,10 @@ service sends, only errors of ours come out of `StreamReader` and `decode_body`.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
@@ -254,10 +256,40 @@ def arguments_text(arguments: Any) -> str:
 def arguments_object(arguments: str) -> dict[str, Any]:
     """For services that want an object; text that is none is shown to them as it is."""
     try:
-        parsed = json.loads(arguments or "{}")
-    except ValueError:
+        parsed = _ARGUMENTS.decode(arguments) if arguments.strip() else {}
+    except (ValueError, RecursionError):
         return {"invalid_json": arguments}
     return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"value": parsed}
+
+
+def object_text(arguments: str) -> str:
+    """`arguments` where they are the JSON text of an object, else such a text that shows them.
+
+    Many servers read the arguments of past calls as objects, and refuse a history for those that a model wrote badly.
+    """
+    shown = arguments_object(arguments)
+    if arguments.lstrip().startswith("{") and "invalid_json" not in shown:
+        return arguments
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_ARGUMENTS = json.JSONDecoder(parse_constant=_no_json)
+
+
+def short_id(call_id: str, longest: int) -> str:
+    """The id of a call for a service that takes no longer ones than `longest`; as it is where it fits."""
+    if len(call_id) <= longest:
+        return call_id
+    return f"{call_id[: longest - 17]}_{hashlib.sha256(call_id.encode(errors='replace')).hexdigest()[:16]}"
+
+
+def plain_name(name: str) -> str:
+    """The name of a past call, which a model may have made up, in what OpenAI and Anthropic take for one."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64] or UNKNOWN_NAME
 
 
 def renamed(
@@ -291,11 +323,11 @@ def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, 
 
 
 def content_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The content of a message as a list of parts, without empty texts."""
+    """The content of a message as a list of parts, without texts of blanks only, which some services refuse."""
     content = message.get("content")
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
-    return [part for part in content or () if part.get("type") != "text" or part["text"]]
+    return [part for part in content or () if part.get("type") != "text" or part["text"].strip()]
 
 
 def image_url(part: Mapping[str, Any]) -> str:
