@@ -5,7 +5,7 @@ import random
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimu.core.messages import assistant_message, check_history
@@ -36,6 +36,9 @@ from aimu.providers.wire import StreamReader, decode_body
 from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
 
 STREAMS = [r for r in RECORDINGS.values() if r["streaming"] and r["response"]["status"] == 200]
+SHORT = [r for r in RECORDINGS.values() if r["response"]["status"] == 200 and len(r["response"]["body"]) < 6000]
+ANTHROPIC = AnthropicCodec(ModelSpec("m", "anthropic"))
+RESPONSES = ResponsesCodec(ModelSpec("m", "openai"))
 
 
 def ids(recordings):
@@ -120,6 +123,57 @@ def test_no_bytes_make_a_reader_raise_anything_foreign(data):
         assert isinstance(list(answer_or_error.finish())[-1], Reply)
     except ProviderError:
         pass
+
+
+ODD = [None, 0, True, 2.5, float("inf"), 10**400, "", "x", [], {}, [None], ["x"], {"x": 1}, [{"type": "text"}]]
+
+
+def places(value):
+    """Each dict or list in a JSON value, with each of its keys."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        yield value, key
+        yield from places(item)
+
+
+def altered(event, data):
+    """A JSON object in which one value is of another kind, or gone."""
+    event = json.loads(event)
+    holder, key = data.draw(st.sampled_from(list(places(event))))
+    if data.draw(st.booleans()):
+        del holder[key]
+    else:
+        holder[key] = data.draw(st.sampled_from(ODD))
+    return json.dumps(event).encode()
+
+
+@given(st.data())
+@settings(max_examples=400, deadline=None)
+def test_no_json_makes_a_codec_raise_anything_foreign_or_say_what_is_no_text(data):
+    recording = data.draw(st.sampled_from(SHORT))
+    codec, body = codec_of(recording), body_of(recording)
+    sse = not body.lstrip().startswith(b"{")
+    lines = body.splitlines() if recording["streaming"] else [body]
+    events = [line.removeprefix(b"data:").strip() for line in lines if not sse or line[:5] == b"data:"]
+    events = [event for event in events if event[:1] == b"{"]
+    struck = data.draw(st.integers(0, len(events) - 1))
+    events[struck] = altered(events[struck], data)
+    reader = StreamReader(codec)
+    try:
+        if recording["streaming"]:
+            pieces = [b"data: %s\n\n" % event if sse else event + b"\n" for event in events]
+            deltas = [delta for piece in pieces for delta in reader.feed(piece)]
+            *rest, reply = reader.finish()
+            assert all(isinstance(delta.text, str) for delta in [*deltas, *rest])
+        else:
+            reply = decode_body(codec, events[struck])
+    except ProviderError:
+        return
+    assert all(isinstance(text, str) for text in (reply.text, reply.thinking, reply.refusal, reply.model or ""))
+    for made in reply.calls:
+        assert all(isinstance(text, str) and text for text in (made.id, made.name, made.arguments))
+    message = assistant_message(reply)
+    check_history([message, *({"role": "tool", "tool_call_id": c.id, "content": ""} for c in reply.calls)])
 
 
 EVENT = st.tuples(
@@ -212,6 +266,56 @@ def test_an_end_said_twice_is_one_end_and_one_said_always_is_none():
     assert read(CHAT, [f"data: {json.dumps(event)}\n\n".encode() for event in events])[1].text == "ab"
 
 
+@pytest.mark.parametrize("wrong", [None, 5, ["x"], {"x": 1}])
+def test_text_that_is_no_text_is_malformed_and_keeps_the_text_before_it(wrong):
+    for codec, events in (
+        (RESPONSES, [{"type": "response.output_text.delta", "delta": text} for text in ("so", wrong)]),
+        (
+            ANTHROPIC,
+            [
+                {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": text}}
+                for text in ("so", wrong)
+            ],
+        ),
+    ):
+        with pytest.raises(MalformedResponseError) as caught:
+            read(codec, [f"data: {json.dumps(event)}\n\n".encode() for event in events])
+        assert caught.value.partial == "so"
+
+
+def test_figures_that_count_nothing_are_unknown():
+    usage = b'{"prompt_tokens": 1e999, "completion_tokens": 3.0, "prompt_tokens_details": 1}'
+    reply = decode_body(CHAT, b'{"choices": [{"message": {"content": "hi"}}], "usage": %s}' % usage)
+    assert (reply.usage.input, reply.usage.output) == (None, 3)
+
+
+def test_a_call_without_a_name_or_an_id_gets_one():
+    item = {"type": "function_call", "call_id": "", "name": "f", "arguments": "{}"}
+    body = json.dumps({"status": "completed", "output": [item]}).encode()
+    assert decode_body(RESPONSES, body).calls[0].id.startswith("call_")
+    called = {"id": "1", "function": {"arguments": "{}"}}
+    body = json.dumps({"choices": [{"message": {"tool_calls": [called]}}]}).encode()
+    assert [c.name for c in decode_body(CHAT, body).calls] == ["unknown"]
+
+
+def test_blocks_that_a_proxy_numbers_alike_are_all_kept():
+    def block(kind, start, delta):
+        yield {"type": "content_block_start", "index": 0, "content_block": {"type": kind, **start}}
+        yield {"type": "content_block_delta", "index": 0, "delta": delta}
+        yield {"type": "content_block_stop", "index": 0}
+
+    events = [
+        {"type": "message_start", "message": {"content": []}},
+        *block("text", {"text": ""}, {"type": "text_delta", "text": "let me see"}),
+        *block("tool_use", {"id": "t", "name": "f"}, {"type": "input_json_delta", "partial_json": '{"a": 1}'}),
+        {"type": "message_delta", "delta": {"stop_reason": "tool_use"}},
+        {"type": "message_stop"},
+    ]
+    deltas, reply = read(ANTHROPIC, [f"data: {json.dumps(event)}\n\n".encode() for event in events])
+    assert reply.text == "".join(delta.text for delta in deltas) == "let me see"
+    assert [(c.name, c.arguments) for c in reply.calls] == [("f", '{"a": 1}')]
+
+
 def test_a_whole_object_instead_of_a_stream_is_understood():
     body = json.dumps({"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}).encode()
     deltas, reply = read(CHAT, [b" \n", body[:9], body[9:]])
@@ -222,7 +326,7 @@ def test_a_whole_object_instead_of_a_stream_is_understood():
 
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[]", b"{}", b'{"choices": []}', b'{"choices": 3}', b"{"])
 def test_a_body_that_is_no_answer_is_malformed(body):
-    for codec in (CHAT, AnthropicCodec(ModelSpec("m", "anthropic")), ResponsesCodec(ModelSpec("m", "openai"))):
+    for codec in (CHAT, ANTHROPIC, RESPONSES):
         with pytest.raises(MalformedResponseError):
             decode_body(codec, body)
     with pytest.raises(MalformedResponseError):
@@ -250,7 +354,7 @@ def test_an_end_without_anything_before_it_is_no_answer():
     with pytest.raises(MalformedResponseError):
         read(CHAT, [b"data: [DONE]\n\n"])
     with pytest.raises(MalformedResponseError):
-        read(AnthropicCodec(ModelSpec("m", "anthropic")), [b'data: {"type": "message_stop"}\n\n'])
+        read(ANTHROPIC, [b'data: {"type": "message_stop"}\n\n'])
 
 
 @pytest.mark.parametrize(

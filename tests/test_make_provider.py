@@ -79,10 +79,61 @@ async def test_each_row_is_reached_where_its_environment_says(monkeypatch):
         ("0.0.0.0", "http://127.0.0.1:11434"),
         (":8000", "http://127.0.0.1:8000"),
         ("box:1", "http://box:1"),
-        ("http://box/ollama/", "http://box:11434/ollama"),
+        ("box", "http://box:11434"),
+        ("box/ollama", "http://box:11434/ollama"),
+        ("http://box/ollama/", "http://box:80/ollama"),
+        ("HTTP://0.0.0.0:1", "http://127.0.0.1:1"),
         ("https://box", "https://box:443"),
+        (' "box:1" ', "http://box:1"),
+        ("::1", "http://[::1]:11434"),
+        ("[::]", "http://[::1]:11434"),
+        ("http://:8000", "http://127.0.0.1:8000"),
         ("[::1]:9", "http://[::1]:9"),
     ],
 )
 def test_the_values_of_ollama_host_are_understood(host, url):
     assert ollama_url(host) == url
+
+
+@pytest.mark.parametrize("name", ["ollama", "vllm", "anthropic"])
+@pytest.mark.parametrize(
+    "url", ["localhost:port", "http://box:port/v1", "box:99999", "http://a b/v1", "ftp://box", "http://box/v1?key=1"]
+)
+def test_a_base_url_that_can_be_none_is_an_error_at_construction(name, url):
+    with pytest.raises(InvalidOptionError, match="base URL"):
+        make_provider(ModelSpec("m", name), base_url=url, api_key="k")
+
+
+def test_an_error_about_a_base_url_shows_no_password():
+    with pytest.raises(InvalidOptionError) as caught:
+        make_provider(ModelSpec("m", "vllm"), base_url="https://me:secret@box:port/v1")
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["anthropic", "openai", "ollama"])
+async def test_empty_variables_and_blanks_around_values_count_as_nothing(name, monkeypatch):
+    sent = []
+
+    def handler(request):
+        sent.append(request)
+        return httpx2.Response(400)
+
+    urls = {"anthropic": "ANTHROPIC_BASE_URL", "openai": "OPENAI_BASE_URL", "ollama": "OLLAMA_HOST"}
+    hosts = {"anthropic": "api.anthropic.com", "openai": "api.openai.com", "ollama": "127.0.0.1"}
+    monkeypatch.setenv("OPENAI_ORG_ID", "")
+    monkeypatch.setenv(f"{name.upper()}_API_KEY", " k\n")
+    for value, host in (("", hosts[name]), (" ", hosts[name]), (" http://box/v1/ \n", "box")):
+        monkeypatch.setenv(urls[name], value)
+        client = httpx2.AsyncClient(transport=httpx2.MockTransport(handler))
+        with pytest.raises(ValueError, match="400"):
+            await make_provider(ModelSpec("m", name), http_client=client).complete(Request(messages=HELLO))
+        assert sent[-1].url.host == host
+        assert "//" not in sent[-1].url.path
+        assert sent[-1].headers["authorization"] == "Bearer k"
+        assert "openai-organization" not in sent[-1].headers
+
+
+@pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5", True])
+def test_a_timeout_that_is_no_time_is_refused(timeout):
+    with pytest.raises(InvalidOptionError, match="timeout"):
+        make_provider(ModelSpec("m", "ollama"), timeout=timeout)

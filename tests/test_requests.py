@@ -1,10 +1,14 @@
 """What codecs send: histories, tools, options, images, and what goes back verbatim."""
 
 import json
+import re
+from itertools import pairwise
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from aimu.core.messages import assistant_message
+from aimu.core.messages import assistant_message, check_history
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
 from aimu.providers.anthropic import AnthropicCodec
@@ -333,3 +337,103 @@ def test_a_call_is_demanded_only_where_claude_models_can_be_made_to_call():
     assert choice("claude-haiku-5-5", tool_choice="f") == {"type": "tool", "name": "f"}
     assert choice("claude-sonnet-4-5", tool_choice="f") == {"type": "tool", "name": "f"}
     assert choice("claude-sonnet-4-5", tool_choice="f", thinking=True) is None
+
+
+BLANKS = st.sampled_from(["", " ", "\n\n", "said"])
+IDS = st.sampled_from(["1", "a.b", "a_b", "functions.f:0", "chatcmpl-tool-" + "f" * 32, "x" * 90, "é|"])
+NAMES = st.sampled_from(["f", "multi_tool_use.parallel", "", "ein name", "n" * 80])
+ARGUMENTS = st.sampled_from(["{}", '{"a": 1}', "", " ", "{", "[1]", "null", '{"a": NaN}', "[" * 100_000])
+PARTS = st.lists(st.sampled_from([{"type": "text", "text": " "}, {"type": "text", "text": "x"}, PNG]), max_size=3)
+THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "s"}
+
+
+@st.composite
+def assistants(draw):
+    text, ids = draw(BLANKS), draw(st.lists(IDS, unique=True, max_size=3))
+    calls = [
+        {"id": i, "type": "function", "function": {"name": draw(NAMES), "arguments": draw(ARGUMENTS)}} for i in ids
+    ]
+    message = {"role": "assistant", "content": text, "mine": 1, "thinking": "hm"}
+    if calls:
+        message["tool_calls"] = [{**call, "function": {**call["function"], "parsed": {}}} for call in calls]
+    if draw(st.booleans()):
+        message["anthropic"] = {"content": [THOUGHT, {"type": "text", "text": text}] if text else [THOUGHT]}
+    results = [
+        {"role": "tool", "tool_call_id": i, "name": "f", "content": draw(BLANKS | PARTS), "status": "cancelled"}
+        for i in ids
+    ]
+    return [message, *results]
+
+
+USERS = st.builds(lambda content: [{"role": "user", "content": content}], BLANKS | PARTS)
+HISTORIES = st.lists(USERS | assistants(), max_size=6).map(lambda turns: [m for turn in turns for m in turn])
+
+
+@given(HISTORIES)
+@settings(deadline=None)
+def test_no_history_makes_a_request_that_anthropic_refuses(history):
+    check_history(history)
+    messages = AnthropicCodec(ModelSpec("claude-opus-5", "anthropic")).encode(Request(messages=history), stream=False)[
+        "messages"
+    ]
+    assert all(one["role"] != other["role"] for one, other in pairwise(messages))
+    seen, waiting = set(), []
+    for message in messages:
+        blocks = message["content"]
+        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
+        assert results == waiting
+        assert [block["type"] for block in blocks[: len(results)]] == ["tool_result"] * len(results)
+        inner = [part for block in blocks for part in block.get("content") or ()]
+        assert all(part["type"] != "text" or part["text"].strip() for part in [*blocks, *inner])
+        waiting = [block["id"] for block in blocks if block["type"] == "tool_use"]
+        assert len({*waiting, *seen}) == len(waiting) + len(seen)
+        seen |= {*waiting}
+        assert all(re.fullmatch("[a-zA-Z0-9_-]{1,64}", call_id) for call_id in waiting)
+        for block in blocks:
+            if block["type"] == "tool_use":
+                assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", block["name"])
+                assert isinstance(block["input"], dict)
+        assert blocks[-1]["type"] != "thinking"
+    json.dumps(messages, allow_nan=False)
+
+
+@given(HISTORIES, st.sampled_from(["openai", "vllm", "responses"]))
+@settings(deadline=None)
+def test_no_history_makes_a_request_that_openai_or_a_server_of_its_formats_refuses(history, name):
+    if name == "responses":
+        sent = encode(ResponsesCodec(ModelSpec("gpt-5", "openai")), history)["input"]
+        calls = [(i["call_id"], i["name"], i["arguments"]) for i in sent if i.get("type") == "function_call"]
+        answered = [item["call_id"] for item in sent if item.get("type") == "function_call_output"]
+        known = {"type", "call_id", "name", "arguments", "output", "role", "content"}
+        assert not {key for item in sent for key in item} - known
+    else:
+        sent = encode(ChatCodec(ModelSpec("m", name), SERVERS[name]), history)["messages"]
+        made = [call for message in sent for call in message.get("tool_calls", ())]
+        calls = [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in made]
+        assert all(set(call["function"]) == {"name", "arguments"} for call in made)
+        answered = [message["tool_call_id"] for message in sent if message["role"] == "tool"]
+        known = {"role", "content", "tool_calls", "tool_call_id", "reasoning"}
+        assert not {key for message in sent for key in message} - known
+        assert all(
+            message["content"] or message.get("tool_calls") for message in sent if message["role"] == "assistant"
+        )
+    assert [call_id for call_id, _, _ in calls] == answered
+    for call_id, called, arguments in calls:
+        assert len(call_id) <= {"openai": 40, "responses": 64}.get(name, 100)
+        assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", called) or (name == "vllm" and called)
+        assert isinstance(json.loads(arguments, parse_constant=lambda constant: pytest.fail(constant)), dict)
+
+
+def test_arguments_that_are_an_object_are_sent_as_the_model_wrote_them():
+    written = ' {"b": 1,"a":2}'
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": written}}
+    history = [{"role": "assistant", "content": None, "tool_calls": [call]}]
+    assert encode(CHAT, history)["messages"][0]["tool_calls"][0]["function"]["arguments"] == written
+    assert encode(ResponsesCodec(ModelSpec("m", "openai")), history)["input"][0]["arguments"] == written
+
+
+def test_a_message_of_thoughts_alone_is_not_sent_to_anthropic():
+    codec = AnthropicCodec(ModelSpec("claude-opus-5", "anthropic"))
+    message = assistant_message(codec.decode({"content": [THOUGHT], "stop_reason": "end_turn"}))
+    history = [{"role": "user", "content": "a"}, message, {"role": "user", "content": "b"}]
+    assert [m["role"] for m in encode(codec, history)["messages"]] == ["user"]

@@ -37,6 +37,10 @@ class ToolCall:
     arguments: str
 
 
+UNKNOWN_NAME = "unknown"
+"""The name of a call to which the model gave none; services refuse a history with an empty one."""
+
+
 def new_call_id() -> str:
     """For calls to which their service gives no id, or one that another has."""
     return f"call_{uuid.uuid4().hex[:24]}"

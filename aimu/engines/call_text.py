@@ -15,10 +15,7 @@ from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, cast
 
-from aimu.core.reply import ToolCall
-
-UNKNOWN_NAME = "unknown"
-"""The name of a call whose text has none."""
+from aimu.core.reply import UNKNOWN_NAME, ToolCall
 
 _NAME = re.compile(r'"name"\s*:\s*"([^"\\]+)"')
 _READABLE = re.compile(r"[\w.:/-]+")

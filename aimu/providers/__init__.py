@@ -58,6 +58,7 @@ def make_provider(
 
     codec: Codec
     client = vendors.checked_client(http_client)
+    timeout = vendors.checked_timeout(timeout)
     if name == "ollama":
         from aimu.providers.ollama import OllamaCodec, OllamaProvider
 

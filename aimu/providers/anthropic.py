@@ -26,12 +26,15 @@ from aimu.providers.sse import SSEDecoder
 from aimu.providers.wire import (
     arguments_object,
     arguments_text,
+    as_text,
     content_parts,
     count,
     image_url,
     overlay,
+    plain_name,
     refuse,
     renamed,
+    short_id,
 )
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
@@ -46,6 +49,7 @@ _STOPS = {
     "pause_turn": StopReason.PAUSED,
     "refusal": StopReason.REFUSED,
 }
+_THOUGHTS = ("thinking", "redacted_thinking")
 # The API demands a limit; where neither the catalog nor the user sets one.
 _MAX_TOKENS = 8192
 _BUDGET = 4096
@@ -154,8 +158,9 @@ class AnthropicDecoder:
         self._provider = provider
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
-        self._blocks: dict[int, dict[str, Any]] = {}
-        self._input: dict[int, list[str]] = {}  # pieces of the JSON of a block's input
+        self._blocks: list[dict[str, Any]] = []
+        self._input: list[list[str]] = []  # pieces of the JSON of each block's input
+        self._at: dict[int, int] = {}  # index of the wire -> the block that began last with it; some count all as 0
         self._text: list[str] = []
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
@@ -163,8 +168,7 @@ class AnthropicDecoder:
         if kind == "content_block_delta":
             return self._delta(event["index"], event["delta"])
         if kind == "content_block_start":
-            self._blocks[event["index"]] = dict(event["content_block"])
-            return self._started(event["content_block"])
+            return self._started(event["index"], dict(event["content_block"]))
         if kind == "message_start":
             self._message = event["message"]
             self._count(self._message.get("usage"))
@@ -184,31 +188,37 @@ class AnthropicDecoder:
             )
         return ()
 
-    def _started(self, block: Mapping[str, Any]) -> Iterable[Delta]:
-        if block["type"] == "text" and block["text"]:
-            self._text.append(block["text"])
-            return (Delta(GENERATING, block["text"]),)
-        if block["type"] == "thinking" and block["thinking"]:
-            return (Delta(THINKING, block["thinking"]),)
-        return ()
+    def _started(self, index: int, block: dict[str, Any]) -> Iterable[Delta]:
+        kind = block["type"]
+        said = as_text(block[kind]) if kind in ("text", "thinking") else ""
+        self._at[index] = len(self._blocks)
+        self._blocks.append(block)
+        self._input.append([])
+        if not said:
+            return ()
+        if kind == "thinking":
+            return (Delta(THINKING, said),)
+        self._text.append(said)
+        return (Delta(GENERATING, said),)
 
     def _delta(self, index: int, delta: Mapping[str, Any]) -> Iterable[Delta]:
         kind = delta["type"]
+        at = self._at[index]
+        block = self._blocks[at]
         if kind == "text_delta":
-            text = delta["text"]
-            self._blocks[index]["text"] += text
+            text = as_text(delta["text"])
+            block["text"] += text
             self._text.append(text)
             return (Delta(GENERATING, text),) if text else ()
         if kind == "input_json_delta":
-            self._input.setdefault(index, []).append(delta["partial_json"])
+            self._input[at].append(delta["partial_json"])
         elif kind == "thinking_delta":
             thought = delta["thinking"]
-            self._blocks[index]["thinking"] += thought
+            block["thinking"] += thought
             return (Delta(THINKING, thought),) if thought else ()
         elif kind == "signature_delta":
-            self._blocks[index]["signature"] = (self._blocks[index].get("signature") or "") + delta["signature"]
+            block["signature"] = (block.get("signature") or "") + delta["signature"]
         elif kind == "citations_delta":
-            block = self._blocks[index]
             block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
         return ()
 
@@ -225,15 +235,11 @@ class AnthropicDecoder:
     def reply(self) -> Reply:
         if not self._message:
             raise MalformedResponseError("the stream has no message", provider=self._provider)
-        blocks: list[dict[str, Any]] = []
-        written: dict[int, str] = {}
-        for index in sorted(self._blocks):
-            text = "".join(self._input.get(index, ()))
+        written = {at: "".join(pieces) for at, pieces in enumerate(self._input)}
+        for at, text in written.items():
             if text:
-                written[len(blocks)] = text
-                self._blocks[index]["input"] = arguments_object(text)
-            blocks.append(self._blocks[index])
-        return _reply(self._message, blocks, self._usage, written)
+                self._blocks[at]["input"] = arguments_object(text)
+        return _reply(self._message, self._blocks, self._usage, written)
 
 
 def _reply(
@@ -279,9 +285,13 @@ def _is_opaque(block: Mapping[str, Any]) -> bool:
 def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """Messages in turns: neighbours of one role become one, so all results of a round stand in one user message."""
     turns: list[dict[str, Any]] = []
+    used: set[str] = set()
+    ids: dict[str, str] = {}  # of the last calls -> as they are sent
     for message in messages:
         role = "assistant" if message["role"] == "assistant" else "user"
-        blocks = _assistant(message) if role == "assistant" else _user(message)
+        if role == "assistant":
+            ids = _ids(message, used)
+        blocks = _assistant(message, ids) if role == "assistant" else _user(message, ids)
         if not blocks:
             continue
         if turns and turns[-1]["role"] == role:
@@ -291,35 +301,44 @@ def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
     return turns
 
 
-def _user(message: Message) -> list[dict[str, Any]]:
+def _ids(message: Message, used: set[str]) -> dict[str, str]:
+    """The ids of a message's calls in the letters that are accepted here, and none that was used before.
+
+    Other providers have other letters, and some count from 0 in each answer.
+    """
+    ids: dict[str, str] = {}
+    for call in message.get("tool_calls") or ():
+        fit = short_id(re.sub(r"[^a-zA-Z0-9_-]", "_", call["id"]), 64)
+        ids[call["id"]] = fit = fit if fit not in used else f"{fit[:48]}_again_{len(used)}"
+        used.add(fit)
+    return ids
+
+
+def _user(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
     blocks = [_part(part) for part in content_parts(message)]
     if message["role"] == "user":
         return blocks
-    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": _id(message["tool_call_id"]), "content": blocks}
+    result: dict[str, Any] = {"type": "tool_result", "tool_use_id": ids[message["tool_call_id"]], "content": blocks}
     if message.get("status"):
         result["is_error"] = True
     return [result]
 
 
-def _assistant(message: Message) -> list[dict[str, Any]]:
+def _assistant(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = (message.get(KEY) or {}).get("content") or []
-    if kept and _says_the_same(kept, message):
-        return [block for block in kept if block["type"] != "text" or block["text"]]
+    if kept and all(call_id == fit for call_id, fit in ids.items()) and _says_the_same(kept, message):
+        blocks = [block for block in kept if block["type"] != "text" or block["text"].strip()]
+        while blocks and blocks[-1]["type"] in _THOUGHTS:  # a message must not end with one
+            blocks.pop()
+        return blocks
     # An edited message: thoughts are still valid, and demanded before a call; the rest is what the user made of it.
-    blocks = [block for block in kept if block["type"] in ("thinking", "redacted_thinking")]
+    blocks = [block for block in kept if block["type"] in _THOUGHTS]
     text = text_of(message)
     if text.strip():
         blocks.append({"type": "text", "text": text})
     for call in message.get("tool_calls") or ():
-        function = call["function"]
-        blocks.append(
-            {
-                "type": "tool_use",
-                "id": _id(call["id"]),
-                "name": function["name"],
-                "input": arguments_object(function["arguments"]),
-            }
-        )
+        name, arguments = plain_name(call["function"]["name"]), arguments_object(call["function"]["arguments"])
+        blocks.append({"type": "tool_use", "id": ids[call["id"]], "name": name, "input": arguments})
     return blocks if text.strip() or message.get("tool_calls") else []
 
 
@@ -342,17 +361,14 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "image", "source": {"type": "base64", "media_type": split[0], "data": split[1]}}
 
 
-def _id(call_id: str) -> str:
-    """An id of another provider's history in the only letters that are accepted here."""
-    return re.sub(r"[^a-zA-Z0-9_-]", "_", call_id)
-
-
 def _tools(request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
     tools = [_tool(tool) for tool in request.tools]
     choice = options.get("tool_choice")
     if not tools:
         # A history with calls is refused without definitions of their tools, even where none is to be used.
-        names = {call["function"]["name"]: None for m in request.messages for call in m.get("tool_calls") or ()}
+        names = {
+            plain_name(call["function"]["name"]): None for m in request.messages for call in m.get("tool_calls") or ()
+        }
         tools = [{"name": name, "input_schema": {"type": "object"}} for name in names]
         choice = "none" if tools else None
     if not tools:

@@ -27,6 +27,7 @@ from aimu.providers.transport import Connect, HttpProvider
 from aimu.providers.wire import (
     arguments_object,
     arguments_text,
+    as_text,
     content_parts,
     count,
     image_url,
@@ -147,7 +148,7 @@ class OllamaDecoder:
             )
         thinking = message.get("thinking") or event.get("thinking")
         if thinking:
-            yield Delta(THINKING, thinking)
+            yield Delta(THINKING, as_text(thinking))
         text = message.get("content") or event.get("response")
         if text:
             yield from self._splitter.feed(text)

@@ -11,7 +11,7 @@ from typing import Any, final
 from attrs import frozen
 
 from aimu.core.messages import Message
-from aimu.core.reply import Reply
+from aimu.core.reply import UNKNOWN_NAME, Reply
 from aimu.core.thinking import ThinkSplitter
 from aimu.errors import MalformedResponseError
 from aimu.models.options import warn_unsupported
@@ -21,7 +21,7 @@ from aimu.providers.failures import from_error
 from aimu.providers.openai_chat_reply import KEPT, ChatDecoder
 from aimu.providers.openai_compatible import Server, effort, is_reasoning_model, refused_sampling
 from aimu.providers.sse import SSEDecoder
-from aimu.providers.wire import content_parts, is_empty, overlay, refuse, renamed
+from aimu.providers.wire import content_parts, is_empty, object_text, overlay, plain_name, refuse, renamed, short_id
 
 
 @final
@@ -114,7 +114,8 @@ class ChatCodec:
                 parts = content_parts(message)
                 text = "".join(part["text"] for part in parts if part["type"] == "text")
                 pictures += [part for part in parts if part["type"] != "text"]
-                encoded.append({"role": "tool", "tool_call_id": message["tool_call_id"], "content": text})
+                call_id = short_id(message["tool_call_id"], self.server.longest_id)
+                encoded.append({"role": "tool", "tool_call_id": call_id, "content": text})
                 continue
             if pictures:
                 encoded.append({"role": "user", "content": pictures})
@@ -135,12 +136,23 @@ class ChatCodec:
         if calls:
             of_calls: Mapping[str, Any] = kept.get("tool_calls") or {}
             encoded["tool_calls"] = [
-                {"id": call["id"], "type": "function", "function": call["function"], **of_calls.get(call["id"], {})}
+                {
+                    "id": short_id(call["id"], self.server.longest_id),
+                    "type": "function",
+                    "function": self._function(call["function"]),
+                    **of_calls.get(call["id"], {}),
+                }
                 for call in calls
             ]
             if self.server.reasoning_back and message.get("thinking"):
                 encoded[self.server.reasoning_back] = message["thinking"]
         return encoded
+
+    def _function(self, function: Mapping[str, Any]) -> dict[str, Any]:
+        name = function["name"] or UNKNOWN_NAME
+        if self.server.name == "openai":
+            name = plain_name(name)
+        return {"name": name, "arguments": object_text(function["arguments"])}
 
     def decode(self, body: dict[str, Any]) -> Reply:
         decoder = self.decoder()

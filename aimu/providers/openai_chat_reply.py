@@ -17,7 +17,7 @@ from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_
 from aimu.core.thinking import ThinkSplitter
 from aimu.errors import MalformedResponseError
 from aimu.providers.failures import from_error
-from aimu.providers.wire import arguments_text, count, parse_json
+from aimu.providers.wire import arguments_text, as_text, count, parse_json
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 
@@ -197,7 +197,7 @@ class ChatDecoder:
                 if text:
                     yield Delta(THINKING, text)
             elif part.get("text"):
-                yield Delta(GENERATING, part["text"])
+                yield Delta(GENERATING, as_text(part["text"]))
 
     def _call(self, piece: Mapping[str, Any]) -> None:
         index = piece.get("index")

@@ -40,6 +40,7 @@ class Server:
     tool_options: bool = True  # whether `tool_choice` and `parallel_tool_calls` are heard
     stream_usage: bool = True
     inline_thinking: tuple[str, str] | None = None  # tags between which reasoning may come at the start of the text
+    longest_id: int = 1 << 16  # characters of a call's id
     reasoning_back: str | None = None  # the key under which reasoning goes back with a message that calls tools
     missing_model: str = ""  # what to do about a model that the server does not have; {model} is its id
 
@@ -60,6 +61,7 @@ SERVERS: Mapping[str, Server] = {
             key_variables=("OPENAI_API_KEY",),
             key_required=True,
             names={**_NAMES, "max_tokens": "max_completion_tokens"},
+            longest_id=40,  # vLLM's are longer; the service says so: "Expected a string with maximum length 40"
         ),
         # https://ai.google.dev/gemini-api/docs/openai, read 2026-11-24. What switches thinking off hangs on the model:
         # `effort`.

@@ -22,12 +22,26 @@ from aimu.providers.base import Request
 from aimu.providers.failures import from_error
 from aimu.providers.openai_compatible import effort, is_reasoning_model, refused_sampling
 from aimu.providers.sse import SSEDecoder
-from aimu.providers.wire import arguments_text, content_parts, count, image_url, is_empty, overlay, refuse, renamed
+from aimu.providers.wire import (
+    arguments_text,
+    as_text,
+    content_parts,
+    count,
+    image_url,
+    is_empty,
+    object_text,
+    overlay,
+    plain_name,
+    refuse,
+    renamed,
+    short_id,
+)
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 KEY = "openai_responses"
 _NAMES = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
 _SPECIAL = ("tool_choice", "parallel_tool_calls", "thinking")
+_LONGEST_ID = 64  # of a call; the service says so when one is longer
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _DELTAS = {
     "response.output_text.delta": GENERATING,
@@ -106,7 +120,7 @@ class ResponsesDecoder:
         kind = event.get("type")
         phase = _DELTAS.get(str(kind))
         if phase is not None:
-            text = event["delta"]
+            text = as_text(event["delta"])
             if not text:
                 return ()
             if phase is GENERATING:
@@ -205,7 +219,13 @@ def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
         output = message["content"]
         if not isinstance(output, str):
             output = [_part(part) for part in content_parts(message)]
-        return [{"type": "function_call_output", "call_id": message["tool_call_id"], "output": output}]
+        return [
+            {
+                "type": "function_call_output",
+                "call_id": short_id(message["tool_call_id"], _LONGEST_ID),
+                "output": output,
+            }
+        ]
     if role == "user":
         content = message["content"]
         return [{"role": "user", "content": content if isinstance(content, str) else [_part(part) for part in content]}]
@@ -215,7 +235,15 @@ def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
     text = text_of(message)
     items: list[dict[str, Any]] = [] if is_empty(message) or not text else [{"role": "assistant", "content": text}]
     calls = message.get("tool_calls") or ()
-    return items + [{"type": "function_call", "call_id": call["id"], **call["function"]} for call in calls]
+    return items + [
+        {
+            "type": "function_call",
+            "call_id": short_id(call["id"], _LONGEST_ID),
+            "name": plain_name(call["function"]["name"]),
+            "arguments": object_text(call["function"]["arguments"]),
+        }
+        for call in calls
+    ]
 
 
 def _may_replay(items: Sequence[Mapping[str, Any]], message: Message, *, reasons: bool) -> bool:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from importlib import import_module
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError
 from aimu.providers.openai_compatible import Server
@@ -30,7 +32,7 @@ def openai(server: Server, *, base_url: str | None, api_key: str | None) -> Conn
     key = _key(api_key, server.key_variables)
     if key is None and server.key_required:
         raise MissingKeyError(server.name, server.key_variables[0])
-    url = base_url or _environment(server.url_variables) or server.base_url
+    url = _base_url(base_url, server.url_variables, server.base_url)
 
     def connect(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
         http: httpx2.AsyncClient = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
@@ -51,10 +53,11 @@ def anthropic(*, base_url: str | None, api_key: str | None) -> Connect:
     token = None if key else _key(None, ("ANTHROPIC_AUTH_TOKEN",))
     if key is None and token is None:
         raise MissingKeyError("anthropic", "ANTHROPIC_API_KEY")
+    url = _base_url(base_url, ("ANTHROPIC_BASE_URL",), "https://api.anthropic.com")
 
     def connect(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
         http: httpx2.AsyncClient = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
-        sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=base_url, http_client=http, max_retries=0)
+        sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=url, http_client=http, max_retries=0)
         headers = _texts({**sdk.default_headers, **sdk.auth_headers})
         return http, Endpoint(str(sdk.base_url).rstrip("/") + "/", headers, key or token)
 
@@ -84,19 +87,55 @@ def ollama(*, base_url: str | None, api_key: str | None) -> Connect:
 
 
 def ollama_url(host: str | None) -> str:
-    """The base URL that a value of OLLAMA_HOST means: a URL, a host, a port, or what a server was told to listen on."""
-    host = (host or "").strip() or "127.0.0.1"
-    scheme, separator, rest = host.partition("://")
-    if not separator:
-        scheme, rest = "http", host
-    parts = urlsplit(f"{scheme}://{rest}")
+    """The base URL that a value of OLLAMA_HOST means: a URL, a host, a host and port, or what a server listens on.
+
+    As Ollama's own programs read it: a URL without a port has its scheme's, anything else 11434.
+    https://github.com/ollama/ollama/blob/main/envconfig/config.go (read 2026-11-24)
+    """
+    host = str(host or "").strip("\"' \t\r\n") or "127.0.0.1"
+    if "://" in host:
+        port = None
+    else:
+        port = _OLLAMA_PORT
+        with suppress(ValueError):
+            host = f"[{IPv6Address(host)}]"
+        host = f"http://{host}"
+    parts = _split_url(host, needs_host=False)
     name = parts.hostname or "127.0.0.1"
     if name in ("0.0.0.0", "::"):
         name = "127.0.0.1" if name == "0.0.0.0" else "::1"
-    port = parts.port or ({"http": 80, "https": 443}[scheme] if separator and scheme == "https" else _OLLAMA_PORT)
+    port = parts.port or port or (443 if parts.scheme == "https" else 80)
     if ":" in name:
         name = f"[{name}]"
-    return f"{scheme}://{name}:{port}{parts.path.rstrip('/')}"
+    return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"
+
+
+def _base_url(given: str | None, variables: tuple[str, ...], default: str) -> str:
+    """What is given, else what the environment says, else `default`."""
+    return _split_url(given or _environment(variables) or default).geturl()
+
+
+def _split_url(url: str, *, needs_host: bool = True) -> SplitResult:
+    """InvalidOptionError where requests cannot be sent to paths below `url`."""
+    url = str(url).strip()
+    try:
+        parts = urlsplit(url)
+        fits = parts.port != 0 and parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+    except ValueError:  # of the port
+        parts, fits = SplitResult("", "", "", "", ""), False
+    if not fits or (needs_host and not parts.hostname) or len(url.split()) != 1:
+        shown = url.rpartition("@")[2]  # what stands before may be a password
+        raise InvalidOptionError(
+            f"{shown!r} is no base URL; one begins with http:// or https:// and ends with the path of the API"
+        )
+    return parts
+
+
+def checked_timeout(timeout: Any) -> float | None:
+    """Seconds, if there can be so many."""
+    if timeout is None or (isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0):
+        return timeout
+    raise InvalidOptionError(f"timeout= is a number of seconds above 0, not {timeout!r}")
 
 
 def checked_client(http_client: Any) -> httpx2.AsyncClient | None:
@@ -127,6 +166,8 @@ def _sdk(package: str) -> Any:
 
 
 def _key(given: str | None, variables: tuple[str, ...]) -> str | None:
+    if not isinstance(given, str | None):
+        raise InvalidOptionError(f"api_key= is a string, not {type(given).__name__}")
     key = (given or _environment(variables) or "").strip()
     if key and not (key.isascii() and key.isprintable()):
         raise InvalidOptionError("the API key has characters that no HTTP header can carry")
@@ -134,14 +175,14 @@ def _key(given: str | None, variables: tuple[str, ...]) -> str | None:
 
 
 def _environment(variables: tuple[str, ...]) -> str | None:
-    return next((os.environ[name] for name in variables if os.environ.get(name)), None)
+    return next(filter(None, (os.environ.get(name, "").strip() for name in variables)), None)
 
 
 def _texts(headers: Mapping[str, object]) -> dict[str, str]:
-    """Headers without those that the SDK marks as left out, and without what it reports of the user's machine: that
-    is half of all headers, nobody asked for it, and each costs time in every request."""
+    """Headers without those that are empty or that the SDK marks as left out, and without what it reports of the
+    user's machine: that is half of all headers, nobody asked for it, and each costs time in every request."""
     return {
         name: value
         for name, value in headers.items()
-        if isinstance(value, str) and not name.lower().startswith("x-stainless-")
+        if isinstance(value, str) and value and not name.lower().startswith("x-stainless-")
     }

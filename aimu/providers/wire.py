@@ -6,15 +6,20 @@ service sends, only errors of ours come out of `StreamReader` and `decode_body`.
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import chain
 from typing import Any, Protocol, TypeVar, cast, final
 
+from attrs import evolve
+
 from aimu.core.chunks import StreamingContentType
 from aimu.core.messages import Message, text_of
-from aimu.core.reply import Delta, Reply
+from aimu.core.reply import UNKNOWN_NAME, Delta, Reply, new_call_id
 from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
@@ -130,7 +135,7 @@ class StreamReader:
         if tail is not None:
             yield from self._tail(tail)
         if self.decoder.settled:
-            yield self._shaped(self.decoder.reply)
+            yield self._shaped(lambda: _checked(self.decoder.reply()))
             return
         if self._empty and tail is None:
             raise MalformedResponseError("the response is no stream of events", provider=self._provider)
@@ -183,12 +188,26 @@ def _at_once(reply: Reply) -> Iterator[Delta | Reply]:
     yield reply
 
 
+def _checked(reply: Reply) -> Reply:
+    """`reply`, if all that is to be text in it is text, with a name and an id for each call."""
+    for part in (reply.text, reply.thinking, reply.refusal):
+        as_text(part)
+    if not all(call.id and call.name for call in reply.calls):
+        calls = [evolve(call, id=call.id or new_call_id(), name=call.name or UNKNOWN_NAME) for call in reply.calls]
+        reply = evolve(reply, calls=tuple(calls))
+    for call in reply.calls:
+        for part in (call.id, call.name, call.arguments):
+            as_text(part)
+    model: Any = reply.model
+    return reply if isinstance(model, str | None) else evolve(reply, model=None)
+
+
 def decode_body(codec: Codec, body: bytes) -> Reply:
     """The reply in the body of a response that was not streamed."""
     try:
         parsed = parse_json(body)
         if type(parsed) is dict:
-            return codec.decode(parsed)
+            return _checked(codec.decode(parsed))
     except ProviderError:
         raise
     except _MISSHAPEN as exc:
@@ -220,6 +239,13 @@ def parse_json(text: bytes) -> Any:
         return _plain_json(text)
 
 
+def as_text(value: Any) -> str:
+    """`value` where a service has to send text; TypeError where it sent something else."""
+    if not isinstance(value, str):
+        raise TypeError(f"text expected, not {type(value).__name__}")
+    return value
+
+
 def arguments_text(arguments: Any) -> str:
     """Arguments of a call as JSON text; services send text, nothing at all, or an object."""
     if isinstance(arguments, str):
@@ -230,10 +256,40 @@ def arguments_text(arguments: Any) -> str:
 def arguments_object(arguments: str) -> dict[str, Any]:
     """For services that want an object; text that is none is shown to them as it is."""
     try:
-        parsed = json.loads(arguments or "{}")
-    except ValueError:
+        parsed = _ARGUMENTS.decode(arguments) if arguments.strip() else {}
+    except (ValueError, RecursionError):
         return {"invalid_json": arguments}
     return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"value": parsed}
+
+
+def object_text(arguments: str) -> str:
+    """`arguments` where they are the JSON text of an object, else such a text that shows them.
+
+    Many servers read the arguments of past calls as objects, and refuse a history for those that a model wrote badly.
+    """
+    shown = arguments_object(arguments)
+    if arguments.lstrip().startswith("{") and "invalid_json" not in shown:
+        return arguments
+    return json.dumps(shown, ensure_ascii=False)
+
+
+def _no_json(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+_ARGUMENTS = json.JSONDecoder(parse_constant=_no_json)
+
+
+def short_id(call_id: str, longest: int) -> str:
+    """The id of a call for a service that takes no longer ones than `longest`; as it is where it fits."""
+    if len(call_id) <= longest:
+        return call_id
+    return f"{call_id[: longest - 17]}_{hashlib.sha256(call_id.encode(errors='replace')).hexdigest()[:16]}"
+
+
+def plain_name(name: str) -> str:
+    """The name of a past call, which a model may have made up, in what OpenAI and Anthropic take for one."""
+    return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64] or UNKNOWN_NAME
 
 
 def renamed(
@@ -267,11 +323,11 @@ def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, 
 
 
 def content_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The content of a message as a list of parts, without empty texts."""
+    """The content of a message as a list of parts, without texts of blanks only, which some services refuse."""
     content = message.get("content")
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
-    return [part for part in content or () if part.get("type") != "text" or part["text"]]
+    return [part for part in content or () if part.get("type") != "text" or part["text"].strip()]
 
 
 def image_url(part: Mapping[str, Any]) -> str:
@@ -289,4 +345,6 @@ def count(figures: Any, *path: str) -> int | None:
     """A number somewhere in a usage object, or None."""
     for key in path:
         figures = figures.get(key) if isinstance(figures, Mapping) else None
-    return int(figures) if isinstance(figures, int | float) else None
+    if isinstance(figures, float):
+        return int(figures) if math.isfinite(figures) else None
+    return figures if isinstance(figures, int) else None
