@@ -9,11 +9,8 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -22,51 +19,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import anyio
 import torch
 import transformers
+from _random_model import build_random
+from _rounds import interleaved
 
 from aimu.engines.huggingface import HuggingFaceEngine
 from aimu.providers.base import Request
+from aimu.testing import tiny_model
 
 WORDS = ("you", "are", "a", "helpful", "assistant", "answer", "the", "user", "question", "briefly", "when", "needed")
-
-
-def tiny_folder() -> Path:
-    try:
-        from aimu.testing import tiny_model
-    except ImportError:
-        return Path(os.environ["AIMU_TINY"])
-    return Path(tiny_model())
-
-
-def build_random(tiny: Path, folder: Path) -> None:
-    """A random Qwen3 of 29M parameters."""
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
-        shutil.copy(tiny / name, folder)
-    config = transformers.AutoConfig.from_pretrained(tiny)
-    layers = 9
-    config.update(
-        {
-            "hidden_size": 512,
-            "num_hidden_layers": layers,
-            "layer_types": ["full_attention"] * layers,
-            "num_attention_heads": 8,
-            "num_key_value_heads": 4,
-            "head_dim": 64,
-            "intermediate_size": 1536,
-        }
-    )
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(config)
-    model.save_pretrained(folder)
-    shutil.copy(tiny / "generation_config.json", folder)
-
-
-def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Median of what each way returns, the ways taking turns."""
-    seen: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            seen[name].append(way())
-    return {name: statistics.median(values) for name, values in seen.items()}
 
 
 def streaming(engine: HuggingFaceEngine, rounds: int, tokens: int, backend: str) -> dict[str, float]:
@@ -128,11 +88,10 @@ def main() -> None:
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     transformers.utils.logging.disable_progress_bar()
-    tiny = tiny_folder()
     with tempfile.TemporaryDirectory() as folder:
-        build_random(tiny, Path(folder))
+        build_random(Path(folder))
         print(f"{'':24}{'plain':>12}{'aimu':>12}{'ratio':>8}")
-        for name, source in (("tiny", tiny), ("29M", Path(folder))):
+        for name, source in (("tiny", tiny_model()), ("29M", Path(folder))):
             engine = HuggingFaceEngine(source, threads=1)
             size = sum(p.numel() for p in engine.worker.run_sync(engine._loaded).model.parameters())
             cost = streaming(engine, chosen.rounds, chosen.tokens, chosen.backend)

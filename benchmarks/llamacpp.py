@@ -11,15 +11,15 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import anyio
 import llama_cpp
+from _rounds import interleaved
 
 from aimu.engines.llamacpp import LlamaCppEngine
 from aimu.providers.base import Request
@@ -27,15 +27,6 @@ from aimu.testing import tiny_gguf
 
 WORDS = ("you", "are", "a", "helpful", "assistant", "answer", "the", "user", "question", "briefly", "when", "needed")
 STORY = {"role": "user", "content": "Tell me a story."}
-
-
-def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Median of what each way returns, the ways taking turns."""
-    seen: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds):
-        for name, way in ways.items():
-            seen[name].append(way())
-    return {name: statistics.median(values) for name, values in seen.items()}
 
 
 def streaming(engine: LlamaCppEngine, rounds: int, backend: str) -> dict[str, float]:

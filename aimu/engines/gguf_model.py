@@ -25,7 +25,7 @@ from attrs import field, frozen, validators
 
 from aimu.engines.chat_format import MARKERS
 from aimu.engines.chat_template import compile_template
-from aimu.engines.worker import StopFlag
+from aimu.engines.rounds import StopFlag
 from aimu.errors import InvalidOptionError
 
 llama_cpp: Any = import_module("llama_cpp")  # ctypes: its annotations promise what it does not keep

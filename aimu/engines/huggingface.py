@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 from aimu.engines.call_text import CallFormat
-from aimu.engines.local import LocalEngine
-from aimu.errors import EngineError
+from aimu.engines.local import LocalEngine, Tokens
+from aimu.engines.rounds import StopFlag
+from aimu.errors import EngineError, InvalidOptionError
 from aimu.models.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from aimu.engines.torch_batch import TorchBatch
     from aimu.engines.torch_model import Sampler, TorchModel
 
 
@@ -27,11 +29,12 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
     or at the first request or `load()` with `lazy=True`. `device` is "auto" (CUDA where there is one), or what torch
     calls a device; `dtype` "auto" is that of the files; `threads` is torch's number of threads (process-wide);
     `prefix_cache_bytes` bounds what is kept of past prompts (0: nothing); `tool_format` overrides what the chat
-    template tells; `model_kwargs` go to `AutoModelForCausalLM.from_pretrained` (`device_map`, `quantization_config`).
+    template tells; up to `batch` concurrent requests share forward passes (1: none does); `model_kwargs` go to
+    `AutoModelForCausalLM.from_pretrained` (`device_map`, `quantization_config`).
 
-    Raises EngineError where there are no such weights, MissingExtraError without torch and transformers. An option
-    that cannot be honoured is named once in the log. `extra_body` may hold fields of transformers' GenerationConfig,
-    and `chat_template_kwargs`.
+    Raises EngineError where there are no such weights or requests to them cannot be batched, MissingExtraError without
+    torch and transformers. An option that cannot be honoured is named once in the log. `extra_body` may hold fields of
+    transformers' GenerationConfig, and `chat_template_kwargs`.
     """
 
     extra = "hf"
@@ -47,22 +50,39 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         threads: int | None = None,
         prefix_cache_bytes: int = 256 << 20,
         tool_format: CallFormat | str | None = None,
+        batch: int = 1,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf", vision=False)
+        if batch < 1:
+            raise InvalidOptionError(f"batch={batch!r}; at least one request is answered at a time")
         self._source = _source(spec.id)
+        self._size = batch
+        self._batch: TorchBatch | None = None
         self._settings: dict[str, Any] = {
             "device": device,
             "dtype": dtype,
             "threads": threads,
             "kwargs": dict(model_kwargs or {}),
         }
-        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format)
+        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format, share=batch)
 
     def _load(self) -> TorchModel:
         from aimu.engines.torch_model import TorchModel
 
-        return TorchModel(self._source, **self._settings)
+        model = TorchModel(self._source, **self._settings)
+        if self._size > 1:
+            from aimu.engines.torch_batch import TorchBatch
+
+            self._batch = TorchBatch(model)
+        return model
+
+    def _free(self) -> None:
+        self._batch = None
+        super()._free()
+
+    def _tokens(self, model: TorchModel, ids: list[int], states: Any, sampler: Any, stopped: StopFlag) -> Tokens:
+        return (self._batch or model).tokens(ids, states, sampler, stopped)
 
     def _sampler(self, model: TorchModel, options: Mapping[str, Any]) -> Sampler:
         settings = model.settings()

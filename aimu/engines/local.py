@@ -12,13 +12,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from aimu.core.reply import Delta, Reply, StopReason, Usage
 from aimu.engines.call_text import CallFormat, call_format
 from aimu.engines.chat_format import ReplyParser, template_messages
 from aimu.engines.prefix_cache import PrefixCache, States
-from aimu.engines.worker import Emit, StopFlag, Worker
+from aimu.engines.rounds import Emit, Shared, Steps, StopFlag
+from aimu.engines.worker import Worker
 from aimu.errors import (
     AimuError,
     BadRequestError,
@@ -41,6 +42,8 @@ _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 _log = logging.getLogger("aimu.engines")
 
 S = TypeVar("S", bound=States)
+Tokens: TypeAlias = Generator[int | Callable[[], object]]
+"""Tokens, and where sequences share the model between them: what is to be called before this one can go on."""
 
 
 class LanguageModel(Protocol[S]):
@@ -76,7 +79,7 @@ class LanguageModel(Protocol[S]):
 
     def inference(self) -> AbstractContextManager[Any]: ...
 
-    def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Generator[int]:
+    def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Tokens:
         """Tokens that follow `ids`, each also appended to it, without end; `states` grow along, one token behind.
 
         Stops between two steps once `stopped()`.
@@ -93,7 +96,9 @@ class LocalEngine(ABC, Generic[M]):
     extra: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
 
-    def __init__(self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None) -> None:
+    def __init__(
+        self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None, share: int = 1
+    ) -> None:
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
                 raise MissingExtraError(package, self.extra)
@@ -102,7 +107,7 @@ class LocalEngine(ABC, Generic[M]):
         self._model: M | None = None
         self._warned: set[str] = set()
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
-        self.worker = Worker(f"aimu {spec}")
+        self.worker = Worker(f"aimu {spec}", share=share)
         if not lazy:
             try:
                 self.load()
@@ -122,10 +127,10 @@ class LocalEngine(ABC, Generic[M]):
         self.worker.run_sync(self._loaded)
 
     async def complete(self, request: Request) -> Reply:
-        return await self.worker.run(partial(self._generate, request))
+        return await self.worker.run(Shared(partial(self._generate, request)))
 
     def stream(self, request: Request) -> ReplyStream:
-        return self.worker.stream(partial(self._generate, request))
+        return self.worker.stream(Shared(partial(self._generate, request)))
 
     def close(self) -> None:
         """Stop what runs, free the weights, end the thread. Idempotent."""
@@ -148,6 +153,8 @@ class LocalEngine(ABC, Generic[M]):
         if self._model is None:
             try:
                 self._model = self._load()
+            except AimuError:
+                raise
             except Exception as exc:
                 raise EngineError(f"the weights of {self.spec.id!r} cannot be loaded: {exc}") from exc
             if self._format is None:
@@ -158,17 +165,27 @@ class LocalEngine(ABC, Generic[M]):
         self._model = None
         self.prefix_cache.clear()
 
-    def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Reply:
+    def _tokens(self, model: M, ids: list[int], states: Any, sampler: Any, stopped: StopFlag) -> Tokens:
+        """As `LanguageModel.tokens`."""
+        return model.tokens(ids, states, sampler, stopped)
+
+    def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         model = self._loaded()
+        steps = self._reply(model, request, emit, stopped)
         try:
-            with model.inference():
-                return self._reply(model, request, emit, stopped)
+            while True:
+                with model.inference():  # the thread's, and so held within a step only
+                    call = next(steps)
+                yield call
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
         except AimuError:
             raise
         except Exception as exc:
             raise EngineError(f"{self.spec}: {type(exc).__name__}: {exc}") from exc
 
-    def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Reply:
+    def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         options = request.options
         self._warn_of(options)
         try:
@@ -184,8 +201,11 @@ class LocalEngine(ABC, Generic[M]):
         )
         text_of = model.detokenizer()
         reason = StopReason.MAX_TOKENS
-        with closing(model.tokens(entry.ids, entry.states, sampler, stopped)) as tokens:
+        with closing(self._tokens(model, entry.ids, entry.states, sampler, stopped)) as tokens:
             for token in tokens:
+                if not isinstance(token, int):
+                    yield token
+                    continue
                 if token in model.ends:
                     reason = StopReason.END
                     break

@@ -99,6 +99,12 @@ class KVStates:
         self.cache.crop(length - self.length)
         self.length = length
 
+    def move_out(self) -> list[tuple[Any, Any]]:
+        """Keys and values of each layer, shape (1, heads, length, width), which are no longer kept here."""
+        tensors = [(layer.keys, layer.values) for layer in self.cache.layers]
+        self.cache = KVStates(self._config).cache
+        return tensors
+
     def copy(self, length: int) -> KVStates:
         twin = KVStates(self._config)
         twin.length = length
@@ -214,7 +220,7 @@ class TorchModel:
         special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
         self.dropped = frozenset(token for token, text in special if text not in MARKERS)
         self.splits = self._splits()
-        takes = inspect.signature(model.forward).parameters
+        self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
         if "past_key_values" not in takes:
             raise ValueError(f"{type(model).__name__} keeps no keys and values, and is not supported")
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
@@ -255,23 +261,35 @@ class TorchModel:
     def inference(self) -> AbstractContextManager[Any]:
         return cast(AbstractContextManager[Any], torch.inference_mode())
 
-    def tokens(self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]) -> Generator[int]:
+    def forward(self, step: Any, cache: Any, **kwargs: Any) -> Any:
+        """Logits after the last of `step`, shape (batch, vocabulary), for token ids of shape (batch, tokens)."""
+        output = self.model(input_ids=step, past_key_values=cache, use_cache=True, **self._last_only, **kwargs)
+        return output.logits[:, -1]
+
+    def extend(self, step: Any, states: KVStates) -> Any:
+        """Append the states of `step`, shape (1, tokens); the logits after it, shape (1, vocabulary)."""
+        logits = self.forward(step, states.cache)
+        states.length += step.shape[-1]
+        return logits
+
+    def tokens(
+        self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
+    ) -> Generator[int | Callable[[], object]]:
         """Tokens that follow `ids`, each also appended to it, without end; `states` grow along, one token behind.
 
         Stops between two steps once `stopped()`.
         """
-        model, device = self.model, self.model.device
+        device = self.model.device
         sampler.start(ids, device)
         step: Any = None
         while not stopped():
             if step is None:
                 step = torch.tensor([ids[len(states) : len(states) + PREFILL_SLICE]], device=device)
-            output = model(input_ids=step, past_key_values=states.cache, use_cache=True, **self._last_only)
-            states.length += step.shape[-1]
+            logits = self.extend(step, states)
             if len(states) < len(ids):
                 step = None
                 continue
-            step = sampler(output.logits[:, -1])
+            step = sampler(logits)
             token = int(step)
             ids.append(token)
             yield token

@@ -1,56 +1,27 @@
 """One thread per set of weights, and the bridge that carries what it makes to whoever waits for it.
 
-Owns the queue (first come, first served, over all event loops and threads), the stop flag and the end of the thread.
-Knows no model: a request is a function. Never runs two requests at once, and never waits for a reader.
+Owns the thread's beginning and end and its readers, over all event loops and threads; what the thread does is in
+`rounds`. Knows no model: a request is a function. Never computes two things at once, and never waits for a reader.
 """
 
 from __future__ import annotations
 
 import atexit
-import logging
 import os
-from collections import deque
 from collections.abc import AsyncGenerator, Callable
-from queue import SimpleQueue
-from threading import Event, Lock, Thread, current_thread
-from typing import Any, Generic, TypeAlias, TypeVar, cast, final
+from threading import Event, Thread, current_thread
+from typing import Any, TypeVar, final
 from weakref import WeakKeyDictionary, finalize
 
 import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
-from attrs import define, field
 
 from aimu.core.slots import loop_caller
-from aimu.errors import ClosedClientError, EngineError
+from aimu.engines.rounds import Job, QueuedRequest, RequestQueue, Shared
+from aimu.errors import EngineError
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-@final
-class StopFlag:
-    """Called, it says whether a request is to be left.
-
-    `cell` is empty as a C string until then: what native code can look at, which runs without the GIL.
-    """
-
-    __slots__ = ("cell",)
-
-    def __init__(self) -> None:
-        self.cell = bytearray(2)
-
-    def __call__(self) -> bool:
-        return self.cell[0] != 0
-
-    def set(self) -> None:
-        self.cell[0] = 1
-
-
-Emit: TypeAlias = Callable[[T], object]
-Job: TypeAlias = Callable[[Emit[T], StopFlag], R]
-"""A request: calls `emit` for each piece, looks at `stopped()` between steps and leaves early when it is true."""
-
-_log = logging.getLogger("aimu.engines")
 
 
 @final
@@ -96,123 +67,11 @@ class _Bell:
             raise interruption
 
 
-@define(eq=False)
-class _Request(Generic[T, R]):
-    """One job, in the queue or in the thread. The thread writes and the reader reads; a lock is needed nowhere."""
-
-    job: Job[T, R]
-    notify: Callable[[], bool]
-    discard: bool = False
-    items: deque[T] = field(factory=deque)
-    stopped: StopFlag = field(factory=StopFlag)
-    left: bool = False
-    closed: bool = False
-    error: BaseException | None = None
-    returned: R | None = None
-    _owner: Lock = field(factory=Lock)
-
-    def claim(self) -> bool:
-        """True for the first who asks: the thread that begins the job, or the reader that withdraws it."""
-        return self._owner.acquire(blocking=False)
-
-    def emit(self, item: T) -> None:
-        if not self.discard:
-            self.items.append(item)
-            if not self.notify():
-                self.stopped.set()
-
-    def execute(self) -> None:
-        """Run the job; in the worker's thread."""
-        try:
-            self.returned = self.job(self.emit, self.stopped)
-        except BaseException as exc:  # noqa: BLE001 - raised in the reader, by `outcome`
-            self.error = exc
-            if self.stopped():
-                _log.warning("a stopped request failed, and nobody waits for it", exc_info=exc)
-
-    def leave(self) -> None:
-        self.left = True
-        self.notify()
-
-    def outcome(self) -> R:
-        if self.closed:
-            raise ClosedClientError("this engine")
-        error, self.error = self.error, None
-        if error is not None:
-            try:
-                raise error
-            finally:
-                del error  # else the traceback and this frame would hold each other
-        return cast(R, self.returned)
-
-
-@define(eq=False)
-class _Queue:
-    """What thread and worker share; the thread holds this and not the worker, so a forgotten worker is collected.
-
-    No lock: all of it may be called by the garbage collector, in any thread, in the middle of itself.
-    """
-
-    inbox: SimpleQueue[_Request[Any, Any] | None] = field(factory=SimpleQueue[_Request[Any, Any] | None])
-    waiting: set[_Request[Any, Any]] = field(factory=set[_Request[Any, Any]])
-    running: _Request[Any, Any] | None = None
-    free: Callable[[], object] | None = None
-    bells: list[_Bell] = field(factory=list[_Bell])
-    closed: bool = False
-    ended: bool = False
-
-    def put(self, request: _Request[Any, Any]) -> None:
-        self.waiting.add(request)
-        self.inbox.put(request)
-        if self.closed and request.claim():  # looked at after the put: what the thread might never see is refused
-            self.waiting.discard(request)
-            raise ClosedClientError("this engine")
-
-    def withdraw(self, request: _Request[Any, Any]) -> None:
-        """Stop a request: one that waits never begins, one that runs leaves at its next look."""
-        request.stopped.set()
-        if request.claim():
-            self.waiting.discard(request)
-            request.left = True
-
-    def serve(self) -> None:
-        """The thread's whole life."""
-        while (request := self.inbox.get()) is not None:
-            if request.claim():
-                self.waiting.discard(request)
-                self.running = request
-                if self.closed:
-                    request.closed = True
-                else:
-                    request.execute()
-                self.running = None
-                request.leave()
-            del request  # or the last reply would live as long as the thread waits
-        try:
-            free, self.free = self.free, None
-            if free is not None:
-                free()
-        finally:
-            self.ended = True
-            for bell in list(self.bells):
-                bell.ring()
-
-    def close(self, free: Callable[[], object] | None = None) -> None:
-        """Refuse and stop everything; the thread then calls `free` and ends by itself."""
-        if not self.closed:
-            self.free = free
-            self.closed = True
-            if (running := self.running) is not None:
-                running.closed = True
-                running.stopped.set()
-            self.inbox.put(None)
-
-
 @final
 class _Hold:
     """Held by the reader only, so that a reader which vanishes without its clean-up stops its request."""
 
-    def __init__(self, queue: _Queue, request: _Request[Any, Any]) -> None:
+    def __init__(self, queue: RequestQueue, request: QueuedRequest[Any, Any]) -> None:
         self._queue, self._request = queue, request
 
     def stop(self) -> None:
@@ -221,7 +80,7 @@ class _Hold:
     __del__ = stop
 
 
-_live: WeakKeyDictionary[Thread, _Queue] = WeakKeyDictionary()
+_live: WeakKeyDictionary[Thread, RequestQueue] = WeakKeyDictionary()
 
 
 @atexit.register
@@ -234,15 +93,15 @@ def _end_all() -> None:
 
 @final
 class Worker:
-    """Runs jobs one at a time in one thread of its own, in the order in which they came.
+    """Runs jobs in one thread of its own, in the order in which they came: one at a time, or `share` that are `Shared`.
 
     All methods may be used from any thread and any event loop; after `close`
     they raise ClosedClientError, and in a child of `os.fork()`, which has no such thread, EngineError.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, share: int = 1) -> None:
         self._pid = os.getpid()
-        self._queue = _Queue()
+        self._queue = RequestQueue(share)
         # A daemon, since the interpreter joins other threads before anybody could tell them to end.
         self._thread = Thread(target=self._queue.serve, name=name, daemon=True)
         self.requests = 0  # how many jobs were ever accepted
@@ -252,7 +111,7 @@ class Worker:
 
     @property
     def running(self) -> int:
-        return int(self._queue.running is not None)
+        return len(self._queue.running)
 
     @property
     def waiting(self) -> int:
@@ -266,7 +125,7 @@ class Worker:
             done.set()
             return True
 
-        request = _Request[None, R](lambda emit, stopped: fn(), notify, discard=True)
+        request = QueuedRequest[None, R](lambda emit, stopped: fn(), notify, discard=True)
         hold = self._put(request)
         try:
             done.wait()
@@ -274,11 +133,11 @@ class Worker:
             hold.stop()
         return request.outcome()
 
-    async def run(self, job: Job[Any, R]) -> R:
+    async def run(self, job: Job[Any, R] | Shared[Any, R]) -> R:
         """What `job` returns. A cancellation stops it and is raised when the thread has left it."""
         await checkpoint_if_cancelled()
         bell = _Bell()
-        request = _Request[Any, R](job, bell.ring, discard=True)
+        request = QueuedRequest[Any, R](job, bell.ring, discard=True)
         hold = self._put(request)
         try:
             await bell.wait(lambda: request.left)
@@ -287,14 +146,14 @@ class Worker:
             await bell.wait_through(lambda: request.left)
         return request.outcome()
 
-    async def stream(self, job: Job[T, R]) -> AsyncGenerator[T | R, None]:
+    async def stream(self, job: Job[T, R] | Shared[T, R]) -> AsyncGenerator[T | R, None]:
         """What `job` emits, as it comes, and at last what it returns.
 
         Closing the generator, or a cancellation in it, stops the job and waits until the thread has left it.
         """
         await checkpoint_if_cancelled()
         bell = _Bell()
-        request = _Request[T, R](job, bell.ring)
+        request = QueuedRequest[T, R](job, bell.ring)
         hold = self._put(request)
         items = request.items
         try:
@@ -319,12 +178,12 @@ class Worker:
         """As `close`, without blocking the event loop."""
         if self._pid == os.getpid():
             bell = _Bell()
-            self._queue.bells.append(bell)
+            self._queue.at_end.append(bell.ring)
             self._queue.close(free)
             await bell.wait_through(lambda: self._queue.ended)
             self._thread.join()
 
-    def _put(self, request: _Request[Any, Any]) -> _Hold:
+    def _put(self, request: QueuedRequest[Any, Any]) -> _Hold:
         if self._pid != os.getpid():
             raise EngineError(
                 "this engine was made before os.fork() and cannot be used in the child; make it after the fork, "

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,11 @@ from aimu.testing import tiny_gguf, tiny_model
 from tests.engines.evaluations import evaluations
 
 MODELS = {"hf": tiny_model(), "llamacpp": tiny_gguf()}
-ENGINES = {"hf": HuggingFaceEngine, "llamacpp": LlamaCppEngine}
+ENGINES = {
+    "hf": partial(HuggingFaceEngine, MODELS["hf"]),
+    "hf batch": partial(HuggingFaceEngine, MODELS["hf"], batch=4),
+    "llamacpp": partial(LlamaCppEngine, MODELS["llamacpp"]),
+}
 
 
 @pytest.fixture(scope="session", params=MODELS)
@@ -41,7 +46,7 @@ def opened():
 
     def open_once(kind):
         if kind not in engines:
-            engines[kind] = ENGINES[kind](MODELS[kind], threads=1)
+            engines[kind] = ENGINES[kind](threads=1)
         engines[kind].prefix_cache.clear()
         return engines[kind]
 
@@ -61,6 +66,12 @@ def engine(request, opened):
 @pytest.fixture
 def hf_engine(opened):
     return opened("hf")
+
+
+@pytest.fixture
+def batch_engine(opened):
+    """Four at once."""
+    return opened("hf batch")
 
 
 @pytest.fixture

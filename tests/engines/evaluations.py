@@ -51,3 +51,22 @@ def evaluations(engine):
         yield counts
     finally:
         setattr(owner, name, compute)
+
+
+class Passes:
+    """The forward passes of an engine: `rows` decoded in each, 0 for a slice of a prompt; `tokens` computed in all.
+
+    `before` is called in each with its input ids.
+    """
+
+    def __init__(self, engine):
+        self.rows, self.tokens = [], 0
+        self.most_at_once = self.most_running = 0
+        self.before = lambda ids: None
+        self._engine = engine
+
+    def note(self, *, input_ids, position_ids=None, **kwargs):
+        self.rows.append(0 if position_ids is None else len(input_ids))
+        self.tokens += input_ids.numel()
+        self.most_running = max(self.most_running, self._engine.worker.running)
+        self.before(input_ids)

@@ -86,8 +86,10 @@ class EmbeddedScenario:
         a, b = self.numbers
         assert await self.agent.run(f"What is {a} plus {b}?") == f"The answer is {a + b}."
         self.check_truth()
-        engine = self.weights.__aio__.provider.provider
-        assert engine.worker.running == engine.worker.waiting == 0
+        self.check_idle(self.weights.__aio__.provider.provider.worker)
+
+    def check_idle(self, worker):
+        assert worker.running == worker.waiting == 0
 
     def check_truth(self):
         """All text that was seen and every finished result is there, and nothing else is called a result."""

@@ -121,6 +121,10 @@ async def twelve(engine):
     return {pair: [("add", '{{"a": {}, "b": {}}}'.format(*pair))] for pair in numbers}, called
 
 
+one_at_a_time = pytest.mark.parametrize("engine", ["hf", "llamacpp"], indirect=True)
+
+
+@one_at_a_time
 async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwards):
     before = engine.worker.requests
     asked, answered = await twelve(engine)
@@ -130,6 +134,7 @@ async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwa
     assert (engine.worker.running, engine.worker.waiting) == (0, 0)
 
 
+@one_at_a_time
 def test_two_loops_in_two_threads_at_once(engine, forwards):
     found = []
 

@@ -106,7 +106,8 @@ async def test_long_prompts_are_computed_in_slices(engine, forwards, slice_prefi
     forwards.calls = 0
     sliced = await engine.complete(ask(*STORY, {"role": "user", "content": "Say hello. " * 30}, max_tokens=12))
     assert sliced.text == whole.text
-    assert forwards.calls == -(-sliced.usage.input // 16) + sliced.usage.output - 1
+    apart = int(getattr(engine, "_batch", None) is not None)  # the last token of a prompt is computed in the batch
+    assert forwards.calls == -(-(sliced.usage.input - apart) // 16) + apart + sliced.usage.output - 1
 
 
 async def test_options_are_honoured(engine):

@@ -2,12 +2,15 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
+import anyio
 import pytest
 import torch
 import transformers
 
 from aimu.engines.huggingface import HuggingFaceEngine
+from aimu.errors import EngineError
 from tests.engines.asking import ask, user
 
 SIZES = {
@@ -28,13 +31,17 @@ CONFIGS = {
 }
 
 
+def write_random(config, tiny, folder):
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+        shutil.copy(Path(tiny) / name, folder)
+
+
 @pytest.fixture(params=CONFIGS)
 def random_engine(request, tiny, tmp_path):
-    torch.manual_seed(0)
-    model = transformers.AutoModelForCausalLM.from_config(CONFIGS[request.param]())
-    model.save_pretrained(tmp_path)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
-        shutil.copy(Path(tiny) / name, tmp_path)
+    write_random(CONFIGS[request.param](), tiny, tmp_path)
     engine = HuggingFaceEngine(tmp_path, threads=1)
     yield engine
     engine.close()
@@ -61,3 +68,56 @@ async def test_what_is_written_is_what_generate_writes_whatever_was_reused(rando
     await check(history)
     assert reused[0] == 0
     assert any(reused)
+
+
+GPT2 = {"vocab_size": 909, "n_embd": 64, "n_layer": 2, "n_head": 4, "eos_token_id": 902, "bos_token_id": 902}
+BLOOM = {"vocab_size": 909, "hidden_size": 64, "n_layer": 2, "n_head": 4, "eos_token_id": 902}
+BATCHED = {
+    "Qwen3": lambda: CONFIGS["full attention"](),
+    "Llama": lambda: transformers.LlamaConfig(**SIZES),
+    "Phi3": lambda: transformers.Phi3Config(**SIZES),
+    "GPT-2, learned positions": lambda: transformers.GPT2Config(**GPT2),
+    "mixture of experts": lambda: transformers.Qwen3MoeConfig(
+        **SIZES, head_dim=16, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32
+    ),
+}
+REFUSED = {
+    "sliding window": (CONFIGS["sliding window"], "sliding windows"),
+    "recurrent and attention": (CONFIGS["recurrent and attention"], "sliding windows"),
+    "no positions": (lambda: transformers.BloomConfig(**BLOOM), "takes no positions"),
+}
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("kind", BATCHED)
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_several_architectures_write_in_a_batch_what_they_write_alone(tiny, tmp_path, kind, attention):
+    write_random(BATCHED[kind](), tiny, tmp_path)
+    engine = HuggingFaceEngine(tmp_path, threads=1, batch=4, model_kwargs={"attn_implementation": attention})
+    alone, found = HuggingFaceEngine(tmp_path, threads=1), {}
+    requests = [ask("Say hello. " * n, max_tokens=10 + n, temperature=0) for n in (1, 30, 7, 12, 2, 20)]
+
+    async def one(n):
+        found[n] = (await engine.complete(requests[n])).text
+
+    async with anyio.create_task_group() as group:
+        for n in range(len(requests)):
+            group.start_soon(one, n)
+    for n, request in enumerate(requests):
+        assert found[n] == (await alone.complete(request)).text
+    engine.close()
+    alone.close()
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_a_model_that_cannot_be_batched_is_refused_at_loading(tiny, tmp_path, kind):
+    config, reason = REFUSED[kind]
+    write_random(config(), tiny, tmp_path)
+    with pytest.raises(EngineError, match=reason):
+        HuggingFaceEngine(tmp_path, threads=1, batch=2)
+
+
+def test_a_model_that_computes_otherwise_in_a_batch_is_refused_at_loading(tiny, monkeypatch):
+    monkeypatch.setattr("aimu.engines.torch_batch.torch.finfo", lambda dtype: SimpleNamespace(min=0.0, eps=1e-7))
+    with pytest.raises(EngineError, match="come out otherwise"):
+        HuggingFaceEngine(tiny, threads=1, batch=2)

@@ -1,0 +1,15 @@
+"""Rounds of the compared ways, interleaved, since machines are noisy."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+
+
+def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Median of what each way returns, the ways taking turns."""
+    seen: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds):
+        for name, way in ways.items():
+            seen[name].append(way())
+    return {name: statistics.median(values) for name, values in seen.items()}

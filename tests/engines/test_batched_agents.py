@@ -1,0 +1,84 @@
+"""Agents on an engine with `batch=4`: right answers, and cancellation anywhere beside a neighbour who is not told."""
+
+import random
+import threading
+from contextlib import contextmanager
+from functools import partial
+
+import anyio
+import pytest
+
+import aimu
+from aimu import aio
+from aimu.testing import cancel_everywhere
+from aimu.tools import tool
+from tests.engines.asking import STORY
+from tests.engines.evaluations import Passes, evaluations
+from tests.engines.test_embedded_agents import RUNS, EmbeddedScenario
+
+
+class BusyScenario(EmbeddedScenario):
+    """The agent of the tests of cancellation, on an engine where one other is always telling a story."""
+
+    def check_idle(self, worker):
+        assert worker.running + worker.waiting <= 1
+
+
+@contextmanager
+def neighbour(client):
+    """Tells stories on the same engine, in a loop and thread of its own; counts them, and those that were wrong."""
+    told, ended = [], threading.Event()
+    story = client.fork(keep_history=False).chat(STORY[0]["content"])
+
+    async def tell():
+        while not ended.is_set():
+            told.append(await aio.client(client).fork(keep_history=False).chat(STORY[0]["content"]) == story)
+
+    thread = threading.Thread(target=anyio.run, args=[tell])
+    thread.start()
+    try:
+        yield told
+    finally:
+        ended.set()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def batched_client(tiny):
+    with aimu.client(f"hf:{tiny}", batch=4, threads=1) as client:
+        yield client
+
+
+@pytest.mark.parametrize(
+    ("mode", "backend", "how"),
+    [("plain", "asyncio", "native"), ("bare", "asyncio", "scope"), ("entered", "trio", "scope")],
+)
+def test_an_agent_cancelled_at_any_step_beside_a_busy_neighbour(batched_client, mode, backend, how):
+    concurrent, sync_tools, _ = RUNS[mode]
+    make = partial(BusyScenario, batched_client, mode, concurrent=concurrent, sync_tools=sync_tools)
+    make.__qualname__ = f"batched agent, {mode}"
+    with neighbour(batched_client) as told:
+        cancel_everywhere(make, backend=backend, how=how)
+    assert len(told) > 1
+    assert all(told)
+    worker = batched_client.__aio__.provider.provider.worker
+    assert (worker.running, worker.waiting) == (0, 0)
+
+
+async def test_agents_at_once_call_their_tools_and_answer_rightly(batched_client):
+    @tool
+    def add(a: int, b: int) -> int:
+        """Add two numbers."""
+        return a + b
+
+    async def one(a, b):
+        agent = aio.Agent(aio.client(batched_client).fork(), "You are a careful agent.", tools=[add])
+        assert await agent.run(f"What is {a} plus {b}?") == f"The answer is {a + b}."
+
+    with evaluations(batched_client.__aio__.provider.provider) as counts:
+        seen = Passes(batched_client.__aio__.provider.provider)
+        counts.before = seen.note
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(one, random.randrange(1000), random.randrange(1000))
+    assert max(seen.rows) == 4

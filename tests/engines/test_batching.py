@@ -1,0 +1,378 @@
+"""A Hugging Face engine with `batch=4`: requests share forward passes, and nothing else."""
+
+import random
+import threading
+from contextlib import aclosing, contextmanager
+from itertools import pairwise
+
+import anyio
+import pytest
+
+import aimu
+from aimu.core.messages import assistant_message, tool_message
+from aimu.engines.huggingface import HuggingFaceEngine
+from aimu.errors import (
+    BadRequestError,
+    ClosedClientError,
+    ContextLengthError,
+    EngineError,
+    InvalidOptionError,
+)
+from aimu.testing import tiny_gguf
+from aimu.testing.recipe.world import CITIES, PLAIN, SUMS, SYSTEM_PROMPTS, THOUGHTFUL, WEATHER_QUESTIONS
+from tests.engines.asking import STORY, TOOLS, ask, streamed, user
+from tests.engines.evaluations import Passes, evaluations
+
+STORIES = [ask(*STORY, max_tokens=tokens) for tokens in (40, 50, 60)]
+
+
+@pytest.fixture
+def passes(batch_engine):
+    with evaluations(batch_engine) as counts:
+        seen = Passes(batch_engine)
+        counts.before = seen.note
+        yield seen
+        assert counts.most <= 1
+    check_idle(batch_engine)
+
+
+def check_idle(engine):
+    assert (engine.worker.running, engine.worker.waiting) == (0, 0)
+    assert not engine._batch._running
+    assert not engine._batch._arrived
+
+
+def said(reply):
+    calls = [(call.name, call.arguments) for call in reply.calls]
+    return reply.text, reply.thinking, calls, reply.stop_reason, reply.usage.input, reply.usage.output
+
+
+def greedy_request(chance):
+    """A question of the tiny model's world, some with a history, tools or options; always the likeliest tokens."""
+
+    def question():
+        kind = chance.randrange(4)
+        if kind == 0:
+            return chance.choice(SUMS).format(chance.randrange(1000), chance.randrange(1000))
+        if kind == 1:
+            return chance.choice(WEATHER_QUESTIONS).format(chance.choice(CITIES))
+        return chance.choice(PLAIN if kind == 2 else THOUGHTFUL)[0]
+
+    messages = [{"role": "system", "content": chance.choice(SYSTEM_PROMPTS)}] if chance.random() < 0.5 else []
+    for _ in range(chance.randrange(3)):
+        asked, answer = chance.choice(PLAIN)
+        messages += [user(asked), {"role": "assistant", "content": answer}]
+    options = [{}, {}, {"max_tokens": 12}, {"stop": ["a"]}, {"thinking": False}, {"repeat_penalty": 1.2}]
+    options += [{"presence_penalty": 0.5, "frequency_penalty": 0.2}]
+    tools = TOOLS if chance.random() < 0.5 else ()
+    return ask(*messages, question(), tools=tools, temperature=0, **chance.choice(options))
+
+
+async def one_by_one(engine, requests):
+    return [said(await engine.complete(request)) for request in requests]
+
+
+async def at_once(engine, requests):
+    replies = [None] * len(requests)
+
+    async def one(n):
+        replies[n] = said((await streamed(engine, requests[n]))[1])
+
+    async with anyio.create_task_group() as group:
+        for n in range(len(requests)):
+            group.start_soon(one, n)
+    return replies
+
+
+async def test_each_of_many_requests_says_what_it_says_alone(hf_engine, batch_engine, passes):
+    chance = random.Random(7)
+    requests = [greedy_request(chance) for _ in range(40)]
+    assert await at_once(batch_engine, requests) == await one_by_one(hf_engine, requests)
+    assert max(passes.rows) == passes.most_running == 4
+
+
+async def test_draws_with_a_seed_are_the_requests_own(hf_engine, batch_engine, passes):
+    requests = [ask(*STORY, temperature=4.0, top_k=50, seed=seed, max_tokens=30) for seed in range(6)]
+    requests += [ask("Who are you?", temperature=1.0, seed=0, repeat_penalty=1.3)]
+    replies = await at_once(batch_engine, requests)
+    assert replies == await one_by_one(hf_engine, requests)
+    assert len({reply[0] for reply in replies}) > 5
+
+
+async def test_forward_passes_are_shared(batch_engine, passes):
+    replies = await at_once(batch_engine, STORIES)
+    assert sum(reply[-1] for reply in replies) == 40 + 50 + 60
+    assert len(passes.rows) <= 60 + 2 * 3
+    assert passes.rows.count(3) >= 38
+
+
+@contextmanager
+def held(passes, number):
+    """The forward pass of that number waits in the block's thread for `released`; `reached` tells that it came."""
+    reached, released = threading.Event(), threading.Event()
+
+    def hold(ids):
+        if len(passes.rows) == number:
+            reached.set()
+            assert released.wait(30)
+
+    passes.before = hold
+    try:
+        yield reached, released
+    finally:
+        released.set()
+
+
+async def test_who_comes_while_others_run_joins_them(hf_engine, batch_engine, passes):
+    late = [ask("What is 3 plus 4?", tools=TOOLS), ask("Who are you?"), ask("Is 9 a prime number?")]
+    came = []
+    with held(passes, 10) as (reached, released):
+        async with anyio.create_task_group() as group:
+
+            async def others():
+                came.extend(await at_once(batch_engine, late))
+
+            group.start_soon(batch_engine.complete, STORIES[0])
+            await anyio.to_thread.run_sync(reached.wait)
+            group.start_soon(others)
+            while batch_engine.worker.waiting < 3:
+                await anyio.lowlevel.checkpoint()
+            released.set()
+    assert came == await one_by_one(hf_engine, late)
+    assert max(passes.rows) == 4
+
+
+async def test_a_long_prompt_lets_the_others_go_on(hf_engine, batch_engine, passes, slice_prefill):
+    slice_prefill(16)
+    long, came = ask("weather " * 300, max_tokens=5), []
+
+    async def stories():
+        came.extend(await at_once(batch_engine, STORIES))
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(stories)
+        while 3 not in passes.rows:
+            await anyio.lowlevel.checkpoint()
+        came.append(said(await batch_engine.complete(long)))
+    decoding = passes.rows[passes.rows.index(3) : len(passes.rows) - passes.rows[::-1].index(3)]
+    assert decoding.count(0) > 10
+    assert not any(a == b == 0 for a, b in pairwise(decoding))
+    slice_prefill(512)
+    assert sorted(came) == sorted(await one_by_one(hf_engine, [*STORIES, long]))
+
+
+async def test_more_than_fit_wait_and_begin_in_the_order_in_which_they_came(batch_engine, passes, monkeypatch):
+    begun, render = [], batch_engine._render
+    monkeypatch.setattr(batch_engine, "_render", lambda m, r: (begun.append(r), render(m, r))[1])
+    requests = [ask(f"What is {n} plus 1?", tools=TOOLS) for n in range(15)]
+    with held(passes, 1) as (_, released):
+        async with anyio.create_task_group() as group:
+            for n, request in enumerate(requests):
+                group.start_soon(batch_engine.complete, request)
+                while batch_engine.worker.running + batch_engine.worker.waiting <= n:
+                    await anyio.lowlevel.checkpoint()
+            assert batch_engine.worker.waiting >= 11
+            released.set()
+    assert begun == requests
+    assert passes.most_running == 4
+
+
+LONG = ask(" robot" * 300)
+WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
+
+
+@pytest.mark.parametrize(("anyio_backend", "way"), WAYS)
+@pytest.mark.parametrize("when", ["prefill", "decode", "waiting"])
+async def test_one_is_cancelled_and_the_others_do_not_notice(hf_engine, batch_engine, passes, slice_prefill, when, way):
+    """The forward pass in which the cancellation comes is held, and the count of those that follow is exact."""
+    slice_prefill(16)
+    victim = LONG if when == "prefill" else STORIES[2]
+    others = STORIES if when != "waiting" else [*STORIES, ask("Count to ten.")]
+    expected = await one_by_one(hf_engine, others)
+    arrived, released, rows = threading.Event(), threading.Event(), []
+    robot = hf_engine._model.encode(" robot")[0]
+
+    def before(ids):
+        mine = when == "prefill" and ids.shape[0] == 1 and (ids == robot).sum() > 5
+        if mine or (when == "decode" and len(ids) == 4) or (when == "waiting" and batch_engine.worker.waiting):
+            rows.append(len(ids))
+            arrived.set()
+            assert released.wait(30)
+
+    passes.before = before
+    found = []
+
+    async def neighbours():
+        found.extend(await at_once(batch_engine, others))
+
+    async def let_go():
+        await anyio.wait_all_tasks_blocked()
+        released.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(neighbours)
+        while batch_engine.worker.running + batch_engine.worker.waiting < len(others):
+            await anyio.lowlevel.checkpoint()
+        if way == "native":
+            import asyncio
+
+            task = asyncio.create_task(batch_engine.complete(victim))
+            await anyio.to_thread.run_sync(arrived.wait)
+            task.cancel()
+            group.start_soon(let_go)
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        else:
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as inner:
+                    inner.start_soon(streamed, batch_engine, victim)
+                    await anyio.to_thread.run_sync(arrived.wait)
+                    group.start_soon(let_go)
+                    scope.cancel()
+        assert batch_engine.worker.running + batch_engine.worker.waiting <= len(others)
+    assert found == expected
+    assert when == "waiting" or len(rows) == 1
+    check_idle(batch_engine)
+
+
+async def test_a_dropped_reader_and_a_stalled_one_hold_nobody_up(hf_engine, batch_engine, passes):
+    stalled = batch_engine.stream(STORIES[2])
+    async with aclosing(stalled):
+        first = await anext(stalled)
+        left = batch_engine.stream(ask(*STORY))
+        await anext(left)
+        await left.aclose()
+        assert await at_once(batch_engine, STORIES[:2]) == await one_by_one(hf_engine, STORIES[:2])
+        *deltas, reply = [piece async for piece in stalled]
+    assert "".join(delta.text for delta in (first, *deltas)) == reply.text
+    assert said(reply) == (await one_by_one(hf_engine, STORIES[2:]))[0]
+
+
+FAILING = {
+    "an option": (ask("Hi", max_tokens=0), InvalidOptionError),
+    "a prompt that is too long": (ask("hello " * 5000), ContextLengthError),
+    "an option that breaks a draw": (ask("Hi", temperature=1, frequency_penalty=float("nan")), EngineError),
+    "the chat template": (ask({"role": "user"}, extra_body={"chat_template_kwargs": {"messages": 1}}), BadRequestError),
+}
+
+
+@pytest.mark.parametrize("what", FAILING)
+async def test_a_request_that_fails_fails_alone(hf_engine, batch_engine, passes, what):
+    request, error = FAILING[what]
+    caught = []
+
+    async def failing():
+        with pytest.raises(error) as info:
+            await batch_engine.complete(request)
+        caught.append(info.type)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(failing)
+        group.start_soon(failing)
+        assert await at_once(batch_engine, STORIES) == await one_by_one(hf_engine, STORIES)
+    assert len(caught) == 2
+
+
+async def test_a_failing_forward_pass_fails_those_who_shared_it_and_the_next_is_right(hf_engine, batch_engine, passes):
+    def fail(ids):
+        if len(ids) == 3:
+            raise ArithmeticError("no such luck")
+
+    passes.before = fail
+    for request in STORIES:
+        assert request.messages == STORY
+    failures = []
+
+    async def one(request):
+        with pytest.raises(EngineError, match="no such luck"):
+            await batch_engine.complete(request)
+        failures.append(1)
+
+    async with anyio.create_task_group() as group:
+        for request in STORIES:
+            group.start_soon(one, request)
+    assert len(failures) == 3
+    passes.before = lambda ids: None
+    assert await at_once(batch_engine, STORIES) == await one_by_one(hf_engine, STORIES)
+
+
+async def test_each_conversation_reuses_its_prefix_in_the_next_turn(batch_engine, passes):
+    async def conversation(a, b):
+        history = [user(f"What is {a} plus {b}?")]
+        first = await batch_engine.complete(ask(*history, tools=TOOLS))
+        history += [assistant_message(first), tool_message(first.calls[0], str(a + b))]
+        second = await batch_engine.complete(ask(*history, tools=TOOLS))
+        assert second.text == f"The answer is {a + b}."
+        assert second.usage.cache_read >= first.usage.input
+
+    async with anyio.create_task_group() as group:
+        for n in range(4):
+            group.start_soon(conversation, random.randrange(1000), n)
+    assert 0 < batch_engine.prefix_cache.bytes <= batch_engine.prefix_cache.limit
+
+
+async def test_what_requests_at_once_have_in_common_is_computed_once(hf_engine, batch_engine, passes):
+    system = {"role": "system", "content": "Use tools when needed. " * 40}
+    requests = [ask(system, question, tools=TOOLS) for question in ("Say hello.", "Who are you?", "Hi", "Thanks!")]
+    replies = await at_once(batch_engine, requests)
+    assert replies == await one_by_one(hf_engine, requests)
+    prompts = [reply[-2] for reply in replies]
+    assert min(prompts) > 250
+    assert passes.tokens < max(prompts) + sum(reply[-1] for reply in replies) + 4 * 20
+
+
+def test_two_loops_in_two_threads_share_forward_passes(hf_engine, batch_engine, passes):
+    chance = random.Random(11)
+    requests = {backend: [greedy_request(chance) for _ in range(10)] for backend in ("asyncio", "trio")}
+    found = {}
+
+    def run(backend):
+        found[backend] = anyio.run(at_once, batch_engine, requests[backend], backend=backend)
+
+    threads = [threading.Thread(target=run, args=(backend,)) for backend in requests]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    for backend, asked in requests.items():
+        assert found[backend] == anyio.run(one_by_one, hf_engine, asked, backend="asyncio")
+
+
+async def test_closing_stops_all_that_run_and_refuses_who_waits(tiny):
+    engine = HuggingFaceEngine(tiny, threads=1, batch=2)
+    refused = []
+
+    async def one():
+        with pytest.raises(ClosedClientError):
+            await engine.complete(ask(*STORY))
+        refused.append(1)
+
+    with evaluations(engine) as counts:
+        async with anyio.create_task_group() as group:
+            for _ in range(4):
+                group.start_soon(one)
+            while counts.calls < 4:
+                await anyio.lowlevel.checkpoint()
+            assert (engine.worker.running, engine.worker.waiting) == (2, 2)
+            await engine.aclose()
+    assert len(refused) == 4
+    assert counts.calls < 60
+    assert not engine.worker._thread.is_alive()
+    assert engine._batch is None
+
+
+async def test_weights_that_are_loaded_late_are_batched_too(tiny, hf_engine):
+    engine = HuggingFaceEngine(tiny, threads=1, batch=3, lazy=True)
+    assert await at_once(engine, STORIES) == await one_by_one(hf_engine, STORIES)
+    await engine.aclose()
+
+
+@pytest.mark.parametrize("batch", [0, -1])
+def test_less_than_one_at_a_time_is_refused(tiny, batch):
+    with pytest.raises(InvalidOptionError, match=f"batch={batch}"):
+        aimu.client(f"hf:{tiny}", batch=batch)
+
+
+def test_llamacpp_takes_no_batch():
+    with pytest.raises(InvalidOptionError, match="takes no batch"):
+        aimu.client(f"llamacpp:{tiny_gguf()}", batch=2)

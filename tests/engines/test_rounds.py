@@ -1,0 +1,186 @@
+"""Jobs in steps: a worker with a share runs several side by side, and whatever they yield once a round."""
+
+import threading
+from contextlib import aclosing
+
+import anyio
+import pytest
+from anyio.lowlevel import checkpoint
+
+from aimu.engines.rounds import Shared
+from aimu.engines.worker import Worker
+from aimu.errors import ClosedClientError
+
+
+@pytest.fixture
+def sharing():
+    """A worker that runs three jobs side by side."""
+    worker = Worker("sharing worker", share=3)
+    yield worker
+    worker.close()
+    assert not worker._thread.is_alive()
+
+
+class Table:
+    """Jobs in steps: each emits how many `sit` with it, for some rounds or until it is stopped."""
+
+    def __init__(self, worker):
+        self.worker, self.rounds, self.sitting = worker, 0, 0
+        self.before_round = lambda: None
+
+    def turn(self):
+        self.before_round()
+        self.rounds += 1
+
+    def job(self, rounds, fails=False):
+        def begin(emit, stopped):
+            self.sitting += 1
+            try:
+                for _ in range(rounds):
+                    yield self.turn
+                    if stopped():
+                        return "stopped"
+                    emit(self.sitting)
+                if fails:
+                    raise LookupError("no such thing")
+                return "end"
+            finally:
+                self.sitting -= 1
+
+        return Shared(begin)
+
+    def hold(self, number):
+        """Round `number` waits for what is returned last, and sets what is returned first."""
+        reached, released = threading.Event(), threading.Event()
+
+        def before():
+            if self.rounds == number:
+                reached.set()
+                assert released.wait(30)
+
+        self.before_round = before
+        return reached, released
+
+
+async def seat(worker, group, *jobs):
+    """Start jobs, in order; a list of `(n, what it gave)` that fills as they end."""
+    ended = []
+
+    async def one(n, job):
+        try:
+            ended.append((n, await worker.run(job)))
+        except LookupError as exc:
+            ended.append((n, exc))
+
+    for n, job in enumerate(jobs):
+        before = worker.requests
+        group.start_soon(one, n, job)
+        while worker.requests == before:
+            await checkpoint()
+    return ended
+
+
+async def test_jobs_in_steps_run_side_by_side_and_ask_once_a_round(sharing):
+    table = Table(sharing)
+    reached, released = table.hold(0)
+    async with anyio.create_task_group() as group:
+        ended = await seat(sharing, group, *(table.job(n) for n in (10, 20, 30)))
+        await anyio.to_thread.run_sync(reached.wait)
+        released.set()
+    assert sorted(ended) == [(0, "end"), (1, "end"), (2, "end")]
+    assert table.rounds <= 31
+    assert sharing.running == 0
+
+
+async def test_without_a_share_they_run_in_turns():
+    worker = Worker("worker of one")
+    table = Table(worker)
+    async with anyio.create_task_group() as group:
+        await seat(worker, group, *(table.job(5) for _ in range(4)))
+        async with aclosing(worker.stream(table.job(3))) as items:
+            assert [item async for item in items] == [1, 1, 1, "end"]
+    assert table.rounds == 23
+    await worker.aclose()
+
+
+async def test_a_fourth_waits_for_a_seat_and_a_failure_gives_one_free(sharing):
+    table = Table(sharing)
+    reached, released = table.hold(1)
+    async with anyio.create_task_group() as group:
+        jobs = table.job(50), table.job(50), table.job(4, fails=True), table.job(5)
+        ended = await seat(sharing, group, *jobs)
+        await anyio.to_thread.run_sync(reached.wait)
+        assert (sharing.running, sharing.waiting) == (3, 1)
+        released.set()
+    results = dict(ended)
+    assert isinstance(results.pop(2), LookupError)
+    assert results == {0: "end", 1: "end", 3: "end"}
+    assert table.rounds <= 52
+
+
+async def test_a_job_that_shares_with_nobody_runs_alone_in_its_turn(sharing):
+    table, seen = Table(sharing), []
+    reached, released = table.hold(0)
+    async with anyio.create_task_group() as group:
+        jobs = table.job(5), (lambda emit, stopped: seen.append((table.sitting, table.rounds))), table.job(5)
+        ended = await seat(sharing, group, *jobs)
+        await anyio.to_thread.run_sync(reached.wait)
+        released.set()
+    assert len(ended) == 3
+    assert seen == [(0, 5)]
+    assert table.rounds == 10
+
+
+async def test_a_job_withdrawn_at_the_head_of_the_queue_keeps_nobody_out(sharing):
+    table = Table(sharing)
+    reached, released = table.hold(1)
+    async with anyio.create_task_group() as group:
+        ended = await seat(sharing, group, table.job(10**9))
+        await anyio.to_thread.run_sync(reached.wait)
+        with anyio.CancelScope() as scope:
+            async with anyio.create_task_group() as inner:
+                await seat(sharing, inner, lambda emit, stopped: "alone")
+                scope.cancel()
+        late = await seat(sharing, group, table.job(3))
+        released.set()
+        with anyio.fail_after(30):
+            while not late:
+                await checkpoint()
+        assert not ended
+        group.cancel_scope.cancel()
+    assert late == [(0, "end")]
+
+
+async def test_a_cancelled_job_leaves_at_the_next_round_and_the_others_go_on(sharing):
+    table = Table(sharing)
+    reached, released = table.hold(3)
+    async with anyio.create_task_group() as group:
+        ended = await seat(sharing, group, table.job(9), table.job(9))
+        async with anyio.create_task_group() as inner:
+            await seat(sharing, inner, table.job(1000))
+            await anyio.to_thread.run_sync(reached.wait)
+            inner.cancel_scope.cancel()
+            released.set()
+    assert sorted(ended) == [(0, "end"), (1, "end")]
+    assert table.rounds <= 12
+
+
+async def test_close_stops_all_that_run_side_by_side(sharing):
+    table, refused = Table(sharing), []
+    reached, released = table.hold(3)
+
+    async def ask():
+        with pytest.raises(ClosedClientError):
+            await sharing.run(table.job(10**9))
+        refused.append(1)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(ask)
+        await anyio.to_thread.run_sync(reached.wait)
+        while sharing.requests < 5:
+            await checkpoint()
+        released.set()
+        await sharing.aclose()
+    assert len(refused) == 5
+    assert (table.sitting, sharing.running, sharing.waiting) == (0, 0, 0)
