@@ -343,3 +343,21 @@ async def test_a_key_is_in_no_repr_log_or_error(server, caplog, monkeypatch):
     with pytest.raises(InvalidOptionError) as wrong:
         make_provider(ModelSpec("m", "openai"), api_key=f"{KEY}\nx")
     assert KEY not in str(wrong.value)
+
+
+async def test_a_request_is_json_in_utf_8_whatever_a_model_has_written():
+    sent = []
+
+    def handler(request):
+        sent.append(json.loads(request.content.decode("utf8")))
+        return httpx2.Response(200, json={"choices": [{"message": {"content": "x"}}]})
+
+    provider = await replying(handler, "vllm")
+    for text in ("h\u00e4 \U0001f600", "half \ud83d", "\ud83d" + "\ude00"):
+        await provider.complete(Request(messages=[{"role": "user", "content": text}]))
+    assert [body["messages"][0]["content"] for body in sent] == ["h\u00e4 \U0001f600", "half \ufffd", "\U0001f600"]
+    nested = []
+    nested.append(nested)
+    for odd in (float("nan"), object(), nested):
+        with pytest.raises(InvalidOptionError, match="JSON"):
+            await provider.complete(Request(messages=HELLO, options={"extra_body": {"odd": odd}}))

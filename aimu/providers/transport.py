@@ -220,10 +220,7 @@ class HttpProvider:
         await (await _lanes_here()).close(self)
 
     async def _send(self, lane: _Lane, path: str, body: Mapping[str, Any], *, stream: bool = False) -> httpx2.Response:
-        try:
-            content = json.dumps(body, separators=(",", ":")).encode()
-        except (TypeError, ValueError) as exc:
-            raise InvalidOptionError(f"the request cannot be written as JSON: {exc}") from exc
+        content = _written(body)
         if lane.client.is_closed:
             raise ClosedClientError("the http_client of this provider")
         try:
@@ -277,6 +274,18 @@ class HttpProvider:
         return ProviderConnectionError(
             f"the connection failed ({reason})", provider=provider, partial=partial, retryable=retryable
         )
+
+
+def _written(body: Mapping[str, Any]) -> bytes:
+    """A body as JSON in UTF-8, with a replacement character for half a surrogate pair, which services refuse."""
+    try:
+        text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as exc:
+        raise InvalidOptionError(f"the request cannot be written as JSON: {exc}") from exc
+    try:
+        return text.encode()
+    except UnicodeEncodeError:  # two halves that came one after the other make a whole again
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 @cache
