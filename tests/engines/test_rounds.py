@@ -6,7 +6,6 @@ from contextlib import aclosing
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
-from anyio.testing import wait_all_tasks_blocked
 
 from aimu.engines.rounds import Shared
 from aimu.engines.worker import Worker
@@ -162,7 +161,7 @@ async def test_a_cancelled_job_leaves_at_the_next_round_and_the_others_go_on(sha
             await anyio.to_thread.run_sync(reached.wait)
             inner.cancel_scope.cancel()
             with anyio.CancelScope(shield=True):  # until the job is told to stop
-                await wait_all_tasks_blocked()
+                await anyio.wait_all_tasks_blocked()
             released.set()
     assert sorted(ended) == [(0, "end"), (1, "end")]
     assert table.rounds <= 12
