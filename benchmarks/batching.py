@@ -3,7 +3,7 @@
 python benchmarks/batching.py
 
 The model is a random one of 29 million parameters. "equal" requests have like prompts and answers; "ragged" ones have
-prompts of 20 to 300 tokens and answers of 16 to 112. Prompts are part of what is timed. Rounds of the two ways are
+prompts of 20 to 200 tokens and answers of 16 to 112. Prompts are part of what is timed. Rounds of the two ways are
 interleaved and medians taken.
 """
 
