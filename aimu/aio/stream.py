@@ -231,6 +231,11 @@ class Stream:
         self._pump_scope.cancel()
         try:
             await self._group.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:  # the group is ours: what a tool raised past Exception leaves plain
+            *others, leaf = group.exceptions
+            if others:
+                raise
+            raise leaf from leaf.__cause__
         finally:
             self._receive.close()  # after the producers: a send into a closed channel would be an error of theirs
 

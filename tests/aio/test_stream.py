@@ -106,6 +106,21 @@ async def test_an_exception_of_the_body_leaves_plain():
     assert await client.chat("Next") == "Fine."
 
 
+async def test_what_a_tool_raises_past_exception_leaves_the_block_plain():
+    class Halt(BaseException):
+        pass
+
+    async def halt() -> str:
+        raise Halt
+
+    client = aio.client(ScriptedProvider(reply(calls=[("halt", {})])), tools=[halt])
+    with pytest.raises(Halt):
+        async with client.chat("Go.", stream=True) as stream:
+            async for _ in stream:
+                pass
+    assert [message.get("status") for message in client.messages] == [None, None, "cancelled"]
+
+
 async def test_an_error_of_the_run_reaches_the_reader_after_what_had_streamed():
     client = client_of(reply("One two", error=ConnectionError("cable")))
     seen = []
