@@ -14,7 +14,7 @@ from typing import Any, final
 import anyio
 from attrs import define, evolve, field
 
-from aimu.aio.run import Run, Steps
+from aimu.aio.run import Run, RunState, Steps
 from aimu.core.messages import (
     Message,
     assistant_message,
@@ -45,6 +45,7 @@ class Conversation:
     last_thinking: str = ""
     last_stop_reason: StopReason | None = None
     _turn: Turn | None = field(default=None, init=False)
+    _stale: RunState | None = field(default=None, init=False)  # of a settled turn, until the next one closes its steps
     _claim: Lock = field(factory=Lock, init=False, repr=False)
 
     @property
@@ -96,18 +97,19 @@ class Conversation:
                 raise BusyConversationError
             old.run.settle()
             old.run.state.superseded = True
+            self._stale = old.run.state
 
     def begin(self, question: Message, run: Run, *, reset: bool = False) -> tuple[Turn, Steps | None]:
         """Claim the conversation for a turn; the second value is a superseded generator, still to be closed."""
         with self._claim:
-            stale = self._turn.run.state.generator() if self._turn is not None else None
             self.claimable()
             if reset:
                 self.clear(self.system)
             check_history(self.messages)
+            stale, self._stale = self._stale, None
             turn = self._turn = Turn(conversation=self, run=run, staged=[question])
         run.state.turns.add(turn)
-        return turn, stale
+        return turn, None if stale is None else stale.generator()
 
 
 @final

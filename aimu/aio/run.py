@@ -59,7 +59,8 @@ class RunState:
     outer: RunState | None = None  # of the run whose tool made this one
 
     def generator(self) -> Steps | None:
-        return self.steps() if self.steps is not None else None
+        """The steps, where they are still there and this thread may close them."""
+        return self.steps() if self.steps is not None and self.thread == get_ident() else None
 
 
 @final

@@ -198,8 +198,11 @@ class Stream:
         await self._put(done)
 
     async def _put(self, chunk: StreamChunk) -> None:
-        if not self._taken(chunk):
-            await self._send.send(chunk)
+        try:
+            if not self._taken(chunk):
+                await self._send.send(chunk)
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            pass  # of a run that a tool began and left behind: the stream has ended, nobody is there to see it
 
     def _taken(self, chunk: StreamChunk) -> bool:
         """Whether nothing is left to do for a chunk: it is in the buffer, or nobody wants it."""
@@ -231,6 +234,11 @@ class Stream:
         self._pump_scope.cancel()
         try:
             await self._group.__aexit__(None, None, None)
+        except BaseExceptionGroup as group:  # the group is ours: what a tool raised past Exception leaves plain
+            *others, leaf = group.exceptions
+            if others:
+                raise
+            raise leaf from leaf.__cause__
         finally:
             self._receive.close()  # after the producers: a send into a closed channel would be an error of theirs
 

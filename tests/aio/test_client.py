@@ -16,6 +16,7 @@ from aimu.errors import (
     InvalidOptionError,
     ProviderConnectionError,
     RateLimitError,
+    StreamClosedError,
     SystemMessageError,
     UnknownProviderError,
     WeightsLoadedTwiceError,
@@ -89,6 +90,26 @@ async def test_a_paused_stream_of_another_living_task_is_busy_and_of_an_ended_on
         finish.set()
     assert await client.chat("Second") == "Next."
     assert client.messages[1] == {"role": "assistant", "content": "One ", "interrupted": True}
+
+
+@pytest.mark.parametrize("change", ["reset", "load", "replace_system", None])
+async def test_a_turn_after_a_paused_stream_gets_its_slot_also_when_the_history_was_changed_between(change):
+    provider = ScriptedProvider("One two three.", "Next.")
+    client = aio.client(provider, max_concurrency=1)
+    stream = client.chat("First", stream=True)
+    await anext(stream)
+    match change:
+        case "reset":
+            client.reset()
+        case "load":
+            client.messages = []
+        case "replace_system":
+            client.conversation.replace_system("Be brief.")
+    with anyio.fail_after(5):
+        assert await client.chat("Second") == "Next."
+    assert provider.open_streams == 0
+    with pytest.raises(StreamClosedError):
+        await anext(stream)
 
 
 async def test_the_system_message_can_be_set_until_the_first_turn():
