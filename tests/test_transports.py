@@ -361,3 +361,23 @@ async def test_a_request_is_json_in_utf_8_whatever_a_model_has_written():
     for odd in (float("nan"), object(), nested):
         with pytest.raises(InvalidOptionError, match="JSON"):
             await provider.complete(Request(messages=HELLO, options={"extra_body": {"odd": odd}}))
+
+
+@pytest.mark.parametrize("read", [True, False])
+async def test_a_hook_that_raises_for_a_status_changes_no_error(read):
+    async def strict(response):
+        if read:
+            await response.aread()
+        response.raise_for_status()
+
+    def handler(request):
+        return httpx2.Response(401, json={"error": {"message": "bad key"}}, headers={"x-request-id": "r"})
+
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(handler), event_hooks={"response": [strict]})
+    provider = make_provider(ModelSpec("m", "vllm"), http_client=client)
+    with pytest.raises(AuthenticationError, match="bad key" if read else "401") as caught:
+        await provider.complete(Request(messages=HELLO))
+    assert (caught.value.request_id, caught.value.retryable) == ("r", False)
+    with pytest.raises(AuthenticationError):
+        async for _ in provider.stream(Request(messages=HELLO)):
+            pass

@@ -23,6 +23,7 @@ log = logging.getLogger("aimu.aio")
 
 FIRST_PAUSE = 0.5  # s; doubled with each attempt, up to LONGEST_PAUSE, then jittered down by up to half
 LONGEST_PAUSE = 30.0
+LONGEST_WAIT = 600.0  # s; a service that asks for more (a daily quota, say) is not waited for
 
 
 @final
@@ -140,6 +141,9 @@ class SharedProvider:
         pause = failure.retry_after
         if pause is None:
             pause = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.5, 1)
+        if pause > LONGEST_WAIT:
+            failure.add_note(f"not retried: the service asks to wait for {pause:.0f} s")
+            raise failure
         if anyio.current_time() + pause >= anyio.current_effective_deadline():
             failure.add_note(f"not retried: the deadline comes before the pause of {pause:.1f} s")
             raise failure

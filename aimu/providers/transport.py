@@ -233,13 +233,17 @@ class HttpProvider:
                 with anyio.move_on_after(_CLOSING, shield=True):
                     await response.aclose()
         except _foreign() as exc:
-            raise self._translated(exc) from exc
-        raise from_response(
-            self.codec.provider,
-            response.status_code,
-            response.headers,
-            answer,
-            missing_model=self.codec.missing_model,
+            response = getattr(exc, "response", None)
+            if response is None:
+                raise self._translated(exc) from exc
+            # A hook of the user's client has called raise_for_status: the service's own error says more.
+            raise self._refused(response, response.content if response.is_stream_consumed else b"") from exc
+        raise self._refused(response, answer)
+
+    def _refused(self, response: httpx2.Response, answer: bytes) -> ProviderError:
+        codec = self.codec
+        return from_response(
+            codec.provider, response.status_code, response.headers, answer, missing_model=codec.missing_model
         )
 
     @property

@@ -259,6 +259,13 @@ async def test_nothing_is_retried_after_the_first_streamed_delta_or_past_the_dea
     assert "deadline" in caught.value.__notes__[0]
 
 
+async def test_a_service_that_asks_to_wait_for_a_day_is_not_waited_for():
+    with pytest.raises(RateLimitError) as caught:
+        await aio.client(ScriptedProvider(RateLimitError("come back tomorrow", retry_after=86400))).chat("Go.")
+    assert caught.value.retry_after == 86400
+    assert "86400 s" in caught.value.__notes__[0]
+
+
 async def test_a_cap_holds_over_clients_and_is_first_come_first_served():
     limits = aio.Limits(2)
     running = peak = 0
