@@ -253,5 +253,5 @@ def single_failure() -> Generator[None, None, None]:
 def _parsed(arguments: str) -> Any:
     try:
         return json.loads(arguments) if arguments else {}
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments

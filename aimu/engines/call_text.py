@@ -11,7 +11,7 @@ import re
 import secrets
 import string
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
 from typing import Any, cast
 
@@ -69,8 +69,9 @@ class CallReader(ABC):
 
     def _add(self, body: str) -> None:
         """One call whose text is `body`, whatever it is."""
-        if xml := _XML_CALL.match(body.strip()):
-            self._append(xml[1], json.dumps(self._typed(xml[1], xml[2]), ensure_ascii=False))
+        if _XML_CALL.match(body.strip()):
+            for name, text in _XML_CALL.findall(body):
+                self._append(name, json.dumps(self._typed(name, text), ensure_ascii=False))
         elif not self._add_object(loads(body)):
             guess = _NAME.search(body)
             name = guess[1] if guess and _READABLE.fullmatch(guess[1]) else UNKNOWN_NAME
@@ -91,10 +92,11 @@ class CallReader(ABC):
 
     def _typed(self, name: str, text: str) -> dict[str, Any]:
         """Arguments written as XML have no types of their own: what is no string by the schema is read as JSON."""
-        properties = self._tools.get(name, {}).get("parameters", {}).get("properties", {})
+        properties = (self._tools.get(name, {}).get("parameters") or {}).get("properties") or {}
         arguments: dict[str, Any] = dict(_XML_ARGUMENT.findall(text))
         for key, value in arguments.items():
-            if properties.get(key, {}).get("type") != "string":
+            types = _types(properties.get(key))
+            if "string" not in types or (value.strip() == "null" and "null" in types):
                 arguments[key] = loads(value, value)
         return arguments
 
@@ -139,7 +141,7 @@ class _TaggedCalls(CallReader):
         at = self._held.find(self._closing)
         if self._held.lstrip(_BLANKS).startswith("<"):
             return at
-        while at >= 0 and sum(map(bool, _QUOTE.findall(self._held[:at]))) % 2:
+        while at >= 0 and _ends_in_string(self._held[:at]):
             at = self._held.find(self._closing, at + 1)
         return at
 
@@ -178,13 +180,27 @@ class _MistralCalls(CallReader):
         held, self._held = self._held, ""
         if not self._inside:
             return held
-        for body in filter(str.strip, held.split(self._opening)):
+        for body in filter(str.strip, self._bodies(held)):
             named = _MISTRAL_CALL.match(body)
             if named:
-                self._append(named[1], body[named.end() :].strip())
+                self._append(named[1], body[named.end() :].strip() or "{}")
             else:
                 self._add(body)
         return ""
+
+    def _bodies(self, held: str) -> Iterator[str]:
+        """The text behind each mark; a mark inside a JSON string is a part of the string."""
+        pieces = held.split(self._opening)
+        while pieces:
+            size = 1
+            for count in range(1, len(pieces) + 1):
+                body = self._opening.join(pieces[:count])
+                if not _ends_in_string(body):
+                    named = _MISTRAL_CALL.match(body)
+                    size = count if loads(body[named.end() :] if named else body) is not None else 1
+                    break
+            yield self._opening.join(pieces[:size])
+            del pieces[:size]
 
 
 class _JsonCalls(CallReader):
@@ -233,7 +249,7 @@ class _JsonCalls(CallReader):
         while text := text.lstrip(_BLANKS + ",;"):
             try:
                 value, end = json.JSONDecoder(strict=False).raw_decode(text)
-            except ValueError:
+            except (ValueError, RecursionError):
                 break
             calls = [_call_of(item) for item in (value if isinstance(value, list) else [value])]
             if not calls or any(call is None or call[0] not in self._tools for call in calls):
@@ -267,10 +283,24 @@ def _call_of(value: Any) -> tuple[str, str] | None:
     return name, arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False)
 
 
+def _types(schema: Any) -> set[str]:
+    """The JSON types that a schema names."""
+    if not isinstance(schema, Mapping):
+        return set()
+    named = schema.get("type") or ()
+    options = schema.get("anyOf") or schema.get("oneOf") or ()
+    return {named} if isinstance(named, str) else {*named}.union(*map(_types, options))
+
+
+def _ends_in_string(text: str) -> bool:
+    """Whether the end of a JSON text lies inside a string."""
+    return sum(map(bool, _QUOTE.findall(text))) % 2 == 1
+
+
 def loads(text: str, default: Any = None) -> Any:
     try:
         return json.loads(text, strict=False)
-    except ValueError:
+    except (ValueError, RecursionError):  # a model that repeats itself nests without an end
         return default
 
 

@@ -310,3 +310,10 @@ async def test_the_deadline_of_a_run_is_a_timeout_error_and_what_was_done_is_kep
     check_history(history)
     assert [message.get("status") for message in history if message["role"] == "tool"] == [None, "cancelled"]
     assert await agent.run("Again.") == "Fine."
+
+
+async def test_arguments_that_nest_without_an_end_go_back_to_the_model():
+    call = ToolCall("c1", "add", '{"a":' * 100_000)
+    with ScriptedProvider(reply(calls=[call]), "Sorry.") as provider:
+        assert await agent_of(provider).run("Go.") == "Sorry."
+    assert "no valid JSON object" in provider.requests[1].messages[-1]["content"]

@@ -246,3 +246,44 @@ def test_an_image_is_refused():
     image = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
     with pytest.raises(InvalidImageError, match="text models"):
         template_messages([{"role": "user", "content": [image]}])
+
+
+@pytest.mark.parametrize("form", [HERMES, MISTRAL, JSON])
+@pytest.mark.parametrize("nesting", ["[", '{"a":'])
+def test_a_model_that_nests_without_an_end_has_made_a_malformed_call(form, nesting):
+    start = {HERMES: "<tool_call>", MISTRAL: "[TOOL_CALLS]add[ARGS]", JSON: '{"name": "add", "parameters": '}[form]
+    _, text, [(_, arguments)] = parse([start, nesting * 100_000], form)
+    assert text == ""
+    assert arguments.endswith(nesting * 100_000)
+    call = {"id": "1", "type": "function", "function": {"name": "add", "arguments": arguments}}
+    assert template_messages([{"role": "assistant", "content": None, "tool_calls": [call]}])
+
+
+def test_xml_arguments_are_text_where_the_schema_takes_text():
+    maybe = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    odd = {"type": "function", "function": {"name": "bare", "parameters": None}}
+    tools = [
+        tool("send", to=maybe, cc=maybe, code={"type": ["string", "integer"]}, n={"type": "integer"}, any=True),
+        odd,
+    ]
+    values = {"to": "12345", "cc": "null", "code": "7", "n": "7", "any": "7", "more": "7"}
+    body = "".join(f"<parameter={name}>\n{value}\n</parameter>" for name, value in values.items())
+    calls = (
+        f"<tool_call><function=send>{body}</function>\n<function=bare><parameter=x>1</parameter></function></tool_call>"
+    )
+    _, _, [(_, sent), (name, bare)] = parse([calls], tools=tools)
+    assert json.loads(sent) == {"to": "12345", "cc": None, "code": "7", "n": 7, "any": 7, "more": 7}
+    assert (name, json.loads(bare)) == ("bare", {"x": 1})
+
+
+def test_a_mark_inside_a_string_is_a_part_of_the_string():
+    note = {"text": 'use [TOOL_CALLS] and "[ARGS]" here'}
+    for text in (
+        f"[TOOL_CALLS]note[ARGS]{json.dumps(note)}[TOOL_CALLS]add[ARGS]",
+        f"[TOOL_CALLS]{json.dumps([{'name': 'note', 'arguments': note}])}[TOOL_CALLS]add[ARGS]{{}}",
+    ):
+        _, _, [(_, noted), added] = parse([text], MISTRAL)
+        assert json.loads(noted) == note
+        assert added == ("add", "{}")
+    _, _, calls = parse(['[TOOL_CALLS]note[ARGS]{"text": "lost[TOOL_CALLS]add[ARGS]{}'], MISTRAL)
+    assert calls == [("note", '{"text": "lost'), ("add", "{}")]
