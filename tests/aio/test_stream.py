@@ -10,6 +10,7 @@ from aimu import aio
 from aimu.aio import StreamingContentType
 from aimu.errors import InvalidImageError, InvalidOptionError, StreamClosedError
 from aimu.testing import ScriptedProvider, reply
+from aimu.tools import Tool
 
 PHASES = ["thinking", "generating", "done"]
 
@@ -119,6 +120,47 @@ async def test_what_a_tool_raises_past_exception_leaves_the_block_plain():
             async for _ in stream:
                 pass
     assert [message.get("status") for message in client.messages] == [None, None, "cancelled"]
+
+
+@pytest.mark.parametrize("waiting", [False, True])
+async def test_a_run_that_a_tool_left_behind_goes_on_when_the_stream_has_ended(waiting):
+    gate = anyio.Event()
+    answers = []
+
+    class Gated:
+        spec = ScriptedProvider().spec
+
+        async def complete(self, request):
+            raise AssertionError("streamed")
+
+        async def stream(self, request):
+            if not waiting:
+                await gate.wait()
+            async for item in ScriptedProvider("word " * 40).stream(request):
+                yield item
+
+        async def aclose(self):
+            pass
+
+    behind = aio.Agent(aio.client(Gated()), name="behind")
+    async with anyio.create_task_group() as group:
+
+        async def go_on() -> None:
+            answers.append(await behind.run("Go on."))
+
+        def leave_behind() -> str:
+            group.start_soon(go_on)
+            return "Begun."
+
+        script = ScriptedProvider(reply(calls=[("leave_behind", {})]), "Done.")
+        client = aio.client(script, tools=[Tool(name="leave_behind", function=leave_behind, on_event_loop=True)])
+        async with client.chat("Go.", stream=True) as stream:
+            if waiting:
+                await anyio.wait_all_tasks_blocked()  # with a full buffer
+            else:
+                assert (await contents(stream))[-1] == ("done", "Done.")
+        gate.set()
+    assert answers == ["word " * 40]
 
 
 async def test_an_error_of_the_run_reaches_the_reader_after_what_had_streamed():
