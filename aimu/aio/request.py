@@ -8,6 +8,7 @@ import weakref
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
 from itertools import count
+from threading import Lock
 from typing import final
 
 import anyio
@@ -64,6 +65,7 @@ class SharedProvider:
         self.provider = provider
         self.max_retries = max_retries
         self.usage: Usage | None = None
+        self._counting = Lock()  # conversations may be in several threads
         self._slots: list[Slots] = [slots(max_concurrency)] if max_concurrency is not None else []
         if limits is not None:
             self._slots.append(limits._slots)
@@ -128,7 +130,8 @@ class SharedProvider:
 
     def _used(self, reply: Reply) -> None:
         if reply.usage is not None:
-            self.usage = reply.usage if self.usage is None else self.usage + reply.usage
+            with self._counting:
+                self.usage = reply.usage if self.usage is None else self.usage + reply.usage
 
     async def _pause(self, failure: ProviderError, attempt: int) -> None:
         """Sleep before the next attempt, or raise `failure` where there is to be none."""

@@ -1,11 +1,13 @@
 """The sync client and stream: the same conversation on sync, asyncio and trio, on the caller's thread."""
 
 import threading
+import time
 
 import pytest
 
 import aimu
 from aimu import aio
+from aimu.core.reply import Usage
 from aimu.errors import BusyConversationError, StreamClosedError
 from aimu.testing.scripted import ScriptedProvider, reply
 from aimu.tools import tool
@@ -151,3 +153,27 @@ def test_one_shot_closes_its_client():
     provider = ScriptedProvider("a", "b")
     assert aimu.chat("?", model=provider) == "a"
     assert provider.closed
+
+
+def test_the_usage_of_a_provider_counts_every_reply_over_threads():
+    class Slow(Usage):
+        """Whoever adds lets the others have their turn in the middle."""
+
+        def __add__(self, other):
+            time.sleep(0)
+            return Slow(input=self.input + other.input)
+
+    provider = ScriptedProvider(reply("Hi.", usage=Slow(input=1)), repeat=True)
+    client = aimu.client(provider)
+
+    def chat():
+        fork = client.fork()
+        for _ in range(50):
+            fork.generate("Hello")
+
+    threads = [threading.Thread(target=chat) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.provider.usage.input == 200
