@@ -13,6 +13,7 @@ import logging
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
@@ -22,6 +23,7 @@ import jsonschema
 import pydantic
 import pytest
 from anyio import from_thread
+from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import to_jsonable_python
@@ -314,6 +316,24 @@ def test_a_refusal_names_each_argument_what_was_wrong_and_what_is_expected(argum
         assert words in str(caught.value)
 
 
+@dataclasses.dataclass
+class Where:
+    city: str = None
+
+
+def test_a_default_of_none_may_be_given_also_where_the_type_does_not_say_so():
+    def weather(where: Where, days: Annotated[int, "How many.", pydantic.Field(ge=1)] = None):  # noqa: RUF013
+        return where, days
+
+    made = as_tool(weather)
+    days = made.parameters["properties"]["days"]
+    assert days["description"] == "How many."
+    assert {"type": "null"} in days["anyOf"]
+    assert made.bind('{"where": {"city": null}, "days": null}') == {"where": Where(None), "days": None}
+    with pytest.raises(ToolArgumentsError, match="greater than or equal to 1"):
+        made.bind('{"where": {}, "days": 0}')
+
+
 def test_an_exception_in_a_validator_of_the_user_is_a_refusal():
     def explode(value: int) -> int:
         raise LookupError("no such row")
@@ -407,6 +427,7 @@ def positional(value: int, /): ...
 def unresolved(value: Nowhere): ...  # noqa: F821
 def callback(value: Any, f: type(len)): ...
 def opaque(value: threading.Event): ...
+def called(value: Callable[[int], int]): ...
 
 
 class Unresolved(TypedDict):
@@ -426,6 +447,7 @@ def nested(value: list[Unresolved]): ...
         (unresolved, r"unresolved: the type 'Nowhere' of parameter 'value' .*Nowhere.* define or import"),
         (callback, r"callback: .*parameter 'f'.* use plain types"),
         (opaque, r"opaque: .*parameter 'value'.* use plain types"),
+        (called, r"called: .*parameter 'value'.* use plain types"),
         (nested, r"fields of Unresolved .*Nowhere.* define or import"),
         (lambda: 1, r"<lambda>.*@tool\(name=...\)"),
         (3, "3 is no tool"),
@@ -434,8 +456,9 @@ def nested(value: list[Unresolved]): ...
     ],
 )
 def test_what_a_model_cannot_call_is_refused_with_the_remedy(function, said):
-    with pytest.raises(ToolSignatureError, match=said):
+    with pytest.raises(ToolSignatureError, match=said) as refused:
         as_tool(function).schema
+    assert "\n" not in str(refused.value)
 
 
 def test_the_decorator_refuses_at_once_what_it_can_see():
@@ -654,6 +677,27 @@ async def test_an_awaitable_out_of_a_sync_function_is_awaited():
     assert await Record().run(indirect, '{"n": 1}') == ["start", str(threading.get_ident())]
     partial = functools.partial(whoami_async, n=1)
     assert (await Record().run(partial))[0] == "start"
+
+
+async def test_what_a_generator_yields_is_a_list_async_or_not():
+    closed = []
+
+    @tool
+    def count(n: int) -> Iterator[int]:
+        yield from range(n)
+
+    @tool
+    async def count_async(n: int) -> AsyncIterator[int]:
+        try:
+            for i in range(n):
+                await checkpoint()
+                yield i
+        finally:
+            closed.append(threading.get_ident())
+
+    for function in (count, count_async):
+        assert await Record().run(function, '{"n": 3}') == ["start", "[0, 1, 2]"]
+    assert closed == [threading.get_ident()]
 
 
 class Gate:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from contextlib import aclosing
 
+from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import define, field
 from attrs.setters import frozen
 
@@ -20,14 +22,25 @@ class SkillAgent(Agent):
 
     At the start of each run the catalog of `skill_manager` is brought up to date at the end of the system message (the
     history stays), and `activate_skill`, `list_skill_files` and `read_skill_file` are put among `tools` unless tools of
-    these names are there. Without skills it is a plain agent.
+    these names are there. Without skills it is a plain agent. The folders are searched in a worker thread.
     """
 
     skill_manager: SkillManager = field(factory=SkillManager, on_setattr=frozen)
 
     def _steps(self, task: Task, run: Run, *, label: str | None = None) -> Steps:
+        if not self.skill_manager.looked:
+            return self._steps_after_look(task, run, label)
         self._show_skills()
         return super()._steps(task, run, label=label)
+
+    async def _steps_after_look(self, task: Task, run: Run, label: str | None) -> Steps:
+        """Those of a first run: files are read where the run calls sync code, not on the event loop."""
+        await run.in_thread(self.skill_manager.catalog)
+        await checkpoint_if_cancelled()
+        self._show_skills()
+        async with aclosing(super()._steps(task, run, label=label)) as steps:
+            async for chunk in steps:
+                yield chunk
 
     def _show_skills(self) -> None:
         catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation

@@ -202,7 +202,9 @@ class Stream:
             if not self._taken(chunk):
                 await self._send.send(chunk)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            pass  # of a run that a tool began and left behind: the stream has ended, nobody is there to see it
+            if not self._pump_ended.is_set():
+                raise
+            # Else it is of a run that a tool began and left behind: nobody is there to see it.
 
     def _taken(self, chunk: StreamChunk) -> bool:
         """Whether nothing is left to do for a chunk: it is in the buffer, or nobody wants it."""

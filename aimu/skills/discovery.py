@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 from types import MappingProxyType
 from typing import final
 
@@ -57,6 +58,7 @@ class SkillManager:
         self._user = user
         self._strict = strict
         self._found: tuple[Mapping[str, Skill], tuple[SkillError, ...]] | None = None
+        self._looking = Lock()  # of many runs that begin at once, in their threads, one looks and the others wait
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -67,6 +69,11 @@ class SkillManager:
         # not Path.home(): that raises where a container's user has no home
         user = Path(os.path.expanduser("~") if self._user is None else self._user)
         return (*(project / folder for folder in PROJECT_FOLDERS), *(user / folder for folder in USER_FOLDERS))
+
+    @property
+    def looked(self) -> bool:
+        """Whether the skills are known; if not, the next use reads files."""
+        return self._found is not None
 
     @property
     def skills(self) -> Mapping[str, Skill]:
@@ -101,21 +108,26 @@ class SkillManager:
         return f"<SkillManager: {found}>"
 
     def _look(self) -> tuple[Mapping[str, Skill], tuple[SkillError, ...]]:
-        if self._found is None:
-            problems: list[SkillError] = []
+        found = self._found
+        if found is None:
+            with self._looking:
+                found = self._found = self._found or self._search()
+        return found
 
-            def report(problem: SkillError) -> None:
-                if self._strict:
-                    raise problem
-                logger.warning("skill left out: %s", problem)
-                problems.append(problem)
+    def _search(self) -> tuple[Mapping[str, Skill], tuple[SkillError, ...]]:
+        problems: list[SkillError] = []
 
-            for folder in self._folders or ():
-                if not os.path.isdir(folder):
-                    report(SkillError(f"{folder}: there is no such folder"))
-            skills = _discover(self.folders, report)
-            self._found = MappingProxyType(dict(sorted(skills.items()))), tuple(problems)
-        return self._found
+        def report(problem: SkillError) -> None:
+            if self._strict:
+                raise problem
+            logger.warning("skill left out: %s", problem)
+            problems.append(problem)
+
+        for folder in self._folders or ():
+            if not os.path.isdir(folder):
+                report(SkillError(f"{folder}: there is no such folder"))
+        skills = _discover(self.folders, report)
+        return MappingProxyType(dict(sorted(skills.items()))), tuple(problems)
 
 
 def _discover(roots: Iterable[Path], report: Callable[[SkillError], None]) -> dict[str, Skill]:

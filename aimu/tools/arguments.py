@@ -67,10 +67,10 @@ class Contract:
                 try:
                     build([argument])
                 except _UNUSABLE as exc:
+                    why = str(exc).splitlines()[0].split(". ")[0]
                     raise ToolSignatureError(
-                        f"{origin(function)}: no JSON Schema can be made of parameter {argument.name!r}: "
-                        f"{str(exc).split('. ')[0]}; use plain types, dataclasses, attrs classes, TypedDicts or "
-                        "pydantic models"
+                        f"{origin(function)}: no JSON Schema can be made of parameter {argument.name!r}: {why}; "
+                        "use plain types, dataclasses, attrs classes, TypedDicts or pydantic models"
                     ) from exc
             raise
 
@@ -114,13 +114,17 @@ class _Models:
         fields: dict[str, Any] = {}
         for index, argument in enumerate(arguments):
             default = ... if argument.default is REQUIRED else argument.default
-            hint = self._described(argument.hint, notes.get(argument.name))
+            hint = self._described(argument.hint, notes.get(argument.name), or_none=argument.default is None)
             fields[f"p{index}"] = (hint, Field(default, alias=argument.name))
         return create_model(name, __config__=ConfigDict(extra="forbid"), __doc__=about, **fields)
 
-    def _described(self, hint: Any, note: str | None) -> Any:
-        """`note` gives way to a description in the hint itself: of several, pydantic takes the last."""
+    def _described(self, hint: Any, note: str | None, *, or_none: bool = False) -> Any:
+        """`note` gives way to a description in the hint itself: of several, pydantic takes the last.
+
+        `or_none`: a model gives the default None that it is shown, whatever the hint says (`unit: str = None`).
+        """
         kind, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        kind = kind | None if or_none else kind
         marks = [Field(description=mark) if isinstance(mark, str) else mark for mark in metadata]
         return Annotated[(self._converted(kind), Field(description=note), *marks)]
 

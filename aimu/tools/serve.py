@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -14,7 +13,7 @@ from aimu.core.images import split_data_url
 from aimu.core.threads import run_in_thread
 from aimu.errors import MissingExtraError, ToolError
 from aimu.tools.definition import Tool, as_tool
-from aimu.tools.toolbox import Toolbox, content_of
+from aimu.tools.toolbox import Toolbox, content_of, pending_of
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
@@ -72,7 +71,8 @@ async def _call(tool: Tool, arguments: dict[str, Any]) -> list[Any]:
 
     with anyio.move_on_after(tool.timeout):
         [result] = begin() if tool.is_async or tool.on_event_loop else await run_in_thread(begin)
-        content = content_of(await result if inspect.isawaitable(result) else result)
+        pending = pending_of(result)
+        content = content_of(result if pending is None else await pending)
         return [_block(part) for part in ([_text(content)] if isinstance(content, str) else content)]
     raise ToolError(f"{tool.name} did not end within {tool.timeout:g} seconds and was stopped")
 

@@ -10,8 +10,8 @@ import functools
 import inspect
 import json
 import logging
-from collections.abc import Awaitable, Callable, Generator, Iterable
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from contextlib import aclosing, contextmanager
 from typing import Any, TypeAlias, TypeGuard, final
 
 import anyio
@@ -77,8 +77,8 @@ class Toolbox:
             on_start()
             with _failures_told(tool, on_end):
                 result = tool.function(**arguments)
-                if inspect.isawaitable(result):
-                    return [result]
+                if (pending := pending_of(result)) is not None:
+                    return [pending]
                 on_end(content_of(result))
             return []
 
@@ -108,6 +108,18 @@ def _single(error: Exception) -> Exception:
     while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error
+
+
+def pending_of(result: Any) -> Awaitable[Any] | None:
+    """What is still to be awaited for a result, or None: of an async generator, the list of what it yields."""
+    if inspect.isasyncgen(result):
+        return _listed(result)
+    return result if inspect.isawaitable(result) else None
+
+
+async def _listed(generator: AsyncGenerator[Any, Any]) -> list[Any]:
+    async with aclosing(generator):
+        return [item async for item in generator]
 
 
 def content_of(result: Any) -> Content:

@@ -1,9 +1,12 @@
 """SkillAgent: the catalog is always there, once, and costs no history."""
 
 import json
+import threading
 
+import anyio
 import pytest
 
+import aimu.agents
 from aimu import aio
 from aimu.aio import Parallel, SkillAgent
 from aimu.skills import SkillManager
@@ -130,3 +133,58 @@ async def test_without_skills_it_is_a_plain_agent(tmp_path):
     await agent.run("first")
     assert [message["role"] for message in agent.messages["agent"]] == ["user", "assistant"]
     assert provider.requests[0].tools == ()
+
+
+@pytest.mark.parametrize("way", [read, live, None])
+async def test_folders_are_searched_in_a_worker_thread_once_for_all_runs_that_begin(skills, monkeypatch, way):
+    searched = []
+    search = SkillManager._search
+
+    def watched(manager):
+        searched.append(threading.get_ident())
+        return search(manager)
+
+    monkeypatch.setattr(SkillManager, "_search", watched)
+    agent = skilled(ScriptedProvider("ok", repeat=True), skills)
+    both = Parallel([agent.fork(), agent.fork()])
+    for _ in range(2):
+        await (both.run("go") if way is None else way(both.run("go", stream=True)))
+    assert len(searched) == 1
+    assert searched != [threading.get_ident()]
+
+
+def test_on_the_sync_surface_folders_are_searched_on_the_callers_thread(skills, monkeypatch):
+    searched = []
+    search = SkillManager._search
+
+    def watched(manager):
+        searched.append(threading.get_ident())
+        return search(manager)
+
+    monkeypatch.setattr(SkillManager, "_search", watched)
+    agent = aimu.agents.SkillAgent(aimu.client(ScriptedProvider("ok")), skill_manager=skills)
+    assert agent.run("go") == "ok"
+    assert searched == [threading.get_ident()]
+
+
+async def test_a_run_that_is_cancelled_while_folders_are_searched_leaves_nothing_and_the_next_one_works(
+    skills, monkeypatch
+):
+    began, go_on = anyio.Event(), threading.Event()
+    search = SkillManager._search
+
+    def held(manager):
+        anyio.from_thread.run_sync(began.set)
+        assert go_on.wait(10)
+        return search(manager)
+
+    monkeypatch.setattr(SkillManager, "_search", held)
+    agent = skilled(ScriptedProvider("ok"), skills)
+    async with anyio.create_task_group() as group:
+        group.start_soon(agent.run, "first")
+        await began.wait()
+        group.cancel_scope.cancel()
+        go_on.set()
+    assert [message["role"] for message in agent.messages["agent"]] == ["system"]
+    assert await agent.run("second") == "ok"
+    assert catalogs(agent) == 1
