@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from aimu.core.images import url_of
 from aimu.core.reply import Reply, ToolCall
 from aimu.errors import InvalidHistoryError
 
@@ -145,6 +146,8 @@ def _check_content(index: int, message: Mapping[str, Any], role: str) -> None:
                 raise InvalidHistoryError(index, "has a content part that is no dict with a 'type'")
             if part["type"] == "text" and not isinstance(part.get("text"), str):
                 raise InvalidHistoryError(index, "has a text part without 'text'")
+            if part["type"] == "image_url" and url_of(part) is None:
+                raise InvalidHistoryError(index, "has an image_url part without a URL under ['image_url']['url']")
         return
     kinds = "a string" if role == "system" else "a string or a list of content parts"
     raise InvalidHistoryError(index, f"has content of type {type(content).__name__}; a {role} message needs {kinds}")

@@ -191,6 +191,9 @@ async def test_images_are_content_parts_and_refused_without_vision(tmp_path):
         await client.chat("What?", images=[b"text"])
     with pytest.raises(InvalidImageError, match="nothing.png"):
         await client.chat("What?", images=["nothing.png"])
+    for one in ("dot.png", path, PNG):
+        with pytest.raises(InvalidImageError, match="list"):
+            await client.chat("What?", images=one)
     blind = ScriptedProvider()
     blind.spec = ModelSpec("blind", "scripted", vision=False)
     with pytest.raises(InvalidImageError, match="no vision"):
