@@ -310,3 +310,13 @@ async def test_the_deadline_of_a_run_is_a_timeout_error_and_what_was_done_is_kep
     check_history(history)
     assert [message.get("status") for message in history if message["role"] == "tool"] == [None, "cancelled"]
     assert await agent.run("Again.") == "Fine."
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, None])
+async def test_a_number_of_concurrent_calls_that_is_none_is_refused_before_a_request(number):
+    provider = ScriptedProvider("Hi.")
+    client = aio.client(provider)
+    client.concurrent_tool_calls = number
+    with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
+        await client.chat("Go.")
+    assert provider.requests == client.messages == []
