@@ -97,8 +97,8 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def copy_history(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
-    """Deep copy of dicts and lists; strings and other leaves are shared."""
-    return [{key: _copy(value) for key, value in message.items()} for message in messages]
+    """Deep copy of dicts and lists, valid or not; strings and other leaves are shared."""
+    return [_copy(message) for message in messages]
 
 
 def _copy(value: Any) -> Any:

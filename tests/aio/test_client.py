@@ -23,6 +23,7 @@ from aimu.errors import (
 )
 from aimu.models import HuggingFaceModel
 from aimu.models.spec import ModelSpec
+from aimu.skills import SkillManager
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
 
@@ -53,6 +54,23 @@ async def test_a_loaded_history_that_breaks_the_rule_is_refused_at_the_next_requ
         await client.chat("Go.")
     client.messages = client.messages[:1]
     assert await client.chat("Go.") == "Fine."
+
+
+@pytest.mark.parametrize("bad", ["text", {"role": "system"}, {"role": "system", "content": ["text"]}])
+async def test_a_bad_first_message_is_refused_at_the_next_request_of_whatever_kind(bad):
+    provider = ScriptedProvider()
+    client = aio.client(provider)
+    client.messages = [bad]
+    for ask in (
+        lambda: client.chat("Go."),
+        lambda: client.fork(keep_history=True).chat("Go."),
+        lambda: aio.Agent(client).run("Go."),
+        lambda: aio.SkillAgent(client, skill_manager=SkillManager([])).run("Go."),
+    ):
+        with pytest.raises(InvalidHistoryError, match=r"messages\[0\]"):
+            await ask()
+    client.system_message  # noqa: B018 - may be asked for
+    assert not provider.requests
 
 
 async def test_a_second_task_is_refused_and_nothing_is_mixed():
