@@ -69,7 +69,7 @@ async def test_a_bad_first_message_is_refused_at_the_next_request_of_whatever_ki
     ):
         with pytest.raises(InvalidHistoryError, match=r"messages\[0\]"):
             await ask()
-    client.system_message  # noqa: B018 - may be asked for
+    client.system_message
     assert not provider.requests
 
 
