@@ -87,6 +87,8 @@ def test_a_history_cut_between_turns_is_valid(messages, data):
         ({"role": "user", "content": None}, "a string or a list"),
         ({"role": "user", "content": ["text"]}, "content part"),
         ({"role": "user", "content": [{"type": "text"}]}, "text part"),
+        ({"role": "user", "content": [{"type": "image_url"}]}, "image_url part"),
+        ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": None}}]}, "image_url part"),
         ({"role": "tool", "content": "1", "tool_call_id": "x"}, "did not make"),
         ({"role": "assistant", "content": None, "tool_calls": {}}, "no tool message|no list"),
         ({"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}, "without 'function'"),
@@ -157,6 +159,10 @@ def test_images_are_recognised_by_their_first_bytes(content, kind, tmp_path):
     assert image_part(part) == part
     with pytest.raises(InvalidImageError, match="not int"):
         image_part(3)
+    with pytest.raises(InvalidImageError, match="URL under"):
+        image_part({"type": "image_url"})
+    with pytest.raises(InvalidImageError, match="'text/plain' is no image"):
+        image_part("data:text/plain,hello")
 
 
 def test_phases_of_include():

@@ -774,6 +774,8 @@ class Plain:
         ([Plain()], '["plain"]'),
         (PARTS, PARTS),
         ([{"type": "text"}], '[{"type": "text"}]'),
+        ([{"type": "text", "text": 1}], '[{"type": "text", "text": 1}]'),
+        ([{"type": "image_url", "image_url": {}}], '[{"type": "image_url", "image_url": {}}]'),
     ],
 )
 async def test_a_result_is_text_or_content_parts(result, content):

@@ -160,8 +160,9 @@ class OrchestratorAgent(TwinRunner):
         """An orchestrator with one tool for each worker, named after it and described by its system message.
 
         Each call of a worker is a conversation of its own, begun with the worker's system message and tools; calls of
-        one iteration overlap. `messages` has, for each worker, the calls of the latest run that made any, in the order
-        in which they began: under the worker's name, then `name#2`, `name#3`, …; chunks are tagged alike.
+        one iteration overlap. Two workers of one name are a ToolNameClashError. `messages` has, for each worker, the
+        calls of the latest run that made any, in the order in which they began: under the worker's name, then `name#2`,
+        `name#3`, …; chunks are tagged alike.
         """
         return cls._of(
             aio.OrchestratorAgent.assemble(

@@ -99,7 +99,7 @@ class Agent(StepRunner):
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
         """The same agent on a new conversation."""
-        twin = evolve(self, model_client=self.model_client, system_message=system, tools=list(self.tools))
+        twin = evolve(self, model_client=self.model_client, system_message=system, tools=list(self.model_client.tools))
         if not keep_history:
             twin.model_client.reset(system)
         return twin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self, cast, overload, runtime_checkable
@@ -298,6 +299,8 @@ class AsyncBaseModelClient:
         return turn_steps(self, question, run, policy, label)
 
     def _image_parts(self, images: Sequence[Any]) -> list[dict[str, Any]]:
+        if isinstance(images, str | bytes | bytearray | os.PathLike | Mapping):
+            raise InvalidImageError("images= is a list of images; put the one into a list")
         if images and self.spec.vision is False:
             raise InvalidImageError(f"{self.spec} has no vision; leave images= out or choose a model that has it")
         return [image_part(image) for image in images]

@@ -54,8 +54,9 @@ class Conversation:
 
     @property
     def system(self) -> str | None:
-        if self.messages and self.messages[0].get("role") == "system":
-            return str(self.messages[0]["content"])
+        first: Any = self.messages[0] if self.messages else None
+        if isinstance(first, Mapping) and first.get("role") == "system":
+            return str(first.get("content"))  # what it may be is checked at the next request
         return None
 
     def set_system(self, text: str | None) -> None:

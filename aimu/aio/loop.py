@@ -12,14 +12,14 @@ from contextlib import aclosing, contextmanager
 from typing import Any, Literal, Protocol, final
 
 import anyio
-from attrs import frozen
+from attrs import Attribute, field, frozen
 
 from aimu.aio.conversation import Conversation, Turn
 from aimu.aio.run import ENCLOSING, Run, Steps
 from aimu.core.chunks import StreamChunk, StreamingContentType
 from aimu.core.messages import Message, user_message
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall
-from aimu.errors import RefusedError, TruncatedError, TruncatedStreamError
+from aimu.errors import InvalidOptionError, RefusedError, TruncatedError, TruncatedStreamError
 from aimu.providers.base import Request
 from aimu.tools.toolbox import Toolbox
 
@@ -38,6 +38,11 @@ class Asker(Protocol):
     def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]: ...
 
 
+def _is_number_of_calls(instance: object, attribute: Attribute[Any], value: Any) -> None:
+    if not isinstance(value, int) or value < 0:
+        raise InvalidOptionError(f"concurrent_tool_calls is True, False or how many at once, not {value!r}")
+
+
 @final
 @frozen(kw_only=True)
 class Policy:
@@ -51,7 +56,7 @@ class Policy:
     name: str | None = None
     limit: int = 10
     continuation: str | None = None
-    concurrent: bool | int = False
+    concurrent: bool | int = field(default=False, validator=_is_number_of_calls)
     reset: bool = False
 
 
@@ -68,6 +73,8 @@ class Question:
 
 async def turn_steps(client: Asker, question: Question, run: Run, policy: Policy, label: str | None) -> Steps:
     """The chunks of one turn; the last is `done`, yielded after the turn is settled."""
+    # Long, since it is one generator: each further one that deltas pass through costs them time, and the one `finally`
+    # has to see every way out.
     turn, stale = client.conversation.begin(question.message, run, reset=policy.reset)
     iteration, text = 0, ""
     try:

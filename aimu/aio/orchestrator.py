@@ -53,12 +53,13 @@ class OrchestratorAgent(StepRunner):
         """An orchestrator with one tool for each worker, named after it and described by its system message.
 
         Each call of a worker is a conversation of its own, begun with the worker's system message and tools; calls of
-        one iteration overlap. `messages` has, for each worker, the calls of the latest run that made any, in the order
-        in which they began: under the worker's name, then `name#2`, `name#3`, …; chunks are tagged alike.
+        one iteration overlap. Two workers of one name are a ToolNameClashError. `messages` has, for each worker, the
+        calls of the latest run that made any, in the order in which they began: under the worker's name, then `name#2`,
+        `name#3`, …; chunks are tagged alike.
         """
         self = cls.__new__(cls)
         self._workers = [_Worker(worker) for worker in workers]
-        tools: list[Any] = [worker.tool() for worker in self._workers]
+        tools: list[Any] = [worker.tool(f"worker_{n}") for n, worker in enumerate(self._workers, 1)]
         Toolbox(tools)  # two workers of one name are an error here, not in the first run
         self._init_orchestrator(
             model_client,
@@ -129,7 +130,9 @@ class _Worker(StepRunner):
         call.name = _numbered(run.label(self, self.agent.name or "agent") or "agent", len(self._calls))
         return steps_of(call, task, run)
 
-    def tool(self) -> Tool:
+    def tool(self, nameless: str) -> Tool:
+        """The tool, named after the worker as far as services allow; `nameless` where nothing is left of the name."""
+
         async def ask(task: str) -> str:
             """Give the worker a task.
 
@@ -140,9 +143,15 @@ class _Worker(StepRunner):
             done = await drain(self._steps(Task(task), run), run.sink or discard)
             return str(done.content)
 
-        name = re.sub(r"[^a-zA-Z0-9_-]+", "_", self.agent.name or "agent")[:64]
+        who = self.agent.name or "agent"
+        name = re.sub(r"[^a-zA-Z0-9_-]+", "_", who)[:64]
         purpose = (self.agent.model_client.system_message or "").strip().partition("\n")[0]
-        return Tool(name=name, function=ask, description=purpose or f"Give a task to {self.agent.name or 'an agent'}.")
+        return Tool(
+            name=name if name.strip("_") else nameless,
+            function=ask,
+            description=purpose or f"Give a task to {self.agent.name or 'an agent'}.",
+            origin=f"worker {who!r}",
+        )
 
 
 def _numbered(name: str, call: int) -> str:

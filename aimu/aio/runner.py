@@ -163,6 +163,10 @@ async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
     if isinstance(outcome, str):
         yield StreamChunk(DONE, outcome)
         return
+    if not hasattr(outcome, "__aiter__"):
+        raise InvalidOptionError(
+            f"a run gave {type(outcome).__name__}; it gives the answer, a str, or with stream=True its chunks"
+        )
     text: list[str] = []
     done: StreamChunk | None = None
     # A foreign iterator need not be a generator.

@@ -49,5 +49,6 @@ class SkillAgent(Agent):
         if text != (conversation.system or ""):
             conversation.replace_system(text)
         if catalog:
-            names = {getattr(tool, "name", None) or getattr(tool, "__name__", None) for tool in self.tools}
-            self.tools.extend(tool for tool in skill_tools(self.skill_manager) if tool.__name__ not in names)
+            tools = self.model_client.tools  # which may have been set there
+            names = {getattr(tool, "name", None) or getattr(tool, "__name__", None) for tool in tools}
+            tools.extend(tool for tool in skill_tools(self.skill_manager) if tool.__name__ not in names)

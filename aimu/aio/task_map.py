@@ -65,6 +65,8 @@ def amap(
     """
     if max_concurrency < 1:
         raise InvalidOptionError(f"max_concurrency is at least 1, not {max_concurrency!r}")
+    if isinstance(tasks, str):
+        raise InvalidOptionError("tasks is one string; give a list of tasks")
     if on_error not in ("raise", "collect"):
         raise InvalidOptionError(f"on_error is 'raise' or 'collect', not {on_error!r}")
     make = _factory(runner_or_factory)

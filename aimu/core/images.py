@@ -19,9 +19,13 @@ def image_part(image: object) -> dict[str, Any]:
     if isinstance(image, Mapping):
         if image.get("type") != "image_url":
             raise InvalidImageError(f"an image given as a dict needs type 'image_url', not {image.get('type')!r}")
+        if url_of(image) is None:
+            raise InvalidImageError("an image given as a dict needs its URL under ['image_url']['url']")
         return dict(image)
     if isinstance(image, str) and image.startswith(("http://", "https://", "data:image/")):
         return _part(image)
+    if isinstance(image, str) and image.startswith("data:"):
+        raise InvalidImageError(f"a data URL of {image[5:].partition(',')[0]!r} is no image")
     if isinstance(image, bytes | bytearray):
         return _part(_data_url(bytes(image), f"{len(image)} bytes"))
     if isinstance(image, str | os.PathLike):
@@ -34,6 +38,13 @@ def image_part(image: object) -> dict[str, Any]:
     raise InvalidImageError(
         f"an image is a path, bytes, an http(s) URL or a data URL of an image, not {type(image).__name__}"
     )
+
+
+def url_of(part: Mapping[str, Any]) -> str | None:
+    """The URL of an `image_url` part, which is written as a string or in a dict; None where it has none."""
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, Mapping) else image
+    return url if isinstance(url, str) else None
 
 
 def media_type(content: bytes) -> str | None:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from aimu.core.images import url_of
 from aimu.core.reply import Reply, ToolCall
 from aimu.errors import InvalidHistoryError
 
@@ -96,8 +97,8 @@ def text_of(message: Mapping[str, Any]) -> str:
 
 
 def copy_history(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
-    """Deep copy of dicts and lists; strings and other leaves are shared."""
-    return [{key: _copy(value) for key, value in message.items()} for message in messages]
+    """Deep copy of dicts and lists, valid or not; strings and other leaves are shared."""
+    return [_copy(message) for message in messages]
 
 
 def _copy(value: Any) -> Any:
@@ -145,6 +146,8 @@ def _check_content(index: int, message: Mapping[str, Any], role: str) -> None:
                 raise InvalidHistoryError(index, "has a content part that is no dict with a 'type'")
             if part["type"] == "text" and not isinstance(part.get("text"), str):
                 raise InvalidHistoryError(index, "has a text part without 'text'")
+            if part["type"] == "image_url" and url_of(part) is None:
+                raise InvalidHistoryError(index, "has an image_url part without a URL under ['image_url']['url']")
         return
     kinds = "a string" if role == "system" else "a string or a list of content parts"
     raise InvalidHistoryError(index, f"has content of type {type(content).__name__}; a {role} message needs {kinds}")

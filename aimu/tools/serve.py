@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import anyio
 
-from aimu.core.images import split_data_url
+from aimu.core.images import split_data_url, url_of
 from aimu.core.threads import run_in_thread
 from aimu.errors import MissingExtraError, ToolError
 from aimu.tools.definition import Tool, as_tool
@@ -86,7 +86,7 @@ def _block(part: dict[str, Any]) -> Any:
 
     if part["type"] == "text":
         return TextContent(type="text", text=part["text"])
-    url: str = part["image_url"]["url"]
+    url = url_of(part) or ""
     split = split_data_url(url)
     if split is None:
         return TextContent(type="text", text=url)

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeGuard, final
 import anyio
 import attrs
 
+from aimu.core.images import url_of
 from aimu.core.reply import ToolCall
 from aimu.core.threads import InThread, run_in_thread
 from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
@@ -25,7 +26,6 @@ from aimu.tools.definition import Tool, as_tool
 logger = logging.getLogger("aimu.tools")
 
 Content: TypeAlias = str | list[dict[str, Any]]
-PARTS = ("text", "image_url")
 OnEnd: TypeAlias = Callable[[Content], object]
 
 
@@ -141,4 +141,10 @@ def _plain(value: Any) -> Any:
 def _is_parts(result: Any) -> TypeGuard[list[dict[str, Any]]]:
     if not isinstance(result, list) or not result:
         return False
-    return all(isinstance(part, dict) and part.get("type") in PARTS and part["type"] in part for part in result)
+    return all(isinstance(part, dict) and _is_part(part) for part in result)
+
+
+def _is_part(part: dict[str, Any]) -> bool:
+    if part.get("type") == "text":
+        return isinstance(part.get("text"), str)
+    return part.get("type") == "image_url" and url_of(part) is not None

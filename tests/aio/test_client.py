@@ -23,6 +23,7 @@ from aimu.errors import (
 )
 from aimu.models import HuggingFaceModel
 from aimu.models.spec import ModelSpec
+from aimu.skills import SkillManager
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
 
@@ -53,6 +54,23 @@ async def test_a_loaded_history_that_breaks_the_rule_is_refused_at_the_next_requ
         await client.chat("Go.")
     client.messages = client.messages[:1]
     assert await client.chat("Go.") == "Fine."
+
+
+@pytest.mark.parametrize("bad", ["text", {"role": "system"}, {"role": "system", "content": ["text"]}])
+async def test_a_bad_first_message_is_refused_at_the_next_request_of_whatever_kind(bad):
+    provider = ScriptedProvider()
+    client = aio.client(provider)
+    client.messages = [bad]
+    for ask in (
+        lambda: client.chat("Go."),
+        lambda: client.fork(keep_history=True).chat("Go."),
+        lambda: aio.Agent(client).run("Go."),
+        lambda: aio.SkillAgent(client, skill_manager=SkillManager([])).run("Go."),
+    ):
+        with pytest.raises(InvalidHistoryError, match=r"messages\[0\]"):
+            await ask()
+    client.system_message
+    assert not provider.requests
 
 
 async def test_a_second_task_is_refused_and_nothing_is_mixed():
@@ -191,6 +209,9 @@ async def test_images_are_content_parts_and_refused_without_vision(tmp_path):
         await client.chat("What?", images=[b"text"])
     with pytest.raises(InvalidImageError, match="nothing.png"):
         await client.chat("What?", images=["nothing.png"])
+    for one in ("dot.png", path, PNG):
+        with pytest.raises(InvalidImageError, match="list"):
+            await client.chat("What?", images=one)
     blind = ScriptedProvider()
     blind.spec = ModelSpec("blind", "scripted", vision=False)
     with pytest.raises(InvalidImageError, match="no vision"):

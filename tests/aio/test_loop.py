@@ -317,3 +317,13 @@ async def test_arguments_that_nest_without_an_end_go_back_to_the_model():
     with ScriptedProvider(reply(calls=[call]), "Sorry.") as provider:
         assert await agent_of(provider).run("Go.") == "Sorry."
     assert "no valid JSON object" in provider.requests[1].messages[-1]["content"]
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, None])
+async def test_a_number_of_concurrent_calls_that_is_none_is_refused_before_a_request(number):
+    provider = ScriptedProvider("Hi.")
+    client = aio.client(provider)
+    client.concurrent_tool_calls = number
+    with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
+        await client.chat("Go.")
+    assert provider.requests == client.messages == []

@@ -111,7 +111,11 @@ WAYS = [
     ("llamacpp", "asyncio", "scope"),
     ("llamacpp", "trio", "scope"),
 ]
-RUNS = {"plain": (False, True, 7), "bare": (False, True, 30), "entered": (True, False, 50)}  # tokens may come several at a step
+RUNS = {
+    "plain": (False, True, 7),
+    "bare": (False, True, 30),
+    "entered": (True, False, 30),
+}  # tokens may come several at a step
 
 
 @pytest.mark.parametrize(("model_string", "backend", "how"), WAYS, indirect=["model_string"])

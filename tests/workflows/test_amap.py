@@ -221,3 +221,8 @@ async def test_a_progress_bar_is_shown_where_it_is_wanted_or_on_a_terminal(monke
 def test_options_that_cannot_be_meant_are_refused(fields, text):
     with pytest.raises(InvalidOptionError, match=text):
         aio.amap(agent(model(), "w"), [], **fields)
+
+
+def test_one_string_in_the_place_of_tasks_is_refused():
+    with pytest.raises(InvalidOptionError, match="list of tasks"):
+        aio.amap(agent(model(), "w"), "hello")

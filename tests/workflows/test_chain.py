@@ -86,3 +86,17 @@ async def test_an_agent_subclass_with_a_run_of_its_own_is_run_through_it():
 def test_a_chain_without_steps_is_refused():
     with pytest.raises(InvalidOptionError, match="agents is empty"):
         Chain([])
+
+
+@pytest.mark.parametrize("answer", [None, 3])
+async def test_a_step_that_gives_no_answer_is_told_so(answer):
+    class Mute(aio.AsyncRunner):
+        @property
+        def messages(self):
+            return {}
+
+        async def run(self, task, generate_kwargs=None, stream=False, images=None):
+            return answer
+
+    with pytest.raises(InvalidOptionError, match=f"a run gave {type(answer).__name__}; it gives the answer"):
+        await Chain([Mute()]).run("go")

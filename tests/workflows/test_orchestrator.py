@@ -140,8 +140,16 @@ async def test_a_failing_worker_is_told_to_the_orchestrator():
 
 
 def test_two_workers_of_one_name_are_refused_when_assembled():
-    with pytest.raises(ToolNameClashError):
-        team(model(), "same", "same")
+    with pytest.raises(ToolNameClashError, match="worker 'the same', one from worker 'the_same'"):
+        team(model(), "the same", "the_same")
+
+
+async def test_workers_whose_names_no_service_takes_are_numbered_tools():
+    provider = model({"boss": boss(("worker_1", "a"), ("worker_2", "b"))})
+    orchestrator = team(provider, "研究者", "作家")
+    assert await orchestrator.run("go") == "All in all: done."
+    assert list(orchestrator.messages) == ["orchestrator", "研究者", "作家"]
+    assert orchestrator.messages["作家"][-1]["content"] == "作家(b)"
 
 
 class Newsroom(OrchestratorAgent):

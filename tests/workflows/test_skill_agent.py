@@ -188,3 +188,18 @@ async def test_a_run_that_is_cancelled_while_folders_are_searched_leaves_nothing
     assert [message["role"] for message in agent.messages["agent"]] == ["system"]
     assert await agent.run("second") == "ok"
     assert catalogs(agent) == 1
+
+
+async def test_skill_tools_are_put_among_tools_that_were_set_on_the_agents_client(skills):
+    async def mine() -> str:
+        """Mine."""
+        return "mine"
+
+    provider = ScriptedProvider("ok", repeat=True)
+    agent = skilled(provider, skills)
+    agent.model_client.tools = [mine]
+    for each in (agent.fork(), agent):
+        await each.run("go")
+    for request in provider.requests:
+        names = [schema["function"]["name"] for schema in request.tools]
+        assert names == ["mine", "activate_skill", "list_skill_files", "read_skill_file"]
