@@ -75,11 +75,11 @@ class LLMJudgeScorer(Scorer):
             return end.value  # type: ignore[no-any-return]
 
 
-_NUMBER = r"(?P<number>[-+]?(?:\d+(?:[.,]\d+)?|\.\d+))"
+_NUMBER = r"(?P<number>[-+]?(?:\d+(?:[.,]\d+)?|\.\d+)(?:e[-+]?\d+)?)"
 _SCALE = r"(?:\s*(?:/|out of)\s*(?P<scale>\d+(?:\.\d+)?)|\s*(?P<percent>%))?"
 _MARKS = r"[\s*_`~|\"'“”]*"
 _VALUE = rf"{_MARKS}{_NUMBER}{_MARKS}{_SCALE}(?![\d-])"
-_WHOLE = re.compile(rf"{_VALUE}{_MARKS}\.?{_MARKS}")
+_WHOLE = re.compile(rf"{_VALUE}{_MARKS}\.?{_MARKS}", re.IGNORECASE)
 _LABELLED = re.compile(rf"\b(?:score|rating)\b(?:[^\n:=]{{0,40}}[:=]|{_MARKS}(?:is|of)?(?=\W)){_VALUE}", re.IGNORECASE)
 _LINE = re.compile(rf"^[\W_]*(?:(?:final|overall|total)\s+)?(?:{_LABELLED.pattern})", re.IGNORECASE | re.MULTILINE)
 
