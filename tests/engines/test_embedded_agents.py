@@ -113,10 +113,6 @@ WAYS = [
 ]
 # Tokens may come several at a step, so the number of steps hangs on the machine.
 RUNS = {"plain": (False, True, 7), "bare": (False, True, 30), "entered": (True, False, 30)}
-    "plain": (False, True, 7),
-    "bare": (False, True, 30),
-    "entered": (True, False, 30),
-}  # tokens may come several at a step
 
 
 @pytest.mark.parametrize(("model_string", "backend", "how"), WAYS, indirect=["model_string"])
