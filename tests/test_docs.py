@@ -26,7 +26,7 @@ def with_code():
             yield pytest.param(page, id=name(page), marks=pytest.mark.engines if loads else ())
 
 
-@pytest.mark.parametrize("page", with_code())
+@pytest.mark.parametrize("page", list(with_code()))
 def test_the_code_of_a_page_runs_from_its_first_block_to_its_last(page, tmp_path):
     blocks = BLOCK.findall(page.read_text("utf8"))
     program = tmp_path / f"{page.stem}_page.py"  # "mcp.py" would hide the package
