@@ -95,8 +95,8 @@ def requirement(extra: str, name: str) -> str:
 
 
 def python_version(session: nox.Session) -> str:
-    printed = session.run("python", "-c", "import sys; print('%d.%d' % sys.version_info[:2])", silent=True)
-    return str(printed).strip()
+    """The interpreter of the session's environment, as "3.11"."""
+    return str(session.python or "{}.{}".format(*sys.version_info))
 
 
 def constraint(session: nox.Session, pins: Path | None) -> list[str]:
