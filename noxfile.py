@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -216,10 +217,12 @@ def run_demo(session: nox.Session, left_out: Sequence[str], *arguments: str) -> 
     session.run("python", "docs/demo.py", *scripted, *arguments, env=ENGINE_ENV)
 
 
-def run_suite(session: nox.Session, left_out: Sequence[str], *arguments: str) -> None:
+def run_suite(
+    session: nox.Session, left_out: Sequence[str], *arguments: str, under: Sequence[str] = ("python", "-m")
+) -> None:
     """The suite; without the tests that load weights where an engine is left out."""
     chosen = ["--ignore=tests/engines", "-m", "not real_servers and not engines"] if left_out else []
-    session.run("python", "-m", "pytest", *chosen, *arguments, env=ENGINE_ENV)
+    session.run(*under, "pytest", *chosen, *arguments, env=ENGINE_ENV)
 
 
 @nox.session
@@ -288,6 +291,17 @@ def note_tested(versions: dict[str, str]) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """The suite once more, under coverage; a report, and pages under .coverage_html/."""
+    left_out = install(session, EVERYTHING, "test", "coverage")
+    session.run("coverage", "erase")
+    run_suite(session, left_out, *session.posargs, under=("coverage", "run", "-m"))
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "html", "-q")
+    session.run("coverage", "report")
+
+
+@nox.session
 def package(session: nox.Session) -> None:
     """Build an sdist and a wheel, install each into a bare environment and import it there."""
     folder = Path(session.create_tmp()).resolve()
@@ -306,10 +320,11 @@ def package(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and lint rules."""
+    """Every rule that `.pre-commit-config.yaml` lists."""
     session.install(*constraint(session, CONSTRAINTS), *GROUPS["lint"])
-    session.run("ruff", "format", "--check", ".")
-    session.run("ruff", "check", ".")
+    rules = (ROOT / ".pre-commit-config.yaml").read_text("utf8")
+    for command in re.findall(r"^ +entry: (.+)$", rules, re.MULTILINE):
+        session.run(*shlex.split(command))
 
 
 @nox.session
