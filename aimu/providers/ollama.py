@@ -20,6 +20,7 @@ from aimu.core.thinking import ThinkSplitter
 from aimu.errors import InvalidImageError, MalformedResponseError, ProviderError
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
+from aimu.models.table import TABLE
 from aimu.providers.base import ReplyStream, Request
 from aimu.providers.failures import from_error
 from aimu.providers.sse import JSONLinesDecoder
@@ -75,7 +76,7 @@ class OllamaCodec:
 
     @property
     def missing_model(self) -> str:
-        return f"fetch it with `ollama pull {self.spec.id}`"
+        return TABLE[self.provider].missing_model.format(model=self.spec.id)
 
     def path(self, request: Request) -> str:
         return "api/generate" if _is_prompt(request) else "api/chat"

@@ -20,7 +20,7 @@ from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
 from aimu.providers.base import Request
 from aimu.providers.failures import from_error
-from aimu.providers.openai_compatible import effort, is_reasoning_model, refused_sampling
+from aimu.providers.openai_reasoning import effort, is_reasoning_model, refused_sampling
 from aimu.providers.sse import SSEDecoder
 from aimu.providers.wire import (
     arguments_text,

@@ -280,11 +280,18 @@ def _no_json(constant: str) -> None:
 _ARGUMENTS = json.JSONDecoder(parse_constant=_no_json)
 
 
-def short_id(call_id: str, longest: int) -> str:
-    """The id of a call for a service that takes no longer ones than `longest`; as it is where it fits."""
-    if len(call_id) <= longest:
+def short_id(call_id: str, longest: int, pattern: str | None = None) -> str:
+    """Return the id of a call in a form that a service accepts; unchanged if it is accepted already.
+
+    Args:
+        call_id: The id.
+        longest: The longest id that the service accepts, in characters.
+        pattern: What the whole id must match; hexadecimal digits must do. None if anything will do.
+    """
+    if len(call_id) <= longest and (pattern is None or re.fullmatch(pattern, call_id)):
         return call_id
-    return f"{call_id[: longest - 17]}_{hashlib.sha256(call_id.encode(errors='replace')).hexdigest()[:16]}"
+    digest = hashlib.sha256(call_id.encode(errors="replace")).hexdigest()
+    return digest[:longest] if pattern is not None else f"{call_id[: longest - 17]}_{digest[:16]}"
 
 
 def plain_name(name: str) -> str:
