@@ -19,7 +19,7 @@ def image_part(image: object) -> dict[str, Any]:
     if isinstance(image, Mapping):
         if image.get("type") != "image_url":
             raise InvalidImageError(f"an image given as a dict needs type 'image_url', not {image.get('type')!r}")
-        if url_of(image) is None:
+        if not url_of(image):
             raise InvalidImageError("an image given as a dict needs its URL under ['image_url']['url']")
         return dict(image)
     if isinstance(image, str) and image.startswith(("http://", "https://", "data:image/")):
@@ -40,11 +40,11 @@ def image_part(image: object) -> dict[str, Any]:
     )
 
 
-def url_of(part: Mapping[str, Any]) -> str | None:
-    """The URL of an `image_url` part, which is written as a string or in a dict; None where it has none."""
+def url_of(part: Mapping[str, Any]) -> str:
+    """Return the URL of an `image_url` part, which may be a string or stand in a dict; "" if there is none."""
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, Mapping) else image
-    return url if isinstance(url, str) else None
+    return url if isinstance(url, str) else ""
 
 
 def media_type(content: bytes) -> str | None:

@@ -89,11 +89,19 @@ def unanswered(call: ToolCall, *, started: bool) -> Message:
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message; parts that are no text count as nothing."""
+    """Return the text of a message, without its other parts; "" if there is none."""
     content = message.get("content")
     if isinstance(content, str):
         return content
     return "".join(part["text"] for part in content or () if part.get("type") == "text")
+
+
+def content_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the content of a message as a list of parts, without blank texts, which some services refuse."""
+    content = message.get("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    return [part for part in content or () if part.get("type") != "text" or part["text"].strip()]
 
 
 def copy_history(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
@@ -146,7 +154,7 @@ def _check_content(index: int, message: Mapping[str, Any], role: str) -> None:
                 raise InvalidHistoryError(index, "has a content part that is no dict with a 'type'")
             if part["type"] == "text" and not isinstance(part.get("text"), str):
                 raise InvalidHistoryError(index, "has a text part without 'text'")
-            if part["type"] == "image_url" and url_of(part) is None:
+            if part["type"] == "image_url" and not url_of(part):
                 raise InvalidHistoryError(index, "has an image_url part without a URL under ['image_url']['url']")
         return
     kinds = "a string" if role == "system" else "a string or a list of content parts"

@@ -14,8 +14,8 @@ from typing import Any, final
 from attrs import frozen
 
 from aimu.core.chunks import StreamingContentType
-from aimu.core.images import split_data_url
-from aimu.core.messages import Message, text_of
+from aimu.core.images import split_data_url, url_of
+from aimu.core.messages import Message, content_of, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.errors import MalformedResponseError
 from aimu.models.options import warn_unsupported
@@ -27,9 +27,7 @@ from aimu.providers.wire import (
     arguments_object,
     arguments_text,
     as_text,
-    content_parts,
     count,
-    image_url,
     overlay,
     plain_name,
     refuse,
@@ -315,7 +313,7 @@ def _ids(message: Message, used: set[str]) -> dict[str, str]:
 
 
 def _user(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
-    blocks = [_part(part) for part in content_parts(message)]
+    blocks = [_part(part) for part in content_of(message)]
     if message["role"] == "user":
         return blocks
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": ids[message["tool_call_id"]], "content": blocks}
@@ -354,7 +352,7 @@ def _says_the_same(blocks: Sequence[Mapping[str, Any]], message: Message) -> boo
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     if part["type"] != "image_url":
         return dict(part)
-    url = image_url(part)
+    url = url_of(part)
     split = split_data_url(url)
     if split is None:
         return {"type": "image", "source": {"type": "url", "url": url}}

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, final
 from attrs import evolve, field, frozen
 
 from aimu.core.chunks import StreamingContentType
-from aimu.core.images import split_data_url
-from aimu.core.messages import Message, text_of
+from aimu.core.images import split_data_url, url_of
+from aimu.core.messages import Message, content_of, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_id
 from aimu.core.thinking import ThinkSplitter
 from aimu.errors import InvalidImageError, MalformedResponseError, ProviderError
@@ -29,9 +29,7 @@ from aimu.providers.wire import (
     arguments_object,
     arguments_text,
     as_text,
-    content_parts,
     count,
-    image_url,
     is_empty,
     overlay,
     parse_json,
@@ -288,10 +286,10 @@ def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
 
 def _images(message: Mapping[str, Any]) -> list[str]:
     images: list[str] = []
-    for part in content_parts(message):
+    for part in content_of(message):
         if part["type"] != "image_url":
             continue
-        split = split_data_url(image_url(part))
+        split = split_data_url(url_of(part))
         if split is None:
             raise InvalidImageError("Ollama fetches no images: give a path or bytes instead of a URL")
         images.append(split[1])

@@ -12,7 +12,7 @@ from typing import Any, final
 
 from attrs import frozen
 
-from aimu.core.messages import Message
+from aimu.core.messages import Message, content_of, text_of
 from aimu.core.reply import UNKNOWN_NAME, Reply
 from aimu.core.thinking import ThinkSplitter
 from aimu.errors import MalformedResponseError
@@ -24,7 +24,7 @@ from aimu.providers.failures import from_error
 from aimu.providers.openai_chat_reply import KEPT, ChatDecoder
 from aimu.providers.openai_reasoning import effort, is_reasoning_model, refused_sampling
 from aimu.providers.sse import SSEDecoder
-from aimu.providers.wire import content_parts, is_empty, object_text, overlay, plain_name, refuse, renamed, short_id
+from aimu.providers.wire import is_empty, object_text, overlay, plain_name, refuse, renamed, short_id
 
 _CHOICES = ("auto", "none", "required")
 
@@ -126,10 +126,9 @@ class ChatCodec:
         for message in messages:
             role = message["role"]
             if role == "tool":
-                parts = content_parts(message)
-                text = "".join(part["text"] for part in parts if part["type"] == "text")
-                pictures += [part for part in parts if part["type"] != "text"]
-                encoded.append({"role": "tool", "tool_call_id": self._id(message["tool_call_id"]), "content": text})
+                pictures += [part for part in content_of(message) if part["type"] != "text"]
+                call_id = self._id(message["tool_call_id"])
+                encoded.append({"role": "tool", "tool_call_id": call_id, "content": text_of(message)})
                 continue
             if pictures:
                 encoded.append({"role": "user", "content": pictures})

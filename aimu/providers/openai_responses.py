@@ -13,7 +13,8 @@ from typing import Any, final
 from attrs import frozen
 
 from aimu.core.chunks import StreamingContentType
-from aimu.core.messages import Message, text_of
+from aimu.core.images import url_of
+from aimu.core.messages import Message, content_of, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.errors import MalformedResponseError
 from aimu.models.options import warn_unsupported
@@ -25,9 +26,7 @@ from aimu.providers.sse import SSEDecoder
 from aimu.providers.wire import (
     arguments_text,
     as_text,
-    content_parts,
     count,
-    image_url,
     is_empty,
     object_text,
     overlay,
@@ -218,7 +217,7 @@ def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
     if role == "tool":
         output = message["content"]
         if not isinstance(output, str):
-            output = [_part(part) for part in content_parts(message)]
+            output = [_part(part) for part in content_of(message)]
         return [
             {
                 "type": "function_call_output",
@@ -274,7 +273,7 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     if part["type"] == "image_url":
         image = part["image_url"]
         detail = image.get("detail") if isinstance(image, Mapping) else None
-        return {"type": "input_image", "image_url": image_url(part), "detail": detail or "auto"}
+        return {"type": "input_image", "image_url": url_of(part), "detail": detail or "auto"}
     return dict(part)
 
 

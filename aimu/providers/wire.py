@@ -329,20 +329,6 @@ def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, 
     return body
 
 
-def content_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The content of a message as a list of parts, without texts of blanks only, which some services refuse."""
-    content = message.get("content")
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    return [part for part in content or () if part.get("type") != "text" or part["text"].strip()]
-
-
-def image_url(part: Mapping[str, Any]) -> str:
-    """The URL of an `image_url` part, which is written as a string or in a dict."""
-    image = part["image_url"]
-    return str(image["url"] if isinstance(image, Mapping) else image)
-
-
 def is_empty(message: Message) -> bool:
     """An assistant message that says and does nothing; most services refuse one."""
     return not message.get("tool_calls") and not text_of(message).strip()
