@@ -1,7 +1,7 @@
 """Anthropic's Messages API: the pure codec.
 
-What the service needs back verbatim (signed and redacted thinking, the blocks of its own tools, citations) stays in
-the history, under "anthropic", and is sent again as long as the message beside it says the same.
+What the service needs back verbatim (signed and redacted thinking, the blocks of its own tools, citations) is kept in
+the history under "anthropic", and goes back as long as it agrees with the message.
 Format: https://platform.claude.com/docs/en/api/messages.
 """
 
@@ -48,28 +48,30 @@ _STOPS = {
     "refusal": StopReason.REFUSED,
 }
 _THOUGHTS = ("thinking", "redacted_thinking")
-# The API demands a limit; where neither the catalog nor the user sets one.
+# The limit that the API requires, if neither the catalog nor the user sets one, and the default thinking budget.
 _MAX_TOKENS = 8192
 _BUDGET = 4096
-# Which models take what; a name without a version here covers all later ones. Models whose thinking has a budget, those
-# that take either form, and those whose thinking never stops:
+# Which models accept what; a name without a version stands for all later versions. Models whose thinking has a budget,
+# models that accept either form, and models that always think:
 # https://platform.claude.com/docs/en/build-with-claude/thinking-troubleshooting, read 2026-11-24.
 _BUDGETED = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5])?(?:-\d{8})?$)")
 _EITHER = re.compile(r"claude-(?:opus|sonnet)-4-6")
 _ALWAYS = re.compile(r"claude-(?:fable|mythos|opus-5-5)")
-# This one goes on thinking between calls of tools, and says so instead of "disabled".
+# This model still thinks between tool calls, and calls that "between_tools" instead of "disabled".
 _BETWEEN_TOOLS = re.compile(r"claude-sonnet-5-5")
-# Models that take no sampling options, whether they think or not: .../build-with-claude/thinking#sampling-parameters
+# Models that refuse sampling options, thinking or not: .../build-with-claude/thinking#sampling-parameters
 # and the migration guides of 5.5, read 2026-11-24.
 _UNSAMPLED = re.compile(r"claude-(?:fable|mythos|(?:opus|sonnet|haiku)-(?:4-[7-9]|[5-9]))")
-# Models that cannot be made to call a tool: .../build-with-claude/thinking#response-prefill-and-forced-tool-use and the
-# pages on what is new in each, read 2026-11-24.
+# Models that cannot be forced to call a tool: .../build-with-claude/thinking#response-prefill-and-forced-tool-use and
+# the release notes of each, read 2026-11-24.
 _UNFORCED = re.compile(r"claude-(?:(?:fable|mythos)-5-[1-9]|(?:opus|sonnet)-5-5)")
 
 
 @final
 @frozen
 class AnthropicCodec:
+    """The codec of one model."""
+
     spec: ModelSpec
 
     frames = SSEDecoder
@@ -104,7 +106,7 @@ class AnthropicCodec:
         return overlay(body, extra)
 
     def _think(self, body: dict[str, Any], options: dict[str, Any]) -> None:
-        """Switch thinking on or off; drop the sampling keys that it excludes."""
+        """Switch thinking on or off, and remove the sampling options that are not allowed with it."""
         budget = options.get("thinking_budget_tokens")
         on = options.get("thinking", budget is not None)
         model = self.spec.id
@@ -119,7 +121,9 @@ class AnthropicCodec:
         if budgeted or (either and budget is not None):
             budget = max(1024, budget or _BUDGET)
             body["thinking"] = {"type": "enabled", "budget_tokens": budget}
-            if body["max_tokens"] <= budget:  # the limit counts thinking in: a smaller one is meant for the answer
+            if (
+                body["max_tokens"] <= budget
+            ):  # the limit includes thinking, so a smaller one is meant for the answer alone
                 body["max_tokens"] += budget
         else:
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
@@ -145,9 +149,9 @@ class AnthropicCodec:
 
 @final
 class AnthropicDecoder:
-    """Events of one streamed message; blocks grow by index.
+    """Reads the events of one streamed message; a block arrives in pieces with its index.
 
-    https://platform.claude.com/docs/en/build-with-claude/streaming.
+    https://platform.claude.com/docs/en/build-with-claude/streaming
     """
 
     def __init__(self, provider: str) -> None:
@@ -157,8 +161,8 @@ class AnthropicDecoder:
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._blocks: list[dict[str, Any]] = []
-        self._input: list[list[str]] = []  # pieces of the JSON of each block's input
-        self._at: dict[int, int] = {}  # index of the wire -> the block that began last with it; some count all as 0
+        self._input: list[list[str]] = []  # the pieces of JSON of each block's input
+        self._at: dict[int, int] = {}  # index on the wire -> the last block that began with it; some send only 0
         self._text: list[str] = []
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
@@ -221,7 +225,7 @@ class AnthropicDecoder:
         return ()
 
     def _count(self, usage: Mapping[str, Any] | None) -> None:
-        """Figures are cumulative; later events repeat only some."""
+        """Add usage figures, which are cumulative; later events repeat only some of them."""
         self._usage.update({key: value for key, value in (usage or {}).items() if value is not None})
 
     def done(self) -> Iterable[Delta]:
@@ -246,7 +250,7 @@ def _reply(
     usage: Mapping[str, Any],
     written: Mapping[int, str] | None = None,
 ) -> Reply:
-    """`written` has the JSON text of a call's input by the index of its block, where it was streamed."""
+    """Return the reply; `written` has the streamed JSON text of each call's input, by the position of its block."""
     text: list[str] = []
     thinking: list[str] = []
     calls: list[ToolCall] = []
@@ -276,15 +280,15 @@ def _reply(
 
 
 def _is_opaque(block: Mapping[str, Any]) -> bool:
-    """Whether a block holds more than the history's own keys can say."""
+    """Return whether a block has more than the other keys of a message can hold."""
     return block["type"] not in ("text", "tool_use") or bool(block.get("citations") or block.get("caller"))
 
 
 def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages in turns: neighbours of one role become one, so all results of a round stand in one user message."""
+    """Merge adjacent messages of one role, so that all results of a round are in one user message."""
     turns: list[dict[str, Any]] = []
     used: set[str] = set()
-    ids: dict[str, str] = {}  # of the last calls -> as they are sent
+    ids: dict[str, str] = {}  # the ids of the last calls -> the ids to send
     for message in messages:
         role = "assistant" if message["role"] == "assistant" else "user"
         if role == "assistant":
@@ -300,9 +304,9 @@ def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _ids(message: Message, used: set[str]) -> dict[str, str]:
-    """The ids of a message's calls in the letters that are accepted here, and none that was used before.
+    """Map the ids of a message's calls to ids that are unique and have only the characters that Anthropic accepts.
 
-    Other providers have other letters, and some count from 0 in each answer.
+    Other providers use other characters, and some count from 0 in each answer.
     """
     ids: dict[str, str] = {}
     for call in message.get("tool_calls") or ():
@@ -324,12 +328,12 @@ def _user(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _assistant(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = (message.get(KEY) or {}).get("content") or []
-    if kept and all(call_id == fit for call_id, fit in ids.items()) and _says_the_same(kept, message):
+    if kept and all(call_id == fit for call_id, fit in ids.items()) and _agrees(kept, message):
         blocks = [block for block in kept if block["type"] != "text" or block["text"].strip()]
-        while blocks and blocks[-1]["type"] in _THOUGHTS:  # a message must not end with one
+        while blocks and blocks[-1]["type"] in _THOUGHTS:  # a message must not end with thinking
             blocks.pop()
         return blocks
-    # An edited message: thoughts are still valid, and demanded before a call; the rest is what the user made of it.
+    # The user edited the message: its thinking is still valid, and required before a call; the rest is rebuilt.
     blocks = [block for block in kept if block["type"] in _THOUGHTS]
     text = text_of(message)
     if text.strip():
@@ -340,7 +344,7 @@ def _assistant(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]
     return blocks if text.strip() or message.get("tool_calls") else []
 
 
-def _says_the_same(blocks: Sequence[Mapping[str, Any]], message: Message) -> bool:
+def _agrees(blocks: Sequence[Mapping[str, Any]], message: Message) -> bool:
     text = "".join(block["text"] for block in blocks if block["type"] == "text")
     calls = [(block["id"], block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"]
     return text == text_of(message) and calls == [
@@ -363,7 +367,7 @@ def _tools(request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
     tools = [_tool(tool) for tool in request.tools]
     choice = options.get("tool_choice")
     if not tools:
-        # A history with calls is refused without definitions of their tools, even where none is to be used.
+        # The service refuses a history with calls without definitions of their tools, even if none may be called.
         names = {
             plain_name(call["function"]["name"]): None for m in request.messages for call in m.get("tool_calls") or ()
         }
@@ -386,7 +390,7 @@ def _tool_choice(choice: str) -> dict[str, Any]:
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    if "function" not in tool:  # one of the service's own
+    if "function" not in tool:  # a tool of the service
         return dict(tool)
     function = tool["function"]
     encoded = {"name": function["name"], "input_schema": function.get("parameters") or {"type": "object"}}

@@ -1,7 +1,7 @@
 """OpenAI's Responses API: the pure codec.
 
-Nothing is stored at the service: what it needs of earlier turns (encrypted reasoning, items of its own tools) stays
-in the history, under "openai_responses", and goes back verbatim as long as the message beside it says the same.
+The service stores nothing. What it needs from earlier turns (encrypted reasoning, items of its own tools) is kept in
+the history under "openai_responses", and goes back verbatim as long as it agrees with the message.
 Format: https://platform.openai.com/docs/api-reference/responses.
 """
 
@@ -40,7 +40,7 @@ THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENER
 KEY = "openai_responses"
 _NAMES = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
 _SPECIAL = ("tool_choice", "parallel_tool_calls", "thinking")
-_LONGEST_ID = 64  # of a call; the service says so when one is longer
+_LONGEST_ID = 64  # of a call, from the error that the service gives for a longer one
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _DELTAS = {
     "response.output_text.delta": GENERATING,
@@ -52,6 +52,8 @@ _DELTAS = {
 @final
 @frozen
 class ResponsesCodec:
+    """The codec of one model."""
+
     spec: ModelSpec
 
     frames = SSEDecoder
@@ -105,7 +107,7 @@ class ResponsesCodec:
 
 @final
 class ResponsesDecoder:
-    """Events of one streamed response; the terminal one carries it whole."""
+    """Reads the events of one streamed response; the terminal event has the whole response."""
 
     def __init__(self, provider: str) -> None:
         self.settled = False
@@ -135,8 +137,8 @@ class ResponsesDecoder:
 
     def _end(self, response: dict[str, Any]) -> None:
         if response.get("status") in ("queued", "in_progress"):
-            raise MalformedResponseError("the stream ended before the response did", provider=self._provider)
-        if not response.get("output"):  # some servers leave out of the last event what came before
+            raise MalformedResponseError("the stream ended before the response was complete", provider=self._provider)
+        if not response.get("output"):  # some servers omit from the last event what came before
             response = {**response, "output": [self._items[index] for index in sorted(self._items)]}
         self._response = response
         self.settled = self.over = True
@@ -152,10 +154,10 @@ class ResponsesDecoder:
 
 
 def _reply(provider: str, response: Mapping[str, Any], partial: str = "") -> Reply:
-    """The reply in a response object; `partial` is for the error of a failed one."""
+    """Return the reply in a response object; `partial` goes into the error if the response failed."""
     status = response.get("status")
     if status in ("failed", "cancelled") or (status is None and response.get("error")):
-        error = response.get("error") or {"message": f"the response is {status}"}
+        error = response.get("error") or {"message": f"the response has the status {status!r}"}
         raise from_error(provider, error, status=200, partial=partial)
     text: list[str] = []
     thinking: list[str] = []
@@ -187,7 +189,7 @@ def _stop_reason(response: Mapping[str, Any], *, refused: bool, calls: bool) -> 
     status = response.get("status")
     if refused:
         return StopReason.REFUSED
-    if status in ("queued", "in_progress"):  # a background response: no answer yet
+    if status in ("queued", "in_progress"):  # a background response without an answer so far
         return StopReason.PAUSED
     if status == "incomplete":
         why = (response.get("incomplete_details") or {}).get("reason")
@@ -207,12 +209,12 @@ def _usage(figures: Any) -> Usage | None:
 
 
 def _is_opaque(item: Mapping[str, Any]) -> bool:
-    """Whether an output item holds more than the history's own keys can say."""
+    """Return whether an output item has more than the other keys of a message can hold."""
     return item["type"] not in ("message", "function_call")
 
 
 def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
-    """The input items of one message."""
+    """Return the input items of one message."""
     role = message["role"]
     if role == "tool":
         output = message["content"]
@@ -246,10 +248,9 @@ def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
 
 
 def _may_replay(items: Sequence[Mapping[str, Any]], message: Message, *, reasons: bool) -> bool:
-    """Whether the items still say what the message says, and the service can read them.
+    """Return whether the items agree with the message, which a user may have edited, and the service accepts them.
 
-    A user may have edited the message; reasoning without its encrypted content is unknown to the service, and a model
-    that does not reason refuses all of it.
+    It does not accept reasoning without encrypted content, and a model that does not reason accepts no reasoning.
     """
     text = ""
     calls: list[tuple[str, str, str]] = []
@@ -278,7 +279,7 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """The format is flat here, and strict unless it says otherwise, which most schemas are not fit for."""
+    """Return a tool in this API's flat format, where schemas are strict by default and most are not fit for that."""
     if tool.get("type") != "function" or "function" not in tool:
         return dict(tool)
     return {"type": "function", "strict": False, **tool["function"]}
