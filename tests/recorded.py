@@ -78,7 +78,7 @@ def answer(recording, pieces=None):
     body = body_of(recording)
     try:
         if response["status"] != 200:
-            return from_response(codec.provider, response["status"], response["headers"], body)
+            return from_response(codec.spec.provider, response["status"], response["headers"], body)
         if not recording["streaming"]:
             return decode_body(codec, body)
         deltas, reply = read(codec, [body] if pieces is None else pieces)

@@ -106,6 +106,13 @@ def content_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [part for part in content or () if part.get("type") != "text" or part["text"].strip()]
 
 
+def split_system(messages: Sequence[Message]) -> tuple[str | None, Sequence[Message]]:
+    """Return the text of the system message, or None, and the other messages."""
+    if messages and messages[0]["role"] == "system":
+        return text_of(messages[0]), messages[1:]
+    return None, messages
+
+
 def copy_history(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
     """Copy the dicts and lists of a history, valid or not, at every depth; other values are shared."""
     return [_copy(message) for message in messages]

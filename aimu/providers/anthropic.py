@@ -1,4 +1,4 @@
-"""Anthropic's Messages API: the pure codec.
+"""Anthropic's Messages API: the pure codec. `anthropic_reply` reads the answers.
 
 What the service needs back verbatim (signed and redacted thinking, the blocks of its own tools, citations) is kept in
 the history under "anthropic", and goes back as long as it agrees with the message.
@@ -8,45 +8,24 @@ Format: https://platform.claude.com/docs/en/api/messages.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from attrs import frozen
 
-from aimu.core.chunks import StreamingContentType
 from aimu.core.images import split_data_url, url_of
-from aimu.core.messages import Message, content_of, text_of
-from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
-from aimu.errors import MalformedResponseError
+from aimu.core.messages import Message, content_of, split_system, text_of
+from aimu.core.reply import Reply
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
+from aimu.providers.anthropic_reply import KEY, AnthropicDecoder, reply_of
 from aimu.providers.base import Request
 from aimu.providers.failures import from_error
 from aimu.providers.sse import SSEDecoder
-from aimu.providers.wire import (
-    arguments_object,
-    arguments_text,
-    as_text,
-    count,
-    overlay,
-    plain_name,
-    refuse,
-    renamed,
-    short_id,
-)
+from aimu.providers.wire import arguments_object, overlay, plain_name, refuse, renamed, short_id
 
-THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
-KEY = "anthropic"
 _NAMES = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stop": "stop_sequences"}
 _SPECIAL = ("max_tokens", "tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
-_STOPS = {
-    "max_tokens": StopReason.MAX_TOKENS,
-    "model_context_window_exceeded": StopReason.MAX_TOKENS,
-    "stop_sequence": StopReason.STOP_SEQUENCE,
-    "tool_use": StopReason.TOOL_CALLS,
-    "pause_turn": StopReason.PAUSED,
-    "refusal": StopReason.REFUSED,
-}
 _THOUGHTS = ("thinking", "redacted_thinking")
 # The limit that the API requires, if neither the catalog nor the user sets one, and the default thinking budget.
 _MAX_TOKENS = 8192
@@ -77,19 +56,14 @@ class AnthropicCodec:
     frames = SSEDecoder
     missing_model = ""
 
-    @property
-    def provider(self) -> str:
-        return self.spec.provider
-
     def path(self, request: Request) -> str:
         return "v1/messages"
 
     def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
-        messages = request.messages
+        system, messages = split_system(request.messages)
         body: dict[str, Any] = {"model": self.spec.id, "max_tokens": request.options.get("max_tokens", _MAX_TOKENS)}
-        if messages and messages[0]["role"] == "system":
-            body["system"] = messages[0]["content"]
-            messages = messages[1:]
+        if system is not None:
+            body["system"] = system
         body["messages"] = _merged(messages)
         if stream:
             body["stream"] = True
@@ -100,9 +74,9 @@ class AnthropicCodec:
             if _UNFORCED.match(self.spec.id):
                 refuse(options, ("tool_choice",), str(self.spec))
             elif body.get("thinking", {}).get("type") == "enabled":
-                refuse(options, ("tool_choice",), f"{self.provider} with a thinking budget")
+                refuse(options, ("tool_choice",), f"{self.spec.provider} with a thinking budget")
         body.update(_tools(request, options))
-        body.update(renamed(options, _NAMES, self.provider, but=_SPECIAL))
+        body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay(body, extra)
 
     def _think(self, body: dict[str, Any], options: dict[str, Any]) -> None:
@@ -130,7 +104,7 @@ class AnthropicCodec:
             if budget is not None:
                 warn_unsupported(str(self.spec), "thinking_budget_tokens")
         low = options.get("top_p", 1) < 0.95
-        refuse(options, ("temperature", "top_k", *(("top_p",) if low else ())), f"{self.provider} with thinking")
+        refuse(options, ("temperature", "top_k", *(("top_p",) if low else ())), f"{self.spec.provider} with thinking")
 
     def _stop_thinking(self, body: dict[str, Any]) -> None:
         if _ALWAYS.match(self.spec.id):
@@ -140,148 +114,11 @@ class AnthropicCodec:
 
     def decode(self, body: dict[str, Any]) -> Reply:
         if body.get("type") == "error" or body.get("error"):
-            raise from_error(self.provider, body["error"], status=200, request_id=body.get("request_id"))
-        return _reply(body, body["content"], body.get("usage") or {})
+            raise from_error(self.spec.provider, body["error"], status=200, request_id=body.get("request_id"))
+        return reply_of(body, body["content"], body.get("usage") or {})
 
     def decoder(self) -> AnthropicDecoder:
-        return AnthropicDecoder(self.provider)
-
-
-@final
-class AnthropicDecoder:
-    """Reads the events of one streamed message; a block arrives in pieces with its index.
-
-    https://platform.claude.com/docs/en/build-with-claude/streaming
-    """
-
-    def __init__(self, provider: str) -> None:
-        self.settled = False
-        self.over = False
-        self._provider = provider
-        self._message: dict[str, Any] = {}
-        self._usage: dict[str, Any] = {}
-        self._blocks: list[dict[str, Any]] = []
-        self._input: list[list[str]] = []  # the pieces of JSON of each block's input
-        self._at: dict[int, int] = {}  # index on the wire -> the last block that began with it; some send only 0
-        self._text: list[str] = []
-
-    def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
-        kind = event["type"]
-        if kind == "content_block_delta":
-            return self._delta(event["index"], event["delta"])
-        if kind == "content_block_start":
-            return self._started(event["index"], dict(event["content_block"]))
-        if kind == "message_start":
-            self._message = event["message"]
-            self._count(self._message.get("usage"))
-        elif kind == "message_delta":
-            self._message = {**self._message, **{key: value for key, value in event["delta"].items() if value}}
-            self._count(event.get("usage"))
-            self.settled = self.settled or bool(self._message.get("stop_reason"))
-        elif kind == "message_stop":
-            self.settled = self.over = True
-        elif kind == "error":
-            raise from_error(
-                self._provider,
-                event["error"],
-                status=200,
-                request_id=event.get("request_id"),
-                partial=self.partial(),
-            )
-        return ()
-
-    def _started(self, index: int, block: dict[str, Any]) -> Iterable[Delta]:
-        kind = block["type"]
-        said = as_text(block[kind]) if kind in ("text", "thinking") else ""
-        self._at[index] = len(self._blocks)
-        self._blocks.append(block)
-        self._input.append([])
-        if not said:
-            return ()
-        if kind == "thinking":
-            return (Delta(THINKING, said),)
-        self._text.append(said)
-        return (Delta(GENERATING, said),)
-
-    def _delta(self, index: int, delta: Mapping[str, Any]) -> Iterable[Delta]:
-        kind = delta["type"]
-        at = self._at[index]
-        block = self._blocks[at]
-        if kind == "text_delta":
-            text = as_text(delta["text"])
-            block["text"] += text
-            self._text.append(text)
-            return (Delta(GENERATING, text),) if text else ()
-        if kind == "input_json_delta":
-            self._input[at].append(delta["partial_json"])
-        elif kind == "thinking_delta":
-            thought = delta["thinking"]
-            block["thinking"] += thought
-            return (Delta(THINKING, thought),) if thought else ()
-        elif kind == "signature_delta":
-            block["signature"] = (block.get("signature") or "") + delta["signature"]
-        elif kind == "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
-        return ()
-
-    def _count(self, usage: Mapping[str, Any] | None) -> None:
-        """Add usage figures, which are cumulative; later events repeat only some of them."""
-        self._usage.update({key: value for key, value in (usage or {}).items() if value is not None})
-
-    def done(self) -> Iterable[Delta]:
-        return ()
-
-    def partial(self) -> str:
-        return "".join(self._text)
-
-    def reply(self) -> Reply:
-        if not self._message:
-            raise MalformedResponseError("the stream has no message", provider=self._provider)
-        written = {at: "".join(pieces) for at, pieces in enumerate(self._input)}
-        for at, text in written.items():
-            if text:
-                self._blocks[at]["input"] = arguments_object(text)
-        return _reply(self._message, self._blocks, self._usage, written)
-
-
-def _reply(
-    message: Mapping[str, Any],
-    blocks: Sequence[Mapping[str, Any]],
-    usage: Mapping[str, Any],
-    written: Mapping[int, str] | None = None,
-) -> Reply:
-    """Return the reply; `written` has the streamed JSON text of each call's input, by the position of its block."""
-    text: list[str] = []
-    thinking: list[str] = []
-    calls: list[ToolCall] = []
-    for index, block in enumerate(blocks):
-        if block["type"] == "text":
-            text.append(block["text"])
-        elif block["type"] == "thinking":
-            thinking.append(block["thinking"])
-        elif block["type"] == "tool_use":
-            arguments = (written or {}).get(index) or arguments_text(block["input"])
-            calls.append(ToolCall(block["id"], block["name"], arguments))
-    return Reply(
-        text="".join(text),
-        thinking="".join(thinking),
-        refusal=str((message.get("stop_details") or {}).get("explanation") or ""),
-        calls=tuple(calls),
-        stop_reason=_STOPS.get(str(message.get("stop_reason")), StopReason.END),
-        usage=Usage(
-            input=count(usage, "input_tokens"),
-            output=count(usage, "output_tokens"),
-            cache_read=count(usage, "cache_read_input_tokens"),
-            cache_write=count(usage, "cache_creation_input_tokens"),
-        ),
-        model=message.get("model"),
-        replay={KEY: {"content": [dict(block) for block in blocks]}} if any(map(_is_opaque, blocks)) else {},
-    )
-
-
-def _is_opaque(block: Mapping[str, Any]) -> bool:
-    """Return whether a block has more than the other keys of a message can hold."""
-    return block["type"] not in ("text", "tool_use") or bool(block.get("citations") or block.get("caller"))
+        return AnthropicDecoder(self.spec.provider)
 
 
 def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:

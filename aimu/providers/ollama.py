@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from aimu.core.chunks import StreamingContentType
 from aimu.core.images import split_data_url, url_of
-from aimu.core.messages import Message, content_of, text_of
+from aimu.core.messages import Message, content_of, split_system, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_id
 from aimu.core.thinking import ThinkSplitter
 from aimu.errors import InvalidImageError, MalformedResponseError, ProviderError
@@ -74,12 +74,8 @@ class OllamaCodec:
     frames = JSONLinesDecoder
 
     @property
-    def provider(self) -> str:
-        return self.spec.provider
-
-    @property
     def missing_model(self) -> str:
-        return TABLE[self.provider].missing_model.format(model=self.spec.id)
+        return TABLE[self.spec.provider].missing_model.format(model=self.spec.id)
 
     def path(self, request: Request) -> str:
         return "api/generate" if _is_prompt(request) else "api/chat"
@@ -97,14 +93,14 @@ class OllamaCodec:
         if request.tools and choice != "none":
             body["tools"] = [dict(tool) for tool in request.tools]
             if choice != "auto":
-                warn_unsupported(self.provider, "tool_choice")
+                warn_unsupported(self.spec.provider, "tool_choice")
         thinking = options.pop("thinking", None)
         if thinking is not None:
             if self.spec.thinking is not False:
                 body["think"] = thinking
             elif thinking:
                 warn_unsupported(str(self.spec), "thinking")
-        body["options"] = renamed(options, _NAMES, self.provider)
+        body["options"] = renamed(options, _NAMES, self.spec.provider)
         if self.keep_alive is not None:
             body["keep_alive"] = self.keep_alive
         return overlay(body, extra)
@@ -113,11 +109,11 @@ class OllamaCodec:
         decoder = self.decoder()
         decoder.feed(body)
         if not decoder.over:
-            raise MalformedResponseError("the response has no 'done': true", provider=self.provider)
+            raise MalformedResponseError("the response has no 'done': true", provider=self.spec.provider)
         return decoder.reply()
 
     def decoder(self) -> OllamaDecoder:
-        return OllamaDecoder(self.provider)
+        return OllamaDecoder(self.spec.provider)
 
 
 @final
@@ -257,8 +253,9 @@ def _is_prompt(request: Request) -> bool:
 
 def _prompt(messages: Sequence[Message]) -> dict[str, Any]:
     body: dict[str, Any] = {"prompt": text_of(messages[-1])}
-    if len(messages) > 1:
-        body["system"] = messages[0]["content"]
+    system, _ = split_system(messages)
+    if system is not None:
+        body["system"] = system
     images = _images(messages[-1])
     return {**body, "images": images} if images else body
 

@@ -40,10 +40,6 @@ class ChatCodec:
     frames = SSEDecoder
 
     @property
-    def provider(self) -> str:
-        return self.row.name
-
-    @property
     def missing_model(self) -> str:
         return self.row.missing_model.format(model=self.spec.id)
 
@@ -63,7 +59,7 @@ class ChatCodec:
         overlay(body, self._thinking(options))
         refuse(options, self._refused(options.get("thinking")), str(self.spec))
         special = ("tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
-        body.update(renamed(options, self.row.chat.names, self.provider, but=special))
+        body.update(renamed(options, self.row.chat.names, self.spec.provider, but=special))
         return overlay(body, extra)
 
     def _tools(self, request: Request) -> dict[str, Any]:
@@ -78,12 +74,12 @@ class ChatCodec:
             elif choice == "none":  # without the word, the only way is to offer no tools
                 return {}
             elif choice != "auto":
-                warn_unsupported(self.provider, "tool_choice")
+                warn_unsupported(self.spec.provider, "tool_choice")
         if parallel is not None:
             if quirks.parallel_tool_calls:
                 body["parallel_tool_calls"] = parallel
             else:
-                warn_unsupported(self.provider, "parallel_tool_calls")
+                warn_unsupported(self.spec.provider, "parallel_tool_calls")
         return body
 
     def _reasons(self) -> bool:
@@ -102,12 +98,12 @@ class ChatCodec:
         if on is not None:
             switch = self._switch(on=on)
             if switch is None:
-                warn_unsupported(self.provider, "thinking")
+                warn_unsupported(self.spec.provider, "thinking")
             overlay(added, switch)
         budget = options.get("thinking_budget_tokens")
         if budget is not None and on is not False:
             if not self.row.chat.budget:
-                warn_unsupported(self.provider, "thinking_budget_tokens")
+                warn_unsupported(self.spec.provider, "thinking_budget_tokens")
             for key in reversed(self.row.chat.budget):
                 budget = {key: budget}
             overlay(added, budget if isinstance(budget, dict) else None)
@@ -143,7 +139,7 @@ class ChatCodec:
 
     def _assistant(self, message: Message) -> dict[str, Any]:
         encoded: dict[str, Any] = {"role": "assistant", "content": message.get("content") or None}
-        kept: Mapping[str, Any] = message.get(self.provider) or {}
+        kept: Mapping[str, Any] = message.get(self.spec.provider) or {}
         encoded.update({key: kept[key] for key in KEPT if key in kept})
         calls = message.get("tool_calls")
         if calls:
@@ -173,14 +169,14 @@ class ChatCodec:
     def decode(self, body: dict[str, Any]) -> Reply:
         decoder = self.decoder()
         if body.get("error"):
-            raise from_error(self.provider, body["error"], status=200)
+            raise from_error(self.spec.provider, body["error"], status=200)
         choices = body["choices"]
         if not choices:
-            raise MalformedResponseError("the response has no choice", provider=self.provider)
+            raise MalformedResponseError("the response has no choice", provider=self.spec.provider)
         choice = next((choice for choice in choices if not choice.get("index")), choices[0])
         message = choice.get("message")
         if message is None and not choice.get("finish_reason"):
-            raise MalformedResponseError("the choice in the response has no message", provider=self.provider)
+            raise MalformedResponseError("the choice in the response has no message", provider=self.spec.provider)
         delta = dict(message or {})
         delta["tool_calls"] = [{**call, "index": index} for index, call in enumerate(delta.get("tool_calls") or ())]
         decoder.feed({**body, "choices": [{**choice, "index": 0, "delta": delta}]})
@@ -189,4 +185,4 @@ class ChatCodec:
 
     def decoder(self) -> ChatDecoder:
         tags = self.row.chat.inline_thinking
-        return ChatDecoder(self.provider, ThinkSplitter(opening=tags[0], closing=tags[1]) if tags else None)
+        return ChatDecoder(self.spec.provider, ThinkSplitter(opening=tags[0], closing=tags[1]) if tags else None)

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from aimu.core.chunks import StreamingContentType
 from aimu.core.images import url_of
-from aimu.core.messages import Message, content_of, text_of
+from aimu.core.messages import Message, content_of, split_system, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.errors import MalformedResponseError
 from aimu.models.options import warn_unsupported
@@ -59,19 +59,14 @@ class ResponsesCodec:
     frames = SSEDecoder
     missing_model = ""
 
-    @property
-    def provider(self) -> str:
-        return self.spec.provider
-
     def path(self, request: Request) -> str:
         return "responses"
 
     def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
-        messages = request.messages
+        system, messages = split_system(request.messages)
         body: dict[str, Any] = {"model": self.spec.id, "store": False}
-        if messages and messages[0]["role"] == "system":
-            body["instructions"] = messages[0]["content"]
-            messages = messages[1:]
+        if system is not None:
+            body["instructions"] = system
         reasons = is_reasoning_model(self.spec.id)
         body["input"] = [item for message in messages for item in _items(message, reasons=reasons)]
         if stream:
@@ -89,20 +84,20 @@ class ResponsesCodec:
             refuse(options, refused_sampling(self.spec.id, options.get("thinking")), str(self.spec))
         thinking = options.get("thinking")
         if thinking is not None and reasons:
-            said = effort(self.spec.id, thinking=thinking)
+            level = effort(self.spec.id, thinking=thinking)
             body["reasoning"] = {"summary": "auto"} if thinking else {}
-            if said is not None:
-                body["reasoning"]["effort"] = said
+            if level is not None:
+                body["reasoning"]["effort"] = level
         elif thinking:
             warn_unsupported(str(self.spec), "thinking")
-        body.update(renamed(options, _NAMES, self.provider, but=_SPECIAL))
+        body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay(body, extra)
 
     def decode(self, body: dict[str, Any]) -> Reply:
-        return _reply(self.provider, body)
+        return _reply(self.spec.provider, body)
 
     def decoder(self) -> ResponsesDecoder:
-        return ResponsesDecoder(self.provider)
+        return ResponsesDecoder(self.spec.provider)
 
 
 @final
@@ -159,23 +154,18 @@ def _reply(provider: str, response: Mapping[str, Any], partial: str = "") -> Rep
     if status in ("failed", "cancelled") or (status is None and response.get("error")):
         error = response.get("error") or {"message": f"the response has the status {status!r}"}
         raise from_error(provider, error, status=200, partial=partial)
-    text: list[str] = []
-    thinking: list[str] = []
-    refusal: list[str] = []
-    calls: list[ToolCall] = []
     items: list[dict[str, Any]] = response["output"]
-    for item in items:
-        kind = item["type"]
-        if kind == "message":
-            text += [part["text"] for part in item["content"] if part["type"] == "output_text"]
-            refusal += [part["refusal"] for part in item["content"] if part["type"] == "refusal"]
-        elif kind == "reasoning":
-            thinking += [part["text"] for part in (*(item.get("summary") or ()), *(item.get("content") or ()))]
-        elif kind == "function_call":
-            calls.append(ToolCall(item["call_id"], item["name"], arguments_text(item["arguments"])))
+    text, refusal = _texts(items, "output_text", "text"), _texts(items, "refusal", "refusal")
+    thoughts = [
+        part["text"]
+        for item in items
+        if item["type"] == "reasoning"
+        for part in (*(item.get("summary") or ()), *(item.get("content") or ()))
+    ]
+    calls = _calls(items)
     return Reply(
         text="".join(text),
-        thinking="".join(thinking),
+        thinking="".join(thoughts),
         refusal="".join(refusal),
         calls=tuple(calls),
         stop_reason=_stop_reason(response, refused=bool(refusal), calls=bool(calls)),
@@ -183,6 +173,20 @@ def _reply(provider: str, response: Mapping[str, Any], partial: str = "") -> Rep
         model=response.get("model"),
         replay={KEY: {"items": items}} if any(_is_opaque(item) for item in items) else {},
     )
+
+
+def _texts(items: Iterable[Mapping[str, Any]], kind: str, key: str) -> list[str]:
+    """Return the texts of the parts of one kind in the message items."""
+    parts = (part for item in items if item["type"] == "message" for part in item["content"])
+    return [part[key] for part in parts if part["type"] == kind]
+
+
+def _calls(items: Iterable[Mapping[str, Any]]) -> list[ToolCall]:
+    return [
+        ToolCall(item["call_id"], item["name"], arguments_text(item["arguments"]))
+        for item in items
+        if item["type"] == "function_call"
+    ]
 
 
 def _stop_reason(response: Mapping[str, Any], *, refused: bool, calls: bool) -> StopReason:
@@ -252,20 +256,14 @@ def _may_replay(items: Sequence[Mapping[str, Any]], message: Message, *, reasons
 
     It does not accept reasoning without encrypted content, and a model that does not reason accepts no reasoning.
     """
-    text = ""
-    calls: list[tuple[str, str, str]] = []
-    for item in items:
-        if item["type"] == "reasoning" and not (reasons and item.get("encrypted_content")):
-            return False
-        if item["type"] == "message":
-            text += "".join(part["text"] for part in item["content"] if part["type"] == "output_text")
-        elif item["type"] == "function_call":
-            calls.append((item["call_id"], item["name"], arguments_text(item["arguments"])))
-    said = [
-        (call["id"], call["function"]["name"], call["function"]["arguments"])
+    reasoning = [item for item in items if item["type"] == "reasoning"]
+    if not all(reasons and item.get("encrypted_content") for item in reasoning):
+        return False
+    calls = [
+        ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls") or ()
     ]
-    return text == text_of(message) and calls == said
+    return "".join(_texts(items, "output_text", "text")) == text_of(message) and _calls(items) == calls
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:

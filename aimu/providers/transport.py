@@ -250,7 +250,7 @@ class HttpProvider:
     def _refused(self, response: httpx2.Response, answer: bytes) -> ProviderError:
         codec = self.codec
         return from_response(
-            codec.provider, response.status_code, response.headers, answer, missing_model=codec.missing_model
+            codec.spec.provider, response.status_code, response.headers, answer, missing_model=codec.missing_model
         )
 
     @property
@@ -272,7 +272,7 @@ class HttpProvider:
     def _translated(self, exc: BaseException, partial: str = "") -> ProviderError:
         import httpx2
 
-        provider = self.codec.provider
+        provider = self.codec.spec.provider
         if isinstance(exc, httpx2.TimeoutException):
             connecting = isinstance(exc, httpx2.ConnectTimeout)
             text = "connecting took longer than the timeout" if connecting else "no data arrived within the timeout"

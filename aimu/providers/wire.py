@@ -72,13 +72,14 @@ class Codec(Protocol):
     """One wire format: pure functions of a model and, where servers differ, of a row of the table of providers."""
 
     @property
-    def provider(self) -> str: ...
+    def spec(self) -> ModelSpec:
+        """The model."""
+        ...
 
     @property
-    def spec(self) -> ModelSpec: ...
-
-    @property
-    def frames(self) -> Callable[[], Frames]: ...
+    def frames(self) -> Callable[[], Frames]:
+        """The class that splits a streamed body into events."""
+        ...
 
     @property
     def missing_model(self) -> str:
@@ -112,7 +113,7 @@ class StreamReader:
     def __init__(self, codec: Codec) -> None:
         self.decoder = codec.decoder()
         self._codec = codec
-        self._provider = codec.provider
+        self._provider = codec.spec.provider
         self._frames = codec.frames()
         self._empty = True  # whether no event has arrived
         self._framed = not isinstance(self._frames, SSEDecoder)  # whether the body is known to consist of events
@@ -227,9 +228,9 @@ def decode_body(codec: Codec, body: bytes) -> Reply:
     except _MISSHAPEN as exc:
         raise MalformedResponseError(
             f"the response has an unexpected form; it begins: {body[:160].decode('utf8', 'replace')!r}",
-            provider=codec.provider,
+            provider=codec.spec.provider,
         ) from exc
-    raise MalformedResponseError("the response is not a JSON object", provider=codec.provider)
+    raise MalformedResponseError("the response is not a JSON object", provider=codec.spec.provider)
 
 
 def _plain_json(text: bytes) -> Any:
