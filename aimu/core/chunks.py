@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, final
 
 from attrs import define
 
+from aimu.core.field_docs import with_field_docs
 from aimu.errors import InvalidOptionError
 
 
@@ -22,14 +23,17 @@ class StreamingContentType(StrEnum):
 
 
 @final
+@with_field_docs
 @define(unsafe_hash=True)  # a value, but one is made for every token: @frozen would take three times as long
 class StreamChunk:
-    """One streamed piece.
+    """One streamed piece of a run.
 
-    `content` is text while THINKING or GENERATING and at DONE (the run's whole result); at TOOL_CALLING it is a dict
-    with `id`, `name`, `arguments` (parsed where they are valid JSON) and, once the tool has ended, `response`.
-    `agent` is the name of the agent that produced it (None outside agents), `iteration` its iteration, or the step or
-    round of a workflow; both count from 0.
+    Args:
+        phase: What the piece belongs to.
+        content: A piece of text while THINKING or GENERATING; the whole result of the run at DONE. At TOOL_CALLING a
+            dict with `id`, `name`, `arguments` (parsed if they are valid JSON) and `response`, once the tool has ended.
+        agent: The name of the agent that it comes from; None outside agents.
+        iteration: The iteration of that agent, or the step or round of a workflow, from 0.
     """
 
     phase: StreamingContentType
