@@ -11,6 +11,7 @@ from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.loop import Policy
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps
+from aimu.core.field_docs import with_field_docs
 from aimu.errors import InvalidOptionError
 
 DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task, or answer it if it is done."
@@ -26,16 +27,31 @@ def _share_system_message(agent: Agent, attribute: Attribute[str | None], text: 
     return text
 
 
+@with_field_docs
 @define(eq=False)
 class Agent(StepRunner):
-    """A model that works on a task with tools until it answers.
+    """A model that works on a task, with tools, until it answers.
 
-    The given client is forked with its history: agents built on one client do not disturb each other or the client;
-    `model_client` is the agent's own conversation. `system_message` and `tools` are the client's where not given.
-    `max_iterations` bounds the model requests of a run that may call tools; at the limit pending calls are settled as
-    not executed and one more request asks for the answer. `continuation_prompt` is sent when the model's turn came
-    back empty. History persists over runs unless `reset_messages_on_run`. `concurrent_tool_calls` overlaps the calls
-    of one iteration (True, or how many at once).
+    The history stays from run to run. Agents that were made from one client disturb neither it nor each other.
+
+    Args:
+        model_client: The client of the agent's own conversation; it is forked, with its history, from the one given
+            here.
+        system_message: The system message; None keeps that of the client.
+        name: The agent's name in chunks, in `messages` and in notes on errors.
+        tools: Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client.
+        max_iterations: How many model requests of a run may call tools, at least 1. At the limit, open calls are marked
+            as not executed and one more request asks for the answer.
+        continuation_prompt: What is sent if the model's reply is empty.
+        reset_messages_on_run: Whether each run begins with an empty history.
+        concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many.
+
+    Raises:
+        InvalidOptionError: If `max_iterations` is less than 1, or `model_client` is not an async client.
+
+    Example:
+        agent = aio.Agent(aio.client("ollama:qwen3.5:9b"), "You are a careful clerk.", tools=[add])
+        print(await agent.run("What is 17 plus 25?"))
     """
 
     model_client: AsyncBaseModelClient
@@ -98,12 +114,20 @@ class Agent(StepRunner):
         return client._steps(task, run, policy=self._policy(), label=label)
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """The same agent on a new conversation."""
+        """Make the same agent on a new conversation.
+
+        Args:
+            system: The system message of the new agent; None keeps this one's.
+            keep_history: Whether the new conversation begins with a copy of this one's history.
+
+        Returns:
+            The new agent.
+        """
         twin = evolve(self, model_client=self.model_client, system_message=system, tools=list(self.model_client.tools))
         if not keep_history:
             twin.model_client.reset(system)
         return twin
 
     def as_model_client(self) -> AsyncBaseModelClient:
-        """A client whose every `chat` runs this agent's loop on this agent's conversation."""
+        """Give a client of this agent's conversation whose `chat` runs this agent."""
         return self.model_client._answering(self)

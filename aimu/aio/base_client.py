@@ -42,11 +42,17 @@ class ClientsAgent(Protocol):
 
 
 class AsyncBaseModelClient:
-    """One conversation over a shared provider.
+    """One conversation over a shared provider. Only one task at a time may use it; others `fork()`.
 
-    `messages` is the history (see `aimu.core.messages`), `provider` what several conversations share. `generate_kwargs`
-    are this client's defaults, `max_tool_rounds` bounds the iterations of one `chat`, `concurrent_tool_calls` overlaps
-    the calls of one iteration (True, or how many at once). One task uses a client at a time; others `fork()`.
+    Args:
+        provider: The connection or the weights, which several conversations may share.
+        conversation: The history, the system message and the tools.
+        generate_kwargs: Options for every model request of this client; `aimu.models.options` lists them.
+        max_tool_rounds: How many model requests of one `chat` may call tools, at least 1.
+        concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many.
+
+    Raises:
+        InvalidOptionError: If `max_tool_rounds` is less than 1.
     """
 
     _agent: ClientsAgent | None = None
@@ -79,6 +85,10 @@ class AsyncBaseModelClient:
 
     @property
     def messages(self) -> list[Message]:
+        """The history: dicts in OpenAI shape, the system message first.
+
+        Assign a list between turns to load another history; it is checked at the next request.
+        """
         return self.conversation.messages
 
     @messages.setter
@@ -87,7 +97,7 @@ class AsyncBaseModelClient:
 
     @property
     def system_message(self) -> str | None:
-        """Set it before the first turn; afterwards RuntimeError points to `reset`."""
+        """The system message. Set it before the first turn; later that raises SystemMessageError, so call `reset`."""
         return self.conversation.system
 
     @system_message.setter
@@ -114,32 +124,44 @@ class AsyncBaseModelClient:
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens of this conversation; None where unknown."""
+        """The tokens of this conversation; None if the service does not say."""
         return self.conversation.usage
 
     @property
     def last_usage(self) -> Usage | None:
-        """Tokens of the last turn."""
+        """The tokens of the last turn; None if the service does not say."""
         return self.conversation.last_usage
 
     @property
     def last_thinking(self) -> str:
-        """The reasoning of the last reply, "" when there was none."""
+        """The reasoning of the last reply; empty if there was none."""
         return self.conversation.last_thinking
 
     @property
     def last_stop_reason(self) -> StopReason | None:
+        """Why the last reply ended; None before the first one."""
         return self.conversation.last_stop_reason
 
     def reset(self, system_message: str | None = None) -> None:
-        """Clear the history; the system message stays unless another is given."""
+        """Clear the history.
+
+        Args:
+            system_message: A new system message; None keeps the present one.
+
+        Raises:
+            BusyConversationError: If a turn is running.
+        """
         self.conversation.reset(self.system_message if system_message is None else system_message)
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """A new conversation on the same provider, with the same tools.
+        """Open a new conversation on the same provider, with the same tools.
 
-        `system` replaces the system message. With `keep_history` the new conversation starts with a copy of what this
-        one has published.
+        Args:
+            system: The system message of the new conversation; None keeps this one's.
+            keep_history: Whether the new conversation begins with a copy of this one's history.
+
+        Returns:
+            A client of the new conversation.
         """
         twin = self._fork(system, keep_history)
         self.provider.keep(twin)
@@ -209,11 +231,28 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
     ) -> Coroutine[Any, Any, str] | Stream:
-        """One turn: the model's answer to `user_message`, after the tools that it asks for.
+        """Send a message and get the model's answer, after the tools that it calls.
 
-        `use_tools=False` offers none. `images` are paths, bytes, URLs or data URLs. See `AsyncRunner.run` for the
-        rest. Raises `TruncatedError` and `RefusedError` (with the partial text), `BusyConversationError`,
-        `InvalidHistoryError`, and the provider's errors.
+        Args:
+            user_message: The message.
+            generate_kwargs: Options for the model requests of this turn; they override those of the client.
+            use_tools: Whether the model may call tools.
+            stream: Whether to return a `Stream` of chunks.
+            images: Images that go with the message: paths, bytes, URLs or data URLs.
+            include: The phases that a stream shows; None shows all.
+            timeout: Seconds for the whole turn; None is no limit.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            BusyConversationError: If another turn of this conversation is running.
+            InvalidHistoryError: If a loaded history is not valid; the error names the message.
+            InvalidImageError: If an image cannot be read, or the model takes none.
+            TruncatedError: If `max_tokens` ended the reply before any text, or inside a tool call.
+            RefusedError: If the model declines to answer.
+            TimeoutError: If `timeout` expires. What was done so far stays in the history.
+            ProviderError: If the model service fails.
         """
         task = Task(user_message, generate_kwargs, images)
         return start(
@@ -263,9 +302,27 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
     ) -> Coroutine[Any, Any, str] | Stream:
-        """The model's answer to `prompt` alone: stateless, without tools; the system message holds, history does not.
+        """Get the model's answer to a prompt alone: without history and without tools, under the system message.
 
-        May be called while a turn runs.
+        It leaves the history as it is, and may be called while a turn is running.
+
+        Args:
+            prompt: The message.
+            generate_kwargs: Options for this request; they override those of the client.
+            stream: Whether to return a `Stream` of chunks.
+            images: Images that go with the prompt: paths, bytes, URLs or data URLs.
+            include: The phases that a stream shows; None shows all.
+            timeout: Seconds for the request and its retries; None is no limit.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            InvalidImageError: If an image cannot be read, or the model takes none.
+            TruncatedError: If `max_tokens` ended the reply before any text.
+            RefusedError: If the model declines to answer.
+            TimeoutError: If `timeout` expires.
+            ProviderError: If the model service fails.
         """
         task = Task(prompt, generate_kwargs, images)
         throwaway = self._fork(None, keep_history=False)
@@ -332,7 +389,7 @@ class AsyncBaseModelClient:
         return self.provider.stream(request)
 
     async def aclose(self) -> None:
-        """Let go of the provider; the last conversation to do so closes its connections or frees its weights."""
+        """Let go of the provider. The last conversation to do so closes its connections, or frees its weights."""
         await self.provider.let_go(self)
 
     async def __aenter__(self) -> Self:
