@@ -91,10 +91,11 @@ def compat(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and lint rules."""
+    """Format, lint rules, and whether the generated files are up to date."""
     session.install(*GROUPS["lint"])
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
+    session.run("python", "-m", "aimu._tools.generate", "--check")
 
 
 @nox.session

@@ -1,128 +1,72 @@
-"""Sync runners: the base class of users' own, the base of the facades, and how a user's own runs among ours.
+"""Users' own sync runners, clients and orchestrators among the async ones that do the work.
 
-An adapter calls sync code where the run says: on the caller's thread, in concurrent branches in a worker thread.
+An adapter calls sync code where the run says: on the caller's thread, in concurrent branches in a worker thread. The
+bases of the generated twins that know when an adapter is due are here too.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import AsyncGenerator, Callable, Iterable
+from functools import cached_property, partial
 from inspect import isawaitable
-from typing import Any, Literal, final, overload
+from typing import TYPE_CHECKING, Any, Literal, final
 
 from anyio import CancelScope, from_thread
 
-from aimu._sync.stream import Stream, perform
-from aimu._sync.twin import Facade
+from aimu._sync.twin import Facade, aio_of, overridden
+from aimu.aio.base_client import AsyncBaseModelClient
+from aimu.aio.loop import Policy
+from aimu.aio.orchestrator import OrchestratorAgent, held_by
 from aimu.aio.run import Run, Sink, Steps, Task
 from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps
-from aimu.core.chunks import Include, StreamChunk, StreamingContentType
+from aimu.core.chunks import StreamChunk, StreamingContentType
 from aimu.core.threads import run_in_thread
 from aimu.errors import InvalidOptionError
 
 
-class Runner(ABC):
-    """Base of every agent and workflow; a subclass of your own fits wherever a runner does.
+class AdaptedRunner:
+    """Base of all sync runners; a run that is the user's own is called through an adapter."""
 
-    Runners call each other with the four parameters of `run` only.
-    """
-
-    @property
-    @abstractmethod
-    def messages(self) -> MessageHistory:
-        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
-
-    @abstractmethod
-    def run(
-        self,
-        task: str,
-        generate_kwargs: dict[str, Any] | None = None,
-        stream: bool = False,
-        images: list[Any] | None = None,
-    ) -> str | Iterator[StreamChunk]:
-        """Run the task to its answer, or with `stream=True` give an iterator of its chunks."""
-
-    _adapter: AsyncRunner | None = None
+    _adapter: _OwnRunner | None = None
 
     def _as_aio(self) -> AsyncRunner:
-        if self._adapter is None:
+        if isinstance(self, Facade) and not overridden(self, "run"):
+            twin: AsyncRunner = self.__aio__
+            return twin
+        if self._adapter is None or self._adapter.__sync__ is not self:  # that of the one it was copied from
             self._adapter = _OwnRunner(self)
         return self._adapter
 
 
-class TwinRunner(Facade, Runner):
-    """Base of the library's own runners."""
+class AdaptedClient(Facade):
+    """Base of the sync clients; so is one whose `chat` or `generate` is the user's own."""
 
-    @property
-    def messages(self) -> MessageHistory:
-        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
-        histories: MessageHistory = self.__aio__.messages
-        return histories
+    def _as_aio(self) -> AsyncBaseModelClient:
+        return _OwnClient(self) if overridden(self, "chat", "generate") else self.__aio__
 
-    @overload
-    def run(
-        self,
-        task: str,
-        generate_kwargs: dict[str, Any] | None = None,
-        stream: Literal[False] = False,
-        images: list[Any] | None = None,
-        *,
-        timeout: float | None = None,
-        include: Include = None,
-    ) -> str: ...
-    @overload
-    def run(
-        self,
-        task: str,
-        generate_kwargs: dict[str, Any] | None = None,
-        *,
-        stream: Literal[True],
-        images: list[Any] | None = None,
-        timeout: float | None = None,
-        include: Include = None,
-    ) -> Stream: ...
-    @overload
-    def run(
-        self,
-        task: str,
-        generate_kwargs: dict[str, Any] | None = None,
-        stream: bool = False,
-        images: list[Any] | None = None,
-        *,
-        timeout: float | None = None,
-        include: Include = None,
-    ) -> str | Stream: ...
-    def run(
-        self,
-        task: str,
-        generate_kwargs: dict[str, Any] | None = None,
-        stream: bool = False,
-        images: list[Any] | None = None,
-        *,
-        timeout: float | None = None,
-        include: Include = None,
-    ) -> str | Stream:
-        """Run the task to its answer.
 
-        With `stream=True` gives a `Stream`. `generate_kwargs` hold for every request of this run; `images` go with the
-        first message. `timeout` is in seconds; on expiry TimeoutError is raised, and what was done so far stays in the
-        history. `include` names the phases that a stream shows.
-        """
-        return perform(self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include))
+class Orchestrating(Facade):
+    """Base of orchestrators: a subclass makes the async one in its own `__init__`, by `_init_orchestrator`."""
 
-    def _as_aio(self) -> AsyncRunner:
-        if type(self).run is not TwinRunner.run:
-            return Runner._as_aio(self)
-        twin: StepRunner = self.__aio__
-        return twin
+    if not TYPE_CHECKING:  # a type checker takes the type that the twin declares
+
+        @cached_property
+        def __aio__(self):
+            self._hold(_Orchestrator(self))
+            return self.__aio__
+
+
+def factory_of(given: Any) -> Any:
+    """What async code is given for a runner that is forked for each task, or for a function that makes one."""
+    make = getattr(given, "fork", None) if isinstance(given, AdaptedRunner) else given
+    return (lambda: aio_of(make())) if callable(make) else aio_of(given)
 
 
 @final
 class _OwnRunner(StepRunner):
     """A user's own sync runner among async ones."""
 
-    def __init__(self, runner: Runner) -> None:
+    def __init__(self, runner: Any) -> None:
         self.__sync__ = runner
 
     @property
@@ -131,7 +75,8 @@ class _OwnRunner(StepRunner):
 
     @property
     def messages(self) -> MessageHistory:
-        return self.__sync__.messages
+        histories: MessageHistory = self.__sync__.messages
+        return histories
 
     def _parts(self) -> Iterable[AsyncRunner]:
         return ()
@@ -139,6 +84,44 @@ class _OwnRunner(StepRunner):
     def _steps(self, task: Task, run: Run) -> Steps:
         kwargs, images = task.copies()
         return own_steps(partial(self.__sync__.run, task.text, kwargs, run.streaming, images), run)
+
+
+@final
+class _OwnClient(AsyncBaseModelClient):
+    """A sync client whose `chat` or `generate` is the user's own, among async ones; it shares the conversation."""
+
+    def __init__(self, client: Any) -> None:
+        self.__dict__.update(client.__aio__.__dict__)
+        self.__sync__ = client
+
+    def _steps(
+        self,
+        task: Task,
+        run: Run,
+        *,
+        use_tools: bool = True,
+        kind: Literal["chat", "generate"] = "chat",
+        policy: Policy | None = None,
+        label: str | None = None,
+    ) -> Steps:
+        kwargs, images = task.copies()
+        if kind == "generate":
+            return own_steps(partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run)
+        return own_steps(partial(self.__sync__.chat, task.text, kwargs, use_tools, run.streaming, images), run)
+
+    def _fork(self, system: str | None, keep_history: bool) -> _OwnClient:
+        return _OwnClient(self.__sync__._like(self.__sync__.__aio__._fork(system, keep_history)))
+
+
+@final
+class _Orchestrator(OrchestratorAgent):
+    """The twin of a user's own subclass: its sub-runners are the attributes of the sync object."""
+
+    def __init__(self, facade: Orchestrating) -> None:
+        self._facade = facade
+
+    def _parts(self) -> Iterable[AsyncRunner]:
+        return [self.agent, *(aio_of(part) for part in held_by(self._facade) if isinstance(part, AdaptedRunner))]
 
 
 def own_steps(call: Callable[[], Any], run: Run) -> Steps:

@@ -6,32 +6,38 @@ them, as far as the buffer allows.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, final
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
 
 from aimu._sync import bridge
-from aimu._sync.twin import Facade, Mirror, twin_of
+from aimu._sync.twin import Facade, sync_of
 from aimu.aio.stream import Stream as AsyncStream
 from aimu.core.chunks import StreamChunk
-from aimu.core.reply import Usage
+
+if TYPE_CHECKING:
+    from aimu._sync.stream import Stream
 
 T = TypeVar("T")
 
 
-def perform(pending: Coroutine[Any, Any, str] | AsyncStream) -> str | Stream:
+def perform(pending: Coroutine[Any, Any, T] | AsyncStream) -> T | Stream:
     """What a run of the async surface is on this one: its result, or its stream."""
-    return Stream(pending) if isinstance(pending, AsyncStream) else bridge.run(pending)
+    if isinstance(pending, AsyncStream):
+        stream: Stream = sync_of(pending)
+        return stream
+    return bridge.run(pending)
 
 
 class Reader(Facade, Generic[T]):
     """An async iterator that is also a context manager, as sync ones; on the loop where it was begun."""
 
-    def __init__(self, aio: Any) -> None:
-        self._hold(aio)
+    def _hold(self, aio: Any) -> None:
+        super()._hold(aio)
         self._level: bridge.Level | None = None
         self._taken: deque[T] = deque()
         self._holder: object = None
@@ -52,6 +58,7 @@ class Reader(Facade, Generic[T]):
         return [await anext(self.__aio__)]
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        self._taken.clear()  # of a reader that leaves or closes; whoever reads on has taken everything
         if self._level is None:
             self._level = bridge.here()
         return self._level.run(coroutine)
@@ -88,7 +95,6 @@ class Reader(Facade, Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._taken.clear()
         self._run(self._exit())
 
     async def _exit(self) -> None:
@@ -98,20 +104,11 @@ class Reader(Facade, Generic[T]):
             raise self._failure
 
 
-@final
-@twin_of(AsyncStream)
-class Stream(Reader[StreamChunk]):
-    """An iterator of StreamChunk and a context manager.
+class StreamReader(Reader[StreamChunk]):
+    """A stream of a run; a dropped one is closed at once."""
 
-    - `with stream: for chunk in stream:` is live: concurrent workers interleave, with bounded buffering, and leaving
-      the block, in any way, has stopped and cleaned up everything before the next line runs.
-    - A bare `for` pulls the run step by step. It may be abandoned anywhere.
-
-    The last chunk is `done`. A stream is read once, by one thread.
-    """
-
-    result: Mirror[str] = Mirror()
-    usage: Mirror[Usage | None] = Mirror()
+    @abstractmethod
+    def close(self) -> None: ...
 
     def __next__(self) -> StreamChunk:
         try:
@@ -128,8 +125,3 @@ class Stream(Reader[StreamChunk]):
         level = getattr(self, "_level", None)
         if level is not None and level.free and self._holder is None:
             self.close()
-
-    def close(self) -> None:
-        """Stop the run; what had streamed is kept in the history. Idempotent."""
-        self._taken.clear()
-        self._run(self.__aio__.aclose())

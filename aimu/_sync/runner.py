@@ -1,0 +1,125 @@
+"""The sync twins of AsyncRunner, StepRunner. They decide nothing.
+
+Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, Literal, overload
+
+from aimu._sync.own import AdaptedRunner
+from aimu._sync.reader import perform
+from aimu._sync.stream import Stream
+from aimu._sync.twin import Facade, twin_of
+from aimu.aio.runner import MessageHistory, StepRunner
+from aimu.core.chunks import Include, StreamChunk
+
+
+class Runner(AdaptedRunner, ABC):
+    """Base of every agent and workflow; a subclass of your own fits wherever a runner does.
+
+    Implement `messages` and `run`. Other runners call `run` with its four parameters only.
+    """
+
+    @property
+    @abstractmethod
+    def messages(self) -> MessageHistory:
+        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
+
+    @abstractmethod
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        images: list[Any] | None = None,
+    ) -> str | Iterator[StreamChunk]:
+        """Run the task to its answer.
+
+        Args:
+            task: The user's message.
+            generate_kwargs: Options for every model request of this run.
+            stream: Whether to give the chunks of the run in place of its answer.
+            images: Images that go with the message.
+
+        Returns:
+            The answer, or with `stream=True` an iterator of chunks. The last chunk may be a `done` with the answer;
+            otherwise the answer is the text of all chunks.
+        """
+
+
+@twin_of(StepRunner)
+class TwinRunner(Runner, Facade):
+    """Base of the library's own runners."""
+
+    __aio__: StepRunner
+
+    @property
+    def messages(self) -> MessageHistory:
+        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
+        return self.__aio__.messages
+
+    @overload
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        include: Include = None,
+    ) -> str: ...
+    @overload
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        *,
+        stream: Literal[True],
+        images: list[Any] | None = None,
+        timeout: float | None = None,
+        include: Include = None,
+    ) -> Stream: ...
+    @overload
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        images: list[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        include: Include = None,
+    ) -> str | Stream: ...
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        images: list[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        include: Include = None,
+    ) -> str | Stream:
+        """Run the task to its answer.
+
+        Args:
+            task: The user's message.
+            generate_kwargs: Options for every model request of this run; they override those of the client.
+            stream: Whether to return a `Stream` of chunks.
+            images: Images that go with the message: paths, bytes, URLs or data URLs.
+            timeout: Seconds for the whole run; None is no limit.
+            include: The phases that a stream shows; None shows all.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            TimeoutError: If `timeout` expires. What was done so far stays in the history.
+            BusyConversationError: If a conversation of the runner is in use.
+            ProviderError: If a model service fails, or its answer cannot be used.
+        """
+        return perform(self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include))

@@ -1,0 +1,60 @@
+"""The sync twins of Stream. They decide nothing.
+
+Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from aimu._sync.reader import StreamReader
+from aimu._sync.twin import twin_of
+from aimu.aio.stream import Stream as AsyncStream
+from aimu.core.reply import Usage
+
+
+@final
+@twin_of(AsyncStream)
+class Stream(StreamReader):
+    """The chunks of a run: an iterator of StreamChunk and a context manager.
+
+    - Entered, it is live: concurrent workers interleave, and buffering is bounded. However the block is left, the run
+      has been stopped and cleaned up before the next line runs.
+    - A bare loop pulls the run step by step and may be abandoned anywhere.
+
+    The last chunk is `done`. A stream is read once, by one thread. A `timeout` counts from the first step or from
+    entering, and raises TimeoutError after the chunks that were buffered.
+
+    Example:
+        with agent.run("Tell me a story.", stream=True) as stream:
+            for chunk in stream:
+                if chunk.is_text():
+                    print(chunk.content, end="")
+        print(stream.usage)
+    """
+
+    __aio__: AsyncStream
+
+    @property
+    def result(self) -> str:
+        """The answer that a plain run returns.
+
+        Raises:
+            StreamClosedError: If the stream was not read to its end.
+        """
+        return self.__aio__.result
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the run has used so far; None if the service does not say."""
+        return self.__aio__.usage
+
+    def close(self) -> None:
+        """Stop the run; what had streamed stays in the history.
+
+        May be called more than once.
+
+        Raises:
+            StreamClosedError: If another thread began to read the stream.
+        """
+        self._run(self.__aio__.aclose())

@@ -1,0 +1,1 @@
+"""Programs for those who work on this library; nothing else imports them."""
