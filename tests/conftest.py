@@ -5,8 +5,8 @@ import signal
 
 import pytest
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # a wrong path would otherwise look for a hub, for a minute
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the background jobs of a shell
+os.environ["HF_HUB_OFFLINE"] = "1"  # otherwise a wrong path looks for a hub for a minute
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -1,4 +1,4 @@
-"""The tests of the tests: each planted fault is found, and what is in order is let pass."""
+"""The tests of the tests: they find each planted fault and pass correct code."""
 
 import asyncio
 import hashlib
@@ -74,7 +74,7 @@ def test_a_scripted_provider_is_a_provider():
     assert isinstance(ScriptedProvider(), Provider)
 
 
-async def test_a_text_is_answered_whole():
+async def test_a_text_is_answered_as_it_is():
     with ScriptedProvider("Hi.", name="tester") as provider:
         answer = await provider.complete(asking())
     assert answer == Reply(text="Hi.", model="tester")
@@ -414,7 +414,7 @@ def test_trio_has_no_native_cancel():
 # The leak check
 
 
-async def test_idle_pool_workers_are_no_leak():
+async def test_idle_pool_workers_are_not_a_leak():
     async with leak_check():
         async with anyio.create_task_group() as group:
             for _ in range(3):
@@ -452,7 +452,7 @@ def test_a_thread_left_running_is_a_leak():
     release.set()
 
 
-def test_what_ends_in_time_is_no_leak():
+def test_a_thread_that_ends_in_time_is_not_a_leak():
     with leak_check(within=5):
         threading.Thread(target=threading.Event().wait, args=(0.05,)).start()
 

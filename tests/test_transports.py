@@ -38,7 +38,7 @@ HARMFUL = [
 ONCE = ["fail=429x1", "fail=500x1", "fail=529x1", "fail=408x1", "fail=409x1"]
 KEY = "sk-not-to-be-seen"
 STREAMS = [r for r in RECORDINGS.values() if r["streaming"] and r["response"]["status"] == 200]
-# Without the environment's word, each fault meets every eighth stream, another eighth for each.
+# Unless the environment asks for all, each fault meets a different eighth of the streams.
 EVERY = 1 if os.environ.get("AIMU_RECORDINGS") else 8
 HELLO = [{"role": "user", "content": "hello"}]
 

@@ -1,4 +1,4 @@
-"""Servers that nobody here wrote: `nox -s servers` installs and starts them.
+"""Servers of other projects: `nox -s servers` installs and starts them.
 
 `AIMU_MCP_PYTHON` is the interpreter that has mcp-server-time and mcp-server-git (default: this one),
 `AIMU_MCP_EVERYTHING` the command of @modelcontextprotocol/server-everything (left out without it).
@@ -132,7 +132,7 @@ async def test_server_everything_calls_fails_shows_and_links(opened, everything)
             await client.call_tool("get-sum", {"a": "x"})
 
 
-async def test_server_everything_tells_progress_and_is_cancelled(opened, everything):
+async def test_server_everything_reports_progress_and_is_cancelled(opened, everything):
     async with leak_check(within=5), opened(config=everything, timeout=60) as client:
         told = []
         operation = {"duration": 0.3, "steps": 3}

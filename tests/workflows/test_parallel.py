@@ -185,7 +185,7 @@ async def test_no_more_than_max_concurrency_workers_run_at_once():
         ({"max_concurrency": 0}, "max_concurrency is at least 1"),
     ],
 )
-def test_policies_that_cannot_be_meant_are_refused(fields, text):
+def test_invalid_policies_are_refused(fields, text):
     with pytest.raises(InvalidOptionError, match=text):
         Parallel([Worker("a"), Worker("b")], **fields)
 
