@@ -1,6 +1,6 @@
-"""The sync twins of Agent, SkillAgent, OrchestratorAgent. They decide nothing.
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
 
-Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+The sync twins of Agent, SkillAgent, OrchestratorAgent. They decide nothing.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Agent(TwinRunner):
             tools run in worker threads, otherwise on the caller's thread.
 
     Raises:
-        InvalidOptionError: If `max_iterations` is less than 1, or `model_client` is one of `aimu.aio`.
+        InvalidOptionError: `max_iterations` is less than 1, or `model_client` is one of `aimu.aio`.
 
     Example:
         agent = Agent(aimu.client("ollama:qwen3.5:9b"), "You are a careful clerk.", tools=[add])
@@ -304,7 +304,7 @@ class OrchestratorAgent(TwinRunner, Orchestrating):
             The orchestrator.
 
         Raises:
-            ToolNameClashError: If two workers have the same name.
+            ToolNameClashError: Two workers have the same name.
         """
         return cls._of(
             AsyncOrchestratorAgent.assemble(

@@ -1,6 +1,6 @@
-"""The sync twins of amap, Results. They decide nothing.
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
 
-Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+The sync twins of amap, Results. They decide nothing.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def amap(
         The results, to be entered and iterated.
 
     Raises:
-        InvalidOptionError: If an argument is out of its range, or the runner cannot be forked.
-        MissingExtraError: On entering, if `progress` is True and tqdm is not installed.
+        InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
+        MissingExtraError: On entering, `progress` is True and tqdm is not installed.
 
     Example:
         with amap(agent, tasks, max_concurrency=100) as results:

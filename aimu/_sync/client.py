@@ -1,6 +1,6 @@
-"""The sync twins of AsyncBaseModelClient, AsyncModelClient, client, chat. They decide nothing.
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
 
-Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+The sync twins of AsyncBaseModelClient, AsyncModelClient, client, chat. They decide nothing.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class BaseModelClient(AdaptedClient):
             tools run in worker threads, otherwise on the caller's thread.
 
     Raises:
-        InvalidOptionError: If `max_tool_rounds` is less than 1.
+        InvalidOptionError: `max_tool_rounds` is less than 1.
     """
 
     __aio__: AsyncBaseModelClient
@@ -116,10 +116,7 @@ class BaseModelClient(AdaptedClient):
 
     @property
     def messages(self) -> list[Message]:
-        """The history: dicts in OpenAI shape, the system message first.
-
-        Assign a list between turns to load another history; it is checked at the next request.
-        """
+        """The history, as dicts in OpenAI shape. Assign another one between turns; the next request checks it."""
         return self.__aio__.messages
 
     @messages.setter
@@ -180,7 +177,7 @@ class BaseModelClient(AdaptedClient):
             system_message: A new system message; None keeps the present one.
 
         Raises:
-            BusyConversationError: If a turn is running.
+            BusyConversationError: A turn is running.
         """
         bridge.call(self.__aio__.reset, system_message)
 
@@ -258,13 +255,13 @@ class BaseModelClient(AdaptedClient):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            BusyConversationError: If another turn of this conversation is running.
-            InvalidHistoryError: If a loaded history is not valid; the error names the message.
-            InvalidImageError: If an image cannot be read, or the model takes none.
-            TruncatedError: If `max_tokens` ended the reply before any text, or inside a tool call.
-            RefusedError: If the model declines to answer.
-            TimeoutError: If `timeout` expires. What was done so far stays in the history.
-            ProviderError: If the model service fails.
+            BusyConversationError: Another turn of this conversation is running.
+            InvalidHistoryError: A loaded history is not valid; the error names the message.
+            InvalidImageError: An image cannot be read, or the model takes none.
+            TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
+            RefusedError: The model declines to answer.
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            ProviderError: The model service fails.
         """
         return perform(
             self.__aio__.chat(user_message, generate_kwargs, use_tools, stream, images, include, timeout=timeout)
@@ -315,7 +312,7 @@ class BaseModelClient(AdaptedClient):
     ) -> str | Stream:
         """Get the model's answer to a prompt alone: without history and without tools, under the system message.
 
-        It leaves the history as it is, and may be called while a turn is running.
+        The history stays as it is; a turn may be running meanwhile.
 
         Args:
             prompt: The message.
@@ -329,11 +326,11 @@ class BaseModelClient(AdaptedClient):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            InvalidImageError: If an image cannot be read, or the model takes none.
-            TruncatedError: If `max_tokens` ended the reply before any text.
-            RefusedError: If the model declines to answer.
-            TimeoutError: If `timeout` expires.
-            ProviderError: If the model service fails.
+            InvalidImageError: An image cannot be read, or the model takes none.
+            TruncatedError: `max_tokens` ended the reply before any text.
+            RefusedError: The model declines to answer.
+            TimeoutError: `timeout` expires.
+            ProviderError: The model service fails.
         """
         return perform(self.__aio__.generate(prompt, generate_kwargs, stream, images, include, timeout=timeout))
 
@@ -364,10 +361,10 @@ class ModelClient(BaseModelClient):
             `http_client`, `api`.
 
     Raises:
-        UnknownProviderError: If the model string names no known provider.
-        MissingExtraError: If a dependency of the provider is not installed.
-        MissingKeyError: If the provider needs an API key and none is given or in the environment.
-        InvalidOptionError: If an option is unknown or has an invalid value.
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        InvalidOptionError: An option is unknown or has an invalid value.
 
     Example:
         with aimu.ModelClient("anthropic:claude-sonnet-4-6", system="Be brief.") as client:
@@ -392,10 +389,10 @@ def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any
         The client.
 
     Raises:
-        UnknownProviderError: If the model string names no known provider.
-        MissingExtraError: If a dependency of the provider is not installed.
-        MissingKeyError: If the provider needs an API key and none is given or in the environment.
-        InvalidOptionError: If an option is unknown or has an invalid value.
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        InvalidOptionError: An option is unknown or has an invalid value.
 
     Example:
         client = aimu.client("ollama:qwen3.5:9b", system="Be brief.")
@@ -464,10 +461,10 @@ def chat(
         The answer, or with `stream=True` a `Stream`.
 
     Raises:
-        UnknownProviderError: If the model string names no known provider.
-        TruncatedError: If `max_tokens` ended the reply before any text.
-        RefusedError: If the model declines to answer.
-        ProviderError: If the model service fails.
+        UnknownProviderError: The model string names no known provider.
+        TruncatedError: `max_tokens` ended the reply before any text.
+        RefusedError: The model declines to answer.
+        ProviderError: The model service fails.
 
     Example:
         print(aimu.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))

@@ -1,6 +1,6 @@
-"""The sync twins of MCPClient. They decide nothing.
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
 
-Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+The sync twins of MCPClient. They decide nothing.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class MCPClient(Facade):
         timeout: Seconds for the handshake and for each request, whatever the server sends meanwhile; None is no limit.
 
     Raises:
-        InvalidOptionError: If not exactly one of `config`, `server` and `file` is given.
-        MissingExtraError: If the extra `mcp` is not installed.
+        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given.
+        MissingExtraError: The extra `mcp` is not installed.
 
     Example:
         with MCPClient(file="mcp.json") as mcp:
@@ -85,8 +85,8 @@ class MCPClient(Facade):
             The connected client.
 
         Raises:
-            MCPConnectionError: If a server cannot be started or reached.
-            MCPTimeoutError: If a server does not answer in time.
+            MCPConnectionError: A server cannot be started or reached.
+            MCPTimeoutError: A server does not answer in time.
         """
         return cls._of(
             bridge.run(
@@ -110,9 +110,9 @@ class MCPClient(Facade):
             The tools, as `get_tools` gives them.
 
         Raises:
-            MCPConnectionError: If a connection is lost.
-            MCPTimeoutError: If a server does not answer in time.
-            ClosedClientError: If the client was closed.
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
         """
         return bridge.run(self.__aio__.ping())
 
@@ -120,9 +120,9 @@ class MCPClient(Facade):
         """List the tools in OpenAI function format.
 
         Raises:
-            MCPConnectionError: If a connection is lost.
-            MCPTimeoutError: If a server does not answer in time.
-            ClosedClientError: If the client was closed.
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
         """
         return bridge.run(self.__aio__.get_tools())
 
@@ -132,9 +132,9 @@ class MCPClient(Facade):
         What a failing tool says is its result, for the model to read; a lost server raises in the run that called it.
 
         Raises:
-            MCPConnectionError: If a connection is lost.
-            MCPTimeoutError: If a server does not answer in time.
-            ClosedClientError: If the client was closed.
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
         """
         return bridge.run(self.__aio__.as_tools())
 
@@ -152,19 +152,19 @@ class MCPClient(Facade):
             name: The name of the tool as `get_tools` gives it.
             arguments: The arguments by name; None is no arguments.
             timeout: Seconds for this call, in place of the client's `timeout`.
-            on_progress: Called on this thread with progress, total and message when the server reports them; may be
-                `async def`.
+            on_progress: Called on the thread of this call, with progress, total and message when the server reports
+                them; may be `async def`.
 
         Returns:
             The text of the result, or content parts if it has images.
 
         Raises:
-            ToolError: If the tool fails, with what it says.
-            InvalidOptionError: If no server has a tool of this name.
-            MCPConnectionError: If the connection is lost; the call may have run.
-            MCPTimeoutError: If the server does not answer in time.
-            MCPError: If the server answers with a protocol error.
-            ClosedClientError: If the client was closed.
+            ToolError: The tool fails, with what it says.
+            InvalidOptionError: No server has a tool of this name.
+            MCPConnectionError: The connection is lost; the call may have run.
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server answers with a protocol error.
+            ClosedClientError: The client was closed.
         """
         return bridge.run(self.__aio__.call_tool(name, arguments, timeout=timeout, on_progress=on_progress))
 

@@ -1,6 +1,6 @@
-"""The sync twins of AsyncRunner, StepRunner. They decide nothing.
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
 
-Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+The sync twins of AsyncRunner, StepRunner. They decide nothing.
 """
 
 from __future__ import annotations
@@ -118,8 +118,8 @@ class TwinRunner(Runner, Facade):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            TimeoutError: If `timeout` expires. What was done so far stays in the history.
-            BusyConversationError: If a conversation of the runner is in use.
-            ProviderError: If a model service fails, or its answer cannot be used.
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            BusyConversationError: A conversation of the runner is in use.
+            ProviderError: A model service fails, or its answer cannot be used.
         """
         return perform(self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include))

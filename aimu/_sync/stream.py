@@ -1,6 +1,6 @@
-"""The sync twins of Stream. They decide nothing.
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
 
-Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+The sync twins of Stream. They decide nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Stream(StreamReader):
         """The answer that a plain run returns.
 
         Raises:
-            StreamClosedError: If the stream was not read to its end.
+            StreamClosedError: The stream was not read to its end.
         """
         return self.__aio__.result
 
@@ -55,6 +55,6 @@ class Stream(StreamReader):
         May be called more than once.
 
         Raises:
-            StreamClosedError: If another thread began to read the stream.
+            StreamClosedError: Another thread began to read the stream.
         """
         self._run(self.__aio__.aclose())

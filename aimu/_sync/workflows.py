@@ -1,6 +1,6 @@
-"""The sync twins of Chain, Router, Parallel, EvaluatorOptimizer, PlanExecuteEvaluator. They decide nothing.
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
 
-Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead.
+The sync twins of Chain, Router, Parallel, EvaluatorOptimizer, PlanExecuteEvaluator. They decide nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Chain(TwinRunner):
         name: The name of the chain in chunks and in notes on errors.
 
     Raises:
-        InvalidOptionError: If `agents` is empty.
+        InvalidOptionError: `agents` is empty.
 
     Example:
         chain = Chain([Agent(client, "Outline the topic."), Agent(client, "Write the essay.")])
@@ -74,7 +74,7 @@ class Chain(TwinRunner):
             The chain.
 
         Raises:
-            InvalidOptionError: If `prompts` is empty.
+            InvalidOptionError: `prompts` is empty.
         """
         return cls._of(AsyncChain.from_client(aio_of(client), prompts, name=name))
 
@@ -94,7 +94,7 @@ class Router(TwinRunner):
         fallback: The runner for answers that choose no handler; without one, the run raises RoutingError.
 
     Raises:
-        InvalidOptionError: If `handlers` is empty.
+        InvalidOptionError: `handlers` is empty.
 
     Example:
         handlers = {"math": Agent(client, "Calculate."), "prose": Agent(client, "Write.")}
@@ -175,7 +175,7 @@ class Router(TwinRunner):
             The router.
 
         Raises:
-            InvalidOptionError: If `handlers` is empty.
+            InvalidOptionError: `handlers` is empty.
         """
         return cls._of(
             AsyncRouter.from_client(
@@ -201,7 +201,7 @@ class Parallel(TwinRunner):
         max_concurrency: How many workers may run at once, at least 1; None is no limit.
 
     Raises:
-        InvalidOptionError: If `workers` is empty, or another argument is out of its range.
+        InvalidOptionError: `workers` is empty, or another argument is out of its range.
 
     Example:
         panel = Parallel([Agent(client, "Argue for it."), Agent(client, "Argue against it.")])
@@ -329,7 +329,7 @@ class Parallel(TwinRunner):
             The workflow.
 
         Raises:
-            InvalidOptionError: If `worker_prompts` is empty, or another argument is out of its range.
+            InvalidOptionError: `worker_prompts` is empty, or another argument is out of its range.
         """
         return cls._of(
             AsyncParallel.from_client(
@@ -361,7 +361,7 @@ class EvaluatorOptimizer(TwinRunner):
         pass_keyword: The word that accepts; it has to match in case and as a whole word.
 
     Raises:
-        InvalidOptionError: If `max_rounds` is less than 1.
+        InvalidOptionError: `max_rounds` is less than 1.
 
     Example:
         writer, critic = Agent(client, "Write a haiku."), Agent(client, "Answer PASS, or say what to improve.")
@@ -453,7 +453,7 @@ class EvaluatorOptimizer(TwinRunner):
             The workflow.
 
         Raises:
-            InvalidOptionError: If `max_rounds` is less than 1.
+            InvalidOptionError: `max_rounds` is less than 1.
         """
         return cls._of(
             AsyncEvaluatorOptimizer.from_client(
@@ -487,7 +487,7 @@ class PlanExecuteEvaluator(TwinRunner):
             `EvaluatorOptimizer`; None looks at the score only.
 
     Raises:
-        InvalidOptionError: If `max_rounds` is less than 1.
+        InvalidOptionError: `max_rounds` is less than 1.
     """
 
     __aio__: AsyncPlanExecuteEvaluator  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -621,7 +621,7 @@ class PlanExecuteEvaluator(TwinRunner):
             The workflow.
 
         Raises:
-            InvalidOptionError: If `max_rounds` is less than 1.
+            InvalidOptionError: `max_rounds` is less than 1.
         """
         return cls._of(
             AsyncPlanExecuteEvaluator.from_client(

@@ -1,1 +1,1 @@
-"""Programs for those who work on this library; nothing else imports them."""
+"""Tools for developing the library in its checkout; not part of the installed package."""

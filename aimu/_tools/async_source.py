@@ -14,17 +14,9 @@ from pathlib import Path
 from typing import TypeAlias
 
 from aimu._tools.docstring_words import items
+from aimu._tools.layout import Import
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
-
-
-@dataclass(frozen=True)
-class Import:
-    """Where a name of a module comes from."""
-
-    module: str
-    name: str
-    guarded: bool = False  # below `if TYPE_CHECKING:`
 
 
 @dataclass(frozen=True)
@@ -43,10 +35,10 @@ class Module:
             for node in ast.walk(statement) if guarded else [statement]:
                 if isinstance(node, ast.ImportFrom) and node.module:
                     for alias in node.names:
-                        found[alias.asname or alias.name] = Import(node.module, alias.name, guarded)
+                        found[alias.asname or alias.name] = Import(node.module, alias.name, guarded=guarded)
                 elif isinstance(node, ast.Import):
                     for alias in node.names:
-                        found[alias.name] = Import(alias.name, "", guarded)
+                        found[alias.name] = Import(alias.name, "", guarded=guarded)
         return found
 
 

@@ -24,11 +24,11 @@ WORDS = [
     (r"\b([Aa])n Async(?=[AEIOU])", r"\1n "),
     (r"\b([Aa])n Async(?=[A-Z])", r"\1 "),
     (r"\bAsync(?=[A-Z])", ""),
-    (r"\bone task at a time\b", "one thread at a time"),
+    (r"\bone async task at a time\b", "one thread at a time"),
     (r"\bin the caller's event loop\b", "on the caller's thread"),
-    (r"\bfrom any task\b", "from any thread"),
+    (r"\bfrom any async task\b", "from any thread"),
     (r"\bfrom any event loop\b", "from any thread"),
-    (r"\bin this task\b", "on this thread"),
+    (r"\bin the async task of this call\b", "on the thread of this call"),
 ]
 # What differs between the surfaces in more than words. Each must still be said somewhere.
 SENTENCES = {
@@ -40,7 +40,7 @@ SENTENCES = {
         "Models that run in this process (`hf`, `llamacpp`) load their weights here, once. Or another sync client: "
         "both are then handles on one conversation, as is `aimu.aio.client(client)`."
     ),
-    "WeightsLoadedTwiceError: If the model runs in this process and is not given as a sync client.": "",
+    "WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.": "",
     "or `model_client` is not an async client": "or `model_client` is one of `aimu.aio`",
     "Whether the calls of one model reply overlap; a number lets at most so many.": (
         "Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker "
@@ -49,12 +49,12 @@ SENTENCES = {
     " The first run reads the folders in a worker thread.": "",
     "A stream is read once.": "A stream is read once, by one thread.",
     " Awaiting a stream gives the stream itself.": "",
-    "anyio.BusyResourceError: If another task is waiting for the next chunk.": (
-        "StreamClosedError: If another thread began to read the stream."
+    "anyio.BusyResourceError: Another async task is waiting for the next chunk.": (
+        "StreamClosedError: Another thread began to read the stream."
     ),
     "connects, and holds the connections in this event loop until the block is left. Without a block, `await "
-    "MCPClient.connect(...)` holds them in a thread; any task may call `aclose()` then. Calls may be made concurrently "
-    "and from any event loop.": (
+    "MCPClient.connect(...)` holds them in a thread; any async task may call `aclose()` then. Calls may be made "
+    "concurrently and from any event loop.": (
         "connects until the block is left. Without a block, `MCPClient.connect(...)` connects until `close()`. Calls "
         "may be made concurrently and from any thread."
     ),

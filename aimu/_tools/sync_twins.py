@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ast
 import builtins
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from aimu._tools.async_source import Field, Function, Import, Source, bases, decorators, returned, without_first
+from aimu._tools import layout
+from aimu._tools.async_source import Field, Function, Source, bases, decorators, returned, without_first
 from aimu._tools.docstring_words import SENTENCES, WIDTH, Words
+from aimu._tools.layout import Import
 from aimu._tools.sync_names import (
     BASES,
     COPIED,
@@ -34,32 +34,29 @@ from aimu._tools.sync_names import (
     mentions_twin,
 )
 
-PACKAGE = Path(__file__).parents[1]
+HEAD = """Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
+
+The sync twins of {}. They decide nothing.
+"""
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def files() -> dict[Path, str]:
-    """The text of each generated file."""
-    return {path: formatted(path, text) for path, text in unformatted(Source.read(PACKAGE / "aio")).items()}
+    """Return the text of each generated file, by its path relative to the root of the checkout.
 
-
-def unformatted(source: Source) -> dict[Path, str]:
-    """The same before the layout."""
+    Raises:
+        ValueError: A member has no docstring, or one that does not fit the sync surface.
+        LookupError: A name cannot be found.
+    """
+    source = Source.read(ROOT / "aimu" / "aio")
     words = Words(
         {name: f"aimu.{twin}" if HOMES[module][0] == "aimu" else twin for name, (twin, module) in TWINS.items()}
     )
-    texts = {PACKAGE / "_sync" / f"{home}.py": Home(home, source, words).text() for home in HOMES}
+    texts = {Path(f"aimu/_sync/{home}.py"): Home(home, source, words).text() for home in HOMES}
     wrong = [*words.problems, *(f"no docstring says any longer: {text}" for text in SENTENCES.keys() - words.met)]
     if wrong:
         raise ValueError("\n".join(wrong))
     return texts
-
-
-def formatted(path: Path, text: str) -> str:
-    """The text as `ruff` lays it out."""
-    for command in (["check", "--quiet", "--fix-only", "--select", "I"], ["format", "--quiet"]):
-        ruff = [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(path), "-"]
-        text = subprocess.run(ruff, input=text, capture_output=True, text=True, check=True, encoding="utf8").stdout
-    return text
 
 
 class Home:
@@ -72,28 +69,18 @@ class Home:
         self.names = HOMES[name][1].split()
 
     def text(self) -> str:
-        body = "\n\n\n".join("\n".join(self.definition(name)) for name in self.names)
-        kind = f"The sync twins of {', '.join(self.names)}. They decide nothing."
-        notice = "Generated from aimu.aio by `python -m aimu._tools.generate`; change the async classes instead."
-        head = f'"""{kind}\n\n{notice}\n"""\n\nfrom __future__ import annotations\n'
-        return "\n".join([head, *self.imports(body), "", "", body, ""])
+        """Return the text of the module."""
+        code = "\n".join(line for name in self.names for line in self.definition(name))
+        return layout.module(HEAD.format(", ".join(self.names)), self.imports(code), code)
 
-    def imports(self, body: str) -> Iterator[str]:
-        """Imports of all that the body names."""
-        tree = ast.parse(body)
+    def imports(self, code: str) -> Iterator[Import]:
+        """Yield imports of all that the code names."""
+        tree = ast.parse(code)
         here = {node.name for node in ast.walk(tree) if isinstance(node, ast.ClassDef | ast.FunctionDef)}
         used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        guarded: list[str] = []
-        for name in sorted(used - here - set(dir(builtins)) - locals_of(tree)):
+        for name in used - here - set(dir(builtins)) - locals_of(tree):
             found = self.resolve(name)
-            line = f"from {found.module} import {found.name}" if found.name else f"import {found.module}"
-            line += f" as {name}" if found.name not in ("", name) else ""
-            if found.guarded:
-                guarded.append(f"    {line}")
-            else:
-                yield line
-        if guarded:
-            yield from ("from typing import TYPE_CHECKING", "if TYPE_CHECKING:", *guarded)
+            yield found._replace(alias="" if found.name in ("", name) else name)
 
     def resolve(self, name: str) -> Import:
         """Where the module takes a name from."""

@@ -47,7 +47,7 @@ class Agent(StepRunner):
         concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many.
 
     Raises:
-        InvalidOptionError: If `max_iterations` is less than 1, or `model_client` is not an async client.
+        InvalidOptionError: `max_iterations` is less than 1, or `model_client` is not an async client.
 
     Example:
         agent = aio.Agent(aio.client("ollama:qwen3.5:9b"), "You are a careful clerk.", tools=[add])

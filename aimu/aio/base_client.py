@@ -42,7 +42,7 @@ class ClientsAgent(Protocol):
 
 
 class AsyncBaseModelClient:
-    """One conversation over a shared provider. Only one task at a time may use it; others `fork()`.
+    """One conversation over a shared provider. Only one async task at a time may use it; others `fork()`.
 
     Args:
         provider: The connection or the weights, which several conversations may share.
@@ -52,7 +52,7 @@ class AsyncBaseModelClient:
         concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many.
 
     Raises:
-        InvalidOptionError: If `max_tool_rounds` is less than 1.
+        InvalidOptionError: `max_tool_rounds` is less than 1.
     """
 
     _agent: ClientsAgent | None = None
@@ -85,10 +85,7 @@ class AsyncBaseModelClient:
 
     @property
     def messages(self) -> list[Message]:
-        """The history: dicts in OpenAI shape, the system message first.
-
-        Assign a list between turns to load another history; it is checked at the next request.
-        """
+        """The history, as dicts in OpenAI shape. Assign another one between turns; the next request checks it."""
         return self.conversation.messages
 
     @messages.setter
@@ -149,7 +146,7 @@ class AsyncBaseModelClient:
             system_message: A new system message; None keeps the present one.
 
         Raises:
-            BusyConversationError: If a turn is running.
+            BusyConversationError: A turn is running.
         """
         self.conversation.reset(self.system_message if system_message is None else system_message)
 
@@ -246,13 +243,13 @@ class AsyncBaseModelClient:
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            BusyConversationError: If another turn of this conversation is running.
-            InvalidHistoryError: If a loaded history is not valid; the error names the message.
-            InvalidImageError: If an image cannot be read, or the model takes none.
-            TruncatedError: If `max_tokens` ended the reply before any text, or inside a tool call.
-            RefusedError: If the model declines to answer.
-            TimeoutError: If `timeout` expires. What was done so far stays in the history.
-            ProviderError: If the model service fails.
+            BusyConversationError: Another turn of this conversation is running.
+            InvalidHistoryError: A loaded history is not valid; the error names the message.
+            InvalidImageError: An image cannot be read, or the model takes none.
+            TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
+            RefusedError: The model declines to answer.
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            ProviderError: The model service fails.
         """
         task = Task(user_message, generate_kwargs, images)
         return start(
@@ -304,7 +301,7 @@ class AsyncBaseModelClient:
     ) -> Coroutine[Any, Any, str] | Stream:
         """Get the model's answer to a prompt alone: without history and without tools, under the system message.
 
-        It leaves the history as it is, and may be called while a turn is running.
+        The history stays as it is; a turn may be running meanwhile.
 
         Args:
             prompt: The message.
@@ -318,11 +315,11 @@ class AsyncBaseModelClient:
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            InvalidImageError: If an image cannot be read, or the model takes none.
-            TruncatedError: If `max_tokens` ended the reply before any text.
-            RefusedError: If the model declines to answer.
-            TimeoutError: If `timeout` expires.
-            ProviderError: If the model service fails.
+            InvalidImageError: An image cannot be read, or the model takes none.
+            TruncatedError: `max_tokens` ended the reply before any text.
+            RefusedError: The model declines to answer.
+            TimeoutError: `timeout` expires.
+            ProviderError: The model service fails.
         """
         task = Task(prompt, generate_kwargs, images)
         throwaway = self._fork(None, keep_history=False)

@@ -33,11 +33,11 @@ class AsyncModelClient(AsyncBaseModelClient):
             `http_client`, `api`.
 
     Raises:
-        UnknownProviderError: If the model string names no known provider.
-        MissingExtraError: If a dependency of the provider is not installed.
-        MissingKeyError: If the provider needs an API key and none is given or in the environment.
-        WeightsLoadedTwiceError: If the model runs in this process and is not given as a sync client.
-        InvalidOptionError: If an option is unknown or has an invalid value.
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.
+        InvalidOptionError: An option is unknown or has an invalid value.
 
     Example:
         async with aio.AsyncModelClient("anthropic:claude-sonnet-4-6", system="Be brief.") as client:
@@ -134,11 +134,11 @@ def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any
         The client.
 
     Raises:
-        UnknownProviderError: If the model string names no known provider.
-        MissingExtraError: If a dependency of the provider is not installed.
-        MissingKeyError: If the provider needs an API key and none is given or in the environment.
-        WeightsLoadedTwiceError: If the model runs in this process and is not given as a sync client.
-        InvalidOptionError: If an option is unknown or has an invalid value.
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.
+        InvalidOptionError: An option is unknown or has an invalid value.
 
     Example:
         client = aio.client("ollama:qwen3.5:9b", system="Be brief.")
@@ -207,10 +207,10 @@ def chat(
         The answer, or with `stream=True` a `Stream`.
 
     Raises:
-        UnknownProviderError: If the model string names no known provider.
-        TruncatedError: If `max_tokens` ended the reply before any text.
-        RefusedError: If the model declines to answer.
-        ProviderError: If the model service fails.
+        UnknownProviderError: The model string names no known provider.
+        TruncatedError: `max_tokens` ended the reply before any text.
+        RefusedError: The model declines to answer.
+        ProviderError: The model service fails.
 
     Example:
         print(await aio.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))

@@ -80,7 +80,7 @@ class OrchestratorAgent(StepRunner):
             The orchestrator.
 
         Raises:
-            ToolNameClashError: If two workers have the same name.
+            ToolNameClashError: Two workers have the same name.
         """
         self = cls.__new__(cls)
         self._workers = [_Worker(worker) for worker in workers]

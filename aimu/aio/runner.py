@@ -131,9 +131,9 @@ class StepRunner(AsyncRunner):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            TimeoutError: If `timeout` expires. What was done so far stays in the history.
-            BusyConversationError: If a conversation of the runner is in use.
-            ProviderError: If a model service fails, or its answer cannot be used.
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            BusyConversationError: A conversation of the runner is in use.
+            ProviderError: A model service fails, or its answer cannot be used.
         """
         question = Task(task, generate_kwargs, images)
         return start(

@@ -78,7 +78,7 @@ class Stream:
         """The answer that a plain run returns.
 
         Raises:
-            StreamClosedError: If the stream was not read to its end.
+            StreamClosedError: The stream was not read to its end.
         """
         if self._result is None:
             raise StreamClosedError("the stream has no result: it was not read to its end")
@@ -261,7 +261,7 @@ class Stream:
         May be called more than once.
 
         Raises:
-            anyio.BusyResourceError: If another task is waiting for the next chunk.
+            anyio.BusyResourceError: Another async task is waiting for the next chunk.
         """
         if self._state is _State.NEW:
             self._state = _State.CLOSED

@@ -83,8 +83,8 @@ def amap(
         The results, to be entered and iterated.
 
     Raises:
-        InvalidOptionError: If an argument is out of its range, or the runner cannot be forked.
-        MissingExtraError: On entering, if `progress` is True and tqdm is not installed.
+        InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
+        MissingExtraError: On entering, `progress` is True and tqdm is not installed.
 
     Example:
         async with aio.amap(agent, tasks, max_concurrency=100) as results:

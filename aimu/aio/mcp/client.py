@@ -35,9 +35,9 @@ class MCPClient:
     """The tools of one or more MCP servers, to be given among the `tools` of a client or agent.
 
     `async with MCPClient(...)` connects, and holds the connections in this event loop until the block is left. Without
-    a block, `await MCPClient.connect(...)` holds them in a thread; any task may call `aclose()` then. Calls may be made
-    concurrently and from any event loop. Give exactly one of `config`, `server` and `file`. With several servers each
-    tool is named `<server>_<tool>`.
+    a block, `await MCPClient.connect(...)` holds them in a thread; any async task may call `aclose()` then. Calls may
+    be made concurrently and from any event loop. Give exactly one of `config`, `server` and `file`. With several
+    servers each tool is named `<server>_<tool>`.
 
     Args:
         config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
@@ -48,8 +48,8 @@ class MCPClient:
         timeout: Seconds for the handshake and for each request, whatever the server sends meanwhile; None is no limit.
 
     Raises:
-        InvalidOptionError: If not exactly one of `config`, `server` and `file` is given.
-        MissingExtraError: If the extra `mcp` is not installed.
+        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given.
+        MissingExtraError: The extra `mcp` is not installed.
 
     Example:
         async with aio.MCPClient(file="mcp.json") as mcp:
@@ -110,8 +110,8 @@ class MCPClient:
             The connected client.
 
         Raises:
-            MCPConnectionError: If a server cannot be started or reached.
-            MCPTimeoutError: If a server does not answer in time.
+            MCPConnectionError: A server cannot be started or reached.
+            MCPTimeoutError: A server does not answer in time.
         """
         client = cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
         await client._hold_in_thread()
@@ -155,9 +155,9 @@ class MCPClient:
             The tools, as `get_tools` gives them.
 
         Raises:
-            MCPConnectionError: If a connection is lost.
-            MCPTimeoutError: If a server does not answer in time.
-            ClosedClientError: If the client was closed.
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
         """
         return [tool.schema for tool in await self._tools(fresh=True)]
 
@@ -165,9 +165,9 @@ class MCPClient:
         """List the tools in OpenAI function format.
 
         Raises:
-            MCPConnectionError: If a connection is lost.
-            MCPTimeoutError: If a server does not answer in time.
-            ClosedClientError: If the client was closed.
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
         """
         return [tool.schema for tool in await self.as_tools()]
 
@@ -177,9 +177,9 @@ class MCPClient:
         What a failing tool says is its result, for the model to read; a lost server raises in the run that called it.
 
         Raises:
-            MCPConnectionError: If a connection is lost.
-            MCPTimeoutError: If a server does not answer in time.
-            ClosedClientError: If the client was closed.
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
         """
         return await self._tools(fresh=False)
 
@@ -197,19 +197,19 @@ class MCPClient:
             name: The name of the tool as `get_tools` gives it.
             arguments: The arguments by name; None is no arguments.
             timeout: Seconds for this call, in place of the client's `timeout`.
-            on_progress: Called in this task with progress, total and message when the server reports them; may be
-                `async def`.
+            on_progress: Called in the async task of this call, with progress, total and message when the server reports
+                them; may be `async def`.
 
         Returns:
             The text of the result, or content parts if it has images.
 
         Raises:
-            ToolError: If the tool fails, with what it says.
-            InvalidOptionError: If no server has a tool of this name.
-            MCPConnectionError: If the connection is lost; the call may have run.
-            MCPTimeoutError: If the server does not answer in time.
-            MCPError: If the server answers with a protocol error.
-            ClosedClientError: If the client was closed.
+            ToolError: The tool fails, with what it says.
+            InvalidOptionError: No server has a tool of this name.
+            MCPConnectionError: The connection is lost; the call may have run.
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server answers with a protocol error.
+            ClosedClientError: The client was closed.
         """
         self._check()
         server, own_name = self._find(name)
@@ -222,7 +222,7 @@ class MCPClient:
     async def aclose(self) -> None:
         """Close the connections and wait until server processes have ended.
 
-        May be called from any task, and more than once.
+        May be called from any async task, and more than once.
         """
         started, self._state = self._state != "new", "closed"
         if self._owner is not None and started:

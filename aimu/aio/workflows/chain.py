@@ -26,7 +26,7 @@ class Chain(StepRunner):
         name: The name of the chain in chunks and in notes on errors.
 
     Raises:
-        InvalidOptionError: If `agents` is empty.
+        InvalidOptionError: `agents` is empty.
 
     Example:
         chain = aio.Chain([aio.Agent(client, "Outline the topic."), aio.Agent(client, "Write the essay.")])
@@ -49,7 +49,7 @@ class Chain(StepRunner):
             The chain.
 
         Raises:
-            InvalidOptionError: If `prompts` is empty.
+            InvalidOptionError: `prompts` is empty.
         """
         return cls([Agent(client, name=f"step_{n}").fork(prompt) for n, prompt in enumerate(prompts, 1)], name)
 

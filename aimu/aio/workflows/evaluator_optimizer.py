@@ -36,7 +36,7 @@ class EvaluatorOptimizer(StepRunner):
         pass_keyword: The word that accepts; it has to match in case and as a whole word.
 
     Raises:
-        InvalidOptionError: If `max_rounds` is less than 1.
+        InvalidOptionError: `max_rounds` is less than 1.
 
     Example:
         writer, critic = aio.Agent(client, "Write a haiku."), aio.Agent(client, "Answer PASS, or say what to improve.")
@@ -75,7 +75,7 @@ class EvaluatorOptimizer(StepRunner):
             The workflow.
 
         Raises:
-            InvalidOptionError: If `max_rounds` is less than 1.
+            InvalidOptionError: `max_rounds` is less than 1.
         """
         return cls(
             Agent(client, name="generator").fork(generator_prompt),

@@ -43,7 +43,7 @@ class Parallel(StepRunner):
         max_concurrency: How many workers may run at once, at least 1; None is no limit.
 
     Raises:
-        InvalidOptionError: If `workers` is empty, or another argument is out of its range.
+        InvalidOptionError: `workers` is empty, or another argument is out of its range.
 
     Example:
         panel = aio.Parallel([aio.Agent(client, "Argue for it."), aio.Agent(client, "Argue against it.")])
@@ -93,7 +93,7 @@ class Parallel(StepRunner):
             The workflow.
 
         Raises:
-            InvalidOptionError: If `worker_prompts` is empty, or another argument is out of its range.
+            InvalidOptionError: `worker_prompts` is empty, or another argument is out of its range.
         """
         return cls(
             [Agent(client, name=f"worker_{n}").fork(prompt) for n, prompt in enumerate(worker_prompts, 1)],

@@ -49,7 +49,7 @@ class PlanExecuteEvaluator(StepRunner):
             `EvaluatorOptimizer`; None looks at the score only.
 
     Raises:
-        InvalidOptionError: If `max_rounds` is less than 1.
+        InvalidOptionError: `max_rounds` is less than 1.
     """
 
     planner: AsyncRunner
@@ -97,7 +97,7 @@ class PlanExecuteEvaluator(StepRunner):
             The workflow.
 
         Raises:
-            InvalidOptionError: If `max_rounds` is less than 1.
+            InvalidOptionError: `max_rounds` is less than 1.
         """
         skills = SkillManager() if skill_manager is None else skill_manager
         planner = SkillAgent(client, name="planner", skill_manager=skills)

@@ -36,7 +36,7 @@ class Router(StepRunner):
         fallback: The runner for answers that choose no handler; without one, the run raises RoutingError.
 
     Raises:
-        InvalidOptionError: If `handlers` is empty.
+        InvalidOptionError: `handlers` is empty.
 
     Example:
         handlers = {"math": aio.Agent(client, "Calculate."), "prose": aio.Agent(client, "Write.")}
@@ -72,7 +72,7 @@ class Router(StepRunner):
             The router.
 
         Raises:
-            InvalidOptionError: If `handlers` is empty.
+            InvalidOptionError: `handlers` is empty.
         """
 
         def runner(given: AsyncRunner | str, label: str) -> AsyncRunner:
