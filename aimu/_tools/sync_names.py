@@ -18,6 +18,8 @@ HOMES = {
     "mcp": ("aimu.tools", "MCPClient"),
 }
 RENAMED = {"StepRunner": "TwinRunner"}
+# Holds no async object: users write subclasses of it.
+ABSTRACT = {"AsyncRunner"}
 SPECIAL = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
 # Asked by the loop of a turn only.
 INTERNAL = {"complete", "stream", "toolbox"}

@@ -16,6 +16,7 @@ from aimu._tools.async_source import Field, Function, Source, bases, decorators,
 from aimu._tools.docstring_words import SENTENCES, WIDTH, Words
 from aimu._tools.layout import Import
 from aimu._tools.sync_names import (
+    ABSTRACT,
     BASES,
     COPIED,
     ENTERED,
@@ -107,7 +108,7 @@ class Home:
         if name in COPIED:
             body = self.copied(last)
         else:
-            body = self.result(last, f"{async_name(name)}({self.passed(last.args)})")
+            body = self.handed_on(last, async_name(name), self.passed(last.args))
         return [*lines, *self.function(last, last.args, body)]
 
     def function(
@@ -164,26 +165,29 @@ class Home:
         """An argument as the async side takes it."""
         return into_async(argument.arg, argument.annotation)
 
-    def result(self, node: Function, call: str, *, run: str = "bridge.run", like: str = "sync_of") -> list[str]:
-        """The statements that make a call of the async side, and give what it gives, by the type of its result."""
-        kind = returned(node)
+    def handed_on(
+        self, node: Function, target: str, arguments: str, *, run: str = "bridge.run", like: str = "sync_of"
+    ) -> list[str]:
+        """The statements that call `target` of the async side and give what it gives, by the type of its result.
+
+        What is awaited is run on the thread's loop. So is a plain function, which may look at a running turn; but one
+        that makes an object only is called as it is, and the object gets a twin.
+        """
+        kind, call = returned(node), f"{target}({arguments})"
         text, twin = ast.unparse(kind), mentions_twin(kind)
+        if "Coroutine[" in text:
+            return [f"return perform({call})"]
         if isinstance(node, ast.AsyncFunctionDef):
             call = f"{run}({call})"
-        elif "Coroutine[" in text:
-            return [f"return perform({call})"]
-        elif text == "Self":
-            return [f"return {like}({call})"]
-        elif not twin:
-            call = call.replace("(", ", ", 1).replace(", )", ")")
-            call = f"{run.replace('.run', '.call')}({call}"
+        elif not twin and text != "Self":
+            call = f"bridge.call({', '.join(filter(None, [target, arguments]))})"
         if text == "None":
             return [call]
         if text == "Self":
             return [f"return {like}({call})"]
-        if not twin and run == "bridge.run":
-            return [f"return {call}"]
-        return [f"result: {self.type(kind)} = {f'sync_of({call})' if twin else call}", "return result"]
+        if twin or run != "bridge.run":  # whose results have no type
+            return [f"result: {self.type(kind)} = {f'sync_of({call})' if twin else call}", "return result"]
+        return [f"return {call}"]
 
     def copied(self, node: Function) -> list[str]:
         """The body of a function in sync names."""
@@ -207,7 +211,7 @@ class Class:
         self.name = name
         self.node = node
         self.twin = TWINS[name][0]
-        self.abstract = "ABC" in bases(node)
+        self.abstract = name in ABSTRACT
         self.run = "self._run" if "Reader" in BASES.get(name, "") else "bridge.run"
         self.parts = list(home.source.parts(name, TWINS))
 
@@ -218,8 +222,8 @@ class Class:
             marks.append(f"@twin_of({async_name(self.name)})")
             generic = [ast.unparse(base) for base in self.node.bases if ast.unparse(base).startswith("Generic[")]
             parameters = "".join(generic).removeprefix("Generic")
-            narrower = any(base in TWINS for base in bases(self.node)) and self.name != "StepRunner"
-            remark = "  # pyright: ignore[reportIncompatibleVariableOverride]" if narrower else ""
+            narrows = any(base in TWINS and base not in ABSTRACT for base in bases(self.node))
+            remark = "  # pyright: ignore[reportIncompatibleVariableOverride]" if narrows else ""
             body += [f"__aio__: {async_name(self.name)}{parameters}{remark}", ""]
             body += self.constructor()
         body += [line for entry in self.fields() for line in self.property(entry)]
@@ -296,9 +300,8 @@ class Class:
             return [*lines, *home.function(last, arguments, [], first="self", indent=4), ""]
         class_method = "classmethod" in decorators(last)
         target = f"{async_name(self.name)}.{name}" if class_method else f"self.__aio__.{name}"
-        call = f"{target}({home.passed(arguments)})"
-        body = home.result(last, call, run=self.run, like="cls._of" if class_method else "self._like")
-        first = "cls" if class_method else "self"
+        like, first = ("cls._of", "cls") if class_method else ("self._like", "self")
+        body = home.handed_on(last, target, home.passed(arguments), run=self.run, like=like)
         return [*lines, *home.function(last, arguments, body, name=here, first=first, indent=4), ""]
 
 
