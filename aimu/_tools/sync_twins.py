@@ -105,11 +105,8 @@ class Home:
         if isinstance(last, ast.ClassDef):
             return Class(self, name, last).lines()
         lines = [line for item in overloads if not isinstance(item, ast.ClassDef) for line in self.stub(item)]
-        if name in COPIED:
-            body = self.copied(last)
-        else:
-            body = self.handed_on(last, async_name(name), self.passed(last.args))
-        return [*lines, *self.function(last, last.args, body)]
+        body = self.handed_on(last, async_name(name), self.passed(last.args))
+        return [*lines, *self.function(last, last.args, self.copied(last) if name in COPIED else body)]
 
     def function(
         self,
