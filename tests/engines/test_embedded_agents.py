@@ -76,7 +76,7 @@ class EmbeddedScenario:
         async for chunk in stream:
             if chunk.is_text():
                 self.seen += chunk.content
-            for _ in range(3):  # points at each chunk, however many come at once
+            for _ in range(4):  # points at each chunk, however many come at once
                 await checkpoint()
 
     async def check(self, *, completed):
