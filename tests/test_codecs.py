@@ -24,12 +24,12 @@ from aimu.errors import (
     TruncatedStreamError,
 )
 from aimu.models.spec import ModelSpec
+from aimu.models.table import TABLE
 from aimu.providers.anthropic import AnthropicCodec
 from aimu.providers.base import Request
 from aimu.providers.failures import from_response
 from aimu.providers.ollama import OllamaCodec
 from aimu.providers.openai_chat import ChatCodec
-from aimu.providers.openai_compatible import SERVERS
 from aimu.providers.openai_responses import ResponsesCodec
 from aimu.providers.sse import JSONLinesDecoder, SSEDecoder
 from aimu.providers.wire import StreamReader, decode_body
@@ -97,7 +97,7 @@ def test_what_a_recording_says_can_be_sent_back_as_history(recording):
         codec_of(recording),
         AnthropicCodec(ModelSpec("claude", "anthropic")),
         ResponsesCodec(ModelSpec("gpt-5", "openai")),
-        ChatCodec(ModelSpec("any", "vllm"), SERVERS["vllm"]),
+        ChatCodec(ModelSpec("any", "vllm"), TABLE["vllm"]),
         OllamaCodec(ModelSpec("any", "ollama")),
     ):
         sent = json.dumps(codec.encode(Request(messages=history), stream=True))
@@ -207,7 +207,7 @@ def test_a_tail_that_nothing_ended_is_reported():
     assert lines.finish() == b'{"b"'
 
 
-CHAT = ChatCodec(ModelSpec("gpt-4.1", "openai"), SERVERS["openai"])
+CHAT = ChatCodec(ModelSpec("gpt-4.1", "openai"), TABLE["openai"])
 
 
 def chat(*deltas, finish="stop", codec=CHAT):
@@ -242,7 +242,7 @@ def test_two_calls_are_told_apart_however_a_server_numbers_them(deltas):
 
 
 def test_thinking_in_the_text_is_split_off_where_servers_write_it_there():
-    codec = ChatCodec(ModelSpec("qwen3", "vllm"), SERVERS["vllm"])
+    codec = ChatCodec(ModelSpec("qwen3", "vllm"), TABLE["vllm"])
     reply = chat({"content": "<thi"}, {"content": "nk>why"}, {"content": "</think>\n\nso"}, codec=codec)
     assert (reply.thinking, reply.text) == ("why", "so")
     assert chat({"content": "<think>a</think>b"}).text == "<think>a</think>b"
@@ -251,7 +251,7 @@ def test_thinking_in_the_text_is_split_off_where_servers_write_it_there():
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
 def test_blanks_behind_thinking_that_such_a_server_split_off_are_no_text(key):
     deltas = [{key: "why\n"}, {"content": "\n"}, {"content": "\nso\n"}, {"content": "\nit <think> is"}]
-    codec = ChatCodec(ModelSpec("qwen3", "vllm"), SERVERS["vllm"])
+    codec = ChatCodec(ModelSpec("qwen3", "vllm"), TABLE["vllm"])
     assert chat(*deltas, codec=codec).text == "so\n\nit <think> is"
     assert chat(*deltas).text == "\n\nso\n\nit <think> is"
 
