@@ -15,7 +15,7 @@ from aimu.providers.vendors import url_of_host
 HELLO = [{"role": "user", "content": "hello"}]
 
 
-def test_what_is_missing_is_said_at_construction(monkeypatch):
+def test_a_missing_key_or_package_raises_at_construction(monkeypatch):
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY", "GEMINI_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
     for name, variable in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("gemini", "GOOGLE")):
@@ -112,7 +112,7 @@ def test_an_error_about_a_base_url_shows_no_password():
 
 
 @pytest.mark.parametrize("name", ["anthropic", "openai", "ollama"])
-async def test_empty_variables_and_blanks_around_values_count_as_nothing(name, monkeypatch):
+async def test_empty_variables_count_as_unset_and_blanks_around_values_are_dropped(name, monkeypatch):
     sent = []
 
     def handler(request):
@@ -135,6 +135,6 @@ async def test_empty_variables_and_blanks_around_values_count_as_nothing(name, m
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5", True])
-def test_a_timeout_that_is_no_time_is_refused(timeout):
+def test_an_invalid_timeout_is_refused(timeout):
     with pytest.raises(InvalidOptionError, match="timeout"):
         make_provider(ModelSpec("m", "ollama"), timeout=timeout)

@@ -197,7 +197,7 @@ def test_only_unknown_options_are_warned_about(caplog):
 
 
 @pytest.mark.parametrize("server", ["ollama-openai", "hf-openai"])
-def test_a_server_that_hears_no_tool_choice_is_offered_no_tools_where_none_may_be_called(server, caplog):
+def test_a_server_that_ignores_tool_choice_is_offered_no_tools_for_none(server, caplog):
     warn_unsupported.cache_clear()
     codec = ChatCodec(ModelSpec("m", server), TABLE[server])
     assert not {"tools", "tool_choice"} & encode(codec, tool_choice="none").keys()
@@ -209,7 +209,7 @@ def test_a_server_that_hears_no_tool_choice_is_offered_no_tools_where_none_may_b
     assert {record.args for record in caplog.records} == {(server, "tool_choice"), (server, "parallel_tool_calls")}
 
 
-def test_transformers_serve_is_sent_only_what_it_knows():
+def test_transformers_serve_is_sent_only_keys_that_it_knows():
     codec = ChatCodec(ModelSpec("m", "hf-openai"), TABLE["hf-openai"])
     request = Request(messages=ROUND, options={"thinking": False, "presence_penalty": 1.0, "max_tokens": 3})
     body = codec.encode(request, stream=True)

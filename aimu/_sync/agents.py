@@ -10,9 +10,9 @@ from typing import Any, Self
 
 from aimu._sync import bridge
 from aimu._sync.client import BaseModelClient
-from aimu._sync.own import Orchestrating
+from aimu._sync.own import Orchestrating, client_of
 from aimu._sync.runner import TwinRunner
-from aimu._sync.twin import FACTORY, aio_of, field_of, sync_of, twin_of
+from aimu._sync.twin import FACTORY, aio_of, field_of, twin_of
 from aimu.aio.agent import DEFAULT_CONTINUATION_PROMPT
 from aimu.aio.agent import Agent as AsyncAgent
 from aimu.aio.orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
@@ -25,7 +25,8 @@ from aimu.skills import SkillManager
 class Agent(TwinRunner):
     """A model that works on a task, with tools, until it answers.
 
-    The history stays from run to run. Agents that were made from one client disturb neither it nor each other.
+    The history stays from run to run. Agents that were made from one client disturb neither it nor each other. They
+    borrow its provider: an agent works as long as that client, or a fork of it, is open.
 
     Args:
         model_client: The client of the agent's own conversation; it is forked, with its history, from the one given
@@ -38,7 +39,7 @@ class Agent(TwinRunner):
         continuation_prompt: What is sent if the model's reply is empty.
         reset_messages_on_run: Whether each run begins with an empty history.
         concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. Then sync
-            tools run in worker threads, otherwise on the caller's thread.
+            tools run in worker threads, otherwise on the caller's thread. False keeps the setting of the client.
 
     Raises:
         InvalidOptionError: `max_iterations` is less than 1, or `model_client` is one of `aimu.aio`.
@@ -144,7 +145,7 @@ class Agent(TwinRunner):
     @property
     def concurrent_tool_calls(self) -> bool | int:
         """Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker
-        threads, otherwise on the caller's thread.
+        threads, otherwise on the caller's thread. False keeps the setting of the client.
         """
         return self.__aio__.concurrent_tool_calls
 
@@ -171,8 +172,7 @@ class Agent(TwinRunner):
 
     def as_model_client(self) -> BaseModelClient:
         """Give a client of this agent's conversation whose `chat` runs this agent."""
-        result: BaseModelClient = sync_of(self.__aio__.as_model_client())
-        return result
+        return client_of(self)
 
 
 @twin_of(AsyncSkillAgent)

@@ -27,87 +27,29 @@ from aimu.models.spec import Model, ModelSpec
 
 @twin_of(AsyncBaseModelClient)
 class BaseModelClient(AdaptedClient):
-    """One conversation over a shared provider. Only one thread at a time may use it; others `fork()`.
+    """A handle on one conversation over a shared provider.
+
+    Only one thread at a time may use the conversation; others `fork()`. History, tools and settings belong to the
+    conversation: other handles of it, such as its agent, show and set the same.
 
     Args:
-        provider: The connection or the weights, which several conversations may share.
-        conversation: The history, the system message and the tools.
-        generate_kwargs: Options for every model request of this client; `aimu.models.options` lists them.
-        max_tool_rounds: How many model requests of one `chat` may call tools, at least 1.
-        concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. Then sync
-            tools run in worker threads, otherwise on the caller's thread.
-
-    Raises:
-        InvalidOptionError: `max_tool_rounds` is less than 1.
+        conversation: The conversation, which other handles may share.
     """
 
     __aio__: AsyncBaseModelClient
 
-    def __init__(
-        self,
-        provider: SharedProvider,
-        conversation: Conversation,
-        *,
-        generate_kwargs: Mapping[str, Any] | None = None,
-        max_tool_rounds: int = 10,
-        concurrent_tool_calls: bool | int = False,
-    ) -> None:
-        self._hold(
-            AsyncBaseModelClient(
-                provider,
-                conversation,
-                generate_kwargs=generate_kwargs,
-                max_tool_rounds=max_tool_rounds,
-                concurrent_tool_calls=concurrent_tool_calls,
-            )
-        )
+    def __init__(self, conversation: Conversation) -> None:
+        self._hold(AsyncBaseModelClient(conversation))
+
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation: provider, history, tools and settings, which other handles of it show and set too."""
+        return self.__aio__.conversation
 
     @property
     def provider(self) -> SharedProvider:
         """The connection or the weights, which several conversations may share."""
         return self.__aio__.provider
-
-    @provider.setter
-    def provider(self, value: SharedProvider) -> None:
-        self.__aio__.provider = value
-
-    @property
-    def conversation(self) -> Conversation:
-        """The history, the system message and the tools."""
-        return self.__aio__.conversation
-
-    @conversation.setter
-    def conversation(self, value: Conversation) -> None:
-        self.__aio__.conversation = value
-
-    @property
-    def generate_kwargs(self) -> dict[str, Any]:
-        """Options for every model request of this client; `aimu.models.options` lists them."""
-        return self.__aio__.generate_kwargs
-
-    @generate_kwargs.setter
-    def generate_kwargs(self, value: dict[str, Any]) -> None:
-        self.__aio__.generate_kwargs = value
-
-    @property
-    def max_tool_rounds(self) -> int:
-        """How many model requests of one `chat` may call tools, at least 1."""
-        return self.__aio__.max_tool_rounds
-
-    @max_tool_rounds.setter
-    def max_tool_rounds(self, value: int) -> None:
-        self.__aio__.max_tool_rounds = value
-
-    @property
-    def concurrent_tool_calls(self) -> bool | int:
-        """Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker
-        threads, otherwise on the caller's thread.
-        """
-        return self.__aio__.concurrent_tool_calls
-
-    @concurrent_tool_calls.setter
-    def concurrent_tool_calls(self, value: bool | int) -> None:
-        self.__aio__.concurrent_tool_calls = value
 
     @property
     def spec(self) -> ModelSpec:
@@ -151,6 +93,35 @@ class BaseModelClient(AdaptedClient):
         bridge.call(setattr, self.__aio__, "mcp_client", value)
 
     @property
+    def generate_kwargs(self) -> dict[str, Any]:
+        """Options for every model request of this conversation; those of a call override them."""
+        return self.__aio__.generate_kwargs
+
+    @generate_kwargs.setter
+    def generate_kwargs(self, value: Mapping[str, Any] | None) -> None:
+        bridge.call(setattr, self.__aio__, "generate_kwargs", value)
+
+    @property
+    def max_tool_rounds(self) -> int:
+        """How many model requests of one `chat` may call tools, at least 1."""
+        return self.__aio__.max_tool_rounds
+
+    @max_tool_rounds.setter
+    def max_tool_rounds(self, value: int) -> None:
+        bridge.call(setattr, self.__aio__, "max_tool_rounds", value)
+
+    @property
+    def concurrent_tool_calls(self) -> bool | int:
+        """Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker
+        threads, otherwise on the caller's thread.
+        """
+        return self.__aio__.concurrent_tool_calls
+
+    @concurrent_tool_calls.setter
+    def concurrent_tool_calls(self, value: bool | int) -> None:
+        bridge.call(setattr, self.__aio__, "concurrent_tool_calls", value)
+
+    @property
     def usage(self) -> Usage | None:
         """The tokens of this conversation; None if the service does not say."""
         return self.__aio__.usage
@@ -182,7 +153,7 @@ class BaseModelClient(AdaptedClient):
         bridge.call(self.__aio__.reset, system_message)
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """Open a new conversation on the same provider, with the same tools.
+        """Open a new conversation on the same provider, with the same tools and settings.
 
         Args:
             system: The system message of the new conversation; None keeps this one's.
@@ -336,7 +307,7 @@ class BaseModelClient(AdaptedClient):
 
     def close(self) -> None:
         """Let go of the provider. The last conversation to do so closes its connections, or frees its weights."""
-        bridge.run(self.__aio__.aclose())
+        bridge.run(self.provider.let_go(self.__aio__, repr(self)))
 
     def __enter__(self) -> Self:
         return self

@@ -9,19 +9,27 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import cached_property, partial
 from inspect import isawaitable
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import TYPE_CHECKING, Any, final
 
 from anyio import CancelScope, from_thread
+from attrs import frozen
 
 from aimu._sync.twin import Facade, aio_of, overridden
+from aimu.aio.agent import AgentResponder
 from aimu.aio.base_client import AsyncBaseModelClient
-from aimu.aio.loop import Policy
+from aimu.aio.conversation import Conversation
 from aimu.aio.orchestrator import OrchestratorAgent, held_by
-from aimu.aio.run import Run, Sink, Steps, Task
-from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps
+from aimu.aio.responder import Responder
+from aimu.aio.run import Run, Steps, Task
+from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio.turn import Terms
 from aimu.core.chunks import StreamChunk, StreamingContentType
 from aimu.core.threads import run_in_thread
 from aimu.errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from aimu._sync.agents import Agent
+    from aimu._sync.client import BaseModelClient
 
 
 class AdaptedRunner:
@@ -42,7 +50,9 @@ class AdaptedClient(Facade):
     """Base of the sync clients; so is one whose `chat` or `generate` is the user's own."""
 
     def _as_aio(self) -> AsyncBaseModelClient:
-        return _OwnClient(self) if overridden(self, "chat", "generate") else self.__aio__
+        own = overridden(self, "chat", "generate")
+        client: AsyncBaseModelClient = self.__aio__._with(_OwnChat(self)) if own else self.__aio__
+        return client
 
 
 class Orchestrating(Facade):
@@ -54,6 +64,13 @@ class Orchestrating(Facade):
         def __aio__(self):
             self._hold(_Orchestrator(self))
             return self.__aio__
+
+
+def client_of(agent: Agent) -> BaseModelClient:
+    """The client of an agent's conversation whose `chat` runs the agent, by the user's own `run` if there is one."""
+    twin = agent.__aio__
+    responder = _OwnAgent(twin, agent) if overridden(agent, "run") else AgentResponder(twin)
+    return agent.model_client._like(twin.model_client._with(responder))
 
 
 def factory_of(given: Any) -> Any:
@@ -87,30 +104,49 @@ class _OwnRunner(StepRunner):
 
 
 @final
-class _OwnClient(AsyncBaseModelClient):
-    """A sync client whose `chat` or `generate` is the user's own, among async ones; it shares the conversation."""
+@frozen(eq=False)
+class _OwnChat(Responder):
+    """A sync client whose `chat` or `generate` the user wrote, among async ones."""
 
-    def __init__(self, client: Any) -> None:
-        self.__dict__.update(client.__aio__.__dict__)
-        self.__sync__ = client
+    __sync__: Any
 
-    def _steps(
-        self,
-        task: Task,
-        run: Run,
-        *,
-        use_tools: bool = True,
-        kind: Literal["chat", "generate"] = "chat",
-        policy: Policy | None = None,
-        label: str | None = None,
+    @property
+    def conversation(self) -> Conversation:
+        conversation: Conversation = self.__sync__.conversation
+        return conversation
+
+    @property
+    def beneath(self) -> Responder:
+        responder: Responder = self.__sync__.__aio__._responder
+        return responder
+
+    def chat(
+        self, task: Task, run: Run, *, use_tools: bool = True, terms: Terms | None = None, label: str | None = None
     ) -> Steps:
         kwargs, images = task.copies()
-        if kind == "generate":
-            return own_steps(partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run)
         return own_steps(partial(self.__sync__.chat, task.text, kwargs, use_tools, run.streaming, images), run)
 
-    def _fork(self, system: str | None, keep_history: bool) -> _OwnClient:
-        return _OwnClient(self.__sync__._like(self.__sync__.__aio__._fork(system, keep_history)))
+    def generate(self, task: Task, run: Run) -> Steps:
+        kwargs, images = task.copies()
+        return own_steps(partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run)
+
+    def fork(self, system_message: str | None, keep_history: bool) -> _OwnChat:
+        return _OwnChat(self.__sync__._like(self.__sync__.__aio__._fork(system_message, keep_history)))
+
+
+@final
+@frozen(eq=False)
+class _OwnAgent(AgentResponder):
+    """An agent whose sync `run` the user wrote, in the place of its client."""
+
+    facade: Any
+
+    def _run(self, task: Task, run: Run, label: str | None) -> Steps:
+        return steps_of(self.facade._as_aio(), task, run)
+
+    def fork(self, system_message: str | None, keep_history: bool) -> _OwnAgent:
+        fork = self.facade.fork(system_message, keep_history)
+        return _OwnAgent(fork.__aio__, fork)
 
 
 @final
@@ -130,8 +166,11 @@ def own_steps(call: Callable[[], Any], run: Run) -> Steps:
 
 
 async def _begun(call: Callable[[], Any], run: Run) -> str | AsyncGenerator[StreamChunk, None]:
-    if run.in_thread is run_in_thread and run.streaming and run.sink is not None:
-        return await run_in_thread(_drained, call, run.sink)
+    if run.in_thread is run_in_thread and run.streaming:
+        if run.sink is None:
+            return _held(call)
+        sink: Any = run.sink  # AnyIO wants a coroutine function where any awaitable does
+        return await run_in_thread(_drained, call, partial(from_thread.run, sink))
     outcome = _checked(await run.in_thread(call))
     return outcome if isinstance(outcome, str) else _pulled(outcome, run)
 
@@ -159,17 +198,25 @@ async def _pulled(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[St
                 await run.in_thread(close)
 
 
-def _drained(call: Callable[[], Any], sink: Sink) -> str:
+async def _held(call: Callable[[], Any]) -> AsyncGenerator[StreamChunk, None]:
+    """All chunks, once the last is there: the worker thread that begins a stream has to read it to its end."""
+    chunks: list[StreamChunk] = []
+    answer = await run_in_thread(_drained, call, chunks.append)
+    for chunk in chunks:
+        yield chunk
+    yield StreamChunk(StreamingContentType.DONE, answer)
+
+
+def _drained(call: Callable[[], Any], show: Callable[[StreamChunk], object]) -> str:
     """The answer, after all chunks; read in one worker thread, since a stream inside it is bound to its thread."""
     outcome = _checked(call())
     if isinstance(outcome, str):
         return outcome
-    show: Any = sink  # AnyIO wants a coroutine function where any awaitable does
     said: list[str] = []
     for chunk in outcome:
         if chunk.phase is StreamingContentType.DONE:
             return str(chunk.content)
         if chunk.is_text():
             said.append(chunk.content)
-        from_thread.run(show, chunk)
+        show(chunk)
     return "".join(said)

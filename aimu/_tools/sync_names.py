@@ -21,8 +21,6 @@ RENAMED = {"StepRunner": "TwinRunner"}
 # Holds no async object: users write subclasses of it.
 ABSTRACT = {"AsyncRunner"}
 SPECIAL = {"aclose": "close", "__aenter__": "__enter__", "__aexit__": "__exit__"}
-# Asked by the loop of a turn only.
-INTERNAL = {"complete", "stream", "toolbox"}
 # Called by subclasses that users write.
 PROTECTED = {"_init_orchestrator"}
 # Bases written by hand, beside those that are twins.
@@ -40,6 +38,11 @@ HELD = {"AsyncModelClient": "OwningClient"}
 ENTERED = {"MCPClient": "_hold_in_thread"}
 # Functions that do here what they do there, with the names of the twins: `client` makes a twin that may load weights.
 COPIED = {"client", "chat"}
+# Bodies that no rule gives.
+BODIES = {
+    "Agent.as_model_client": "return client_of(self)",  # of the class that its client has here
+    "AsyncBaseModelClient.aclose": "bridge.run(self.provider.let_go(self.__aio__, repr(self)))",  # errors name this one
+}
 
 TWINS = {
     name: (RENAMED.get(name) or name.removeprefix("Async"), module)
@@ -47,7 +50,7 @@ TWINS = {
     for name in names.split()
 }
 HANDWRITTEN = {
-    **dict.fromkeys(["AdaptedRunner", "AdaptedClient", "Orchestrating", "factory_of"], "aimu._sync.own"),
+    **dict.fromkeys(["AdaptedRunner", "AdaptedClient", "Orchestrating", "client_of", "factory_of"], "aimu._sync.own"),
     **dict.fromkeys(["Reader", "StreamReader", "perform"], "aimu._sync.reader"),
     **dict.fromkeys(["FACTORY", "Facade", "aio_of", "field_of", "sync_of", "twin_of"], "aimu._sync.twin"),
     "bridge": "aimu._sync",

@@ -18,12 +18,12 @@ from aimu._tools.layout import Import
 from aimu._tools.sync_names import (
     ABSTRACT,
     BASES,
+    BODIES,
     COPIED,
     ENTERED,
     HANDWRITTEN,
     HELD,
     HOMES,
-    INTERNAL,
     KINDS,
     PROTECTED,
     SPECIAL,
@@ -255,7 +255,7 @@ class Class:
         found: dict[str, list[Function]] = {}
         for part in self.parts:
             for name, definitions in self.home.source.methods(part).items():
-                if (not name.startswith("_") and name not in INTERNAL) or name in SPECIAL or name in PROTECTED:
+                if not name.startswith("_") or name in SPECIAL or name in PROTECTED:
                     found.setdefault(name, definitions)
         return found
 
@@ -299,6 +299,8 @@ class Class:
         target = f"{async_name(self.name)}.{name}" if class_method else f"self.__aio__.{name}"
         like, first = ("cls._of", "cls") if class_method else ("self._like", "self")
         body = home.handed_on(last, target, home.passed(arguments), run=self.run, like=like)
+        if given := BODIES.get(f"{self.name}.{name}"):
+            body = [given]
         return [*lines, *home.function(last, arguments, body, name=here, first=first, indent=4), ""]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import aclosing
 
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -10,7 +11,7 @@ from attrs import define, field
 from attrs.setters import frozen
 
 from aimu.aio.agent import Agent
-from aimu.aio.run import Run, Steps, Task
+from aimu.aio.run import Run, Steps
 from aimu.core.field_docs import with_field_docs
 from aimu.skills import SkillManager, skill_tools
 
@@ -18,7 +19,7 @@ _CATALOG = re.compile(r"\s*<available_skills>\n.*\n</available_skills>", re.DOTA
 
 
 @with_field_docs
-@define(eq=False)
+@define(eq=False, slots=False)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
@@ -33,28 +34,28 @@ class SkillAgent(Agent):
 
     skill_manager: SkillManager = field(factory=SkillManager, on_setattr=frozen)
 
-    def _steps(self, task: Task, run: Run, *, label: str | None = None) -> Steps:
+    def _begin(self, run: Run, steps: Callable[[], Steps]) -> Steps:
         if not self.skill_manager.looked:
-            return self._steps_after_look(task, run, label)
+            return self._after_look(run, steps)
         self._show_skills()
-        return super()._steps(task, run, label=label)
+        return steps()
 
-    async def _steps_after_look(self, task: Task, run: Run, label: str | None) -> Steps:
+    async def _after_look(self, run: Run, begin: Callable[[], Steps]) -> Steps:
         """Those of a first run: files are read where the run calls sync code, not on the event loop."""
         await run.in_thread(self.skill_manager.catalog)
         await checkpoint_if_cancelled()
         self._show_skills()
-        async with aclosing(super()._steps(task, run, label=label)) as steps:
+        async with aclosing(begin()) as steps:
             async for chunk in steps:
                 yield chunk
 
     def _show_skills(self) -> None:
-        catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation
-        bare = _CATALOG.sub("", conversation.system or "")
+        catalog, shown = self.skill_manager.catalog(), self.system_message or ""
+        bare = _CATALOG.sub("", shown)
         text = f"{bare}\n\n<available_skills>\n{catalog}\n</available_skills>".lstrip() if catalog else bare
-        if text != (conversation.system or ""):
-            conversation.replace_system(text)
+        if text != shown:
+            self.model_client.conversation.replace_system_message(text)
         if catalog:
-            tools = self.model_client.tools  # which may have been set there
+            tools = self.tools
             names = {getattr(tool, "name", None) or getattr(tool, "__name__", None) for tool in tools}
             tools.extend(tool for tool in skill_tools(self.skill_manager) if tool.__name__ not in names)

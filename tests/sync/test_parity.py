@@ -13,7 +13,6 @@ from aimu import aio
 from aimu._sync.twin import _CLASSES
 from aimu.aio.task_map import Results
 from aimu.errors import InvalidOptionError, UnknownProviderError
-from aimu.testing.scripted import ScriptedProvider
 
 DOORS = (aimu, aimu.agents, aimu.tools, aimu.models)
 RENAMED = {
@@ -23,10 +22,6 @@ RENAMED = {
     "__anext__": "__next__",
     "__aiter__": "__iter__",
 }
-# What the loop of a turn asks of a client.
-INTERNAL = {"complete", "stream", "toolbox"}
-# Attributes that the async clients set in `__init__`.
-OF_CLIENTS = {name for name in vars(aio.client(ScriptedProvider(""))) if not name.startswith("_")}
 # Made by the library only, out of values that differ.
 NOT_MADE_BY_USERS = {"Stream", "Results"}
 
@@ -46,7 +41,7 @@ def members(kind):
     slots = inspect.get_annotations(kind).keys() if hasattr(kind, "__attrs_attrs__") else ()
     protocol = {*RENAMED, *RENAMED.values()} & set(dir(kind))
     names = {name for name in (*dir(kind), *slots) if not name.startswith("_")} | protocol
-    return {RENAMED.get(name, name): getattr(kind, name, None) for name in names - INTERNAL}
+    return {RENAMED.get(name, name): getattr(kind, name, None) for name in names}
 
 
 PAIRS = {name: (getattr(aio, name), sync_twin(name)) for name in aio.__all__} | {
@@ -64,8 +59,7 @@ def test_calls_take_the_same_parameters_with_the_same_defaults(name):
 @pytest.mark.parametrize("name", CLASSES)
 def test_classes_have_the_same_public_members(name):
     there, here = map(members, PAIRS[name])
-    set_in_init = OF_CLIENTS if issubclass(PAIRS[name][0], aio.AsyncBaseModelClient) else set()
-    assert here.keys() == there.keys() | set_in_init
+    assert here.keys() == there.keys()
 
 
 @pytest.mark.parametrize("name", CLASSES)
