@@ -7,7 +7,7 @@ import os
 import pickle
 import random
 from contextlib import aclosing
-from threading import Thread
+from functools import partial
 
 import anyio
 import httpx2
@@ -28,6 +28,7 @@ from aimu.errors import (
 from aimu.models.spec import ModelSpec
 from aimu.providers import HTTP_PROVIDERS, make_provider
 from aimu.providers.base import Request
+from tests.holding import join, start
 from tests.recorded import OF_CODEC, RECORDINGS, assert_right
 from tests.replay import ReplayServer
 
@@ -188,11 +189,7 @@ def test_one_provider_serves_several_threads_at_once(server):
     def work(backend):
         got.extend(anyio.run(ask, provider, recording, backend=backend) for _ in range(3))
 
-    threads = [Thread(target=work, args=(backend,)) for backend in ("asyncio", "trio", "asyncio", "trio")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    join(start(*(partial(work, backend) for backend in ("asyncio", "trio", "asyncio", "trio"))))
     assert len(got) == 12
     for reply in got:
         assert_right(recording, reply)

@@ -175,20 +175,28 @@ class LocalEngine(ABC, Generic[M]):
         return model.tokens(ids, states, sampler, stopped)
 
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
-        model = self._loaded()
-        steps = self._reply(model, request, emit, stopped)
+        failure: BaseException | None = None
         try:
+            model = self._loaded()
+            steps = self._reply(model, request, emit, stopped)
             while True:
                 with model.inference():  # the thread's, and so held within a step only
-                    call = next(steps)
-                yield call
+                    call = next(steps) if failure is None else steps.throw(failure)
+                failure = None
+                try:
+                    yield call
+                except BaseException as exc:  # noqa: BLE001 - raised where the call was asked for, so that it is left
+                    failure = exc
         except StopIteration as end:
             reply: Reply = end.value
             return reply
-        except AimuError:
+        except (AimuError, GeneratorExit):
             raise
-        except Exception as exc:
+        except BaseException as exc:
+            # Not only an Exception: what ends a program, raised in the engine's thread, says nothing to the reader's.
             raise EngineError(f"{self.spec}: {type(exc).__name__}: {exc}") from exc
+        finally:
+            del failure  # else its traceback and this frame would hold each other
 
     def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         options = request.options

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -109,7 +110,7 @@ def unsupported(config, tiny, folder):
     start, _, reason = str(caught.value).partition(": ")
     assert start == f"the weights of {os.fspath(folder)!r} cannot be loaded"
     reason, _, note = reason.rpartition(" (installed: ")
-    assert note.startswith(f"transformers {transformers.__version__}, torch {torch.__version__}; tested: transformers ")
+    assert note.startswith(f"transformers {version('transformers')}, torch {version('torch')}; tested: transformers ")
     return reason
 
 
