@@ -19,7 +19,7 @@ from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any, NoReturn, TypeAlias, TypeVar, final
+from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar, final
 
 from anyio import CancelScope, from_thread
 
@@ -30,6 +30,7 @@ from aimu.errors import StreamClosedError
 LOOK = 0.05  # s between two looks at the cancellation of a worker thread
 WAKE = 0.5  # s that a wait on the main thread lasts at most: one that a Ctrl-C just preceded is not ended by it
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Task: TypeAlias = "asyncio.Task[Any]"
 
@@ -41,6 +42,15 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     coroutine, waits for its clean-up and raises KeyboardInterrupt; a second one is raised inside the clean-up.
     """
     return here().run(coroutine)
+
+
+def call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of a plain function, called on this thread's loop: it may look at the tasks that run there."""
+    return run(_called(func, *args, **kwargs))
+
+
+async def _called(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return func(*args, **kwargs)
 
 
 def here() -> Level:

@@ -40,14 +40,21 @@ PULLED, ENTERED = _State.PULLED, _State.ENTERED
 
 @final
 class Stream:
-    """An async iterator of StreamChunk and an async context manager; awaiting it gives itself.
+    """The chunks of a run: an async iterator of StreamChunk and an async context manager.
 
-    - `async with stream: async for chunk in stream:` is live: concurrent workers interleave, with bounded buffering,
-      and leaving the block, in any way, has stopped and cleaned up everything before the next line runs.
-    - A bare `async for` pulls the run step by step in the reader's own task. It may be abandoned anywhere.
+    - Entered, it is live: concurrent workers interleave, and buffering is bounded. However the block is left, the run
+      has been stopped and cleaned up before the next line runs.
+    - A bare loop pulls the run step by step and may be abandoned anywhere.
 
-    The last chunk is `done`. `timeout` (seconds) counts from the first step, or from entering; on expiry TimeoutError
-    is raised after what was buffered. A stream may be read once.
+    The last chunk is `done`. A stream is read once. A `timeout` counts from the first step or from entering, and raises
+    TimeoutError after the chunks that were buffered. Awaiting a stream gives the stream itself.
+
+    Example:
+        async with agent.run("Tell me a story.", stream=True) as stream:
+            async for chunk in stream:
+                if chunk.is_text():
+                    print(chunk.content, end="")
+        print(stream.usage)
     """
 
     def __init__(
@@ -68,14 +75,18 @@ class Stream:
 
     @property
     def result(self) -> str:
-        """The text that the plain run returns. Raises StreamClosedError before the end was reached."""
+        """The answer that a plain run returns.
+
+        Raises:
+            StreamClosedError: The stream was not read to its end.
+        """
         if self._result is None:
             raise StreamClosedError("the stream has no result: it was not read to its end")
         return self._result
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens of the run so far; None where the provider does not say."""
+        """The tokens that the run has used so far; None if the service does not say."""
         return self._run.state.usage if self._run is not None else None
 
     def __await__(self) -> Generator[None, None, Self]:
@@ -245,8 +256,13 @@ class Stream:
             self._receive.close()  # after the producers: a send into a closed channel would be an error of theirs
 
     async def aclose(self) -> None:
-        """Stop the run. What had streamed is kept in the history; a pulled stream may be closed by any task but only
-        between its steps (`anyio.BusyResourceError` else). Idempotent."""
+        """Stop the run; what had streamed stays in the history.
+
+        May be called more than once.
+
+        Raises:
+            anyio.BusyResourceError: Another async task is waiting for the next chunk.
+        """
         if self._state is _State.NEW:
             self._state = _State.CLOSED
         elif self._state is _State.PULLED:

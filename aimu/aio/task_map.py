@@ -41,6 +41,17 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[str | Exception]: ...
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise", "collect"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[str | Exception]: ...
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
     tasks: Iterable[str] | AsyncIterable[str],
@@ -51,17 +62,34 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[Any]:
-    """Run many tasks, at most `max_concurrency` at once; results come as they complete, with their index::
+    """Run many tasks, and give each result with its index as soon as it is there.
 
+    The results are read inside a block. Each task has a conversation of its own. The next task is taken when a run may
+    begin; a slow reader holds new ones back. With `on_error="raise"` the first failure cancels the other tasks and is
+    raised, with a note that names its task.
+
+    Args:
+        runner_or_factory: An agent, which is forked for each task without its history, or a function that makes a
+            runner.
+        tasks: The users' texts; a generator may be endless.
+        max_concurrency: How many tasks may run at once, at least 1.
+        on_error: "raise", or "collect": an exception is then its task's result.
+        generate_kwargs: Options for every model request, as in `run`.
+        timeout: Seconds for each task; None is no limit.
+        progress: Whether to show a bar on stderr (extra `progress`); None does if stderr is a terminal and tqdm is
+            installed.
+
+    Returns:
+        The results, to be entered and iterated.
+
+    Raises:
+        InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
+        MissingExtraError: On entering, `progress` is True and tqdm is not installed.
+
+    Example:
         async with aio.amap(agent, tasks, max_concurrency=100) as results:
             async for index, answer in results:
-                ...
-
-    Each task has a conversation of its own: an agent is forked for it without its history, anything else is given as a
-    factory that makes a runner. `tasks` are taken as they are begun, so that they may be a generator; a slow reader
-    holds new ones back. The first failure cancels the rest and is raised with a note that names the task; with
-    `on_error="collect"` the exception is that task's result. `timeout` is seconds for each task. `progress` shows a bar
-    on stderr (extra `progress`); None means: where stderr is a terminal and tqdm is installed.
+                print(index, answer)
     """
     if max_concurrency < 1:
         raise InvalidOptionError(f"max_concurrency is at least 1, not {max_concurrency!r}")
@@ -80,9 +108,9 @@ def amap(
 
 @final
 class Results(Generic[R_co]):
-    """The results of a map: an async context manager, and in its block an async iterator of (index, result).
+    """The results of `amap`: an async context manager, and inside its block an async iterator of (index, result).
 
-    Leaving the block, in any way, has cancelled and cleaned up everything before the next line runs.
+    However the block is left, all tasks have been cancelled and cleaned up before the next line runs.
     """
 
     def __init__(
