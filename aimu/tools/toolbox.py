@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeGuard, final
 import anyio
 import attrs
 
+from aimu.core.groups import unwrap
 from aimu.core.images import url_of
 from aimu.core.reply import ToolCall
 from aimu.core.threads import InThread, run_in_thread
@@ -97,17 +98,11 @@ def _failures_told(tool: Tool, on_end: OnEnd) -> Generator[None]:
     try:
         yield
     except Exception as exc:  # a tool may raise anything: that is its result
-        error = _single(exc)
+        error = unwrap(exc)
         logger.warning("tool %r failed", tool.name, exc_info=exc)
         on_end(": ".join(filter(None, ("Error", type(error).__name__, str(error)))))
         if isinstance(error, tool.raises):
             raise error  # noqa: B904 - it keeps its own cause
-
-
-def _single(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def pending_of(result: Any) -> Awaitable[Any] | None:
