@@ -60,3 +60,10 @@ def test_asyncio_and_trio_are_imported_at_the_border_only(path):
 @pytest.mark.parametrize("path", FILES)
 def test_a_module_says_first_what_it_owns(path):
     assert path.endswith("__main__.py") or ast.get_docstring(ast.parse((ROOT / path).read_text(encoding="utf8"))), path
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_a_room_has_one_logger_named_after_it(path):
+    for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf8"))):
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger"):
+            assert ast.unparse(node) == f"logging.getLogger('aimu.{path.split('/')[0]}')"

@@ -98,9 +98,9 @@ class Agent(StepRunner):
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
         """The same agent on a new conversation."""
-        twin = duplicate(self)
-        twin.model_client = self.model_client._fork(system, keep_history)
-        return twin
+        fork = duplicate(self)
+        fork.model_client = self.model_client._fork(system, keep_history)
+        return fork
 
     def as_model_client(self) -> AsyncBaseModelClient:
         """A client whose every `chat` runs this agent's loop on this agent's conversation."""

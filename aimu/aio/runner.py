@@ -112,9 +112,9 @@ class StepRunner(AsyncRunner):
         run; `images` go with the first message. `timeout` is in seconds; on expiry TimeoutError is raised, and what
         was done so far stays in the history. `include` names the phases that a stream shows.
         """
-        question = Task(task, generate_kwargs, images)
+        given = Task(task, generate_kwargs, images)
         return start(
-            lambda run: self._steps(question, run),
+            lambda run: self._steps(given, run),
             stream=stream,
             labels=lambda: labels(self),
             timeout=timeout,
@@ -230,8 +230,10 @@ def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, list[Mess
 
 
 def labels(runner: AsyncRunner) -> dict[int, str]:
-    """The name of each leaf in a run of `runner`, as `runner.messages` keys it."""
+    """The name of each leaf in a run of `runner`, as `runner.messages` keys it, where it may differ from its own."""
     names: dict[int, str] = {}
+    if isinstance(runner, StepRunner) and not list(runner._parts()):
+        return names
     for leaf, name, _ in histories(runner):
         names.setdefault(id(leaf), name)
     return names

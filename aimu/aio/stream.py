@@ -97,7 +97,7 @@ class Stream:
         return self._pump.ready() if self._pump is not None and self._state is ENTERED else []
 
     def _start(self) -> None:
-        self._state = _State.CLOSED  # which it stays when the question is refused here
+        self._state = _State.CLOSED  # which it stays when the task is refused here
         state = RunState(self._labels(), active=False, owner=anyio.get_current_task().id)
         self._run = Run(True, None, IN_THREAD.get(), state)
         self._steps = self._begin(self._run)

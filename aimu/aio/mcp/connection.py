@@ -19,7 +19,7 @@ from aimu.core.groups import unwrap
 from aimu.errors import ClosedClientError, MCPConnectionError, MCPTimeoutError
 
 T = TypeVar("T")
-log = logging.getLogger("aimu.aio.mcp")
+log = logging.getLogger("aimu.aio")
 
 HTTP_TIMEOUT = 30.0  # s; to connect and to send
 HTTP_SILENCE = 300.0  # s; between two pieces of an answer, at least: a request's own timeout may be longer
