@@ -32,7 +32,7 @@ WAKE = 0.5  # s that a wait on the main thread lasts at most: one that a Ctrl-C 
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Task: TypeAlias = "asyncio.Task[Any]"
+AsyncioTask: TypeAlias = "asyncio.Task[Any]"
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -129,7 +129,7 @@ class OwnLoop:
         self._loop = self._runner.get_loop()
         self._thread = threading.current_thread()
         self._pid = os.getpid()
-        self._task: Task | None = None
+        self._task: AsyncioTask | None = None
         self._look: asyncio.TimerHandle | None = None
         self._lent = False  # whether the thread is at a sync tool
         self._stop: BaseException | None = None  # what ends the call, once its clean-up is done
@@ -162,7 +162,7 @@ class OwnLoop:
             if stop is not None:
                 raise stop
 
-    def _to_its_end(self, task: Task) -> Any:
+    def _to_its_end(self, task: AsyncioTask) -> Any:
         try:
             return self._loop.run_until_complete(task)
         except BaseException:
@@ -248,17 +248,17 @@ class HelperLoop:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         context = _context(self._call)
-        task: Task | None = None
+        task: AsyncioTask | None = None
         ended = False
 
-        def begin() -> Task:
+        def begin() -> AsyncioTask:
             nonlocal task
             if task is None:  # Ctrl-C may come so early that `cancel` is first
                 task = self._loop.create_task(coroutine, context=context)
                 task.add_done_callback(end)
             return task
 
-        def end(task: Task) -> None:
+        def end(task: AsyncioTask) -> None:
             nonlocal ended
             ended = True
             self._inbox.put(None)

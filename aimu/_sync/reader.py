@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Coroutine
+from contextlib import AbstractAsyncContextManager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
 
 import anyio
 
@@ -40,7 +41,7 @@ class Reader(Facade, Generic[T]):
         super()._hold(aio)
         self._level: bridge.Level | None = None
         self._taken: deque[T] = deque()
-        self._holder: object = None
+        self._holder: _Holder | None = None
 
     def __iter__(self) -> Self:
         self.__aio__.__aiter__()
@@ -68,38 +69,53 @@ class Reader(Facade, Generic[T]):
             self._run(self._enter())
         except BaseException:  # Ctrl-C may come when it is entered already
             if self._holder is not None:
-                self._run(self._exit())
+                self._run(self._holder.leave())
             raise
         return self
 
     async def _enter(self) -> None:
-        # A task group is left by the task that entered it, and each call is a task of its own: one more task holds it.
-        self._entered, self._leave, self._left = anyio.Event(), anyio.Event(), anyio.Event()
-        self._failure: Exception | None = None
-        self._holder = bridge.spawn(self._held())
-        await self._entered.wait()
-        if self._failure is not None:
-            raise self._failure
+        self._holder = _Holder(self.__aio__)
+        await self._holder.enter()
 
-    async def _held(self) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._holder is not None
+        self._run(self._holder.leave())
+
+
+@final
+class _Holder:
+    """Holds a block open: a task group is left by the task that entered it, and each call is a task of its own."""
+
+    def __init__(self, block: AbstractAsyncContextManager[Any]) -> None:
+        self._block = block
+        self._entered, self._leaving, self._left = anyio.Event(), anyio.Event(), anyio.Event()
+        self._failure: Exception | None = None
+        self._task: object = None
+
+    async def enter(self) -> None:
+        self._task = bridge.spawn(self._hold())
+        await self._entered.wait()
+        self._check()
+
+    async def _hold(self) -> None:
         try:
-            async with self.__aio__:
+            async with self._block:
                 self._entered.set()
-                await self._leave.wait()
+                await self._leaving.wait()
         except Exception as exc:  # noqa: BLE001 - raised by whoever enters or leaves
             self._failure = exc
         finally:
             self._entered.set()
             self._left.set()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._run(self._exit())
-
-    async def _exit(self) -> None:
-        self._leave.set()
+    async def leave(self) -> None:
+        self._leaving.set()
         await self._left.wait()
+        self._check()
+
+    def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
 

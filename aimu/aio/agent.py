@@ -120,9 +120,9 @@ class Agent(StepRunner):
         Returns:
             The new agent.
         """
-        twin = duplicate(self)
-        twin.model_client = self.model_client._fork(system, keep_history)
-        return twin
+        fork = duplicate(self)
+        fork.model_client = self.model_client._fork(system, keep_history)
+        return fork
 
     def as_model_client(self) -> AsyncBaseModelClient:
         """Give a client of this agent's conversation whose `chat` runs this agent."""

@@ -22,12 +22,12 @@ H = TypeVar("H")
 
 def duplicate(handle: H) -> H:
     """A shallow copy of a client or agent; not by its constructor, which may be the user's own."""
-    twin = object.__new__(type(handle))
+    copy = object.__new__(type(handle))
     state: Any = object.__getstate__(handle)
     for part in state if isinstance(state, tuple) else (state,):
         for name, value in (part or {}).items():
-            object.__setattr__(twin, name, value)
-    return twin
+            object.__setattr__(copy, name, value)
+    return copy
 
 
 class AsyncBaseModelClient:

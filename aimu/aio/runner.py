@@ -135,9 +135,9 @@ class StepRunner(AsyncRunner):
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer cannot be used.
         """
-        question = Task(task, generate_kwargs, images)
+        given = Task(task, generate_kwargs, images)
         return start(
-            lambda run: self._steps(question, run),
+            lambda run: self._steps(given, run),
             stream=stream,
             labels=lambda: labels(self),
             timeout=timeout,
@@ -253,8 +253,10 @@ def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, list[Mess
 
 
 def labels(runner: AsyncRunner) -> dict[int, str]:
-    """The name of each leaf in a run of `runner`, as `runner.messages` keys it."""
+    """The name of each leaf in a run of `runner`, as `runner.messages` keys it, where it may differ from its own."""
     names: dict[int, str] = {}
+    if isinstance(runner, StepRunner) and not list(runner._parts()):
+        return names
     for leaf, name, _ in histories(runner):
         names.setdefault(id(leaf), name)
     return names

@@ -1,17 +1,19 @@
-"""One runner over many tasks, some at a time. Owns their task group, inside `async with` only, and the progress bar."""
+"""One runner over many tasks, some at a time. Owns how many run at once, and the progress bar."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Sized
 from contextlib import aclosing, nullcontext
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
+from aimu.aio.pump import Pump
 from aimu.aio.run import begin_branch
 from aimu.aio.runner import AsyncRunner
+from aimu.core.groups import single_failure
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 
 CLOSING = 5.0  # s that an async generator of tasks has to close
@@ -127,39 +129,39 @@ class Results(Generic[R_co]):
         self._max_concurrency = max_concurrency
         self._collect = collect
         self._progress = progress
-        self._error: Exception | None = None
-        self._entered = False
+        self._tasks = _numbered(tasks)
+        self._bar: Any = None
+        self._pump: Pump[tuple[int, R_co]] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._entered:
+        if self._pump is not None:
             raise StreamClosedError("a map is entered once")
         self._bar = _bar(self._given, self._progress)
-        self._entered = True
-        self._tasks = _numbered(self._given)
-        self._taking = anyio.Lock()
-        self._send, self._receive = anyio.create_memory_object_stream[tuple[int, R_co]](0)
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._pump)
+        pump = self._pump = Pump[tuple[int, R_co]](lambda: self._fill(pump), 0)
+        await pump.start()
         return self
 
-    async def _pump(self) -> None:
+    async def _fill(self, pump: Pump[tuple[int, R_co]]) -> None:
         begin_branch()
-        with self._send:
+        taking, failures = anyio.Lock(), list[Exception]()
+
+        async def work() -> None:
+            try:
+                while (taken := await self._take(taking)) is not None:
+                    await pump.send.send(await self._result(*taken))
+            except Exception as exc:  # noqa: BLE001 - raised below, plain
+                failures.append(exc)
+                workers.cancel_scope.cancel()
+
+        with single_failure():
             async with anyio.create_task_group() as workers:
                 for _ in range(self._max_concurrency):
-                    workers.start_soon(self._work, workers.cancel_scope)
+                    workers.start_soon(work)
+        if failures:
+            raise failures[0]
 
-    async def _work(self, everything: anyio.CancelScope) -> None:
-        try:
-            while (taken := await self._take()) is not None:
-                await self._send.send(await self._result(*taken))
-        except Exception as exc:  # noqa: BLE001 - the reader's next step raises it, plain
-            self._error = self._error or exc
-            everything.cancel()
-
-    async def _take(self) -> tuple[int, str] | None:
-        async with self._taking:
+    async def _take(self, taking: anyio.Lock) -> tuple[int, str] | None:
+        async with taking:
             return await anext(self._tasks, None)
 
     async def _result(self, index: int, task: str) -> tuple[int, Any]:
@@ -175,33 +177,27 @@ class Results(Generic[R_co]):
         return index, result
 
     def __aiter__(self) -> Self:
-        if not self._entered:
+        self._entered()
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, tuple[int, R_co]]:
+        return self._entered().receive()
+
+    def _entered(self) -> Pump[tuple[int, R_co]]:
+        if self._pump is None or self._pump.left:
             raise StreamClosedError(
                 "a map is read inside its block: "
                 "async with aio.amap(...) as results: async for index, result in results: ..."
             )
-        return self
-
-    async def __anext__(self) -> tuple[int, R_co]:
-        try:
-            return await self._receive.receive()
-        except anyio.ClosedResourceError:
-            raise StreamClosedError("a map is read inside its block") from None
-        except anyio.EndOfStream:
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error from error.__cause__
-            raise StopAsyncIteration from None
+        return self._pump
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The exception of the body is not shown to the task group, which would wrap it.
-        self._group.cancel_scope.cancel()
+        assert self._pump is not None
         try:
-            await self._group.__aexit__(None, None, None)
+            await self._pump.leave()
         finally:
-            self._receive.close()
             if self._bar is not None:
                 self._bar.close()
             with anyio.move_on_after(CLOSING, shield=True):

@@ -17,7 +17,7 @@ from typing import final
 from aimu.errors import InvalidOptionError, SkillError
 from aimu.skills.skill import FILE_NAME, Skill
 
-logger = logging.getLogger("aimu.skills")
+log = logging.getLogger("aimu.skills")
 
 PROJECT_FOLDERS = (".agents/skills", ".claude/skills", "skills")
 USER_FOLDERS = (".agents/skills", ".claude/skills")
@@ -120,7 +120,7 @@ class SkillManager:
         def report(problem: SkillError) -> None:
             if self._strict:
                 raise problem
-            logger.warning("skill left out: %s", problem)
+            log.warning("skill left out: %s", problem)
             problems.append(problem)
 
         for folder in self._folders or ():
@@ -145,7 +145,7 @@ def _discover(roots: Iterable[Path], report: Callable[[SkillError], None]) -> di
                 continue
             first = skills.setdefault(skill.name, skill)
             if first is not skill:
-                logger.warning("skill %r in %s is hidden by the one in %s", skill.name, skill.folder, first.folder)
+                log.warning("skill %r in %s is hidden by the one in %s", skill.name, skill.folder, first.folder)
     return skills
 
 

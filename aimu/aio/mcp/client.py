@@ -25,7 +25,7 @@ from aimu.tools.definition import Tool
 if TYPE_CHECKING:
     from fastmcp import FastMCP
 
-log = logging.getLogger("aimu.aio.mcp")
+log = logging.getLogger("aimu.aio")
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 

@@ -92,9 +92,9 @@ class EvaluatorOptimizer(StepRunner):
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
-        question, draft = task, ""
+        now, draft = task, ""
         for round_ in range(self.max_rounds):
-            draft = yield Ask(self.generator, question, round_)
+            draft = yield Ask(self.generator, now, round_)
             review = f"Task: {task.text}\n\nResponse:\n{draft}"
             verdict = yield Ask(self.evaluator, evolve(task, text=review, images=None), round_)
             if accepts(verdict, self.pass_keyword):
@@ -105,7 +105,7 @@ class EvaluatorOptimizer(StepRunner):
                 Draft=draft,
                 Feedback=verdict,
             )
-            question = evolve(task, text=revision, images=None)
+            now = evolve(task, text=revision, images=None)
         yield draft
 
 

@@ -126,8 +126,8 @@ class Parallel(StepRunner):
             raise failure
         answer, step = self.separator.join(race.in_order()), 0
         if self.aggregator is not None:
-            question, step = Task(answer, task.generate_kwargs), 1
-            async with aclosing(steps_of(self.aggregator, question, run)) as steps:
+            joined, step = Task(answer, task.generate_kwargs), 1
+            async with aclosing(steps_of(self.aggregator, joined, run)) as steps:
                 async for chunk in steps:
                     if chunk.phase is DONE:
                         answer = str(chunk.content)

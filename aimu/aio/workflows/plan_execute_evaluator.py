@@ -120,9 +120,9 @@ class PlanExecuteEvaluator(StepRunner):
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
-        question, best, best_score = task, "", float("-inf")
+        now, best, best_score = task, "", float("-inf")
         for round_ in range(self.max_rounds):
-            plan = yield Ask(self.planner, question, round_)
+            plan = yield Ask(self.planner, now, round_)
             work = sections("Carry out the task along the plan.", Task=task.text, Plan=plan)
             output = yield Ask(self.executor, evolve(task, text=work), round_)
             row = {"task": task.text, "plan": plan, "output": output}
@@ -141,7 +141,7 @@ class PlanExecuteEvaluator(StepRunner):
                 Output=output,
                 Feedback=f"Score: {score:g}\n{reason}",
             )
-            question = evolve(task, text=replan, images=None)
+            now = evolve(task, text=replan, images=None)
         yield best
 
 
