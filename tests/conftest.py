@@ -4,8 +4,13 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+from aimu.testing import virtual_time
 
 pytest_plugins = ["tests.watchdog"]
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 os.environ["HF_HUB_OFFLINE"] = "1"  # a wrong path would otherwise look for a hub, for a minute
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -13,4 +18,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the backgro
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request):
+    if request.node.get_closest_marker("virtual_time"):
+        return request.param, virtual_time(request.param)
     return request.param

@@ -294,6 +294,7 @@ async def test_a_limit_below_one_is_refused():
         aio.client(ScriptedProvider(), max_tool_rounds=0)
 
 
+@pytest.mark.virtual_time
 async def test_the_deadline_of_a_run_is_a_timeout_error_and_what_was_done_is_kept():
     @tool
     async def slow(n: int) -> int:

@@ -173,6 +173,7 @@ async def test_an_error_of_the_run_reaches_the_reader_after_what_had_streamed():
     assert seen == ["One ", "two"]
 
 
+@pytest.mark.virtual_time
 async def test_a_cancelled_reader_is_cancelled_and_not_told_anything_else():
     client = client_of(reply("One two", delay=60))
     with anyio.move_on_after(0.05) as scope:
@@ -183,6 +184,7 @@ async def test_a_cancelled_reader_is_cancelled_and_not_told_anything_else():
     assert client.messages == []
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("entered", [False, True])
 async def test_a_deadline_raises_timeout_error_and_keeps_the_text(entered):
     client = client_of(reply("One two three.", delay=0.04), "Fine.")

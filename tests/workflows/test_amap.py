@@ -59,6 +59,7 @@ def delayed(request):
     return reply(f"{asked(request)}!", delay={"slow": 0.2}.get(asked(request), 0))
 
 
+@pytest.mark.virtual_time
 async def test_results_come_as_they_complete():
     worker = agent(ScriptedProvider(delayed, repeat=True), "w")
     async with aio.amap(worker, ["slow", "fast"]) as results:
@@ -128,6 +129,7 @@ async def test_a_failing_source_of_tasks_ends_the_map_whatever_the_policy():
                 pass
 
 
+@pytest.mark.virtual_time
 async def test_a_timeout_is_for_each_task():
     worker = agent(ScriptedProvider(delayed, repeat=True), "w")
     async with aio.amap(worker, ["slow", "fast"], timeout=0.05, on_error="collect") as results:
