@@ -16,7 +16,7 @@ from aimu.skills import Skill, SkillManager, skill_tools, skills_server
 from aimu.skills import _frontmatter as frontmatter_module
 from aimu.skills import _skill as skill_module
 
-ON_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 def write(root, name="pdf", header="description: Reads PDF files.", body="Do it.", folder=None):
