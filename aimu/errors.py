@@ -46,10 +46,54 @@ During a run the model sees the text of a `ToolError`; a caller sees one only af
 hold their facts as attributes, word their own message, and can be pickled and copied. None of them holds an API key.
 """
 
+# Long, since the tree is read as a whole.
+
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any, final
+
+__all__ = [
+    "AimuError",
+    "AuthenticationError",
+    "BadRequestError",
+    "BusyConversationError",
+    "ClosedClientError",
+    "ContextLengthError",
+    "EngineError",
+    "InvalidHistoryError",
+    "InvalidImageError",
+    "InvalidOptionError",
+    "MCPConnectionError",
+    "MCPError",
+    "MCPTimeoutError",
+    "MalformedResponseError",
+    "MissingExtraError",
+    "MissingKeyError",
+    "ModelNotFoundError",
+    "OverloadedError",
+    "ProviderConnectionError",
+    "ProviderError",
+    "ProviderTimeoutError",
+    "RateLimitError",
+    "RefusedError",
+    "RoutingError",
+    "RunnerError",
+    "ScoringError",
+    "SkillError",
+    "StreamClosedError",
+    "SystemMessageError",
+    "ToolArgumentsError",
+    "ToolError",
+    "ToolNameClashError",
+    "ToolSignatureError",
+    "TruncatedError",
+    "TruncatedStreamError",
+    "UnknownProviderError",
+    "UnknownToolError",
+    "UsageError",
+    "WeightsLoadedTwiceError",
+]
 
 
 class AimuError(Exception):
@@ -89,7 +133,7 @@ class UnknownProviderError(UsageError, ValueError):
 
     def __init__(self, provider: str, known: Iterable[str]) -> None:
         self.provider = provider
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
         super().__init__(
             f"unknown provider {provider!r}; a model string is 'provider:model_id', "
             f"where provider is one of: {', '.join(self.known)}"
@@ -337,7 +381,7 @@ class UnknownToolError(ToolError, LookupError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
         super().__init__(f"there is no tool {name!r}; available: {', '.join(self.known) or 'none'}")
 
 
@@ -386,7 +430,7 @@ class RoutingError(RunnerError, ValueError):
 
     def __init__(self, answer: str, handlers: Iterable[str]) -> None:
         self.answer = answer
-        self.handlers = tuple(handlers)
+        self.handlers: tuple[str, ...] = tuple(handlers)
         super().__init__(
             f"the classifier answered {answer!r}, which names none of the handlers: {', '.join(self.handlers)}; "
             "give the Router a fallback= or a stricter classifier prompt"

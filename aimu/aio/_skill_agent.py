@@ -11,6 +11,7 @@ from attrs import define, field
 from attrs.setters import frozen
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._run import Run, Steps
 from aimu.skills import SkillManager, skill_tools
@@ -18,6 +19,7 @@ from aimu.skills import SkillManager, skill_tools
 _CATALOG = re.compile(r"\s*<available_skills>\n.*\n</available_skills>", re.DOTALL)
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False, slots=False)
 class SkillAgent(Agent):

@@ -14,6 +14,7 @@ from threading import Lock
 from types import MappingProxyType
 from typing import final
 
+from aimu._doors import public
 from aimu.errors import InvalidOptionError, SkillError
 from aimu.skills._skill import FILE_NAME, Skill
 
@@ -31,6 +32,7 @@ _HOW_TO = (
 )
 
 
+@public("aimu.skills")
 @final
 class SkillManager:
     """Skills by name, from `folders`, or from the usual places of a project and a user.

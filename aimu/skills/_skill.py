@@ -15,6 +15,7 @@ from typing import cast, final
 
 from attrs import field, frozen
 
+from aimu._doors import public
 from aimu.errors import SkillError
 from aimu.skills._frontmatter import Value, split
 
@@ -27,6 +28,7 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TOOL = re.compile(r"(?:\([^)]*\)|\S)+")  # `Bash(git add:*)` is one tool
 
 
+@public("aimu.skills")
 @final
 @frozen
 class Skill:

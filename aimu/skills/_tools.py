@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from aimu._doors import public
 from aimu.errors import MissingExtraError
 from aimu.skills._discovery import SkillManager
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
 
 
+@public("aimu.skills")
 def skill_tools(manager: SkillManager) -> list[Callable[..., Any]]:
     """`activate_skill`, `list_skill_files` and `read_skill_file` over the manager's skills."""
 
@@ -49,6 +51,7 @@ def skill_tools(manager: SkillManager) -> list[Callable[..., Any]]:
     return [activate_skill, list_skill_files, read_skill_file]
 
 
+@public("aimu.skills")
 def skills_server(manager: SkillManager, name: str = "skills") -> FastMCP:
     """A FastMCP server with the same tools; needs the extra `mcp`."""
     try:
