@@ -1,28 +1,47 @@
 """Every command of the project: `nox` runs lint, types and tests; `nox -l` lists the rest.
 
-Each session installs what it needs into its own environment, from the package index alone.
+Each session installs what it needs into its own environment, from the package index alone, at the versions that
+`constraints.txt` pins. `nox -s lock` writes that file; `newest` and `lowest` run without it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
+import shlex
 import shutil
+import subprocess
+import sys
 import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import nox
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "tests"]
 nox.options.reuse_venv = "yes"
-nox.options.error_on_missing_interpreters = False
+nox.options.error_on_missing_interpreters = True
 
 ROOT = Path(__file__).parent
-GROUPS = nox.project.load_toml(ROOT / "pyproject.toml")["dependency-groups"]
-# The release that the engines are tested with; another one with AIMU_TORCH="torch==…".
-TORCH = os.environ.get("AIMU_TORCH", "torch==2.13.0")
-# Compiles for minutes, so it is built once, for every environment and checkout of this machine.
-LLAMA_CPP = os.environ.get("AIMU_LLAMA_CPP", "llama-cpp-python==0.3.36")
+PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+GROUPS: dict[str, list[str]] = PYPROJECT["dependency-groups"]
+EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
+CONSTRAINTS = ROOT / "constraints.txt"
+ENGINES_TESTED = ROOT / "aimu/engines/tested.py"
+TESTED_PYTHONS = ("3.11", "3.12", "3.13")  # 3.14 has not been tried yet
+EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress"
+BUILD_BACKEND = [*PYPROJECT["build-system"]["requires"], "editables"]
+
+# On Linux the package index has CUDA builds of torch only, of about 3 GB; PyTorch's own index has one of 200 MB.
+TORCH_CPU_INDEX = os.environ.get("AIMU_TORCH_INDEX", "https://download.pytorch.org/whl/cpu")
 LLAMA_CPP_BUILD = {
     "CMAKE_ARGS": "-DGGML_NATIVE=OFF -DLLAVA_BUILD=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF "
     "-DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_SERVER=OFF",
@@ -37,70 +56,283 @@ ENGINE_ENV = {
 }
 
 
-def wheels() -> Path:
-    """Where wheels that were built here are kept."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("AIMU_WHEELS") or Path(cache) / "aimu" / "wheels")
+def install(
+    session: nox.Session, extras: str = "", *groups: str, pins: Path | None = CONSTRAINTS, torch: str | None = None
+) -> list[str]:
+    """Install the checkout with extras and dependency groups, at the pinned versions.
+
+    Args:
+        session: The session whose environment is filled.
+        extras: Names of extras, separated by commas.
+        groups: Names of dependency groups.
+        pins: A constraints file; None for the newest versions in range.
+        torch: The requirement of torch, where it is not to be that of the extra `hf`.
+
+    Returns:
+        The engines among the extras that this interpreter or machine cannot have; each is named in a warning.
+    """
+    constrain = constraint(session, pins)
+    names = [name for name in extras.split(",") if name]
+    left_out = []
+    if "hf" in names and not install_torch(session, torch or requirement("hf", "torch"), constrain):
+        left_out.append("hf")
+    if "llamacpp" in names and not install_llama_cpp(session, requirement("llamacpp", "llama-cpp-python"), constrain):
+        left_out.append("llamacpp")
+    if left_out and os.environ.get("CI"):
+        session.error(f"CI runs the whole suite, and {', '.join(left_out)} cannot be installed here")
+    packages = list(PYPROJECT["project"]["dependencies"])
+    for name in names:
+        packages += [] if name in left_out else EXTRAS[name]
+    for group in groups:
+        packages += GROUPS[group]
+    session.install(*constrain, *packages, *BUILD_BACKEND)
+    session.install("--no-build-isolation", "--no-deps", "-e", ".")
+    return left_out
 
 
-def install_llama_cpp(session: nox.Session) -> None:
-    """llama.cpp, from the wheel in the cache, which is built when there is none."""
-    name, version = LLAMA_CPP.split("==")
-    pattern = f"{name.replace('-', '_')}-{version}-*.whl"
-    if not list(wheels().glob(pattern)):
-        wheels().mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=wheels()) as building:  # moved when whole: another session may look
-            session.run("python", "-m", "pip", "wheel", "--no-deps", LLAMA_CPP, "-w", building, env=LLAMA_CPP_BUILD)
+def requirement(extra: str, name: str) -> str:
+    """The requirement of one package in an extra."""
+    (found,) = (line for line in EXTRAS[extra] if re.match(rf"{name}\b", line))
+    return found
+
+
+def python_version(session: nox.Session) -> str:
+    """The interpreter of the session's environment, as "3.11"."""
+    return str(session.python or "{}.{}".format(*sys.version_info))
+
+
+def constraint(session: nox.Session, pins: Path | None) -> list[str]:
+    """pip's options for a constraints file; none on an interpreter that the file was not made for."""
+    if pins is None:
+        return []
+    version = python_version(session)
+    if version not in TESTED_PYTHONS:
+        session.warn(f"Python {version} is untested: the newest versions are installed, not those of {pins.name}")
+        return []
+    return ["-c", os.fspath(pins)]
+
+
+def install_torch(session: nox.Session, torch: str, constrain: Sequence[str]) -> bool:
+    """torch, as a CPU build where one can be had; False if it has no wheel for this interpreter."""
+    index = cpu_index()
+    if not has_wheel(session, torch, *constrain, *index):
+        session.warn(
+            f"LEFT OUT: the Hugging Face engine. torch has no wheel for Python {python_version(session)} on this "
+            "platform yet; what needs it is not run."
+        )
+        return False
+    session.log(f"installing {torch}: 200 MB as a CPU build, about 3 GB where only a CUDA build is found (1 to 3 min)")
+    session.install(*constrain, *index, torch)
+    return True
+
+
+def cpu_index() -> list[str]:
+    """pip's options for PyTorch's index of CPU builds, if it answers. A CPU build is preferred by its version."""
+    if sys.platform != "linux":
+        return []
+    try:
+        with urllib.request.urlopen(f"{TORCH_CPU_INDEX}/torch/", timeout=5):
+            return ["--extra-index-url", TORCH_CPU_INDEX]
+    except OSError:
+        return []
+
+
+def has_wheel(session: nox.Session, package: str, *options: str) -> bool:
+    """Whether pip finds a wheel; any other failure of pip ends the session."""
+    python = shutil.which("python", path=os.pathsep.join(session.bin_paths or ()))
+    assert python is not None
+    command = [python, "-m", "pip", "install", "-q", "--dry-run", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run([*command, *options, package], capture_output=True, text=True)
+    if done.returncode and "No matching distribution found" not in done.stderr:
+        session.error(f"pip failed while it looked for {package}:\n{done.stderr}")
+    return done.returncode == 0
+
+
+def install_llama_cpp(session: nox.Session, llama_cpp: str, constrain: Sequence[str]) -> bool:
+    """llama.cpp, from the cached wheel, which is compiled where there is none; False without a compiler."""
+    version = llama_cpp_version(session, llama_cpp, constrain)
+    wheels = llama_cpp_wheels()
+    pattern = f"llama_cpp_python-{version}-*.whl"
+    if not list(wheels.glob(pattern)):
+        if not any(shutil.which(compiler) for compiler in ("c++", "g++", "clang++", "cl")):
+            session.warn(
+                "LEFT OUT: the llama.cpp engine. It is compiled on this machine, which has no C++ compiler (Debian and "
+                "Ubuntu: apt install g++); what needs it is not run."
+            )
+            return False
+        wheels.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=wheels) as building:  # moved when whole: another session may look
+            estimate = f"about 4 to 8 minutes on two cores, once for this machine; kept in {wheels}"
+            with heartbeat(session, f"compiling llama.cpp {version}", estimate):
+                command = ("python", "-m", "pip", "wheel", "--no-deps", f"llama-cpp-python=={version}", "-w", building)
+                session.run_install(*command, env=LLAMA_CPP_BUILD, silent=True)
             (built,) = Path(building).glob(pattern)
-            built.replace(wheels() / built.name)
-    session.install("--find-links", os.fspath(wheels()), "--only-binary", name, LLAMA_CPP)
+            built.replace(wheels / built.name)
+    find = ("--find-links", os.fspath(wheels), "--only-binary", "llama-cpp-python")
+    session.install(*constrain, *find, f"llama-cpp-python=={version}")
+    return True
 
 
-def install(session: nox.Session, extras: str, *groups: str, engines: bool = True) -> None:
-    """The checkout with extras, and dependency groups; torch first, so that its CPU build is not replaced."""
-    if engines:
-        session.install(TORCH)
-    if "llamacpp" in extras:
-        install_llama_cpp(session)
-    packages = [package for group in groups for package in GROUPS[group]]
-    session.install("-e", f".[{extras}]", *packages)
+def llama_cpp_version(session: nox.Session, llama_cpp: str, constrain: Sequence[str]) -> str:
+    """The pinned version, or the newest in range."""
+    if constrain:
+        pins = Path(constrain[-1]).read_text("utf8")
+        if pinned := re.search(r"^llama-cpp-python==(\S+)", pins, re.MULTILINE):
+            return pinned[1]
+    command = ("python", "-m", "pip", "index", "versions", "llama-cpp-python")
+    listed = re.search(r"Available versions: (.+)", str(session.run_install(*command, silent=True)))
+    if listed is None:
+        session.error("the package index lists no version of llama-cpp-python")
+    return next(iter(Requirement(llama_cpp).specifier.filter(listed[1].split(", "))))
+
+
+def llama_cpp_wheels() -> Path:
+    """The folder of the wheels that were compiled on this machine with these build flags."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    flags = hashlib.sha256(LLAMA_CPP_BUILD["CMAKE_ARGS"].encode()).hexdigest()[:12]
+    return Path(os.environ.get("AIMU_WHEELS") or cache / "aimu" / "wheels") / flags
+
+
+@contextmanager
+def heartbeat(session: nox.Session, doing: str, estimate: str) -> Iterator[None]:
+    """Say what takes long and how long, then every half minute that it still runs."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(30):
+            session.log(f"still {doing}: {time.monotonic() - began:.0f} s")
+
+    session.log(f"{doing}: {estimate}")
+    began = time.monotonic()
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def run_demo(session: nox.Session, left_out: Sequence[str], *arguments: str) -> None:
+    scripted = ["--scripted"] if "hf" in left_out else []
+    session.run("python", "docs/demo.py", *scripted, *arguments, env=ENGINE_ENV)
+
+
+def run_suite(
+    session: nox.Session, left_out: Sequence[str], *arguments: str, under: Sequence[str] = ("python", "-m")
+) -> None:
+    """The suite; without the tests that load weights where an engine is left out."""
+    chosen = ["--ignore=tests/engines", "-m", "not real_servers and not engines"] if left_out else []
+    session.run(*under, "pytest", *chosen, *arguments, env=ENGINE_ENV)
 
 
 @nox.session
 def demo(session: nox.Session) -> None:
     """The main job on the embedded model: agents with tools, streamed, on asyncio and on trio."""
-    install(session, "hf,trio")
-    session.run("python", "docs/demo.py", *session.posargs, env=ENGINE_ENV)
+    run_demo(session, install(session, "hf,trio"), *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """The whole suite, engines included, on both backends."""
-    install(session, "hf,llamacpp,openai,anthropic,mcp,trio,skills,progress", "test")
-    session.run("python", "-m", "pytest", *session.posargs, env=ENGINE_ENV)
+    run_suite(session, install(session, EVERYTHING, "test"), *session.posargs)
 
 
-@nox.session(python=["3.12", "3.13"])
+@nox.session(python=TESTED_PYTHONS[1:])
 def compat(session: nox.Session) -> None:
-    """The suite without the engines on newer interpreters."""
-    install(session, "openai,anthropic,mcp,trio,skills,progress", "test", engines=False)
-    # The pages of the documentation load the embedded model.
-    without = ("--ignore=tests/engines", "--ignore=tests/test_docs.py")
-    session.run("python", "-m", "pytest", *without, *session.posargs, env=ENGINE_ENV)
+    """The suite without the engines on newer interpreters; a missing interpreter is a failure."""
+    install(session, "openai,anthropic,mcp,skills,trio,progress", "test")
+    run_suite(session, ["hf", "llamacpp"], *session.posargs)
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """Demo and suite on the newest versions in range, whatever `constraints.txt` says."""
+    left_out = install(session, EVERYTHING, "test", pins=None)
+    run_demo(session, left_out)
+    run_suite(session, left_out, *session.posargs)
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The suite on the lowest versions that pyproject.toml allows."""
+    pins = Path(session.create_tmp()) / "lowest.txt"
+    stated = [*PYPROJECT["project"]["dependencies"], *(line for name in EVERYTHING.split(",") for line in EXTRAS[name])]
+    bounds = [re.match(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", line) for line in [*stated, *GROUPS["test"]]]
+    pins.write_text("".join(f"{found[1]}=={found[2]}\n" for found in bounds if found), "utf8")
+    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs)
+
+
+@nox.session
+def lock(session: nox.Session) -> None:
+    """Resolve the newest versions in range, run demo and suite on them, and pin them when both pass.
+
+    torch stays at its pin, since newer releases may come as CUDA builds of gigabytes only;
+    `nox -s lock -- torch==X.Y.Z` moves it.
+    """
+    pinned = re.search(r"^torch==\S+$", CONSTRAINTS.read_text("utf8"), re.MULTILINE) if CONSTRAINTS.exists() else None
+    torch = next(iter(session.posargs), pinned[0] if pinned else "torch==2.13.0")
+    left_out = install(session, EVERYTHING, *GROUPS, pins=None, torch=torch)
+    session.install("nox")
+    run_demo(session, left_out)
+    run_suite(session, left_out)
+    frozen = str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", "--exclude", "aimu", silent=True))
+    pins = re.findall(r"^([\w.-]+)==([\w.]+)", frozen, re.MULTILINE)
+    versions = dict(sorted((canonicalize_name(name), version) for name, version in pins))
+    head = f"# Written by `nox -s lock` on Python {python_version(session)}: the versions that the suite passed on.\n"
+    CONSTRAINTS.write_text(head + "".join(f"{name}=={version}\n" for name, version in versions.items()), "utf8")
+    note_tested(versions)
+
+
+def note_tested(versions: dict[str, str]) -> None:
+    """Tell the engines which versions they were tested with up to now."""
+    text = ENGINES_TESTED.read_text("utf8")
+    for name, version in versions.items():
+        text = re.sub(rf'^(    "{name}": \("[\w.]+", )"[\w.]+"', rf'\1"{version}"', text, flags=re.M)
+    ENGINES_TESTED.write_text(text, "utf8")
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The suite once more, under coverage; a report, and pages under .coverage_html/."""
+    left_out = install(session, EVERYTHING, "test", "coverage")
+    session.run("coverage", "erase")
+    run_suite(session, left_out, *session.posargs, under=("coverage", "run", "-m"))
+    session.run("coverage", "combine", "-q")
+    session.run("coverage", "html", "-q")
+    session.run("coverage", "report")
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build an sdist and a wheel, install each into a bare environment and import it there."""
+    folder = Path(session.create_tmp()).resolve()
+    shutil.rmtree(folder / "dist", ignore_errors=True)
+    constrain = constraint(session, CONSTRAINTS)
+    session.install(*constrain, *GROUPS["build"], *BUILD_BACKEND)
+    session.run("python", "-m", "build", "--no-isolation", "--outdir", str(folder / "dist"), str(ROOT))
+    for built in sorted((folder / "dist").iterdir()):
+        bare = folder / "bare"
+        session.run("python", "-m", "venv", "--clear", str(bare))
+        python = str(bare / ("Scripts" if sys.platform == "win32" else "bin") / "python")
+        session.run(python, "-m", "pip", "install", "-q", *constrain, str(built), external=True)
+        with session.chdir(folder):  # out of reach of the checkout
+            session.run(python, "-W", "error", str(ROOT / "tests/installed.py"), external=True)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Format and lint rules."""
-    session.install(*GROUPS["lint"])
-    session.run("ruff", "format", "--check", ".")
-    session.run("ruff", "check", ".")
+    """Every rule that `.pre-commit-config.yaml` lists."""
+    session.install(*constraint(session, CONSTRAINTS), *GROUPS["lint"])
+    rules = (ROOT / ".pre-commit-config.yaml").read_text("utf8")
+    for command in re.findall(r"^ +entry: (.+)$", rules, re.MULTILINE):
+        session.run(*shlex.split(command))
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy and pyright, both strict."""
-    install(session, "mcp,trio,skills", "types", engines=False)
+    install(session, "mcp,trio,skills", "types")
     session.run("mypy")
     session.run("pyright")
 
@@ -124,8 +356,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def servers(session: nox.Session) -> None:
     """Model and MCP servers of other projects on this machine, and the long churn of MCP connections."""
-    install(session, "hf,llamacpp,openai,anthropic,mcp,trio", "test")
-    session.install("transformers[serving]", "llama-cpp-python[server]", "mcp-server-time", "mcp-server-git")
+    install(session, "hf,llamacpp,openai,anthropic,mcp,trio", "test", "servers")
     folder = Path(session.create_tmp())
     env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200", "AIMU_LITELLM": litellm(session)}
     if npm := shutil.which("npm"):
@@ -149,6 +380,6 @@ def litellm(session: nox.Session) -> str:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Everything: the default sessions, newer interpreters, benchmarks, docs and demo."""
-    for name in ("lint", "types", "tests", "compat", "servers", "docs", "demo", "bench"):
+    """Everything: the default sessions, other versions and interpreters, benchmarks, docs and the built package."""
+    for name in ("lint", "types", "tests", "compat", "newest", "lowest", "servers", "docs", "demo", "package", "bench"):
         session.notify(name)

@@ -2,6 +2,7 @@
 
     python docs/demo.py             # on asyncio, then on trio
     python docs/demo.py --seed 7    # the same numbers again
+    python docs/demo.py --scripted  # without weights: a script plays the model's part
 
 The weights are loaded once. Each backend then runs one agent over several questions, streamed, and four agents at
 once; the model answers one request at a time, first come, first served.
@@ -11,15 +12,17 @@ from __future__ import annotations
 
 import argparse
 import random
+import re
 import sys
 import time
+from typing import Any
 
 import anyio
 
 import aimu
 from aimu import aio
 from aimu.aio import StreamingContentType
-from aimu.testing import tiny_model
+from aimu.testing import ScriptedProvider, Step, tiny_model
 from aimu.tools import tool
 
 DIM, BOLD, CYAN, RESET = ("\033[2m", "\033[1m", "\033[36m", "\033[0m") if sys.stdout.isatty() else ("",) * 4
@@ -85,13 +88,28 @@ async def main(sync_client: aimu.ModelClient, backend: str, seed: int) -> None:
     await crowd(client, numbers)
 
 
+def scripted(request: Any) -> Step:
+    """What the embedded model would answer; it stands in where no engine can be installed."""
+    question = next(message["content"] for message in reversed(request.messages) if message["role"] == "user")
+    numbers = [int(number) for number in re.findall(r"\d+", question)]
+    if request.messages[-1]["role"] == "tool":
+        results = [message["content"] for message in request.messages if message["role"] == "tool"]
+        return Step(f"The answer is {results[-1]}." if "plus" in question else "; ".join(results[-2:]) + ".")
+    if "plus" in question:
+        return Step(thinking="I will add.", calls=[("add", {"a": numbers[0], "b": numbers[1]})])
+    if "weather" in question:
+        return Step(calls=[("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Lima"})])
+    return Step("Yes.", thinking="7 has no divisor but 1 and itself.")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=random.randrange(1000))
     parser.add_argument("--model", default=f"hf:{tiny_model()}", help="a model string; default: the embedded model")
+    parser.add_argument("--scripted", action="store_true", help="no weights: a script plays the model's part")
     options = parser.parse_args()
     began = time.perf_counter()
-    with aimu.client(options.model) as weights:
+    with aimu.client(ScriptedProvider(scripted, repeat=True) if options.scripted else options.model) as weights:
         print(f"{weights!r}, loaded in {time.perf_counter() - began:.1f} s; seed {options.seed}")
         for backend in ("asyncio", "trio"):
             anyio.run(main, weights, backend, options.seed, backend=backend)

@@ -5,11 +5,16 @@ import signal
 
 import pytest
 
-os.environ["HF_HUB_OFFLINE"] = "1"  # a wrong path would otherwise look for a hub, for a minute
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # so it is in the background jobs of a shell
+from aimu.testing import virtual_time
+
+pytest_plugins = ["tests.watchdog"]
+os.environ["HF_HUB_OFFLINE"] = "1"  # otherwise a wrong path looks for a hub for a minute
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request):
+    if request.node.get_closest_marker("virtual_time"):
+        return request.param, virtual_time(request.param)
     return request.param

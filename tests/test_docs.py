@@ -17,7 +17,16 @@ def name(page):
     return page.relative_to(ROOT).as_posix()
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if BLOCK.search(page.read_text("utf8"))], ids=name)
+def with_code():
+    """The pages that have code, marked where it loads the embedded model."""
+    for page in PAGES:
+        code = "".join(BLOCK.findall(page.read_text("utf8")))
+        if code:
+            loads = "tiny_model(" in code or "tiny_gguf(" in code
+            yield pytest.param(page, id=name(page), marks=pytest.mark.engines if loads else ())
+
+
+@pytest.mark.parametrize("page", list(with_code()))
 def test_the_code_of_a_page_runs_from_its_first_block_to_its_last(page, tmp_path):
     blocks = BLOCK.findall(page.read_text("utf8"))
     program = tmp_path / f"{page.stem}_page.py"  # "mcp.py" would hide the package
@@ -41,3 +50,22 @@ def test_the_commands_of_the_readme_name_sessions_that_exist():
     defined = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text("utf8"), re.MULTILINE)
     assert sessions
     assert set(sessions) <= set(defined)
+
+
+def test_ci_runs_the_commands_of_the_readme():
+    commands = re.findall(r"^python3 -m venv .*$", (ROOT / "README.md").read_text("utf8"), re.MULTILINE)
+    assert len(commands) == 2
+    ran = (ROOT / ".ci/run").read_text("utf8").splitlines()
+    assert set(commands) <= set(ran)
+
+
+def test_the_demo_runs_without_weights():
+    done = subprocess.run(
+        [sys.executable, "docs/demo.py", "--scripted", "--seed", "7"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("The answer is") == 10

@@ -43,7 +43,7 @@ FRAMES = [
 
 @given(st.integers(0, 100), st.sampled_from(sorted(NUMBERS)), st.sampled_from(FRAMES))
 @example(100, "plain", "Score: {}")
-def test_a_score_is_read_however_it_is_dressed(hundredths, form, frame):
+def test_a_score_is_read_in_any_form_and_markup(hundredths, form, frame):
     score = hundredths / 100
     assert read_score(frame.format(NUMBERS[form](score))) == pytest.approx(score)
 
@@ -97,7 +97,7 @@ async def test_an_async_client_makes_an_async_judge_that_leaves_no_history():
 
 
 class SyncClient:
-    """What a sync client is to a judge."""
+    """As much of a sync client as a judge needs."""
 
     def __init__(self, *verdicts):
         self.verdicts = list(verdicts)
@@ -128,7 +128,7 @@ async def test_an_unreadable_verdict_is_asked_for_once_more():
     assert "Quite good!" in provider.requests[1].messages[-1]["content"]
 
 
-async def test_a_verdict_that_stays_unreadable_is_an_error_and_no_score():
+async def test_a_verdict_that_stays_unreadable_raises_and_gives_no_score():
     with ScriptedProvider("Quite good!", "Great!") as provider:
         with pytest.raises(ScoringError, match="Great!"):
             await LLMJudgeScorer(aio.client(provider)).score(ROW)

@@ -80,7 +80,7 @@ async def entered(agent, question):
 async def test_all_agents_are_right_though_one_request_in_twenty_fails(address, ask, caplog):
     caplog.set_level(logging.INFO, "aimu.aio")
     right = [str(2 * number) for number in range(AGENTS)]
-    async with client(f"{address}/ok/v1") as first:  # what lives as long as the event loop is there from now on
+    async with client(f"{address}/ok/v1") as first:  # creates what lives as long as the event loop
         assert await first.generate("hello") == "hello"
     async with leak_check():
         async with client(f"{address}/5/v1") as shared:

@@ -54,7 +54,7 @@ NAMES = st.text("abz09-", max_size=70) | st.text("aä٣A_ .-", min_size=1, max_s
 @ON_ONE_FOLDER
 @given(NAMES)
 def test_a_name_is_lowercase_letters_and_digits_with_single_hyphens_between(tmp_path, name):
-    # the rule in other words than the code's
+    # the rule, written differently from the code
     parts = name.split("-")
     good = len(name) <= 64 and all(part and set(part) <= set("abcdefghijklmnopqrstuvwxyz0123456789") for part in parts)
     folder = tmp_path / (name if name.strip(".") and len(name) < 200 else "other")
@@ -68,7 +68,7 @@ def test_a_name_is_lowercase_letters_and_digits_with_single_hyphens_between(tmp_
 
 
 @pytest.mark.parametrize(("key", "limit"), [("description", 1024), ("compatibility", 500)])
-def test_texts_have_their_length(tmp_path, key, limit):
+def test_texts_have_a_maximum_length(tmp_path, key, limit):
     other = "description: d\n" if key != "description" else ""
     assert getattr(Skill.load(write(tmp_path, header=f"{other}{key}: {'ü' * limit}")), key) == "ü" * limit
     with pytest.raises(SkillError, match=f"'{key}' of {limit + 1} characters; at most {limit}"):
@@ -104,7 +104,7 @@ BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\ndescription: *c"
         ("- description", "no YAML"),
     ],
 )
-def test_what_breaks_a_rule_of_the_format_is_an_error_that_names_file_and_rule(tmp_path, header, rule):
+def test_breaking_a_rule_of_the_format_raises_an_error_that_names_file_and_rule(tmp_path, header, rule):
     folder = write(tmp_path, header=header)
     with pytest.raises(SkillError, match=re.escape(rule)) as caught:
         Skill.load(folder)
@@ -125,7 +125,7 @@ def test_what_breaks_a_rule_of_the_format_is_an_error_that_names_file_and_rule(t
         (b" " * 1_000_001, "more than 1000000 bytes"),
     ],
 )
-def test_a_file_that_is_no_skill_is_an_error_that_names_file_and_rule(tmp_path, content, rule):
+def test_a_file_that_is_not_a_skill_raises_an_error_that_names_file_and_rule(tmp_path, content, rule):
     folder = write(tmp_path)
     (folder / "SKILL.md").write_bytes(content)
     with pytest.raises(SkillError, match=rule) as caught:
@@ -135,7 +135,7 @@ def test_a_file_that_is_no_skill_is_an_error_that_names_file_and_rule(tmp_path, 
 
 @ON_ONE_FOLDER
 @given(st.text(max_size=300))
-def test_no_frontmatter_ends_in_anything_but_a_skill_or_a_skill_error(tmp_path, text):
+def test_any_frontmatter_gives_a_skill_or_a_skill_error(tmp_path, text):
     folder = write(tmp_path)
     (folder / "SKILL.md").write_text(f"---\nname: pdf\ndescription: d\n{text}\n---\n", encoding="utf8")
     try:
@@ -187,14 +187,14 @@ def test_nothing_outside_the_folder_is_read(bundle, path):
 
 
 @pytest.mark.parametrize("path", ["", ".", "scripts", "none", "pipe", "loop", "a\0b", "x" * 5_000, "logo.png/x"])
-def test_what_is_no_file_is_a_skill_error(bundle, path):
+def test_a_path_that_is_not_a_file_raises_skill_error(bundle, path):
     with pytest.raises(SkillError, match="pdf"):
         bundle.read(path)
 
 
 @ON_ONE_FOLDER
 @given(st.lists(st.sampled_from(["..", ".", "up", "out", "scripts", "secret", "pdf", "run.py", "", "~"])).map("/".join))
-def test_no_path_whatever_reads_the_secret(bundle, path):
+def test_no_path_reads_a_file_outside_the_folder(bundle, path):
     try:
         assert bundle.read(path) != "SECRET"
     except SkillError:
@@ -238,7 +238,7 @@ def test_the_usual_folders_are_searched_when_first_asked_and_the_project_beats_t
     assert skills.problems == ()
 
 
-def test_one_skill_linked_into_two_folders_is_no_clash(tmp_path, caplog):
+def test_one_skill_linked_into_two_folders_does_not_clash(tmp_path, caplog):
     write(tmp_path / ".agents" / "skills")
     (tmp_path / ".claude" / "skills").mkdir(parents=True)
     (tmp_path / ".claude" / "skills" / "pdf").symlink_to(tmp_path / ".agents" / "skills" / "pdf")
@@ -246,7 +246,7 @@ def test_one_skill_linked_into_two_folders_is_no_clash(tmp_path, caplog):
     assert not caplog.records
 
 
-def test_a_malformed_skill_is_left_out_logged_and_told_or_raised_when_strict(tmp_path, caplog):
+def test_a_malformed_skill_is_left_out_logged_and_listed_or_raised_when_strict(tmp_path, caplog):
     write(tmp_path, "good")
     bad = write(tmp_path, "bad", header="description:")
     lenient = SkillManager([tmp_path, tmp_path / "missing"])

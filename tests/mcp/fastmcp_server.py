@@ -19,7 +19,7 @@ def add(a: int, b: int) -> int:
 
 @server.tool
 async def count(to: int, ctx: Context) -> str:
-    """Count, telling each step."""
+    """Count, and report each step."""
     for step in range(1, to + 1):
         await ctx.report_progress(step, to, f"step {step}")
     return "counted"
@@ -33,7 +33,7 @@ def fail(reason: str) -> str:
 
 @server.tool
 async def wait(ctx: Context) -> str:
-    """Wait for ever."""
+    """Wait forever."""
     try:
         await ctx.report_progress(1)
         await anyio.sleep_forever()

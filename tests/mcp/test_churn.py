@@ -24,7 +24,7 @@ DEADLINE = 10.0  # s; for one life: nothing in it takes longer, whatever is kill
 
 
 async def one_life(chance, outcomes):
-    """Connect, call a little, close: in either form, half of the time cut off at a random moment."""
+    """Connect, call a little, close: in either form, cancelled at a random moment half of the time."""
     config = {
         "a": tiny()["mcpServers"]["tiny"],
         **({"b": tiny()["mcpServers"]["tiny"]} if chance.random() < 0.2 else {}),
@@ -68,7 +68,7 @@ async def kill_at_random(chance, children, *, task_status: TaskStatus[None] = an
 async def test_connects_and_closes_with_cancellations_and_kills_leave_nothing(seed, children):
     chance = random.Random(seed)
     outcomes = Counter()
-    async with aio.MCPClient(config=tiny()) as client:  # what is loaded and opened once, before the count
+    async with aio.MCPClient(config=tiny()) as client:  # loads and opens, before the count, what is opened once
         await client.call_tool("pid")
     async with leak_check():
         lives = iter(range(ROUNDS))
@@ -85,5 +85,5 @@ async def test_connects_and_closes_with_cancellations_and_kills_leave_nothing(se
             killing.cancel_scope.cancel()
     print(dict(outcomes))
     assert outcomes.total() == ROUNDS
-    assert outcomes["answered"] >= ROUNDS / 20
-    assert outcomes["cancelled"] >= ROUNDS / 20
+    assert outcomes["answered"] >= ROUNDS / 10
+    assert outcomes["cancelled"] >= ROUNDS / 10

@@ -69,7 +69,7 @@ def test_no_secret_is_shown():
         ({"a": {"command": "${NO_SUCH_VARIABLE}"}}, "'a': the environment variable NO_SUCH_VARIABLE is not set"),
     ],
 )
-def test_a_config_that_cannot_be_meant_is_refused_with_the_reason(config, reason):
+def test_an_invalid_config_is_refused_with_the_reason(config, reason):
     with pytest.raises(InvalidOptionError) as caught:
         read_config(config)
     assert reason in str(caught.value)

@@ -50,7 +50,7 @@ async def test_a_server_object_is_listed_and_called(opened):
     ("name", "arguments", "reason"),
     [("fail", {"reason": "bad luck"}, "bad luck"), ("add", {"a": "x"}, "b\n"), ("none", {}, "Unknown tool: 'none'")],
 )
-async def test_a_failing_call_raises_what_the_server_says(name, arguments, reason):
+async def test_a_failing_call_raises_the_servers_text(name, arguments, reason):
     async with aio.MCPClient(server=friend) as client:
         with pytest.raises(ToolError, match=reason):
             await client.call_tool(name, arguments)
@@ -118,7 +118,7 @@ async def test_a_lifespan_is_entered_for_the_call():
         assert len(await client.get_tools()) == 1
 
 
-async def test_a_server_of_the_mcp_package_is_taken_too():
+async def test_a_server_of_the_mcp_package_works_too():
     server = MCPServer("plain")
 
     @server.tool()
@@ -184,7 +184,7 @@ async def test_a_conversation_calls_the_tools_of_its_mcp_client(attach):
             assert results == ["hi", "no", "HI"]
 
 
-async def test_tools_of_one_name_are_refused_with_both_origins():
+async def test_two_tools_of_one_name_are_refused_with_both_origins():
     async with aio.MCPClient(server=friend) as one, aio.MCPClient(server=serve_mcp(shout, name="loud")) as two:
         async with scripted_client() as client:
             client.tools = [shout, two]
@@ -244,7 +244,7 @@ async def test_a_served_runner_that_is_busy_says_so():
             await mcp.call_tool("run", {"task": "now"})
 
 
-def test_what_cannot_be_served_is_refused():
+def test_an_object_that_cannot_be_served_is_refused():
     with pytest.raises(ToolNameClashError):
         serve_mcp([shout, Tool(name="shout", function=shout)])
     with pytest.raises(ToolSignatureError):

@@ -18,7 +18,7 @@ from tests.mcp.conftest import FRIEND, TINY, tiny
 
 
 async def ended(process):
-    """Wait for the end of a process that is not our child: its reaper may take its time."""
+    """Wait for the end of a process that is not our child: its reaper may be slow."""
     with anyio.fail_after(10):
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             await anyio.sleep(0.01)
@@ -59,14 +59,14 @@ async def test_a_large_text_passes_whole_in_both_directions(opened):
         assert await client.call_tool("echo", {"text": text}) == text
 
 
-async def test_a_name_that_no_model_service_takes_is_made_to_fit_and_still_calls(opened):
+async def test_a_name_that_no_model_service_accepts_is_changed_and_still_calls_its_tool(opened):
     async with opened(config=tiny()) as client:
         names = [tool["function"]["name"] for tool in await client.get_tools()]
         assert "odd_name" in names
         assert await client.call_tool("odd_name") == "done"
 
 
-async def test_several_servers_have_their_names_before_their_tools(opened):
+async def test_with_several_servers_tool_names_begin_with_the_servers_name(opened):
     async with opened(config={"a": TINY, "a_b": TINY}) as client:
         names = {tool["function"]["name"] for tool in await client.get_tools()}
         assert {"a_echo", "a_b_echo"} <= names
@@ -84,7 +84,7 @@ async def test_a_cancelled_call_is_cancelled_on_the_server(opened):
         assert len(json.loads(await client.call_tool("cancelled"))) == 1
 
 
-async def test_progress_is_told_in_the_task_of_the_caller(opened):
+async def test_progress_is_reported_in_the_callers_task(opened):
     here = anyio.get_current_task().id
     told = []
 
@@ -111,14 +111,14 @@ async def test_a_timeout_is_not_defeated_by_progress(opened):
         assert len(json.loads(await client.call_tool("cancelled"))) == 1
 
 
-async def test_a_deadline_around_a_call_is_the_callers_own(opened):
+async def test_a_callers_deadline_raises_timeout_error_not_an_mcp_error(opened):
     async with opened(config=tiny(), timeout=10) as client:
         with pytest.raises(TimeoutError) as caught, anyio.fail_after(0.2):
             await client.call_tool("hang")
         assert not isinstance(caught.value, MCPTimeoutError)
 
 
-async def test_a_failing_tool_raises_what_it_says(opened):
+async def test_a_failing_tool_raises_its_own_text(opened):
     async with opened(config=tiny()) as client:
         result = {"content": [{"type": "text", "text": "no such city"}], "isError": True}
         with pytest.raises(ToolError, match=r"^no such city$"):
@@ -132,12 +132,12 @@ async def test_an_answer_against_the_protocol_is_an_mcp_error(opened):
         assert await client.call_tool("echo", {"text": "still there"}) == "still there"
 
 
-async def test_what_a_server_prints_on_stdout_is_no_answer_and_no_harm(opened):
+async def test_other_output_on_a_servers_stdout_is_ignored(opened):
     async with opened(config=tiny()) as client:
         assert await client.call_tool("babble", {"text": "Listening...\n{}"}) == "done"
 
 
-async def test_death_fails_the_call_in_flight_and_the_next_ones_with_its_last_words(opened):
+async def test_a_dead_server_fails_the_call_in_flight_and_later_ones_with_its_last_stderr(opened):
     async with opened(config=tiny()) as client:
         for _ in range(2):
             with pytest.raises(MCPConnectionError) as caught:
@@ -324,7 +324,7 @@ def test_a_client_outlives_the_loop_that_opened_it():
     anyio.run(client.aclose, backend="asyncio")
 
 
-async def test_an_exception_of_the_block_leaves_plain():
+async def test_an_exception_in_the_block_is_not_wrapped_in_a_group():
     with pytest.raises(ZeroDivisionError):
         async with aio.MCPClient(config=tiny()):
             raise ZeroDivisionError

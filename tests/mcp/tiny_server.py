@@ -1,4 +1,4 @@
-"""An MCP server of the standard library alone, up in milliseconds; what it does wrong, it does on demand.
+"""An MCP server of the standard library alone, up in milliseconds. It misbehaves on demand.
 
     python -S -E tests/mcp/tiny_server.py [mute] [stubborn]
 

@@ -1,4 +1,4 @@
-"""Providers against servers that nobody here wrote, all of which serve the embedded model."""
+"""Providers against servers of other projects, all of which serve the embedded model."""
 
 import random
 

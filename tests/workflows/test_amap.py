@@ -16,7 +16,7 @@ from tests.workflows.models import Shout, agent, asked, model
 
 
 class Gauge:
-    """A provider that remembers nothing, and knows how many requests ran at once; it answers when `full` do."""
+    """A provider that keeps no requests and counts how many run at once; it answers when `full` requests run."""
 
     def __init__(self, full=1):
         self.full, self.begun = full, anyio.Event()
@@ -128,6 +128,7 @@ async def test_a_failing_source_of_tasks_ends_the_map_whatever_the_policy():
                 pass
 
 
+@pytest.mark.virtual_time
 async def test_a_timeout_is_for_each_task():
     worker = agent(ScriptedProvider(delayed, repeat=True), "w")
     async with aio.amap(worker, ["slow", "fast"], timeout=0.05, on_error="collect") as results:
@@ -184,7 +185,7 @@ async def test_ten_thousand_tasks_run_a_hundred_at_a_time_in_flat_memory():
     assert total == 10_000
     assert gauge.most == 100
     print(f"most at once: {gauge.most}; blocks of memory after 1,000, 5,000 and 9,800 tasks: {kept}")
-    assert max(kept) - kept[0] < 2000  # a kept task or result would be 8,800 of them at least
+    assert max(kept) - kept[0] < 2000  # kept tasks or results would be at least 8,800 objects
 
 
 async def test_a_map_is_read_inside_its_block_only_and_entered_once():
@@ -218,11 +219,11 @@ async def test_a_progress_bar_is_shown_where_it_is_wanted_or_on_a_terminal(monke
 @pytest.mark.parametrize(
     ("fields", "text"), [({"max_concurrency": 0}, "max_concurrency"), ({"on_error": "x"}, "on_error")]
 )
-def test_options_that_cannot_be_meant_are_refused(fields, text):
+def test_invalid_options_are_refused(fields, text):
     with pytest.raises(InvalidOptionError, match=text):
         aio.amap(agent(model(), "w"), [], **fields)
 
 
-def test_one_string_in_the_place_of_tasks_is_refused():
+def test_a_string_instead_of_tasks_is_refused():
     with pytest.raises(InvalidOptionError, match="list of tasks"):
         aio.amap(agent(model(), "w"), "hello")

@@ -89,7 +89,7 @@ def test_a_chain_without_steps_is_refused():
 
 
 @pytest.mark.parametrize("answer", [None, 3])
-async def test_a_step_that_gives_no_answer_is_told_so(answer):
+async def test_a_step_without_an_answer_raises_an_error_that_says_so(answer):
     class Mute(aio.AsyncRunner):
         @property
         def messages(self):

@@ -48,7 +48,7 @@ def test_anything_else_is_feedback(verdict):
 
 
 @given(st.text("ab \n*#>-.", max_size=30), st.text("ab \n.*", max_size=30))
-def test_a_keyword_within_a_line_is_no_acceptance(before, after):
+def test_a_keyword_within_a_line_does_not_accept(before, after):
     assert not accepts(f"{before}x PASS {after}", "PASS")
 
 

@@ -132,7 +132,7 @@ async def test_usage_of_a_stream_counts_the_workers():
     assert stream.usage == usage
 
 
-async def test_a_failing_worker_is_told_to_the_orchestrator():
+async def test_a_failing_worker_is_reported_to_the_orchestrator():
     provider = model({"boss": boss(("w", "a")), "w": ValueError("no luck")})
     orchestrator = team(provider, "w")
     assert await orchestrator.run("go") == "All in all: done."
@@ -144,7 +144,7 @@ def test_two_workers_of_one_name_are_refused_when_assembled():
         team(model(), "the same", "the_same")
 
 
-async def test_workers_whose_names_no_service_takes_are_numbered_tools():
+async def test_workers_with_names_that_no_service_accepts_become_numbered_tools():
     provider = model({"boss": boss(("worker_1", "a"), ("worker_2", "b"))})
     orchestrator = team(provider, "研究者", "作家")
     assert await orchestrator.run("go") == "All in all: done."
@@ -194,7 +194,7 @@ async def test_workers_of_two_subclasses_are_labelled_as_messages_keys_them():
     assert set(text_by(chunks)) == {"editor", "reporter", "editor_2", "reporter_2"} == set(both.messages)
 
 
-async def test_a_subclass_that_forgets_to_init_is_told_so():
+async def test_a_subclass_that_forgets_to_init_gets_an_error_that_says_so():
     class Empty(OrchestratorAgent):
         pass
 

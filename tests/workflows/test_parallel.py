@@ -185,7 +185,7 @@ async def test_no_more_than_max_concurrency_workers_run_at_once():
         ({"max_concurrency": 0}, "max_concurrency must be an integer of at least 1, got 0"),
     ],
 )
-def test_policies_that_cannot_be_meant_are_refused(fields, text):
+def test_invalid_policies_are_refused(fields, text):
     with pytest.raises(InvalidOptionError, match=text):
         Parallel([Worker("a"), Worker("b")], **fields)
 
@@ -288,6 +288,7 @@ async def test_sync_tools_of_concurrent_workers_run_in_worker_threads_below_fore
     assert threading.get_ident() not in threads
 
 
+@pytest.mark.virtual_time
 async def test_a_timeout_ends_all_workers_and_keeps_what_they_did():
     provider = model({"fast": "done", "slow": reply("never", delay=1000)})
     parallel = Parallel([agent(provider, "slow"), agent(provider, "fast")])

@@ -88,7 +88,7 @@ async def test_a_streamed_run_shows_plans_and_work_and_ends_with_the_round(way):
     assert (chunks[-1].agent, chunks[-1].content, chunks[-1].iteration) == ("pee", "d ", 1)
 
 
-async def test_a_score_that_is_none_is_an_error():
+async def test_a_score_that_is_not_a_number_raises():
     class Wrong(Scorer):
         def score(self, row):
             return "very good"

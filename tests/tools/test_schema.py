@@ -1,0 +1,188 @@
+"""The schema that a model sees of a function, and values on their way through JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Annotated, Literal, TypedDict
+
+import attrs
+import jsonschema
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_core import to_jsonable_python
+
+from aimu.tools import as_tool
+from tests.tools.samples import Color, Item, Options, Point, Tree, describe, floats, parameters
+
+# A type, and the values that JSON can mean by it.
+numbers = st.integers(-(2**53), 2**53)
+
+
+trees = st.recursive(
+    st.builds(Tree, st.text()), lambda kids: st.builds(Tree, st.text(), st.lists(kids, max_size=3), depth=st.just(2))
+)
+
+
+points = st.builds(Point, floats, st.none() | trees, st.lists(st.text(), max_size=2))
+
+
+SCALARS = [
+    (str, st.text()),
+    (int, numbers),
+    (float, floats),
+    (bool, st.booleans()),
+    (None, st.none()),
+    (Literal["a", 2], st.sampled_from(["a", 2])),
+    (Color, st.sampled_from(Color)),
+    (dt.date, st.dates()),
+    (Path, st.just(Path("a/b"))),
+    (Tree, trees),
+    (Point, points),
+    (Options, st.fixed_dictionaries({"size": numbers}, optional={"at": points})),
+    (Item, st.builds(Item, sku=st.text(), amount=st.integers(1, 9))),
+]
+
+
+def containers(pair):
+    hint, values = pair
+    return st.sampled_from(
+        [
+            (list[hint], st.lists(values, max_size=3)),
+            (tuple[hint, ...], st.lists(values, max_size=3).map(tuple)),
+            (dict[str, hint], st.dictionaries(st.text(), values, max_size=3)),
+            (hint | None if hint else hint, values | st.none()),
+            (Annotated[hint, "A note."], values),
+        ]
+    )
+
+
+def jsonable(value):
+    return to_jsonable_python(
+        value, fallback=lambda v: {k.lstrip("_"): x for k, x in attrs.asdict(v, recurse=False).items()}
+    )
+
+
+@given(
+    pair=st.recursive(st.sampled_from(SCALARS), lambda inner: inner.flatmap(containers), max_leaves=3), more=st.data()
+)
+def test_a_value_survives_the_way_through_json_and_its_json_fits_the_schema(pair, more):
+    hint, values = pair
+
+    def function(value):
+        """Take it."""
+
+    function.__annotations__ = {"value": hint}
+    made = as_tool(function)
+    value = more.draw(values)
+    arguments = {"value": jsonable(value)}
+    jsonschema.validate(arguments, made.parameters)
+    assert made.bind(json.dumps(arguments)) == {"value": value}
+    assert '"title"' not in json.dumps(made.parameters)
+
+
+def test_a_schema_holds_types_descriptions_defaults_and_no_titles():
+    assert as_tool(describe).schema == {
+        "type": "function",
+        "function": {
+            "name": "describe",
+            "description": "Describe a thing.\n\nAt length.",
+            "parameters": {
+                "$defs": {"Color": {"enum": ["red", "blue"], "type": "string"}},
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["a", "b"],
+                "properties": {
+                    "a": {"type": "integer", "description": "The first, on two lines."},
+                    "b": {"type": "string", "description": "Own words."},
+                    "schema": {"$ref": "#/$defs/Color", "default": "red"},
+                    "options": {
+                        "anyOf": [{"type": "object", "additionalProperties": True}, {"type": "null"}],
+                        "default": None,
+                    },
+                    "lock": {},
+                },
+            },
+        },
+    }
+
+
+def test_classes_in_a_schema_keep_their_own_descriptions_and_a_recursive_one_refers_to_itself():
+    def function(options: Options): ...
+
+    definitions = parameters(function)["$defs"]
+    assert definitions["Tree"] == {
+        "type": "object",
+        "additionalProperties": False,
+        "description": "A tree.",
+        "required": ["name"],
+        "properties": {
+            "name": {"type": "string", "description": "What it is called."},
+            "children": {"type": "array", "items": {"$ref": "#/$defs/Tree"}},
+            "depth": {"type": "integer", "default": 0},
+        },
+    }
+    assert definitions["Point"]["properties"]["x"] == {"type": "number", "description": "To the right."}
+    assert definitions["Options"]["required"] == ["size"]
+
+
+@pytest.mark.parametrize(
+    "docstring",
+    [
+        "Add.\n\nArgs:\n    a: The one.\n    b (int): The other.",
+        "Add.\n\nParameters\n----------\na : int\n    The one.\nb : int\n    The other.",
+        "Add.\n\n:param a: The one.\n:param int b: The other.\n:returns: The sum.",
+    ],
+    ids=["google", "numpy", "sphinx"],
+)
+def test_a_docstring_of_any_style_describes_the_parameters(docstring):
+    def add(a: int, b: int): ...
+
+    add.__doc__ = docstring
+    assert as_tool(add).description == "Add."
+    assert [p["description"] for p in parameters(add)["properties"].values()] == ["The one.", "The other."]
+
+
+def test_arguments_named_like_pydantic_internals_or_the_word_title_are_kept():
+    def function(title: str, model_config: int, json: int, _x: int = 1, copy: int = 2): ...
+
+    assert list(parameters(function)["properties"]) == ["title", "model_config", "json", "_x", "copy"]
+    assert as_tool(function).bind('{"title": "t", "model_config": 1, "json": "2"}') == {
+        "title": "t",
+        "model_config": 1,
+        "json": 2,
+    }
+
+
+def test_names_of_an_enclosing_function_are_resolved_where_the_function_closes_over_them():
+    class Local(TypedDict):
+        n: int
+
+    def function(x: Local) -> Undefined:  # noqa: F821
+        return Local(**x)
+
+    assert as_tool(function).bind('{"x": {"n": "1"}}') == {"x": {"n": 1}}
+
+
+def test_a_local_class_that_refers_to_itself_needs_no_module_level_name():
+    @dataclasses.dataclass
+    class Chain:
+        n: int
+        rest: Chain | None = None
+
+    def function(x): ...
+
+    function.__annotations__["x"] = Chain
+    assert as_tool(function).bind('{"x": {"n": 1, "rest": {"n": 2}}}') == {"x": Chain(1, Chain(2))}
+
+
+def test_an_attrs_field_without_a_type_takes_anything():
+    Loose = attrs.make_class("Loose", ["value"])  # noqa: N806
+
+    def function(x): ...
+
+    function.__annotations__["x"] = Loose
+    assert as_tool(function).bind('{"x": {"value": [1]}}') == {"x": Loose([1])}

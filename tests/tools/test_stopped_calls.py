@@ -1,0 +1,110 @@
+"""Calls that a timeout or a cancellation stops."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import anyio
+import pytest
+from anyio import from_thread
+
+from aimu.tools import tool
+from tests.tools.record import Record
+
+
+async def test_an_async_tool_is_stopped_at_its_timeout_and_the_model_is_told():
+    cleaned = []
+
+    @tool(timeout=0.01)
+    async def slow() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cleaned.append(1)
+
+    start, told = await Record().run(slow)
+    assert (start, cleaned) == ("start", [1])
+    assert "did not end within 0.01 seconds" in told
+
+
+async def test_a_timeout_error_of_the_tool_itself_is_its_own():
+    @tool(timeout=60)
+    async def slow() -> None:
+        raise TimeoutError("mine")
+
+    assert (await Record().run(slow))[1] == "Error: TimeoutError: mine"
+
+
+async def test_a_sync_tool_that_overran_is_waited_for_and_its_result_kept():
+    overrun = threading.Event()
+
+    @tool(timeout=0.01)
+    def slow() -> str:
+        overrun.wait(10)
+        return "late"
+
+    async with anyio.create_task_group() as group:
+
+        async def release():
+            await anyio.sleep(0.05)
+            overrun.set()
+
+        group.start_soon(release)
+        assert await Record().run(slow) == ["start", "late"]
+
+
+async def test_a_sync_tool_that_polls_is_stopped_at_its_timeout():
+    @tool(timeout=0.01)
+    def poll() -> None:
+        while True:
+            from_thread.check_cancelled()
+
+    assert "did not end within" in (await Record().run(poll))[1]
+
+
+class Gate:
+    def __init__(self):
+        self.began, self.open = anyio.Event(), threading.Event()
+
+    def wait(self) -> str:
+        from_thread.run_sync(self.began.set)
+        assert self.open.wait(10)
+        return "kept"
+
+
+async def test_a_sync_tool_that_runs_when_its_scope_is_cancelled_keeps_its_result():
+    gate, record = Gate(), Record()
+    async with anyio.create_task_group() as group:
+        group.start_soon(record.run, gate.wait)
+        await gate.began.wait()
+        group.cancel_scope.cancel()
+        gate.open.set()
+    assert record.events == ["start", "kept"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
+async def test_a_sync_tool_that_runs_at_a_native_cancel_keeps_its_result():
+    gate, record = Gate(), Record()
+    task = asyncio.create_task(record.run(gate.wait))
+    await gate.began.wait()
+    task.cancel()
+    await anyio.wait_all_tasks_blocked()
+    assert not task.done()
+    gate.open.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert record.events == ["start", "kept"]
+
+
+async def test_a_cancelled_tool_has_no_end():
+    record = Record()
+
+    async def forever() -> None:
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(record.run, forever)
+        await anyio.wait_all_tasks_blocked()
+        group.cancel_scope.cancel()
+    assert record.events == ["start"]
