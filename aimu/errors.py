@@ -37,7 +37,7 @@
     ├── MCPError                        (RuntimeError)
     │   ├── MCPConnectionError          (ConnectionError)
     │   └── MCPTimeoutError             (TimeoutError)
-    ├── SkillError                      (ValueError)   a malformed skill
+    ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
     └── RunnerError                     (RuntimeError) a workflow cannot go on
         ├── RoutingError                (ValueError)
         └── ScoringError                (ValueError)
@@ -49,6 +49,7 @@ hold facts as attributes and word their own message; none ever holds an API key.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import final
 
 
@@ -334,7 +335,19 @@ class MCPTimeoutError(MCPError, TimeoutError):
 
 
 class SkillError(AimuError, ValueError):
-    """A skill breaks a rule of the format; the text names the file and the rule."""
+    """A skill breaks a rule of the format, or cannot be used.
+
+    `path` is the file or folder that is meant, `problem` what is wrong with it, `remedy` what to do about it. `loaded`
+    is true of an entry of `SkillManager.problems` whose skill is used all the same.
+    """
+
+    def __init__(self, problem: str, *, path: Path | str | None = None, remedy: str = "", loaded: bool = False) -> None:
+        self.path = path
+        self.problem = problem
+        self.remedy = remedy
+        self.loaded = loaded
+        text = problem if path is None else f"{path}: {problem}"
+        super().__init__(f"{text}; {remedy}" if remedy else text)
 
 
 class RunnerError(AimuError, RuntimeError):

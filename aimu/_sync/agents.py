@@ -78,9 +78,9 @@ class Agent(TwinRunner):
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of `skill_manager` is brought up to date at the end of the system message (the
-    history stays), and `activate_skill`, `list_skill_files` and `read_skill_file` are put among `tools` unless tools of
-    these names are there. Without skills it is a plain agent.
+    At the start of each run the catalog of `skill_manager` is brought up to date in the system message (the history and
+    your own text stay), and `activate_skill`, `list_skill_files`, `read_skill_file` and, for a shortened catalog,
+    `search_skills` are put among `tools` unless tools of these names are there. Without skills it is a plain agent.
     """
 
     skill_manager: Mirror[SkillManager] = Mirror()

@@ -66,10 +66,10 @@ class Conversation:
         self.messages[:] = [] if text is None else [system_message(text)]
 
     def replace_system(self, text: str) -> None:
-        """Another system message over the same history, for those whose instructions grow (skills)."""
+        """Another text of the system message over the same history, for those whose instructions grow (skills)."""
         self.claimable()
-        rest = self.messages[1:] if self.system is not None else self.messages
-        self.messages = [system_message(text), *rest]
+        head, rest = (self.messages[0], self.messages[1:]) if self.system is not None else ({}, self.messages)
+        self.messages = [{**head, **system_message(text)}, *rest] if text else rest
 
     def load(self, messages: Sequence[Any]) -> None:
         """Take another history; it is checked at the next request."""

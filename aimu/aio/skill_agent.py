@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import aclosing
 
 from anyio.lowlevel import checkpoint_if_cancelled
@@ -12,17 +11,17 @@ from attrs.setters import frozen
 from aimu.aio.agent import Agent
 from aimu.aio.run import Run, Steps, Task
 from aimu.skills import SkillManager, skill_tools
-
-_CATALOG = re.compile(r"\s*<available_skills>\n.*\n</available_skills>", re.DOTALL)
+from aimu.skills.catalog import placed
 
 
 @define(eq=False)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of `skill_manager` is brought up to date at the end of the system message (the
-    history stays), and `activate_skill`, `list_skill_files` and `read_skill_file` are put among `tools` unless tools of
-    these names are there. Without skills it is a plain agent. The folders are searched in a worker thread.
+    At the start of each run the catalog of `skill_manager` is brought up to date in the system message (the history and
+    your own text stay), and `activate_skill`, `list_skill_files`, `read_skill_file` and, for a shortened catalog,
+    `search_skills` are put among `tools` unless tools of these names are there. Without skills it is a plain agent. The
+    folders are searched in a worker thread.
     """
 
     skill_manager: SkillManager = field(factory=SkillManager, on_setattr=frozen)
@@ -44,9 +43,8 @@ class SkillAgent(Agent):
 
     def _show_skills(self) -> None:
         catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation
-        bare = _CATALOG.sub("", conversation.system or "")
-        text = f"{bare}\n\n<available_skills>\n{catalog}\n</available_skills>".lstrip() if catalog else bare
-        if text != (conversation.system or ""):
+        system = "" if conversation.system is None else conversation.messages[0].get("content")
+        if isinstance(system, str) and (text := placed(system, catalog)) != system:  # else it is refused at the request
             conversation.replace_system(text)
         if catalog:
             tools = self.model_client.tools  # which may have been set there
