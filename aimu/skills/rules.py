@@ -25,7 +25,8 @@ MAX_NAME_CHARACTERS = 200  # beyond it, a name is no use to a model
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TOOL = re.compile(r"(?:\([^)]*\)|[^\s,])+")  # `Bash(git add:*)` is one tool
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_BEGINNING = 8_192  # characters of a text in which something is looked for
+_ASIDE = re.compile(r"<!--.*?-->|^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)  # comments and code
 _MARKUP = ("#", "```", "~~~", "---", "***", "===", "|", "![")
 
 
@@ -69,15 +70,15 @@ def facts(fields: Fields, body: str, folder: str, note: Note) -> dict[str, Any]:
 
 
 def first_paragraph(body: str) -> str:
-    """The first prose of a Markdown text on one line, else its first heading."""
+    """The first prose of a Markdown text on one line, else its first heading, else what there is."""
     heading = ""
-    for block in re.split(r"\n\s*\n", _COMMENT.sub("", body)):
+    for block in re.split(r"\n\s*\n", _ASIDE.sub("", body[:_BEGINNING])):
         lines = [line.strip() for line in block.strip().split("\n")]
         prose = [line for line in lines if line and not line.startswith(_MARKUP)]
         if prose:
             return shortened(" ".join(" ".join(prose).split()), DESCRIPTION_CHARACTERS)
         heading = heading or next((line.strip("# ") for line in lines if line.startswith("#")), "")
-    return shortened(heading, DESCRIPTION_CHARACTERS)
+    return shortened(heading or " ".join(body[:_BEGINNING].split()), DESCRIPTION_CHARACTERS)
 
 
 def shortened(text: str, limit: int) -> str:
@@ -161,7 +162,7 @@ def _tools(fields: Fields, note: Note) -> tuple[str, ...]:
         if "allowed-tools" in fields:
             note("has an 'allowed-tools' that is not text", "write the names on one line, with spaces between")
         return tuple(str(item).strip() for item in value if str(item).strip())
-    text = _text(fields, "allowed-tools", note) or ""
+    text = (_text(fields, "allowed-tools", note, _BEGINNING) or "")[:_BEGINNING]
     tools = tuple(_TOOL.findall(text))
     if "," in _TOOL.sub("", text):
         note("has an 'allowed-tools' with commas", "separate the names by spaces", harmless=True)

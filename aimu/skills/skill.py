@@ -23,6 +23,7 @@ FILE_NAME = "SKILL.md"
 MAX_FILES = 1_000
 MAX_FILE_BYTES = 1_000_000
 MAX_FOLDERS = 2_000
+MAX_PROBLEMS = 20  # of one skill
 PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})  # what others made, not authors
 
 
@@ -77,7 +78,7 @@ class Skill:
         def note(problem: str, remedy: str, *, harmless: bool = False) -> None:
             if strict and not harmless:
                 raise SkillError(problem, remedy=remedy)
-            if all(problem != known.problem for known in problems):
+            if len(problems) < MAX_PROBLEMS and all(problem != known.problem for known in problems):
                 problems.append(SkillError(problem, path=path, remedy=remedy, loaded=True))
 
         try:

@@ -1,6 +1,7 @@
 """Skills as people write them: each loads, with a remark that says what to mend, or is refused for a stated reason."""
 
 import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -242,6 +243,11 @@ LOADS = {
         ("no 'description'",),
         {"body": "# Reads PDF files."},
     ),
+    "only code below": (
+        text(description=None, body="```\npdftk x.pdf\n```\n"),
+        ("no 'description'",),
+        {"description": "``` pdftk x.pdf ```", "body": "```\npdftk x.pdf\n```"},
+    ),
     "no body": (text(body=""), ("no instructions",), {"body": ""}),
 }
 
@@ -308,8 +314,8 @@ def test_of_two_file_names_the_formats_own_wins(tmp_path):
 
 
 def test_the_first_paragraph_is_prose_without_markup_of_at_most_a_description_s_length(tmp_path):
-    body = f"<!-- x -->\n\n# Title\n\n```\ncode\n```\n\n![logo](x.png)\n\n{'word ' * 400}\n\nMore.\n"
-    description = Skill.load(put(tmp_path, text(description=None, body=body.replace("code\n", "")))).description
+    body = f"<!-- x -->\n\n# Title\n\n```\ncode\n\nmore\n```\n\n![logo](x.png)\n\n{'word ' * 400}\n\nMore.\n"
+    description = Skill.load(put(tmp_path, text(description=None, body=body))).description
     assert description.startswith("word word")
     assert description.endswith("word…")
     assert 1000 < len(description) <= 1024
@@ -325,6 +331,29 @@ def test_any_file_gives_a_skill_or_a_skill_error(tmp_path, content):
             continue
         assert skill.name.isprintable()
         assert skill.description.strip()
+
+
+HEADER = "---\nname: pdf\ndescription: d\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        HEADER + "allowed-tools: " + "(" * 900_000 + "\n---\n",
+        "---\nname: pdf\n---\n" + "<!--\n" * 190_000,
+        HEADER + "".join(f"k{number}: a: b\nk{number}: c: d\n" for number in range(30_000)) + "---\n",
+        "# x\n" * 100 + " ---\n" * 190_000,
+        HEADER + "x: " + "[]," * 5_000 + "\n---\n",
+        HEADER + "".join(f"k{number}: *a\n" for number in range(1_500)) + "---\n",
+    ],
+    ids=["brackets", "comments", "keys", "dashes", "lists", "aliases"],
+)
+def test_a_file_made_to_be_slow_is_read_in_a_moment_and_has_few_remarks(tmp_path, content):
+    folder = put(tmp_path, content)
+    began = time.process_time()
+    skill = Skill.load(folder)
+    assert time.process_time() - began < 5  # a quadratic reader takes minutes
+    assert len(skill.problems) <= 20
 
 
 def test_a_problem_can_be_pickled():
