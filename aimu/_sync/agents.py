@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable
 from functools import cached_property
 from typing import Any, Self, final
 
+from attrs import frozen
+
 from aimu import aio
 from aimu._sync.client import BaseModelClient
 from aimu._sync.runner import Runner, TwinRunner
-from aimu._sync.twin import FACTORY, Mirror, Twins, aio_of, sync_of, twin_of
-from aimu.aio.agent import DEFAULT_CONTINUATION_PROMPT
+from aimu._sync.twin import FACTORY, Mirror, Twins, aio_of, twin_of
+from aimu.aio.agent import DEFAULT_CONTINUATION_PROMPT, AgentResponder
 from aimu.aio.orchestrator import held_by
-from aimu.aio.runner import AsyncRunner
+from aimu.aio.run import Run, Steps, Task
+from aimu.aio.runner import AsyncRunner, steps_of
 from aimu.skills import SkillManager
 
 
@@ -70,8 +73,24 @@ class Agent(TwinRunner):
 
     def as_model_client(self) -> BaseModelClient:
         """A client whose every `chat` runs this agent's loop on this agent's conversation."""
-        client: BaseModelClient = sync_of(self.__aio__.as_model_client())
-        return client
+        own = type(self).run is not TwinRunner.run
+        responder = _OwnAgent(self.__aio__, self) if own else AgentResponder(self.__aio__)
+        return self.model_client._like(self.__aio__.model_client._with(responder))
+
+
+@final
+@frozen(eq=False)
+class _OwnAgent(AgentResponder):
+    """An agent whose sync `run` the user wrote, in the place of its client."""
+
+    facade: Agent
+
+    def _run(self, task: Task, run: Run, label: str | None) -> Steps:
+        return steps_of(self.facade._as_aio(), task, run)
+
+    def fork(self, system_message: str | None, keep_history: bool) -> _OwnAgent:
+        fork = self.facade.fork(system_message, keep_history)
+        return _OwnAgent(fork.__aio__, fork)
 
 
 @twin_of(aio.SkillAgent)

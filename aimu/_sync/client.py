@@ -7,6 +7,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Literal, Self, final, overload
 
+from attrs import frozen
+
 from aimu._sync import bridge
 from aimu._sync.runner import own_steps
 from aimu._sync.stream import Stream, perform
@@ -14,9 +16,10 @@ from aimu._sync.twin import Facade, Mirror, twin_of
 from aimu.aio.base_client import AsyncBaseModelClient
 from aimu.aio.conversation import Conversation
 from aimu.aio.factory import AsyncModelClient, OwningClient, one_shot
-from aimu.aio.loop import Policy
 from aimu.aio.request import SharedProvider
+from aimu.aio.responder import Responder
 from aimu.aio.run import Run, Steps, Task
+from aimu.aio.turn import Terms
 from aimu.core.chunks import Include
 from aimu.core.messages import Message
 from aimu.core.reply import StopReason, Usage
@@ -48,24 +51,8 @@ class BaseModelClient(Facade):
     last_thinking: Mirror[str] = Mirror()
     last_stop_reason: Mirror[StopReason | None] = Mirror()
 
-    def __init__(
-        self,
-        provider: SharedProvider,
-        conversation: Conversation,
-        *,
-        generate_kwargs: dict[str, Any] | None = None,
-        max_tool_rounds: int = 10,
-        concurrent_tool_calls: bool | int = False,
-    ) -> None:
-        self._hold(
-            AsyncBaseModelClient(
-                provider,
-                conversation,
-                generate_kwargs=generate_kwargs,
-                max_tool_rounds=max_tool_rounds,
-                concurrent_tool_calls=concurrent_tool_calls,
-            )
-        )
+    def __init__(self, conversation: Conversation) -> None:
+        self._hold(AsyncBaseModelClient(conversation))
 
     @property
     def messages(self) -> list[Message]:
@@ -201,11 +188,11 @@ class BaseModelClient(Facade):
 
     def _as_aio(self) -> AsyncBaseModelClient:
         own = type(self).chat is not BaseModelClient.chat or type(self).generate is not BaseModelClient.generate
-        return _OwnClient(self) if own else self.__aio__
+        return self.__aio__._with(_OwnChat(self)) if own else self.__aio__
 
     def close(self) -> None:
         """Let go of the provider; the last conversation to do so closes its connections or frees its weights."""
-        bridge.run(self.__aio__.aclose())
+        bridge.run(self.provider.let_go(self.__aio__, repr(self)))
 
     def __enter__(self) -> Self:
         return self
@@ -217,30 +204,32 @@ class BaseModelClient(Facade):
 
 
 @final
-class _OwnClient(AsyncBaseModelClient):
-    """A sync client whose `chat` or `generate` is the user's own, among async ones; it shares the conversation."""
+@frozen(eq=False)
+class _OwnChat(Responder):
+    """A sync client whose `chat` or `generate` the user wrote, among async ones."""
 
-    def __init__(self, client: BaseModelClient) -> None:
-        self.__dict__.update(client.__aio__.__dict__)
-        self.__sync__ = client
+    __sync__: BaseModelClient
 
-    def _steps(
-        self,
-        task: Task,
-        run: Run,
-        *,
-        use_tools: bool = True,
-        kind: Literal["chat", "generate"] = "chat",
-        policy: Policy | None = None,
-        label: str | None = None,
+    @property
+    def conversation(self) -> Conversation:
+        return self.__sync__.conversation
+
+    @property
+    def beneath(self) -> Responder:
+        return self.__sync__.__aio__._responder
+
+    def chat(
+        self, task: Task, run: Run, *, use_tools: bool = True, terms: Terms | None = None, label: str | None = None
     ) -> Steps:
         kwargs, images = task.copies()
-        if kind == "generate":
-            return own_steps(partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run)
         return own_steps(partial(self.__sync__.chat, task.text, kwargs, use_tools, run.streaming, images), run)
 
-    def _fork(self, system: str | None, keep_history: bool) -> _OwnClient:
-        return _OwnClient(self.__sync__._like(self.__sync__.__aio__._fork(system, keep_history)))
+    def generate(self, task: Task, run: Run) -> Steps:
+        kwargs, images = task.copies()
+        return own_steps(partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run)
+
+    def fork(self, system_message: str | None, keep_history: bool) -> _OwnChat:
+        return _OwnChat(self.__sync__._like(self.__sync__.__aio__._fork(system_message, keep_history)))
 
 
 @twin_of(AsyncModelClient)

@@ -15,7 +15,7 @@ from anyio import CancelScope, from_thread
 
 from aimu._sync.stream import Stream, perform
 from aimu._sync.twin import Facade
-from aimu.aio.run import Run, Sink, Steps, Task
+from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps
 from aimu.core.chunks import Include, StreamChunk, StreamingContentType
 from aimu.core.threads import run_in_thread
@@ -147,8 +147,11 @@ def own_steps(call: Callable[[], Any], run: Run) -> Steps:
 
 
 async def _begun(call: Callable[[], Any], run: Run) -> str | AsyncGenerator[StreamChunk, None]:
-    if run.in_thread is run_in_thread and run.streaming and run.sink is not None:
-        return await run_in_thread(_drained, call, run.sink)
+    if run.in_thread is run_in_thread and run.streaming:
+        if run.sink is None:
+            return _held(call)
+        sink: Any = run.sink  # AnyIO wants a coroutine function where any awaitable does
+        return await run_in_thread(_drained, call, partial(from_thread.run, sink))
     outcome = _checked(await run.in_thread(call))
     return outcome if isinstance(outcome, str) else _pulled(outcome, run)
 
@@ -176,17 +179,25 @@ async def _pulled(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[St
                 await run.in_thread(close)
 
 
-def _drained(call: Callable[[], Any], sink: Sink) -> str:
+async def _held(call: Callable[[], Any]) -> AsyncGenerator[StreamChunk, None]:
+    """All chunks, once the last is there: the worker thread that begins a stream has to read it to its end."""
+    chunks: list[StreamChunk] = []
+    answer = await run_in_thread(_drained, call, chunks.append)
+    for chunk in chunks:
+        yield chunk
+    yield StreamChunk(StreamingContentType.DONE, answer)
+
+
+def _drained(call: Callable[[], Any], show: Callable[[StreamChunk], object]) -> str:
     """The answer, after all chunks; read in one worker thread, since a stream inside it is bound to its thread."""
     outcome = _checked(call())
     if isinstance(outcome, str):
         return outcome
-    show: Any = sink  # AnyIO wants a coroutine function where any awaitable does
     said: list[str] = []
     for chunk in outcome:
         if chunk.phase is StreamingContentType.DONE:
             return str(chunk.content)
         if chunk.is_text():
             said.append(chunk.content)
-        from_thread.run(show, chunk)
+        show(chunk)
     return "".join(said)

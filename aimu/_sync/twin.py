@@ -130,7 +130,7 @@ def sync_of(value: Any) -> Any:
         return [sync_of(item) for item in value]
     if isinstance(value, Mapping):
         return {key: sync_of(item) for key, item in value.items()}
-    given: Any = getattr(value, "__sync__", None)  # of an adapter
+    given: Any = getattr(getattr(value, "_responder", value), "__sync__", None)  # of an adapter
     if given is not None:
         return given
     found = _FACADES.get(id(value))

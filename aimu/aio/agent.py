@@ -1,71 +1,63 @@
-"""The agent: a conversation of its own, a name, and the loop of a turn with the agent's limits."""
+"""The agent: a name and terms for the loop of a turn, on a conversation of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, Self
 
-from attrs import Attribute, define, evolve, field
+from attrs import Attribute, define, field, frozen
 
-from aimu.aio.base_client import AsyncBaseModelClient
-from aimu.aio.loop import Policy
+from aimu.aio.base_client import AsyncBaseModelClient, duplicate
+from aimu.aio.checks import at_least_one
+from aimu.aio.conversation import Conversation
+from aimu.aio.responder import Responder
 from aimu.aio.run import Run, Steps, Task
-from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps
+from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio.turn import Terms
 from aimu.errors import InvalidOptionError
 
 DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task, or answer it if it is done."
 
 
-def _share_tools(agent: Agent, attribute: Attribute[list[Any]], tools: list[Any]) -> list[Any]:
-    agent.model_client.tools = tools
-    return agent.model_client.tools
+def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> None:
+    if not isinstance(client, AsyncBaseModelClient):
+        hint = "; wrap it: aio.client(sync_client)" if hasattr(client, "__aio__") else ""
+        raise InvalidOptionError(f"an agent needs an async client, not {type(client).__name__}{hint}")
 
 
-def _share_system_message(agent: Agent, attribute: Attribute[str | None], text: str | None) -> str | None:
-    agent.model_client.system_message = text
-    return text
-
-
-@define(eq=False)
+@define(eq=False, slots=False)
 class Agent(StepRunner):
     """A model that works on a task with tools until it answers.
 
     The given client is forked with its history: agents built on one client do not disturb each other or the client;
-    `model_client` is the agent's own conversation. `system_message` and `tools` are the client's where not given.
+    `model_client` is the agent's own conversation. `system_message`, `tools` and `concurrent_tool_calls` are those of
+    this conversation, the given client's where not given here.
     `max_iterations` bounds the model requests of a run that may call tools; at the limit pending calls are settled as
     not executed and one more request asks for the answer. `continuation_prompt` is sent when the model's turn came
     back empty. History persists over runs unless `reset_messages_on_run`. `concurrent_tool_calls` overlaps the calls
     of one iteration (True, or how many at once).
+
+    An agent borrows the provider of its client: it works as long as that client, or a fork of it, is open.
     """
 
-    model_client: AsyncBaseModelClient
-    system_message: str | None = field(default=None, on_setattr=_share_system_message)
+    model_client: AsyncBaseModelClient = field(validator=_async_client)
+    system_message: str | None = None
     name: str | None = None
-    tools: list[Callable[..., Any]] = field(factory=list[Callable[..., Any]], on_setattr=_share_tools)
-    max_iterations: int = 10
+    tools: list[Callable[..., Any]] = field(factory=list[Callable[..., Any]])
+    max_iterations: int = field(default=10, validator=at_least_one)
     continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT
     reset_messages_on_run: bool = False
     concurrent_tool_calls: bool | int = field(default=False, kw_only=True)
 
-    def __attrs_post_init__(self) -> None:
-        if not isinstance(self.model_client, AsyncBaseModelClient):
-            hint = "; wrap it: aio.client(sync_client)" if hasattr(self.model_client, "__aio__") else ""
-            raise InvalidOptionError(f"an agent needs an async client, not {type(self.model_client).__name__}{hint}")
-        if self.max_iterations < 1:
-            raise InvalidOptionError(f"max_iterations is at least 1, not {self.max_iterations!r}")
-        given = self.tools
-        client = self.model_client._fork(self.system_message, keep_history=True)
-        self._adopt(client, given or client.tools)
+    _constructed = False  # a flag of the instance, no field
 
-    def _adopt(self, client: AsyncBaseModelClient, tools: list[Callable[..., Any]]) -> None:
-        # Past the hooks of attrs: these are the conversation's own values, or are given to it here.
-        client.tools = tools
-        for name, value in (
-            ("model_client", client),
-            ("tools", client.tools),
-            ("system_message", client.system_message),
-        ):
-            object.__setattr__(self, name, value)
+    def __attrs_post_init__(self) -> None:
+        given = {name: vars(self).pop(name) for name in _OF_CONVERSATION}
+        self.model_client = self.model_client._fork(given.pop("system_message"), keep_history=True)
+        self._constructed = True
+        for name, value in given.items():
+            if value:
+                setattr(self, name, value)
 
     def __repr__(self) -> str:
         name, size = self.name or "agent", len(self._history())
@@ -82,28 +74,86 @@ class Agent(StepRunner):
     def _parts(self) -> Iterable[AsyncRunner]:
         return ()
 
-    def _policy(self) -> Policy:
-        return Policy(
-            limit=self.max_iterations,
-            continuation=self.continuation_prompt,
-            concurrent=self.concurrent_tool_calls or self.model_client.concurrent_tool_calls,
-            reset=self.reset_messages_on_run,
+    def _steps(self, task: Task, run: Run) -> Steps:
+        client = self.model_client
+        if type(client).chat is AsyncBaseModelClient.chat:
+            return self._loop(client._responder, task, run, None)
+        kwargs, images = task.copies()  # a chat of the user's own
+        return self._begin(
+            run, lambda: foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run)
         )
 
-    def _steps(self, task: Task, run: Run, *, label: str | None = None) -> Steps:
-        client, label = self.model_client, label or run.label(self, self.name or "agent")
-        if type(client).chat is not AsyncBaseModelClient.chat:  # a client of the user's own, with a chat of its own
-            kwargs, images = task.copies()
-            return foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run)
-        return client._steps(task, run, policy=self._policy(), label=label)
+    def _loop(self, responder: Responder, task: Task, run: Run, label: str | None) -> Steps:
+        terms = Terms(
+            max_iterations=self.max_iterations,
+            continuation_prompt=self.continuation_prompt,
+            reset=self.reset_messages_on_run,
+        )
+        label = label or run.label(self, self.name or "agent")
+        return self._begin(run, lambda: responder.chat(task, run, terms=terms, label=label))
+
+    def _begin(self, run: Run, steps: Callable[[], Steps]) -> Steps:
+        """The steps of a run, after what has to be done before."""
+        return steps()
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
         """The same agent on a new conversation."""
-        twin = evolve(self, model_client=self.model_client, system_message=system, tools=list(self.model_client.tools))
-        if not keep_history:
-            twin.model_client.reset(system)
+        twin = duplicate(self)
+        twin.model_client = self.model_client._fork(system, keep_history)
         return twin
 
     def as_model_client(self) -> AsyncBaseModelClient:
         """A client whose every `chat` runs this agent's loop on this agent's conversation."""
-        return self.model_client._answering(self)
+        return self.model_client._with(AgentResponder(self))
+
+
+class _OfConversation:
+    """A field of an agent that its conversation stores. What the constructor sets waits in the agent until then."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, agent: Agent | None, owner: type | None = None) -> Any:
+        return self if agent is None else getattr(agent.model_client, self._name)
+
+    def __set__(self, agent: Agent, value: Any) -> None:
+        if agent._constructed:
+            setattr(agent.model_client, self._name, value)
+        else:
+            vars(agent)[self._name] = value
+
+
+_OF_CONVERSATION = ("system_message", "tools", "concurrent_tool_calls")
+for _name in _OF_CONVERSATION:  # attrs has made the constructor; from here on reading and setting go to the client
+    setattr(Agent, _name, _OfConversation(_name))
+
+
+@frozen(eq=False)
+class AgentResponder(Responder):
+    """An agent in the place of its own client: every `chat` is a run of the agent."""
+
+    agent: Agent
+
+    @property
+    def conversation(self) -> Conversation:
+        return self.agent.model_client.conversation
+
+    def chat(
+        self, task: Task, run: Run, *, use_tools: bool = True, terms: Terms | None = None, label: str | None = None
+    ) -> Steps:
+        return self._run(task, run, label) if use_tools else self._below.chat(task, run, use_tools=False, label=label)
+
+    def generate(self, task: Task, run: Run) -> Steps:
+        return self._below.generate(task, run)
+
+    @property
+    def _below(self) -> Responder:
+        return self.agent.model_client._responder.beneath
+
+    def _run(self, task: Task, run: Run, label: str | None) -> Steps:
+        if type(self.agent).run is not StepRunner.run:  # a run of the user's own
+            return steps_of(self.agent, task, run)
+        return self.agent._loop(self._below, task, run, label)
+
+    def fork(self, system_message: str | None, keep_history: bool) -> Responder:
+        return AgentResponder(self.agent.fork(system_message, keep_history))

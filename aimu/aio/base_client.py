@@ -1,76 +1,58 @@
-"""The client: one conversation over a shared provider, as users hold it."""
+"""The client: a handle on one conversation over a shared provider, as users hold it."""
 
 from __future__ import annotations
 
-import copy
-import os
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self, cast, overload, runtime_checkable
+from typing import Any, Literal, Self, TypeVar, overload
 
 from aimu.aio.conversation import Conversation
-from aimu.aio.loop import Policy, Question, turn_steps
 from aimu.aio.request import SharedProvider
-from aimu.aio.run import Run, Steps, Task
+from aimu.aio.responder import LoopResponder, Responder
+from aimu.aio.run import Task
 from aimu.aio.runner import start
 from aimu.aio.stream import Stream
 from aimu.core.chunks import Include
-from aimu.core.images import image_part
-from aimu.core.messages import Message, user_message
-from aimu.core.reply import Delta, Reply, StopReason, Usage
-from aimu.errors import InvalidImageError, InvalidOptionError
-from aimu.models import options
+from aimu.core.messages import Message
+from aimu.core.reply import StopReason, Usage
 from aimu.models.spec import ModelSpec
-from aimu.providers.base import Request
-from aimu.tools.definition import Tool
-from aimu.tools.toolbox import Toolbox
+
+H = TypeVar("H")
 
 
-@runtime_checkable
-class ToolSource(Protocol):
-    """Something among the tools of a client that has tools of its own (an MCP client)."""
-
-    async def as_tools(self) -> Sequence[Tool]: ...
-
-
-class ClientsAgent(Protocol):
-    """The agent that answers in the place of its own client, see `Agent.as_model_client`."""
-
-    def _steps(self, task: Task, run: Run, *, label: str | None = None) -> Steps: ...
-    def fork(self, system: str | None = None, keep_history: bool = False) -> ClientsAgent: ...
-    def as_model_client(self) -> AsyncBaseModelClient: ...
+def duplicate(handle: H) -> H:
+    """A shallow copy of a client or agent; not by its constructor, which may be the user's own."""
+    twin = object.__new__(type(handle))
+    state: Any = object.__getstate__(handle)
+    for part in state if isinstance(state, tuple) else (state,):
+        for name, value in (part or {}).items():
+            object.__setattr__(twin, name, value)
+    return twin
 
 
 class AsyncBaseModelClient:
-    """One conversation over a shared provider.
+    """A handle on one conversation over a shared provider.
 
     `messages` is the history (see `aimu.core.messages`), `provider` what several conversations share. `generate_kwargs`
-    are this client's defaults, `max_tool_rounds` bounds the iterations of one `chat`, `concurrent_tool_calls` overlaps
-    the calls of one iteration (True, or how many at once). One task uses a client at a time; others `fork()`.
+    are this conversation's defaults, `max_tool_rounds` bounds the iterations of one `chat`, `concurrent_tool_calls`
+    overlaps the calls of one iteration (True, or how many at once). All of these belong to the conversation: other
+    handles of it (its sync client, its agent) show and set the same. One task uses a conversation at a time; others
+    `fork()`.
     """
 
-    _agent: ClientsAgent | None = None
-
-    def __init__(
-        self,
-        provider: SharedProvider,
-        conversation: Conversation,
-        *,
-        generate_kwargs: Mapping[str, Any] | None = None,
-        max_tool_rounds: int = 10,
-        concurrent_tool_calls: bool | int = False,
-    ) -> None:
-        if max_tool_rounds < 1:
-            raise InvalidOptionError(f"max_tool_rounds is at least 1, not {max_tool_rounds!r}")
-        self.provider = provider
-        self.conversation = conversation
-        self.generate_kwargs: dict[str, Any] = dict(generate_kwargs or {})
-        self.max_tool_rounds = max_tool_rounds
-        self.concurrent_tool_calls = concurrent_tool_calls
-        self._toolbox: tuple[list[Any], Toolbox] = ([], Toolbox(()))
+    def __init__(self, conversation: Conversation) -> None:
+        self._responder: Responder = LoopResponder(conversation)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.spec}, {len(self.messages)} messages>"
+
+    @property
+    def conversation(self) -> Conversation:
+        return self._responder.conversation
+
+    @property
+    def provider(self) -> SharedProvider:
+        return self.conversation.provider
 
     @property
     def spec(self) -> ModelSpec:
@@ -79,7 +61,7 @@ class AsyncBaseModelClient:
 
     @property
     def messages(self) -> list[Message]:
-        return self.conversation.messages
+        return self.conversation.history.messages
 
     @messages.setter
     def messages(self, messages: Sequence[Message]) -> None:
@@ -88,11 +70,11 @@ class AsyncBaseModelClient:
     @property
     def system_message(self) -> str | None:
         """Set it before the first turn; afterwards RuntimeError points to `reset`."""
-        return self.conversation.system
+        return self.conversation.history.system_message
 
     @system_message.setter
     def system_message(self, text: str | None) -> None:
-        self.conversation.set_system(text)
+        self.conversation.set_system_message(text)
 
     @property
     def tools(self) -> list[Any]:
@@ -113,54 +95,74 @@ class AsyncBaseModelClient:
         self.conversation.mcp_client = mcp_client
 
     @property
+    def generate_kwargs(self) -> dict[str, Any]:
+        """Options of every request; those of a call come on top. Raises InvalidOptionError for an invalid one."""
+        return self.conversation.generate_kwargs
+
+    @generate_kwargs.setter
+    def generate_kwargs(self, generate_kwargs: Mapping[str, Any] | None) -> None:
+        self.conversation.generate_kwargs = dict(generate_kwargs or {})
+
+    @property
+    def max_tool_rounds(self) -> int:
+        """How many iterations of one `chat` may call tools, at least 1."""
+        return self.conversation.max_tool_rounds
+
+    @max_tool_rounds.setter
+    def max_tool_rounds(self, number: int) -> None:
+        self.conversation.max_tool_rounds = number
+
+    @property
+    def concurrent_tool_calls(self) -> bool | int:
+        """Whether the calls of one iteration overlap: True, False, or how many run at once."""
+        return self.conversation.concurrent_tool_calls
+
+    @concurrent_tool_calls.setter
+    def concurrent_tool_calls(self, number: bool | int) -> None:
+        self.conversation.concurrent_tool_calls = number
+
+    @property
     def usage(self) -> Usage | None:
         """Tokens of this conversation; None where unknown."""
-        return self.conversation.usage
+        return self.conversation.history.usage
 
     @property
     def last_usage(self) -> Usage | None:
         """Tokens of the last turn."""
-        return self.conversation.last_usage
+        return self.conversation.history.last_usage
 
     @property
     def last_thinking(self) -> str:
         """The reasoning of the last reply, "" when there was none."""
-        return self.conversation.last_thinking
+        return self.conversation.history.last_thinking
 
     @property
     def last_stop_reason(self) -> StopReason | None:
-        return self.conversation.last_stop_reason
+        return self.conversation.history.last_stop_reason
 
     def reset(self, system_message: str | None = None) -> None:
         """Clear the history; the system message stays unless another is given."""
-        self.conversation.reset(self.system_message if system_message is None else system_message)
+        self.conversation.reset(system_message)
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """A new conversation on the same provider, with the same tools.
+        """A new conversation on the same provider, with the same tools and settings.
 
         `system` replaces the system message. With `keep_history` the new conversation starts with a copy of what this
         one has published.
         """
-        twin = self._fork(system, keep_history)
-        self.provider.keep(twin)
-        return twin
+        fork = self._fork(system, keep_history)
+        self.provider.keep(fork)
+        return fork
 
     def _fork(self, system: str | None, keep_history: bool) -> Self:
-        """A fork that does not keep the provider open."""
-        if self._agent is not None:
-            return cast(Self, self._agent.fork(system, keep_history).as_model_client())
-        twin = copy.copy(self)
-        twin.conversation = self.conversation.fork(keep_history=keep_history)
-        twin.generate_kwargs = dict(self.generate_kwargs)
-        if system is not None:
-            twin.conversation.replace_system(system)
-        return twin
+        """A fork that borrows the provider: it does not keep it open."""
+        return self._with(self._responder.fork(system, keep_history))
 
-    def _answering(self, agent: ClientsAgent) -> Self:
-        """A second handle on this conversation, where `agent` answers."""
-        twin = copy.copy(self)
-        twin._agent = agent
-        return twin
+    def _with(self, responder: Responder) -> Self:
+        """The same handle, where `responder` answers."""
+        handle = duplicate(self)
+        handle._responder = responder
+        return handle
 
     @overload
     def chat(
@@ -217,7 +219,10 @@ class AsyncBaseModelClient:
         """
         task = Task(user_message, generate_kwargs, images)
         return start(
-            lambda run: self._steps(task, run, use_tools=use_tools), stream=stream, timeout=timeout, include=include
+            lambda run: self._responder.chat(task, run, use_tools=use_tools),
+            stream=stream,
+            timeout=timeout,
+            include=include,
         )
 
     @overload
@@ -268,72 +273,11 @@ class AsyncBaseModelClient:
         May be called while a turn runs.
         """
         task = Task(prompt, generate_kwargs, images)
-        throwaway = self._fork(None, keep_history=False)
-        return start(
-            lambda run: throwaway._steps(task, run, use_tools=False, kind="generate"),
-            stream=stream,
-            timeout=timeout,
-            include=include,
-        )
-
-    def _steps(
-        self,
-        task: Task,
-        run: Run,
-        *,
-        use_tools: bool = True,
-        kind: Literal["chat", "generate"] = "chat",
-        policy: Policy | None = None,
-        label: str | None = None,
-    ) -> Steps:
-        """The steps of a turn; an agent brings its own policy and label."""
-        if self._agent is not None and use_tools and kind == "chat":
-            return self._agent._steps(task, run, label=label)
-        policy = policy or Policy(limit=self.max_tool_rounds, concurrent=self.concurrent_tool_calls)
-        question = Question(
-            message=user_message(task.text, self._image_parts(task.images or ())),
-            options=options.merge(self.spec.generate_kwargs, self.generate_kwargs, task.generate_kwargs),
-            use_tools=use_tools,
-            kind=kind,
-        )
-        return turn_steps(self, question, run, policy, label)
-
-    def _image_parts(self, images: Sequence[Any]) -> list[dict[str, Any]]:
-        if isinstance(images, str | bytes | bytearray | os.PathLike | Mapping):
-            raise InvalidImageError("images= is a list of images; put the one into a list")
-        if images and self.spec.vision is False:
-            raise InvalidImageError(f"{self.spec} has no vision; leave images= out or choose a model that has it")
-        return [image_part(image) for image in images]
-
-    async def toolbox(self) -> Toolbox:
-        """What the model may call in the next turn."""
-        mcp = self.conversation.mcp_client
-        given = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
-        given = [getattr(tool, "__aio__", tool) for tool in given]
-        sources = any(isinstance(tool, ToolSource) for tool in given)
-        if sources:
-            tools: list[Any] = []
-            for tool in given:
-                tools.extend(await tool.as_tools() if isinstance(tool, ToolSource) else [tool])
-            return self._checked(Toolbox(tools))
-        if given != self._toolbox[0]:
-            self._toolbox = (given, self._checked(Toolbox(given)))
-        return self._toolbox[1]
-
-    def _checked(self, toolbox: Toolbox) -> Toolbox:
-        if toolbox.schemas and self.spec.tools is False:
-            raise InvalidOptionError(f"{self.spec} cannot call tools; pass use_tools=False or choose a model that can")
-        return toolbox
-
-    async def complete(self, request: Request) -> Reply:
-        return await self.provider.complete(request)
-
-    def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
-        return self.provider.stream(request)
+        return start(lambda run: self._responder.generate(task, run), stream=stream, timeout=timeout, include=include)
 
     async def aclose(self) -> None:
         """Let go of the provider; the last conversation to do so closes its connections or frees its weights."""
-        await self.provider.let_go(self)
+        await self.provider.let_go(self, repr(self))
 
     async def __aenter__(self) -> Self:
         return self

@@ -37,7 +37,10 @@ class AsyncModelClient(AsyncBaseModelClient):
                 raise InvalidOptionError(
                     f"a client that wraps a sync client shares its settings; set {', '.join(kwargs)} on the sync client"
                 )
-            self.__dict__.update(owner.__dict__)
+            as_aio = getattr(
+                model, "_as_aio", lambda: owner
+            )  # where the user wrote the sync client's `chat`, not `owner`
+            self._responder = as_aio()._responder
             return
         if isinstance(model, Provider):
             self._open(lambda **rest: _as_given(model, rest), **kwargs)
@@ -64,18 +67,19 @@ class AsyncModelClient(AsyncBaseModelClient):
         limits: Limits | None = None,
         **provider_kwargs: Any,
     ) -> None:
-        conversation = Conversation(tools=list(tools), mcp_client=mcp_client)
-        conversation.set_system(system)
         provider = SharedProvider(
             make_provider(**provider_kwargs), max_retries=max_retries, max_concurrency=max_concurrency, limits=limits
         )
-        super().__init__(
-            provider,
-            conversation,
+        conversation = Conversation(
+            provider=provider,
+            tools=tools,
+            mcp_client=mcp_client,
             generate_kwargs=generate_kwargs,
             max_tool_rounds=max_tool_rounds,
             concurrent_tool_calls=concurrent_tool_calls,
         )
+        conversation.set_system_message(system)
+        super().__init__(conversation)
         provider.keep(self)
 
 
@@ -180,7 +184,7 @@ def one_shot(
 async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:
     done = None
     try:
-        async with aclosing(once._steps(task, run)) as steps:
+        async with aclosing(once._responder.chat(task, run)) as steps:
             async for chunk in steps:
                 if chunk.phase is StreamingContentType.DONE:
                     done = chunk

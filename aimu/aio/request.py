@@ -71,7 +71,7 @@ class SharedProvider:
         if limits is not None:
             self._slots.append(limits._slots)
         self._keepers: weakref.WeakSet[object] = weakref.WeakSet()
-        self._closed = False
+        self._closed_client: str | None = None  # as its `repr` shows it
 
     @property
     def spec(self) -> ModelSpec:
@@ -84,11 +84,11 @@ class SharedProvider:
         """`keeper` (a client) holds the provider open until it lets go or is gone."""
         self._keepers.add(keeper)
 
-    async def let_go(self, keeper: object) -> None:
-        """Close the provider when nobody else keeps it."""
+    async def let_go(self, keeper: object, who: str) -> None:
+        """Close the provider when nobody else keeps it; `who` is what errors call the keeper from then on."""
         self._keepers.discard(keeper)
-        if not self._keepers and not self._closed:
-            self._closed = True
+        if not self._keepers and self._closed_client is None:
+            self._closed_client = who
             await self.provider.aclose()
 
     async def complete(self, request: Request) -> Reply:
@@ -125,8 +125,13 @@ class SharedProvider:
             await self._pause(failure, attempt)
 
     def _slot(self) -> _Slot:
-        if self._closed:
-            raise ClosedClientError(f"the client of {self.spec}")
+        if self._closed_client is not None:
+            error = ClosedClientError(self._closed_client)
+            error.add_note(
+                "agents and second handles borrow the provider of the client that they were made of: "
+                "keep that client open while they run, or one that fork() gave"
+            )
+            raise error
         return _Slot(self._slots)
 
     def _used(self, reply: Reply) -> None:

@@ -9,9 +9,11 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
+from threading import enumerate as living_threads
 from threading import get_ident
 from typing import Any, Protocol, TypeAlias, final
 
+import anyio
 from attrs import define, evolve, field, frozen
 
 from aimu.core.chunks import StreamChunk, StreamingContentType
@@ -62,6 +64,21 @@ class RunState:
         """The steps, where they are still there and this thread may close them."""
         return self.steps() if self.steps is not None and self.thread == get_ident() else None
 
+    def settle(self) -> None:
+        """Settle every open turn; synchronous and idempotent."""
+        for turn in list(self.turns):
+            turn.settle()
+
+    def abandoned(self) -> bool:
+        """Whether nobody will go on with this run: it is paused, and its task is the current one or has ended."""
+        if self.active:
+            return False
+        if self.thread != get_ident():
+            return all(thread.ident != self.thread for thread in living_threads())
+        if self.owner == anyio.get_current_task().id:
+            return True
+        return all(task.id != self.owner for task in anyio.get_running_tasks())
+
 
 @final
 @frozen(eq=False)
@@ -90,12 +107,12 @@ class Run:
 
     def settle(self) -> None:
         """Settle every open turn; synchronous and idempotent."""
-        for turn in list(self.state.turns):
-            turn.settle()
+        self.state.settle()
 
-    def used(self, usage: Usage) -> None:
+    def used(self, usage: Usage | None) -> None:
+        """Count the tokens of a reply, here and in the runs around this one."""
         state: RunState | None = self.state
-        while state is not None:
+        while state is not None and usage is not None:
             state.usage = usage if state.usage is None else state.usage + usage
             state = state.outer
 

@@ -39,6 +39,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
 
     extra = "hf"
     packages = ("torch", "transformers", "jinja2")
+    distributions = ("transformers", "torch")
 
     def __init__(
         self,

@@ -40,6 +40,7 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
 
     extra = "llamacpp"
     packages = ("llama_cpp", "jinja2")
+    distributions = ("llama-cpp-python",)
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from aimu.engines.call_text import CallFormat, call_format
 from aimu.engines.chat_format import ReplyParser, template_messages
 from aimu.engines.prefix_cache import PrefixCache, States
 from aimu.engines.rounds import Emit, Shared, Steps, StopFlag
+from aimu.engines.tested import versions_note
 from aimu.engines.worker import Worker
 from aimu.errors import (
     AimuError,
@@ -95,6 +96,8 @@ class LocalEngine(ABC, Generic[M]):
 
     extra: ClassVar[str]
     packages: ClassVar[tuple[str, ...]]
+    distributions: ClassVar[tuple[str, ...]]
+    """Whose versions decide whether weights can be loaded, as the package index names them."""
 
     def __init__(
         self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None, share: int = 1
@@ -156,7 +159,9 @@ class LocalEngine(ABC, Generic[M]):
             except AimuError:
                 raise
             except Exception as exc:
-                raise EngineError(f"the weights of {self.spec.id!r} cannot be loaded: {exc}") from exc
+                reason = str(exc) or type(exc).__name__
+                note = versions_note(self.distributions)
+                raise EngineError(f"the weights of {self.spec.id!r} cannot be loaded: {reason} ({note})") from exc
             if self._format is None:
                 self._format = call_format(self._model.template)
         return self._model
@@ -170,20 +175,28 @@ class LocalEngine(ABC, Generic[M]):
         return model.tokens(ids, states, sampler, stopped)
 
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
-        model = self._loaded()
-        steps = self._reply(model, request, emit, stopped)
+        failure: BaseException | None = None
         try:
+            model = self._loaded()
+            steps = self._reply(model, request, emit, stopped)
             while True:
                 with model.inference():  # the thread's, and so held within a step only
-                    call = next(steps)
-                yield call
+                    call = next(steps) if failure is None else steps.throw(failure)
+                failure = None
+                try:
+                    yield call
+                except BaseException as exc:  # noqa: BLE001 - raised where the call was asked for, so that it is left
+                    failure = exc
         except StopIteration as end:
             reply: Reply = end.value
             return reply
-        except AimuError:
+        except (AimuError, GeneratorExit):
             raise
-        except Exception as exc:
+        except BaseException as exc:
+            # Not only an Exception: what ends a program, raised in the engine's thread, says nothing to the reader's.
             raise EngineError(f"{self.spec}: {type(exc).__name__}: {exc}") from exc
+        finally:
+            del failure  # else its traceback and this frame would hold each other
 
     def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         options = request.options

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 from threading import Lock
@@ -47,12 +48,15 @@ Emit: TypeAlias = Callable[[T], object]
 Job: TypeAlias = Callable[[Emit[T], StopFlag], R]
 """A request: calls `emit` for each piece, looks at `stopped()` between steps and leaves early when it is true."""
 Steps: TypeAlias = Generator[Callable[[], object], None, R]
-"""A request in steps. What it yields is called before its next one, once for all that yield the same in a round."""
+"""A request in steps. What it yields is called before its next one, once for all that yield the same in a round.
+
+Where that call raises, the error is raised at the `yield` of each of them.
+"""
 
 
 @frozen
 class Shared(Generic[T, R]):
-    """A job that lets others of its kind take steps between its own. What its steps yield must not raise."""
+    """A job that lets others of its kind take steps between its own."""
 
     begin: Callable[[Emit[T], StopFlag], Steps[R]]
 
@@ -73,6 +77,7 @@ class QueuedRequest(Generic[T, R]):
     stopped: StopFlag = field(factory=StopFlag)
     left: bool = False
     closed: bool = False
+    failure: BaseException | None = None  # of what the last step yielded
     error: BaseException | None = None
     returned: R | None = None
     _steps: Steps[R] | None = None
@@ -94,24 +99,29 @@ class QueuedRequest(Generic[T, R]):
 
     def step(self) -> Callable[[], object] | None:
         """A step of the job, in the worker's thread: what to call before the next one; None if this was the last."""
+        failure, self.failure = self.failure, None
         try:
             if self._steps is None:
                 job = self.job
                 begin = job.begin if isinstance(job, Shared) else partial(_one_step, job)
                 self._steps = begin(self.emit, self.stopped)
-            return next(self._steps)
+            call = next(self._steps) if failure is None else self._steps.throw(failure)
+            hash(call)  # equal calls are made once: one that cannot be compared is this request's error
+            return call
         except StopIteration as end:
             self.returned = end.value
         except BaseException as exc:  # noqa: BLE001 - raised in the reader, by `outcome`
             self.error = exc
-            if self.stopped():
-                _log.warning("a stopped request failed, and nobody waits for it", exc_info=exc)
+        finally:
+            del failure  # else its traceback and this frame would hold each other
         return None
 
     def leave(self) -> None:
+        if self.error is not None and self.stopped():
+            _log_failure(logging.WARNING, "a stopped request failed, and nobody waits for it", self.error)
         self._steps = None
         self.left = True
-        self.notify()
+        _tell(self.notify)
 
     def outcome(self) -> R:
         if self.closed:
@@ -123,6 +133,19 @@ class QueuedRequest(Generic[T, R]):
             finally:
                 del error  # else the traceback and this frame would hold each other
         return cast(R, self.returned)
+
+
+def _tell(notify: Callable[[], object]) -> None:
+    """Notify somebody who waits; nothing that they raise may end the thread."""
+    try:
+        notify()
+    except BaseException as exc:  # noqa: BLE001 - of no request, and there is nobody above
+        _log_failure(logging.ERROR, "somebody who waits for an engine could not be notified", exc)
+
+
+def _log_failure(level: int, text: str, exc: BaseException) -> None:
+    with suppress(BaseException):  # a log handler is foreign code, too
+        _log.log(level, text, exc_info=exc)
 
 
 @define(eq=False)
@@ -157,19 +180,25 @@ class RequestQueue:
             request.left = True
 
     def serve(self) -> None:
-        """The thread's whole life."""
+        """The thread's whole life. It ends when the queue is closed, and never by an error."""
         while (request := self.head.popleft() if self.head else self.inbox.get()) is not None:
-            self._admit(request)
-            self._rounds(self.share if request.shares else 1)
+            try:
+                self._admit(request)
+                self._rounds(self.share if request.shares else 1)
+            except BaseException as exc:  # noqa: BLE001 - of no single request: all that run end with it
+                for running in list(self.running):
+                    running.error = exc
+                    self._dismiss(running)
             del request  # or the last reply would live as long as the thread waits
+        free, self.free = self.free, None
         try:
-            free, self.free = self.free, None
             if free is not None:
                 free()
-        finally:
-            self.ended = True
-            for notify in list(self.at_end):
-                notify()
+        except BaseException as exc:  # noqa: BLE001 - the thread ends here, and whoever waits for that is notified
+            _log_failure(logging.ERROR, "the weights of an engine could not be freed", exc)
+        self.ended = True
+        for notify in list(self.at_end):
+            _tell(notify)
 
     def _admit(self, request: QueuedRequest[Any, Any]) -> None:
         """Let a request run, if nobody withdrew it and the queue is open."""
@@ -188,15 +217,19 @@ class RequestQueue:
         """A step of each that runs, then what these ask for, again and again until all have ended."""
         while self.running:
             self._fill(share)
-            calls: dict[Callable[[], object], None] = {}
+            calls: dict[Callable[[], object], list[QueuedRequest[Any, Any]]] = {}
             for request in list(self.running):
                 call = request.step()
                 if call is None:
                     self._dismiss(request)
                 else:
-                    calls[call] = None
-            for call in calls:
-                call()
+                    calls.setdefault(call, []).append(request)
+            for call, asking in calls.items():
+                try:
+                    call()
+                except BaseException as exc:  # noqa: BLE001 - raised in the steps of those who asked for it
+                    for request in asking:
+                        request.failure = exc
 
     def _fill(self, share: int) -> None:
         """Admit who waits, in order, up to the first that shares with nobody."""

@@ -19,7 +19,6 @@ from transformers.cache_utils import DynamicLayer
 from aimu.engines import torch_model
 from aimu.engines.prefix_cache import common_prefix
 from aimu.engines.torch_model import KVStates, Sampler, TorchModel
-from aimu.errors import EngineError
 
 _DIFFERENCE = 0.01
 """How much logits may differ, as a part of the greatest, between a batch and each sequence alone, in float32."""
@@ -135,14 +134,14 @@ class _Rows:
 
 @final
 class TorchBatch:
-    """Runs the sequences of one model together. EngineError where that model's cannot be."""
+    """Run the sequences of one model together. ValueError if those of that model cannot be."""
 
     def __init__(self, model: TorchModel) -> None:
         self._model = model
         self._arrived: deque[_Sequence] = deque()
         self._running: list[_Sequence] = []  # in the order of their rows
         if reason := _obstacle(model):
-            raise EngineError(f"batch: requests cannot share the forward passes of this model, {reason}")
+            raise ValueError(f"batch: requests cannot share the forward passes of this model, {reason}")
         with torch.inference_mode():
             self._rows = _Rows(self._check())
 
@@ -256,7 +255,7 @@ class TorchBatch:
         self._running.clear()
         allowed = max(_DIFFERENCE, torch.finfo(logits.dtype).eps ** 0.5) * logits.abs().max()
         if not (together - logits).abs().max() <= allowed:
-            raise EngineError("batch: requests cannot share the forward passes of this model, which come out otherwise")
+            raise ValueError("batch: requests cannot share the forward passes of this model, which come out otherwise")
         return empty
 
 

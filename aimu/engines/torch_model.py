@@ -20,6 +20,7 @@ from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from aimu.engines.chat_format import MARKERS
+from aimu.engines.torch_probe import cache_argument, check_cache
 
 PREFILL_SLICE = 512
 """Tokens of a prompt that are computed between two looks at the stop flag."""
@@ -221,9 +222,10 @@ class TorchModel:
         self.dropped = frozenset(token for token, text in special if text not in MARKERS)
         self.splits = self._splits()
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
-        if "past_key_values" not in takes:
-            raise ValueError(f"{type(model).__name__} keeps no keys and values, and is not supported")
+        self._cache_argument = cache_argument(model, takes)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        with self.inference():
+            check_cache(model, self.new_states, self.extend)
 
     @property
     def template(self) -> str:
@@ -263,7 +265,8 @@ class TorchModel:
 
     def forward(self, step: Any, cache: Any, **kwargs: Any) -> Any:
         """Logits after the last of `step`, shape (batch, vocabulary), for token ids of shape (batch, tokens)."""
-        output = self.model(input_ids=step, past_key_values=cache, use_cache=True, **self._last_only, **kwargs)
+        kwargs[self._cache_argument] = cache
+        output = self.model(input_ids=step, use_cache=True, **self._last_only, **kwargs)
         return output.logits[:, -1]
 
     def extend(self, step: Any, states: KVStates) -> Any:

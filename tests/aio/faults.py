@@ -17,11 +17,10 @@ from functools import partial
 FAULTS = {
     "an await inside the commit": (
         "aimu.aio.loop",
-        "                turn.check()\n                turn.flush()\n",
-        "                turn.check()\n"
-        "                turn.conversation.messages.append(turn.staged.pop())\n"
-        "                await anyio.lowlevel.checkpoint()\n"
-        "                turn.flush()\n",
+        "                turn.end_round()\n",
+        "                turn.history.messages.append(turn.staged.pop())\n"
+        "                await __import__('anyio').lowlevel.checkpoint()\n"
+        "                turn.end_round()\n",
     ),
     "an await between a tool and its result": (
         "aimu.tools.toolbox",
@@ -58,12 +57,12 @@ FAULTS = {
     ),
     "a paused turn that stays busy": (
         "aimu.aio.conversation",
-        "            if not old.abandoned():\n",
+        "            if not user.abandoned():\n",
         "            if True:\n",
     ),
     "a paused turn that is settled without its stream knowing": (
         "aimu.aio.conversation",
-        "            old.run.state.superseded = True\n",
+        "            user.superseded = True\n",
         "            pass\n",
     ),
     "a turn that is not settled when its run ends": (
@@ -82,12 +81,12 @@ FAULTS = {
         "        try:\n            pass\n",
     ),
     "cut-off text thrown away": (
-        "aimu.aio.conversation",
-        'message = interrupted_message("".join(self._said), "".join(self._thought))',
-        "message = None",
+        "aimu.aio.turn",
+        "message, results = self._partial(), []",
+        "message, results = None, []",
     ),
     "a call that is said not to have run": (
-        "aimu.aio.conversation",
+        "aimu.aio.turn",
         "unanswered(call, started=call.id in self._started)",
         "unanswered(call, started=False)",
     ),

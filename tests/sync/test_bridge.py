@@ -18,6 +18,7 @@ from aimu import aio
 from aimu._sync import bridge
 from aimu.testing.scripted import ScriptedProvider, reply
 from aimu.tools import tool
+from tests.holding import join, start
 
 FOREVER = 3600.0
 
@@ -150,13 +151,12 @@ def test_what_a_loop_still_holds_is_closed_with_its_thread():
 
         asyncio.run(inside())  # makes a helper, which ends too
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
+    join(start(work))
     assert len(closed) == 1
     assert len([thread for thread in threading.enumerate() if thread.name == "aimu-sync"]) <= 1  # ours
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_call_goes_on_in_a_forked_child():
     client = aimu.client(ScriptedProvider("a", "b", repeat=True))
     client.chat("?")

@@ -182,7 +182,7 @@ async def test_no_more_than_max_concurrency_workers_run_at_once():
         ({"on_error": "ignore"}, "on_error is 'cancel' or 'collect'"),
         ({"first": 3}, "first is from 1 to the 2 workers"),
         ({"first": 0}, "first is from 1"),
-        ({"max_concurrency": 0}, "max_concurrency is at least 1"),
+        ({"max_concurrency": 0}, "max_concurrency must be an integer of at least 1, got 0"),
     ],
 )
 def test_invalid_policies_are_refused(fields, text):

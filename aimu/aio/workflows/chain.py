@@ -9,9 +9,9 @@ from attrs import define, evolve, field
 
 from aimu.aio.agent import Agent
 from aimu.aio.base_client import AsyncBaseModelClient
+from aimu.aio.checks import not_empty
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, StepRunner
-from aimu.aio.workflows.checks import not_empty
 from aimu.aio.workflows.flow import Ask, Flow, follow
 
 

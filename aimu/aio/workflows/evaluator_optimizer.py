@@ -10,9 +10,9 @@ from attrs import define, evolve, field
 
 from aimu.aio.agent import Agent
 from aimu.aio.base_client import AsyncBaseModelClient
+from aimu.aio.checks import at_least_one
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, StepRunner
-from aimu.aio.workflows.checks import at_least_one
 from aimu.aio.workflows.flow import Ask, Flow, follow
 
 _MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d+[.)](?=\s)|</?\w+[^>]*>)*"

@@ -12,9 +12,9 @@ from attrs import define, field
 
 from aimu.aio.agent import Agent
 from aimu.aio.base_client import AsyncBaseModelClient
+from aimu.aio.checks import at_least_one_or_none, not_empty
 from aimu.aio.run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio.runner import DONE, AsyncRunner, StepRunner, steps_of
-from aimu.aio.workflows.checks import at_least_one, not_empty
 from aimu.core.chunks import StreamChunk
 from aimu.errors import InvalidOptionError
 
@@ -41,7 +41,7 @@ class Parallel(StepRunner):
     separator: str = SEPARATOR
     on_error: OnError = field(default="cancel", kw_only=True)
     first: int | None = field(default=None, kw_only=True)
-    max_concurrency: int | None = field(default=None, kw_only=True, validator=at_least_one)
+    max_concurrency: int | None = field(default=None, kw_only=True, validator=at_least_one_or_none)
 
     def __attrs_post_init__(self) -> None:
         if self.on_error not in ("cancel", "collect"):

@@ -11,10 +11,10 @@ from attrs import define, evolve, field
 
 from aimu.aio.agent import Agent
 from aimu.aio.base_client import AsyncBaseModelClient
+from aimu.aio.checks import at_least_one
 from aimu.aio.run import ENCLOSING, Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, StepRunner
 from aimu.aio.skill_agent import SkillAgent
-from aimu.aio.workflows.checks import at_least_one
 from aimu.aio.workflows.evaluator_optimizer import accepts, sections
 from aimu.aio.workflows.flow import Ask, Flow, follow
 from aimu.core.threads import run_in_thread
