@@ -46,6 +46,7 @@ During a run the model sees the text of a `ToolError`; a caller sees one only af
 hold their facts as attributes, word their own message, and can be pickled and copied. None of them holds an API key.
 """
 
+# Long, because the tree of errors is best read in one place.
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -374,22 +375,18 @@ class MCPTimeoutError(MCPError, TimeoutError):
 
 
 class SkillError(AimuError, ValueError):
-    """A skill breaks a rule of the format, or cannot be used; the text names the file, the rule and the remedy.
+    """A skill breaks a rule of the format, or cannot be used.
 
     Attributes:
-        path: The file or folder that is meant, None if it is unknown.
+        path: The file or folder that is meant, or None.
         problem: What is wrong with it.
-        remedy: What to do about it.
-        loaded: Whether the skill is used all the same, as `SkillManager.problems` tells.
+        remedy: What to do about it, or "".
+        loaded: Whether the skill is used all the same, as in `SkillManager.problems`.
     """
 
     def __init__(self, problem: str, *, path: Path | str | None = None, remedy: str = "", loaded: bool = False) -> None:
-        self.path = path
-        self.problem = problem
-        self.remedy = remedy
-        self.loaded = loaded
-        text = problem if path is None else f"{path}: {problem}"
-        super().__init__(f"{text}; {remedy}" if remedy else text)
+        self.path, self.problem, self.remedy, self.loaded = path, problem, remedy, loaded
+        super().__init__(("" if path is None else f"{path}: ") + problem + (f"; {remedy}" if remedy else ""))
 
 
 class RunnerError(AimuError, RuntimeError):

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from aimu._tools import provider_classes
+from aimu._tools import provider_classes, sync_twins
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -29,7 +29,7 @@ class Generator(Protocol):
         ...
 
 
-MODULES: tuple[Generator, ...] = (provider_classes,)
+MODULES: tuple[Generator, ...] = (provider_classes, sync_twins)
 
 
 def outdated() -> dict[Path, str]:

@@ -14,6 +14,7 @@ from aimu.aio.responder import Responder
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
 from aimu.aio.turn import Terms
+from aimu.core.field_docs import with_field_docs
 from aimu.errors import InvalidOptionError
 
 DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task, or answer it if it is done."
@@ -27,17 +28,30 @@ def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> N
 
 @define(eq=False, slots=False)
 class Agent(StepRunner):
-    """A model that works on a task with tools until it answers.
+    """A model that works on a task, with tools, until it answers.
 
-    The given client is forked with its history: agents built on one client do not disturb each other or the client;
-    `model_client` is the agent's own conversation. `system_message`, `tools` and `concurrent_tool_calls` are those of
-    this conversation, the given client's where not given here.
-    `max_iterations` bounds the model requests of a run that may call tools; at the limit pending calls are settled as
-    not executed and one more request asks for the answer. `continuation_prompt` is sent when the model's turn came
-    back empty. History persists over runs unless `reset_messages_on_run`. `concurrent_tool_calls` overlaps the calls
-    of one iteration (True, or how many at once).
+    The history stays from run to run. Agents that were made from one client disturb neither it nor each other. They
+    borrow its provider: an agent works as long as that client, or a fork of it, is open.
 
-    An agent borrows the provider of its client: it works as long as that client, or a fork of it, is open.
+    Args:
+        model_client: The client of the agent's own conversation; it is forked, with its history, from the one given
+            here.
+        system_message: The system message; None keeps that of the client.
+        name: The agent's name in chunks, in `messages` and in notes on errors.
+        tools: Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client.
+        max_iterations: How many model requests of a run may call tools, at least 1. At the limit, open calls are marked
+            as not executed and one more request asks for the answer.
+        continuation_prompt: What is sent if the model's reply is empty.
+        reset_messages_on_run: Whether each run begins with an empty history.
+        concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. False keeps
+            the setting of the client.
+
+    Raises:
+        InvalidOptionError: `max_iterations` is less than 1, or `model_client` is not an async client.
+
+    Example:
+        agent = aio.Agent(aio.client("ollama:qwen3.5:9b"), "You are a careful clerk.", tools=[add])
+        print(await agent.run("What is 17 plus 25?"))
     """
 
     model_client: AsyncBaseModelClient = field(validator=_async_client)
@@ -97,13 +111,21 @@ class Agent(StepRunner):
         return steps()
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """The same agent on a new conversation."""
-        twin = duplicate(self)
-        twin.model_client = self.model_client._fork(system, keep_history)
-        return twin
+        """Make the same agent on a new conversation.
+
+        Args:
+            system: The system message of the new agent; None keeps this one's.
+            keep_history: Whether the new conversation begins with a copy of this one's history.
+
+        Returns:
+            The new agent.
+        """
+        fork = duplicate(self)
+        fork.model_client = self.model_client._fork(system, keep_history)
+        return fork
 
     def as_model_client(self) -> AsyncBaseModelClient:
-        """A client whose every `chat` runs this agent's loop on this agent's conversation."""
+        """Give a client of this agent's conversation whose `chat` runs this agent."""
         return self.model_client._with(AgentResponder(self))
 
 
@@ -126,6 +148,7 @@ class _OfConversation:
 _OF_CONVERSATION = ("system_message", "tools", "concurrent_tool_calls")
 for _name in _OF_CONVERSATION:  # attrs has made the constructor; from here on reading and setting go to the client
     setattr(Agent, _name, _OfConversation(_name))
+with_field_docs(Agent)
 
 
 @frozen(eq=False)

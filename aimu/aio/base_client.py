@@ -22,22 +22,22 @@ H = TypeVar("H")
 
 def duplicate(handle: H) -> H:
     """A shallow copy of a client or agent; not by its constructor, which may be the user's own."""
-    twin = object.__new__(type(handle))
+    copy = object.__new__(type(handle))
     state: Any = object.__getstate__(handle)
     for part in state if isinstance(state, tuple) else (state,):
         for name, value in (part or {}).items():
-            object.__setattr__(twin, name, value)
-    return twin
+            object.__setattr__(copy, name, value)
+    return copy
 
 
 class AsyncBaseModelClient:
     """A handle on one conversation over a shared provider.
 
-    `messages` is the history (see `aimu.core.messages`), `provider` what several conversations share. `generate_kwargs`
-    are this conversation's defaults, `max_tool_rounds` bounds the iterations of one `chat`, `concurrent_tool_calls`
-    overlaps the calls of one iteration (True, or how many at once). All of these belong to the conversation: other
-    handles of it (its sync client, its agent) show and set the same. One task uses a conversation at a time; others
-    `fork()`.
+    Only one async task at a time may use the conversation; others `fork()`. History, tools and settings belong to the
+    conversation: other handles of it, such as its agent, show and set the same.
+
+    Args:
+        conversation: The conversation, which other handles may share.
     """
 
     def __init__(self, conversation: Conversation) -> None:
@@ -48,10 +48,12 @@ class AsyncBaseModelClient:
 
     @property
     def conversation(self) -> Conversation:
+        """The conversation: provider, history, tools and settings, which other handles of it show and set too."""
         return self._responder.conversation
 
     @property
     def provider(self) -> SharedProvider:
+        """The connection or the weights, which several conversations may share."""
         return self.conversation.provider
 
     @property
@@ -61,6 +63,7 @@ class AsyncBaseModelClient:
 
     @property
     def messages(self) -> list[Message]:
+        """The history, as dicts in OpenAI shape. Assign another one between turns; the next request checks it."""
         return self.conversation.history.messages
 
     @messages.setter
@@ -69,7 +72,7 @@ class AsyncBaseModelClient:
 
     @property
     def system_message(self) -> str | None:
-        """Set it before the first turn; afterwards RuntimeError points to `reset`."""
+        """The system message. Set it before the first turn; later that raises SystemMessageError, so call `reset`."""
         return self.conversation.history.system_message
 
     @system_message.setter
@@ -96,7 +99,7 @@ class AsyncBaseModelClient:
 
     @property
     def generate_kwargs(self) -> dict[str, Any]:
-        """Options of every request; those of a call come on top. Raises InvalidOptionError for an invalid one."""
+        """Options for every model request of this conversation; those of a call override them."""
         return self.conversation.generate_kwargs
 
     @generate_kwargs.setter
@@ -105,7 +108,7 @@ class AsyncBaseModelClient:
 
     @property
     def max_tool_rounds(self) -> int:
-        """How many iterations of one `chat` may call tools, at least 1."""
+        """How many model requests of one `chat` may call tools, at least 1."""
         return self.conversation.max_tool_rounds
 
     @max_tool_rounds.setter
@@ -114,7 +117,7 @@ class AsyncBaseModelClient:
 
     @property
     def concurrent_tool_calls(self) -> bool | int:
-        """Whether the calls of one iteration overlap: True, False, or how many run at once."""
+        """Whether the calls of one model reply overlap; a number lets at most so many."""
         return self.conversation.concurrent_tool_calls
 
     @concurrent_tool_calls.setter
@@ -123,39 +126,51 @@ class AsyncBaseModelClient:
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens of this conversation; None where unknown."""
+        """The tokens of this conversation; None if the service does not say."""
         return self.conversation.history.usage
 
     @property
     def last_usage(self) -> Usage | None:
-        """Tokens of the last turn."""
+        """The tokens of the last turn; None if the service does not say."""
         return self.conversation.history.last_usage
 
     @property
     def last_thinking(self) -> str:
-        """The reasoning of the last reply, "" when there was none."""
+        """The reasoning of the last reply; empty if there was none."""
         return self.conversation.history.last_thinking
 
     @property
     def last_stop_reason(self) -> StopReason | None:
+        """Why the last reply ended; None before the first one."""
         return self.conversation.history.last_stop_reason
 
     def reset(self, system_message: str | None = None) -> None:
-        """Clear the history; the system message stays unless another is given."""
+        """Clear the history.
+
+        Args:
+            system_message: A new system message; None keeps the present one.
+
+        Raises:
+            BusyConversationError: A turn is running.
+        """
         self.conversation.reset(system_message)
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """A new conversation on the same provider, with the same tools and settings.
+        """Open a new conversation on the same provider, with the same tools and settings.
 
-        `system` replaces the system message. With `keep_history` the new conversation starts with a copy of what this
-        one has published.
+        Args:
+            system: The system message of the new conversation; None keeps this one's.
+            keep_history: Whether the new conversation begins with a copy of this one's history.
+
+        Returns:
+            A client of the new conversation.
         """
         fork = self._fork(system, keep_history)
         self.provider.keep(fork)
         return fork
 
     def _fork(self, system: str | None, keep_history: bool) -> Self:
-        """A fork that borrows the provider: it does not keep it open."""
+        """A fork that does not keep the provider open."""
         return self._with(self._responder.fork(system, keep_history))
 
     def _with(self, responder: Responder) -> Self:
@@ -211,11 +226,28 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
     ) -> Coroutine[Any, Any, str] | Stream:
-        """One turn: the model's answer to `user_message`, after the tools that it asks for.
+        """Send a message and get the model's answer, after the tools that it calls.
 
-        `use_tools=False` offers none. `images` are paths, bytes, URLs or data URLs. See `AsyncRunner.run` for the
-        rest. Raises `TruncatedError` and `RefusedError` (with the partial text), `BusyConversationError`,
-        `InvalidHistoryError`, and the provider's errors.
+        Args:
+            user_message: The message.
+            generate_kwargs: Options for the model requests of this turn; they override those of the client.
+            use_tools: Whether the model may call tools.
+            stream: Whether to return a `Stream` of chunks.
+            images: Images that go with the message: paths, bytes, URLs or data URLs.
+            include: The phases that a stream shows; None shows all.
+            timeout: Seconds for the whole turn; None is no limit.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            BusyConversationError: Another turn of this conversation is running.
+            InvalidHistoryError: A loaded history is not valid; the error names the message.
+            InvalidImageError: An image cannot be read, or the model takes none.
+            TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
+            RefusedError: The model declines to answer.
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            ProviderError: The model service fails.
         """
         task = Task(user_message, generate_kwargs, images)
         return start(
@@ -268,15 +300,33 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
     ) -> Coroutine[Any, Any, str] | Stream:
-        """The model's answer to `prompt` alone: stateless, without tools; the system message holds, history does not.
+        """Get the model's answer to a prompt alone: without history and without tools, under the system message.
 
-        May be called while a turn runs.
+        The history stays as it is; a turn may be running meanwhile.
+
+        Args:
+            prompt: The message.
+            generate_kwargs: Options for this request; they override those of the client.
+            stream: Whether to return a `Stream` of chunks.
+            images: Images that go with the prompt: paths, bytes, URLs or data URLs.
+            include: The phases that a stream shows; None shows all.
+            timeout: Seconds for the request and its retries; None is no limit.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            InvalidImageError: An image cannot be read, or the model takes none.
+            TruncatedError: `max_tokens` ended the reply before any text.
+            RefusedError: The model declines to answer.
+            TimeoutError: `timeout` expires.
+            ProviderError: The model service fails.
         """
         task = Task(prompt, generate_kwargs, images)
         return start(lambda run: self._responder.generate(task, run), stream=stream, timeout=timeout, include=include)
 
     async def aclose(self) -> None:
-        """Let go of the provider; the last conversation to do so closes its connections or frees its weights."""
+        """Let go of the provider. The last conversation to do so closes its connections, or frees its weights."""
         await self.provider.let_go(self, repr(self))
 
     async def __aenter__(self) -> Self:

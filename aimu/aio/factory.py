@@ -24,10 +24,24 @@ from aimu.providers.base import Provider
 class AsyncModelClient(AsyncBaseModelClient):
     """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
-    Keyword arguments: `system`, `tools`, `mcp_client`, `generate_kwargs`, `max_tool_rounds`, `concurrent_tool_calls`;
-    `max_retries`, `max_concurrency`, `limits`; and what the provider takes (`base_url`, `api_key`, `timeout`,
-    `http_client`, `api`). In-process models (`hf`, `llamacpp`) are loaded by the sync client; pass that one here, and
-    both are handles on one conversation and one set of weights.
+    Args:
+        model: `"provider:model_id"`, a member of a model enum such as `OllamaModel`, a `ModelSpec`, or an object with
+            the methods of `aimu.providers.Provider`. Or a sync client: both are then handles on one conversation;
+            models that run in this process (`hf`, `llamacpp`) need this, since the sync client loads their weights.
+        **kwargs: `system`, `tools`, `mcp_client`, `generate_kwargs`, `max_tool_rounds`, `concurrent_tool_calls`;
+            `max_retries`, `max_concurrency`, `limits`; and what the provider takes: `base_url`, `api_key`, `timeout`,
+            `http_client`, `api`.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.
+        InvalidOptionError: An option is unknown or has an invalid value.
+
+    Example:
+        async with aio.AsyncModelClient("anthropic:claude-sonnet-4-6", system="Be brief.") as client:
+            print(await client.chat("What are tides?"))
     """
 
     def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
@@ -113,11 +127,26 @@ def _engine(spec: ModelSpec, kwargs: Mapping[str, Any]) -> Provider:
 
 
 def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any) -> AsyncModelClient:
-    """A client for a model string, enum or provider, or a second handle on an existing sync client.
+    """Open a client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
-    `system` is the system message; other keyword arguments are those of `AsyncModelClient`. Raises
-    `UnknownProviderError` (ValueError), `MissingExtraError` (ImportError), `MissingKeyError` (ValueError), and
-    `WeightsLoadedTwiceError` (ValueError) for in-process models.
+    Args:
+        model: What `AsyncModelClient` takes.
+        system: The system message.
+        **kwargs: The options of `AsyncModelClient`.
+
+    Returns:
+        The client.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.
+        InvalidOptionError: An option is unknown or has an invalid value.
+
+    Example:
+        client = aio.client("ollama:qwen3.5:9b", system="Be brief.")
+        print(await client.chat("What are tides?"))
     """
     if system is not None:
         kwargs["system"] = system
@@ -167,9 +196,28 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
 ) -> Coroutine[Any, Any, str] | Stream:
-    """One message to a fresh client, one answer; the client is closed when the answer is there.
+    """Send one message to a fresh client, which is closed once the answer is there.
 
-    A stream's connection is closed when it ends or is left.
+    Args:
+        user_message: The message.
+        model: What `AsyncModelClient` takes.
+        system: The system message.
+        generate_kwargs: Options for the request.
+        stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is left.
+        images: Images that go with the message: paths, bytes, URLs or data URLs.
+        include: The phases that a stream shows; None shows all.
+
+    Returns:
+        The answer, or with `stream=True` a `Stream`.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        TruncatedError: `max_tokens` ended the reply before any text.
+        RefusedError: The model declines to answer.
+        ProviderError: The model service fails.
+
+    Example:
+        print(await aio.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
     return one_shot(client(model, system=system), Task(user_message, generate_kwargs, images), stream, include)
 

@@ -18,10 +18,15 @@ from aimu.tools.toolbox import Toolbox
 
 
 class OrchestratorAgent(StepRunner):
-    """An agent that gives parts of its task to workers, as tool calls.
+    """An agent that delegates parts of its task to workers, as tool calls.
 
-    `assemble` makes one of a list of agents. A subclass of its own makes workers and tools in `__init__` and then calls
-    `_init_orchestrator`; runners that it keeps as attributes, or in lists and dicts there, are in `messages`.
+    `assemble` makes one from a list of agents. A subclass makes workers and tools in its `__init__` and then calls
+    `_init_orchestrator`; `messages` includes the runners that it keeps as attributes, or in lists and dicts there.
+
+    Example:
+        workers = [aio.Agent(client, "Search.", "search"), aio.Agent(client, "Write.", "write")]
+        team = aio.OrchestratorAgent.assemble(client, "Delegate each part of the task.", workers=workers)
+        print(await team.run("Report on tides."))
     """
 
     _agent: Agent | None = None
@@ -35,7 +40,15 @@ class OrchestratorAgent(StepRunner):
         tools: list[Callable[..., Any]],
         concurrent_tool_calls: bool | int = False,
     ) -> None:
-        """Make the agent that orchestrates, on a conversation forked from the client. `tools` call the workers."""
+        """Make the agent that orchestrates; a subclass calls this at the end of its `__init__`.
+
+        Args:
+            model_client: The agent gets a conversation of its own, forked from this client.
+            name: The agent's name in chunks and in `messages`.
+            system_message: The agent's system message; None keeps that of the client.
+            tools: The functions that call the workers.
+            concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many.
+        """
         self._agent = Agent(
             model_client, system_message, name, tools=tools, concurrent_tool_calls=concurrent_tool_calls
         )
@@ -50,12 +63,24 @@ class OrchestratorAgent(StepRunner):
         name: str = "orchestrator",
         concurrent_tool_calls: bool | int = True,
     ) -> Self:
-        """An orchestrator with one tool for each worker, named after it and described by its system message.
+        """Make an orchestrator with one tool for each worker, named after it and described by its system message.
 
-        Each call of a worker is a conversation of its own, begun with the worker's system message and tools; calls of
-        one iteration overlap. Two workers of one name are a ToolNameClashError. `messages` has, for each worker, the
-        calls of the latest run that made any, in the order in which they began: under the worker's name, then `name#2`,
-        `name#3`, …; chunks are tagged alike.
+        Each call of a worker is a new conversation with the worker's system message and tools. `messages` has the calls
+        of the latest run that called the worker, in the order in which they began, as `name`, `name#2`, `name#3`, …;
+        chunks carry the same names.
+
+        Args:
+            model_client: The agent that orchestrates gets a conversation of its own, forked from this client.
+            system_message: Its system message.
+            workers: The agents that it may call; their names must differ.
+            name: Its name in chunks and in `messages`.
+            concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many.
+
+        Returns:
+            The orchestrator.
+
+        Raises:
+            ToolNameClashError: Two workers have the same name.
         """
         self = cls.__new__(cls)
         self._workers = [_Worker(worker) for worker in workers]
@@ -81,6 +106,7 @@ class OrchestratorAgent(StepRunner):
 
     @property
     def name(self) -> str | None:
+        """The name of the agent that orchestrates."""
         return self.agent.name
 
     def __repr__(self) -> str:

@@ -28,9 +28,12 @@ LONGEST_WAIT = 600.0  # s; a service that asks for more (a daily quota, say) is 
 
 @final
 class Limits:
-    """A cap on requests in flight, to be shared by several clients or the whole program (`limits=`).
+    """A cap on requests in flight that several clients share: give it to each as `limits=`.
 
     First come, first served, over all tasks, event loops and threads.
+
+    Args:
+        max_concurrency: How many requests may be in flight at once, at least 1.
     """
 
     def __init__(self, max_concurrency: int) -> None:

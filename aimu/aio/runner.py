@@ -28,7 +28,7 @@ DONE = StreamingContentType.DONE
 class AsyncRunner(ABC):
     """Base of every agent and workflow; a subclass of your own fits wherever a runner does.
 
-    Runners call each other with the four parameters of `run` only, and await the result first.
+    Implement `messages` and `run`. Other runners call `run` with its four parameters only.
     """
 
     @property
@@ -44,11 +44,22 @@ class AsyncRunner(ABC):
         stream: bool = False,
         images: list[Any] | None = None,
     ) -> Awaitable[str | AsyncIterator[StreamChunk]]:
-        """Run the task; awaiting gives the answer, or with `stream=True` an iterator of its chunks."""
+        """Run the task to its answer.
+
+        Args:
+            task: The user's message.
+            generate_kwargs: Options for every model request of this run.
+            stream: Whether to give the chunks of the run in place of its answer.
+            images: Images that go with the message.
+
+        Returns:
+            An awaitable of the answer, or with `stream=True` of an async iterator of chunks. The last chunk may be a
+            `done` with the answer; otherwise the answer is the text of all chunks.
+        """
 
 
 class StepRunner(AsyncRunner):
-    """Base of the library's own runners: one generator of steps serves plain, pulled and entered runs."""
+    """Base of the library's own runners."""
 
     @abstractmethod
     def _steps(self, task: Task, run: Run) -> Steps:
@@ -108,13 +119,25 @@ class StepRunner(AsyncRunner):
     ) -> Coroutine[Any, Any, str] | Stream:
         """Run the task to its answer.
 
-        With `stream=True` gives a `Stream` (awaiting it is optional). `generate_kwargs` hold for every request of this
-        run; `images` go with the first message. `timeout` is in seconds; on expiry TimeoutError is raised, and what
-        was done so far stays in the history. `include` names the phases that a stream shows.
+        Args:
+            task: The user's message.
+            generate_kwargs: Options for every model request of this run; they override those of the client.
+            stream: Whether to return a `Stream` of chunks.
+            images: Images that go with the message: paths, bytes, URLs or data URLs.
+            timeout: Seconds for the whole run; None is no limit.
+            include: The phases that a stream shows; None shows all.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            BusyConversationError: A conversation of the runner is in use.
+            ProviderError: A model service fails, or its answer cannot be used.
         """
-        question = Task(task, generate_kwargs, images)
+        given = Task(task, generate_kwargs, images)
         return start(
-            lambda run: self._steps(question, run),
+            lambda run: self._steps(given, run),
             stream=stream,
             labels=lambda: labels(self),
             timeout=timeout,
@@ -230,8 +253,10 @@ def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, list[Mess
 
 
 def labels(runner: AsyncRunner) -> dict[int, str]:
-    """The name of each leaf in a run of `runner`, as `runner.messages` keys it."""
+    """The name of each leaf in a run of `runner`, as `runner.messages` keys it, where it may differ from its own."""
     names: dict[int, str] = {}
+    if isinstance(runner, StepRunner) and not list(runner._parts()):
+        return names
     for leaf, name, _ in histories(runner):
         names.setdefault(id(leaf), name)
     return names

@@ -11,17 +11,23 @@ from attrs.setters import frozen
 
 from aimu.aio.agent import Agent
 from aimu.aio.run import Run, Steps
+from aimu.core.field_docs import with_field_docs
 from aimu.skills import SkillManager, skill_tools
 from aimu.skills.catalog import placed
 
 
+@with_field_docs
 @define(eq=False, slots=False)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of `skill_manager` is brought up to date at the end of the system message (the
-    history stays), and `activate_skill`, `list_skill_files` and `read_skill_file` are put among `tools` unless tools of
-    these names are there. Without skills it is a plain agent. The folders are searched in a worker thread.
+    At the start of each run the catalog of skills is brought up to date in the system message; the history and your own
+    text stay. `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened, `search_skills`
+    are added to `tools`, except where tools have these names already. Without skills it is a plain agent; for its other
+    arguments see `Agent`. The first run reads the folders in a worker thread.
+
+    Args:
+        skill_manager: Finds the skills; it cannot be replaced later.
     """
 
     skill_manager: SkillManager = field(factory=SkillManager, on_setattr=frozen)

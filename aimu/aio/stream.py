@@ -1,23 +1,23 @@
 """The stream of a run: pulled step by step, or entered and live.
 
-No scope or task group is held across a yield: pulled, the reader's own task makes every step; entered, this object
-owns the task group, the pump, the channel and the deadline, all inside `async with`.
+No scope or task group is held across a yield: pulled, the reader's own task makes every step; entered, a pump makes
+them, inside `async with`. Owns the deadline, and that a run is settled when its stream is left.
 """
 
 from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from enum import Enum
+from functools import partial
 from math import inf
 from types import TracebackType
 from typing import Any, Self, final
 
 import anyio
-from anyio.abc import TaskGroup
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from aimu.aio.pump import Pump
 from aimu.aio.run import IN_THREAD, Run, RunState, Steps
 from aimu.core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu.core.reply import Usage
@@ -40,14 +40,21 @@ PULLED, ENTERED = _State.PULLED, _State.ENTERED
 
 @final
 class Stream:
-    """An async iterator of StreamChunk and an async context manager; awaiting it gives itself.
+    """The chunks of a run: an async iterator of StreamChunk and an async context manager.
 
-    - `async with stream: async for chunk in stream:` is live: concurrent workers interleave, with bounded buffering,
-      and leaving the block, in any way, has stopped and cleaned up everything before the next line runs.
-    - A bare `async for` pulls the run step by step in the reader's own task. It may be abandoned anywhere.
+    - Entered, it is live: concurrent workers interleave, and buffering is bounded. However the block is left, the run
+      has been stopped and cleaned up before the next line runs.
+    - A bare loop pulls the run step by step and may be abandoned anywhere.
 
-    The last chunk is `done`. `timeout` (seconds) counts from the first step, or from entering; on expiry TimeoutError
-    is raised after what was buffered. A stream may be read once.
+    The last chunk is `done`. A stream is read once. A `timeout` counts from the first step or from entering, and raises
+    TimeoutError after the chunks that were buffered. Awaiting a stream gives the stream itself.
+
+    Example:
+        async with agent.run("Tell me a story.", stream=True) as stream:
+            async for chunk in stream:
+                if chunk.is_text():
+                    print(chunk.content, end="")
+        print(stream.usage)
     """
 
     def __init__(
@@ -58,24 +65,31 @@ class Stream:
         include: Include = None,
         timeout: float | None = None,
     ) -> None:
+        self._state = _State.NEW
         self._begin = steps
         self._labels = labels
         self._phases = phases(include)
         self._timeout = timeout
-        self._state = _State.NEW
         self._run: Run | None = None
+        self._steps: Steps | None = None  # pulled
+        self._deadline = inf
+        self._pump: Pump[StreamChunk] | None = None  # entered
         self._result: str | None = None
 
     @property
     def result(self) -> str:
-        """The text that the plain run returns. Raises StreamClosedError before the end was reached."""
+        """The answer that a plain run returns.
+
+        Raises:
+            StreamClosedError: The stream was not read to its end.
+        """
         if self._result is None:
             raise StreamClosedError("the stream has no result: it was not read to its end")
         return self._result
 
     @property
     def usage(self) -> Usage | None:
-        """Tokens of the run so far; None where the provider does not say."""
+        """The tokens that the run has used so far; None if the service does not say."""
         return self._run.state.usage if self._run is not None else None
 
     def __await__(self) -> Generator[None, None, Self]:
@@ -86,37 +100,39 @@ class Stream:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, StreamChunk]:
-        return self._received() if self._state is ENTERED else self._pulled()
+        pump = self._pump
+        return self._pulled() if pump is None or self._state is not ENTERED else pump.receive()
 
     def _ready(self) -> list[StreamChunk]:
         """What an entered stream can give without waiting."""
-        chunks: list[StreamChunk] = []
-        if self._state is _State.ENTERED:
-            with suppress(anyio.WouldBlock, anyio.EndOfStream):
-                while True:
-                    chunks.append(self._receive.receive_nowait())
-        return chunks
+        return self._pump.ready() if self._pump is not None and self._state is ENTERED else []
 
     def _start(self) -> None:
-        self._state = _State.CLOSED  # which it stays when the question is refused here
+        self._state = _State.CLOSED  # which it stays when the task is refused here
         state = RunState(self._labels(), active=False, owner=anyio.get_current_task().id)
         self._run = Run(True, None, IN_THREAD.get(), state)
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
-        self._deadline = inf if self._timeout is None else anyio.current_time() + self._timeout
+        if self._timeout is not None:
+            self._deadline = anyio.current_time() + self._timeout
         self._state = _State.PULLED
 
     async def _pulled(self) -> StreamChunk:
         run = self._run
         if run is None or run.state.active or run.state.superseded or self._state is not PULLED:
             run = self._startable()
+        steps = self._steps
+        assert steps is not None
         run.state.active = True
         try:
             while True:
-                chunk = await (anext(self._steps) if self._deadline == inf else self._step_in_time())
+                chunk = await (anext(steps) if self._deadline == inf else self._step_in_time(steps))
                 wanted = self._phases is None or chunk.phase in self._phases
                 if chunk.phase is DONE:
-                    await self._end(chunk)
+                    # A `done` is the last thing that steps yield: nothing is awaited in closing them now, and a reader
+                    # who stops at it leaves no generator behind.
+                    self._result, self._state = str(chunk.content), _State.ENDED
+                    await steps.aclose()
                     if not wanted:
                         raise StopAsyncIteration
                 if wanted:
@@ -142,126 +158,88 @@ class Stream:
             raise anyio.BusyResourceError("reading from")
         return run
 
-    async def _end(self, chunk: StreamChunk) -> None:
-        # A `done` is the last thing that steps yield: nothing is awaited in closing them now, and a reader who stops
-        # at it leaves no generator behind.
-        self._result, self._state = str(chunk.content), _State.ENDED
-        await self._steps.aclose()
-
-    async def _step_in_time(self) -> StreamChunk:
+    async def _step_in_time(self, steps: Steps) -> StreamChunk:
         left = self._deadline - anyio.current_time()
         if left <= 0:  # a step may have no checkpoint of its own
-            await self._steps.aclose()
+            await steps.aclose()
             raise TimeoutError
         with anyio.fail_after(left):
-            return await anext(self._steps)
+            return await anext(steps)
 
     async def __aenter__(self) -> Self:
         if self._state is not _State.NEW:
             raise StreamClosedError("a stream is entered before it is read, and once")
         self._state = _State.ENTERED
-        self._send: MemoryObjectSendStream[StreamChunk]
-        self._receive: MemoryObjectReceiveStream[StreamChunk]
-        self._send, self._receive = anyio.create_memory_object_stream[StreamChunk](BUFFER)
-        self._run = Run(True, self._put, IN_THREAD.get(), RunState(self._labels()))
-        self._error: Exception | None = None
-        self._pump_scope = anyio.CancelScope()
-        self._pump_ended = anyio.Event()
-        self._group: TaskGroup = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._pump, self._run)
+        run: Run
+        pump = self._pump = Pump[StreamChunk](lambda: self._fill(run, pump), BUFFER)
+        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), RunState(self._labels()))
+        await pump.start()
         return self
 
-    async def _pump(self, run: Run) -> None:
-        try:
-            with self._pump_scope, self._send:
-                try:
-                    with anyio.fail_after(self._timeout):
-                        await self._pumped(run)
-                except Exception as exc:  # noqa: BLE001 - the reader's next step raises it, plain
-                    self._error = exc
-        finally:
-            run.settle()
-            self._pump_ended.set()
-
-    async def _pumped(self, run: Run) -> None:
+    async def _fill(self, run: Run, pump: Pump[StreamChunk]) -> None:
         """`drain`, without a coroutine for each chunk."""
         done: StreamChunk | None = None
-        async with aclosing(self._begin(run)) as steps:
-            async for chunk in steps:
-                if chunk.phase is DONE:
-                    done = chunk
-                elif not self._taken(chunk):
-                    await self._send.send(chunk)
-        assert done is not None, "steps end with a `done`"
-        self._result = str(done.content)
-        await self._put(done)
-
-    async def _put(self, chunk: StreamChunk) -> None:
         try:
-            if not self._taken(chunk):
-                await self._send.send(chunk)
+            with anyio.fail_after(self._timeout):
+                async with aclosing(self._begin(run)) as steps:
+                    async for chunk in steps:
+                        if chunk.phase is DONE:
+                            done = chunk
+                        elif not self._taken(pump, chunk):
+                            await pump.send.send(chunk)
+                assert done is not None, "steps end with a `done`"
+                self._result = str(done.content)
+                await self._put(pump, done)
+        finally:
+            run.settle()
+
+    async def _put(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> None:
+        try:
+            if not self._taken(pump, chunk):
+                await pump.send.send(chunk)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
-            if not self._pump_ended.is_set():
+            if not pump.ended:
                 raise
             # Else it is of a run that a tool began and left behind: nobody is there to see it.
 
-    def _taken(self, chunk: StreamChunk) -> bool:
+    def _taken(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> bool:
         """Whether nothing is left to do for a chunk: it is in the buffer, or nobody wants it."""
         if self._phases is None or chunk.phase in self._phases:
             try:
-                self._send.send_nowait(chunk)
+                pump.send.send_nowait(chunk)
             except anyio.WouldBlock:
                 return False
         return True
 
-    async def _received(self) -> StreamChunk:
-        try:
-            try:
-                return self._receive.receive_nowait()
-            except anyio.WouldBlock:
-                return await self._receive.receive()
-        except anyio.EndOfStream:
-            self._state = _State.ENDED
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error from error.__cause__
-            raise StopAsyncIteration from None
-
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The exception of the body is not shown to the task group, which would wrap it; the pump keeps its own error.
-        self._state = _State.CLOSED if self._state is _State.ENTERED else self._state
-        self._pump_scope.cancel()
-        try:
-            await self._group.__aexit__(None, None, None)
-        except BaseExceptionGroup as group:  # the group is ours: what a tool raised past Exception leaves plain
-            *others, leaf = group.exceptions
-            if others:
-                raise
-            raise leaf from leaf.__cause__
-        finally:
-            self._receive.close()  # after the producers: a send into a closed channel would be an error of theirs
+        self._state = _State.CLOSED
+        if self._pump is not None:
+            await self._pump.leave()
 
     async def aclose(self) -> None:
-        """Stop the run. What had streamed is kept in the history; a pulled stream may be closed by any task but only
-        between its steps (`anyio.BusyResourceError` else). Idempotent."""
+        """Stop the run; what had streamed stays in the history.
+
+        May be called more than once.
+
+        Raises:
+            anyio.BusyResourceError: Another async task is waiting for the next chunk.
+        """
         if self._state is _State.NEW:
             self._state = _State.CLOSED
         elif self._state is _State.PULLED:
-            run = self._run
+            run, steps = self._run, self._steps
             assert run is not None
+            assert steps is not None
             if run.state.active:
                 raise anyio.BusyResourceError("closing")
             self._state = _State.CLOSED
             run.settle()
-            await self._steps.aclose()
-        elif self._state is _State.ENTERED:
-            self._pump_scope.cancel()
-            with anyio.CancelScope(shield=True):  # the pump ends as soon as its provider lets go
-                await self._pump_ended.wait()
+            await steps.aclose()
+        elif self._pump is not None and self._state is _State.ENTERED:
+            await self._pump.cancel()
 
     def __del__(self) -> None:
-        if getattr(self, "_state", None) is _State.PULLED and self._run is not None:
+        if self._state is _State.PULLED and self._run is not None:
             self._run.settle()

@@ -1,17 +1,19 @@
-"""One runner over many tasks, some at a time. Owns their task group, inside `async with` only, and the progress bar."""
+"""One runner over many tasks, some at a time. Owns how many run at once, and the progress bar."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sized
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Sized
 from contextlib import aclosing, nullcontext
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
+from aimu.aio.pump import Pump
 from aimu.aio.run import begin_branch
 from aimu.aio.runner import AsyncRunner
+from aimu.core.groups import single_failure
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 
 CLOSING = 5.0  # s that an async generator of tasks has to close
@@ -41,6 +43,17 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[str | Exception]: ...
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise", "collect"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[str | Exception]: ...
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
     tasks: Iterable[str] | AsyncIterable[str],
@@ -51,17 +64,34 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[Any]:
-    """Run many tasks, at most `max_concurrency` at once; results come as they complete, with their index::
+    """Run many tasks, and give each result with its index as soon as it is there.
 
+    The results are read inside a block. Each task has a conversation of its own. The next task is taken when a run may
+    begin; a slow reader holds new ones back. With `on_error="raise"` the first failure cancels the other tasks and is
+    raised, with a note that names its task.
+
+    Args:
+        runner_or_factory: An agent, which is forked for each task without its history, or a function that makes a
+            runner.
+        tasks: The users' texts; a generator may be endless.
+        max_concurrency: How many tasks may run at once, at least 1.
+        on_error: "raise", or "collect": an exception is then its task's result.
+        generate_kwargs: Options for every model request, as in `run`.
+        timeout: Seconds for each task; None is no limit.
+        progress: Whether to show a bar on stderr (extra `progress`); None does if stderr is a terminal and tqdm is
+            installed.
+
+    Returns:
+        The results, to be entered and iterated.
+
+    Raises:
+        InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
+        MissingExtraError: On entering, `progress` is True and tqdm is not installed.
+
+    Example:
         async with aio.amap(agent, tasks, max_concurrency=100) as results:
             async for index, answer in results:
-                ...
-
-    Each task has a conversation of its own: an agent is forked for it without its history, anything else is given as a
-    factory that makes a runner. `tasks` are taken as they are begun, so that they may be a generator; a slow reader
-    holds new ones back. The first failure cancels the rest and is raised with a note that names the task; with
-    `on_error="collect"` the exception is that task's result. `timeout` is seconds for each task. `progress` shows a bar
-    on stderr (extra `progress`); None means: where stderr is a terminal and tqdm is installed.
+                print(index, answer)
     """
     if max_concurrency < 1:
         raise InvalidOptionError(f"max_concurrency is at least 1, not {max_concurrency!r}")
@@ -80,9 +110,9 @@ def amap(
 
 @final
 class Results(Generic[R_co]):
-    """The results of a map: an async context manager, and in its block an async iterator of (index, result).
+    """The results of `amap`: an async context manager, and inside its block an async iterator of (index, result).
 
-    Leaving the block, in any way, has cancelled and cleaned up everything before the next line runs.
+    However the block is left, all tasks have been cancelled and cleaned up before the next line runs.
     """
 
     def __init__(
@@ -99,39 +129,39 @@ class Results(Generic[R_co]):
         self._max_concurrency = max_concurrency
         self._collect = collect
         self._progress = progress
-        self._error: Exception | None = None
-        self._entered = False
+        self._tasks = _numbered(tasks)
+        self._bar: Any = None
+        self._pump: Pump[tuple[int, R_co]] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._entered:
+        if self._pump is not None:
             raise StreamClosedError("a map is entered once")
         self._bar = _bar(self._given, self._progress)
-        self._entered = True
-        self._tasks = _numbered(self._given)
-        self._taking = anyio.Lock()
-        self._send, self._receive = anyio.create_memory_object_stream[tuple[int, R_co]](0)
-        self._group = anyio.create_task_group()
-        await self._group.__aenter__()
-        self._group.start_soon(self._pump)
+        pump = self._pump = Pump[tuple[int, R_co]](lambda: self._fill(pump), 0)
+        await pump.start()
         return self
 
-    async def _pump(self) -> None:
+    async def _fill(self, pump: Pump[tuple[int, R_co]]) -> None:
         begin_branch()
-        with self._send:
+        taking, failures = anyio.Lock(), list[Exception]()
+
+        async def work() -> None:
+            try:
+                while (taken := await self._take(taking)) is not None:
+                    await pump.send.send(await self._result(*taken))
+            except Exception as exc:  # noqa: BLE001 - raised below, plain
+                failures.append(exc)
+                workers.cancel_scope.cancel()
+
+        with single_failure():
             async with anyio.create_task_group() as workers:
                 for _ in range(self._max_concurrency):
-                    workers.start_soon(self._work, workers.cancel_scope)
+                    workers.start_soon(work)
+        if failures:
+            raise failures[0]
 
-    async def _work(self, everything: anyio.CancelScope) -> None:
-        try:
-            while (taken := await self._take()) is not None:
-                await self._send.send(await self._result(*taken))
-        except Exception as exc:  # noqa: BLE001 - the reader's next step raises it, plain
-            self._error = self._error or exc
-            everything.cancel()
-
-    async def _take(self) -> tuple[int, str] | None:
-        async with self._taking:
+    async def _take(self, taking: anyio.Lock) -> tuple[int, str] | None:
+        async with taking:
             return await anext(self._tasks, None)
 
     async def _result(self, index: int, task: str) -> tuple[int, Any]:
@@ -147,33 +177,27 @@ class Results(Generic[R_co]):
         return index, result
 
     def __aiter__(self) -> Self:
-        if not self._entered:
+        self._entered()
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, tuple[int, R_co]]:
+        return self._entered().receive()
+
+    def _entered(self) -> Pump[tuple[int, R_co]]:
+        if self._pump is None or self._pump.left:
             raise StreamClosedError(
                 "a map is read inside its block: "
                 "async with aio.amap(...) as results: async for index, result in results: ..."
             )
-        return self
-
-    async def __anext__(self) -> tuple[int, R_co]:
-        try:
-            return await self._receive.receive()
-        except anyio.ClosedResourceError:
-            raise StreamClosedError("a map is read inside its block") from None
-        except anyio.EndOfStream:
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error from error.__cause__
-            raise StopAsyncIteration from None
+        return self._pump
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # The exception of the body is not shown to the task group, which would wrap it.
-        self._group.cancel_scope.cancel()
+        assert self._pump is not None
         try:
-            await self._group.__aexit__(None, None, None)
+            await self._pump.leave()
         finally:
-            self._receive.close()
             if self._bar is not None:
                 self._bar.close()
             with anyio.move_on_after(CLOSING, shield=True):

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, final
 
 from attrs import define
 
+from aimu.core.field_docs import with_field_docs
 from aimu.errors import InvalidOptionError
 
 
@@ -22,6 +23,7 @@ class StreamingContentType(StrEnum):
 
 
 @final
+@with_field_docs
 @define(unsafe_hash=True)  # a value like any other, but one is made per token, and @frozen takes three times as long
 class StreamChunk:
     """One streamed piece.

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from math import inf
+from typing import overload
 
 
-def unwrap(error: BaseException) -> BaseException:
-    """The single leaf of a group, at any depth; anything else as it is."""
-    leaf = error
-    while isinstance(leaf, BaseExceptionGroup) and len(leaf.exceptions) == 1:
-        leaf = leaf.exceptions[0]
-    return error if isinstance(leaf, BaseExceptionGroup) else leaf
+@overload
+def unwrap(error: Exception, levels: float = inf) -> Exception: ...
+@overload
+def unwrap(error: BaseException, levels: float = inf) -> BaseException: ...
+def unwrap(error: BaseException, levels: float = inf) -> BaseException:
+    """What is inside groups of one, at most so many levels deep; anything else as it is."""
+    while levels > 0 and isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+        levels -= 1
+    return error
 
 
 @contextmanager
-def single_failure() -> Generator[None, None, None]:
+def single_failure(levels: float = inf) -> Generator[None, None, None]:
     """Around a task group: raise a single failure itself, without its group."""
     try:
         yield
     except BaseExceptionGroup as group:
-        leaf = unwrap(group)
-        if leaf is group:
+        error = unwrap(group, levels)
+        if error is group:
             raise
-        raise leaf from leaf.__cause__
+        raise error from error.__cause__

@@ -23,7 +23,7 @@ from aimu.skills import catalog
 from aimu.skills.skill import Skill, is_skill_file
 from aimu.skills.walk import Report, skill_folders
 
-logger = logging.getLogger("aimu.skills")
+log = logging.getLogger("aimu.skills")
 
 PROJECT_FOLDERS = (".agents/skills", ".claude/skills", "skills")
 USER_FOLDERS = (".agents/skills", ".claude/skills")
@@ -50,7 +50,7 @@ class _Problems:
     def __call__(self, problem: SkillError, *, harmless: bool = False) -> None:
         if self.strict and not harmless:
             raise problem
-        logger.log(logging.INFO if problem.loaded else logging.WARNING, "skills: %s", problem)
+        log.log(logging.INFO if problem.loaded else logging.WARNING, "skills: %s", problem)
         self.told.append(problem)
 
 

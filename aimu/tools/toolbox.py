@@ -17,13 +17,14 @@ from typing import Any, TypeAlias, TypeGuard, final
 import anyio
 import attrs
 
+from aimu.core.groups import unwrap
 from aimu.core.images import url_of
 from aimu.core.reply import ToolCall
 from aimu.core.threads import InThread, run_in_thread
 from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
 from aimu.tools.definition import Tool, as_tool
 
-logger = logging.getLogger("aimu.tools")
+log = logging.getLogger("aimu.tools")
 
 Content: TypeAlias = str | list[dict[str, Any]]
 OnEnd: TypeAlias = Callable[[Content], object]
@@ -69,7 +70,7 @@ class Toolbox:
                 raise UnknownToolError(call.name, self.names)
             arguments = tool.bind(call.arguments)
         except ToolError as exc:
-            logger.warning("tool call not executed: %s", exc)
+            log.warning("tool call not executed: %s", exc)
             on_end(f"Error: {exc}")
             return
 
@@ -88,7 +89,7 @@ class Toolbox:
                 with _failures_told(tool, on_end):
                     on_end(content_of(await pending))
         if scope.cancelled_caught:
-            logger.warning("tool %r was stopped at its timeout of %g s", tool.name, tool.timeout)
+            log.warning("tool %r was stopped at its timeout of %g s", tool.name, tool.timeout)
             on_end(f"Error: {tool.name} did not end within {tool.timeout:g} seconds and was stopped.")
 
 
@@ -97,17 +98,11 @@ def _failures_told(tool: Tool, on_end: OnEnd) -> Generator[None]:
     try:
         yield
     except Exception as exc:  # a tool may raise anything: that is its result
-        error = _single(exc)
-        logger.warning("tool %r failed", tool.name, exc_info=exc)
+        error = unwrap(exc)
+        log.warning("tool %r failed", tool.name, exc_info=exc)
         on_end(": ".join(filter(None, ("Error", type(error).__name__, str(error)))))
         if isinstance(error, tool.raises):
             raise error  # noqa: B904 - it keeps its own cause
-
-
-def _single(error: Exception) -> Exception:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def pending_of(result: Any) -> Awaitable[Any] | None:

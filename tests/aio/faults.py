@@ -42,8 +42,8 @@ FAULTS = {
     ),
     "a dropped stream that is not settled": (
         "aimu.aio.stream",
-        "            self._run.settle()\n",
-        "            pass\n",
+        "is _State.PULLED and self._run is not None:\n            self._run.settle()\n",
+        "is _State.PULLED and self._run is not None:\n            pass\n",
     ),
     "a strong reference from the run to its generator": (
         "aimu.aio.stream",
@@ -52,8 +52,8 @@ FAULTS = {
     ),
     "no aclosing around the steps that are pumped": (
         "aimu.aio.stream",
-        "        async with aclosing(self._begin(run)) as steps:\n",
-        "        if steps := self._begin(run):\n",
+        "                async with aclosing(self._begin(run)) as steps:\n",
+        "                if steps := self._begin(run):\n",
     ),
     "a paused turn that stays busy": (
         "aimu.aio.conversation",
@@ -71,14 +71,14 @@ FAULTS = {
         "    finally:\n        pass\n",
     ),
     "the channel closed before its producers have ended": (
-        "aimu.aio.stream",
-        "        self._pump_scope.cancel()\n        try:\n            await self._group",
-        "        self._receive.close()\n        self._pump_scope.cancel()\n        try:\n            await self._group",
+        "aimu.aio.pump",
+        "        self.left = True\n",
+        "        self.left = True\n        self._receive.close()\n",
     ),
     "an entered stream whose run goes on": (
         "aimu.aio.stream",
-        "        self._pump_scope.cancel()\n        try:\n            await self._group.__aexit__(None, None, None)\n",
-        "        try:\n            pass\n",
+        "            await self._pump.leave()\n",
+        "            pass\n",
     ),
     "cut-off text thrown away": (
         "aimu.aio.turn",

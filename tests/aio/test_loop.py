@@ -309,6 +309,7 @@ async def test_an_invalid_generate_kwarg_of_a_client_is_refused_where_it_is_give
     assert client.generate_kwargs == {"seed": 1}
 
 
+@pytest.mark.virtual_time
 async def test_the_deadline_of_a_run_is_a_timeout_error_and_what_was_done_is_kept():
     @tool
     async def slow(n: int) -> int:

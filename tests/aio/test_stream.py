@@ -183,6 +183,7 @@ async def test_a_cancelled_reader_is_cancelled_and_not_told_anything_else():
     assert client.messages == []
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("entered", [False, True])
 async def test_a_deadline_raises_timeout_error_and_keeps_the_text(entered):
     client = client_of(reply("One two three.", delay=0.04), "Fine.")

@@ -128,6 +128,7 @@ async def test_a_failing_source_of_tasks_ends_the_map_whatever_the_policy():
                 pass
 
 
+@pytest.mark.virtual_time
 async def test_a_timeout_is_for_each_task():
     worker = agent(ScriptedProvider(delayed, repeat=True), "w")
     async with aio.amap(worker, ["slow", "fast"], timeout=0.05, on_error="collect") as results:

@@ -288,6 +288,7 @@ async def test_sync_tools_of_concurrent_workers_run_in_worker_threads_below_fore
     assert threading.get_ident() not in threads
 
 
+@pytest.mark.virtual_time
 async def test_a_timeout_ends_all_workers_and_keeps_what_they_did():
     provider = model({"fast": "done", "slow": reply("never", delay=1000)})
     parallel = Parallel([agent(provider, "slow"), agent(provider, "fast")])

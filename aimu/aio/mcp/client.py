@@ -25,24 +25,36 @@ from aimu.tools.definition import Tool
 if TYPE_CHECKING:
     from fastmcp import FastMCP
 
-log = logging.getLogger("aimu.aio.mcp")
+log = logging.getLogger("aimu.aio")
 
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @final
 class MCPClient:
-    """The tools of one or more MCP servers; give it among the `tools` of a client or agent, or as `mcp_client`.
+    """The tools of one or more MCP servers, to be given among the `tools` of a client or agent.
 
-    Exactly one of: `server`, a FastMCP server object, called in the caller's event loop; `config`, the usual
-    `{"mcpServers": {...}}`; `file`, the path of such a JSON file. With several servers each tool is named
-    `<server>_<tool>`. `timeout` bounds the handshake and each request, in seconds (None: no bound), whatever the
-    server sends meanwhile. After a connection was lost, each further call says so at once, or with `reconnect` makes a
-    new one; a call that was in flight is never repeated.
+    `async with MCPClient(...)` connects, and holds the connections in this event loop until the block is left. Without
+    a block, `await MCPClient.connect(...)` holds them in a thread; any async task may call `aclose()` then. Calls may
+    be made concurrently and from any event loop. Give exactly one of `config`, `server` and `file`. With several
+    servers each tool is named `<server>_<tool>`.
 
-    `async with MCPClient(...)` holds the connections in a task group of its own, in this event loop. Without a block,
-    `await MCPClient.connect(...)` holds them in a thread; `aclose()` may then come from any task. Calls may be made
-    concurrently and from any event loop.
+    Args:
+        config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
+        server: A FastMCP server in this program, which is called in the caller's event loop.
+        file: The path of a JSON file in the form of `config`.
+        reconnect: After a connection is lost, make a new one for the next call; a call that was in flight is never
+            repeated. Otherwise each further call raises at once.
+        timeout: Seconds for the handshake and for each request, whatever the server sends meanwhile; None is no limit.
+
+    Raises:
+        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given.
+        MissingExtraError: The extra `mcp` is not installed.
+
+    Example:
+        async with aio.MCPClient(file="mcp.json") as mcp:
+            agent = aio.Agent(client, tools=[mcp])
+            print(await agent.run("List the open issues."))
     """
 
     def __init__(
@@ -83,10 +95,23 @@ class MCPClient:
         reconnect: bool = False,
         timeout: float | None = None,
     ) -> Self:
-        """A connected client, to be closed with `aclose()`; see the class.
+        """Make a client and connect it; close it with `aclose()`.
 
-        Raises MCPConnectionError when a server cannot be started or reached, MCPTimeoutError when it does not answer;
-        then, and when it is cancelled, everything that was begun has ended first.
+        If connecting fails or is cancelled, everything that it began has ended before the error is raised.
+
+        Args:
+            config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
+            server: A FastMCP server in this program.
+            file: The path of a JSON file in the form of `config`.
+            reconnect: Whether to make a new connection after one is lost.
+            timeout: Seconds for the handshake and for each request; None is no limit.
+
+        Returns:
+            The connected client.
+
+        Raises:
+            MCPConnectionError: A server cannot be started or reached.
+            MCPTimeoutError: A server does not answer in time.
         """
         client = cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
         await client._hold_in_thread()
@@ -124,15 +149,38 @@ class MCPClient:
         return f"<MCPClient {', '.join(repr(server.name) for server in self._servers)}, {self._state}>"
 
     async def ping(self) -> list[dict[str, Any]]:
-        """Ask every server for its tools now; they are returned as `get_tools` does. Raises as `call_tool` does."""
+        """Ask every server for its tools now.
+
+        Returns:
+            The tools, as `get_tools` gives them.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
         return [tool.schema for tool in await self._tools(fresh=True)]
 
     async def get_tools(self) -> list[dict[str, Any]]:
-        """The tools in OpenAI function format."""
+        """List the tools in OpenAI function format.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
         return [tool.schema for tool in await self.as_tools()]
 
     async def as_tools(self) -> list[Tool]:
-        """The tools as a conversation takes them. What a failing tool says is its result; a lost server raises."""
+        """List the tools as objects to be given to a client or agent.
+
+        What a failing tool says is its result, for the model to read; a lost server raises in the run that called it.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
         return await self._tools(fresh=False)
 
     async def call_tool(
@@ -143,12 +191,25 @@ class MCPClient:
         timeout: float | None = None,
         on_progress: Callable[[float, float | None, str | None], object] | None = None,
     ) -> Content:
-        """Call a tool by the name that `get_tools` gives: its text, or content parts where it returns images.
+        """Call a tool. Cancelling this call cancels it on the server too.
 
-        `on_progress(progress, total, message)`, sync or async, is called in this task. `timeout` replaces the client's
-        for this call. Cancelling it cancels the call on the server. Raises ToolError with what a failing tool says,
-        MCPConnectionError when the server is lost (the call may have run), MCPTimeoutError, and MCPError for an answer
-        that is a protocol error.
+        Args:
+            name: The name of the tool as `get_tools` gives it.
+            arguments: The arguments by name; None is no arguments.
+            timeout: Seconds for this call, in place of the client's `timeout`.
+            on_progress: Called in the async task of this call, with progress, total and message when the server reports
+                them; may be `async def`.
+
+        Returns:
+            The text of the result, or content parts if it has images.
+
+        Raises:
+            ToolError: The tool fails, with what it says.
+            InvalidOptionError: No server has a tool of this name.
+            MCPConnectionError: The connection is lost; the call may have run.
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server answers with a protocol error.
+            ClosedClientError: The client was closed.
         """
         self._check()
         server, own_name = self._find(name)
@@ -159,7 +220,10 @@ class MCPClient:
         return content
 
     async def aclose(self) -> None:
-        """Close the connections and wait until server processes have ended. Idempotent; from any task."""
+        """Close the connections and wait until server processes have ended.
+
+        May be called from any async task, and more than once.
+        """
         started, self._state = self._state != "new", "closed"
         if self._owner is not None and started:
             await self._owner.aclose()

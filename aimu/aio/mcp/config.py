@@ -15,7 +15,7 @@ from attrs import field, frozen
 
 from aimu.errors import InvalidOptionError
 
-log = logging.getLogger("aimu.aio.mcp")
+log = logging.getLogger("aimu.aio")
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 

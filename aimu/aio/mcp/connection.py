@@ -15,10 +15,11 @@ from aimu.aio.mcp.config import HTTPSpec, ProcessSpec, Spec
 from aimu.aio.mcp.owner import Owner, Report
 from aimu.aio.mcp.process import LAST_WORDS, ServerProcess
 from aimu.aio.mcp.session import listed, refusal
+from aimu.core.groups import unwrap
 from aimu.errors import ClosedClientError, MCPConnectionError, MCPTimeoutError
 
 T = TypeVar("T")
-log = logging.getLogger("aimu.aio.mcp")
+log = logging.getLogger("aimu.aio")
 
 HTTP_TIMEOUT = 30.0  # s; to connect and to send
 HTTP_SILENCE = 300.0  # s; between two pieces of an answer, at least: a request's own timeout may be longer
@@ -61,7 +62,7 @@ class Connection:
                     f"MCP server {self._spec.name!r} did not answer the handshake within {self._timeout:g} s"
                 )
         except Exception as exc:
-            self.failure = _leaf(exc)
+            self.failure = unwrap(exc)
             log.debug("MCP server %r: connection lost", self._spec.name, exc_info=exc)
         finally:
             self.lost = True
@@ -229,9 +230,3 @@ async def connect(owner: Owner, servers: Iterable[RemoteServer]) -> None:
                 raise connection.error() from connection.failure
 
     await owner.ask(work)
-
-
-def _leaf(exc: BaseException) -> BaseException:
-    while isinstance(exc, BaseExceptionGroup) and len(exc.exceptions) == 1:
-        exc = exc.exceptions[0]
-    return exc

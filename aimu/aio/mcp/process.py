@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aimu.aio.mcp.config import ProcessSpec
 from aimu.errors import MCPConnectionError
 
-log = logging.getLogger("aimu.aio.mcp")
+log = logging.getLogger("aimu.aio")
 
 FLUSH = 0.5  # s; for messages already accepted to be written
 EXIT = 2.0  # s; for the server to end by itself after its stdin is closed, and again after SIGTERM

@@ -13,13 +13,24 @@ from aimu.aio.checks import not_empty
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, StepRunner
 from aimu.aio.workflows.flow import Ask, Flow, follow
+from aimu.core.field_docs import with_field_docs
 
 
+@with_field_docs
 @define(eq=False)
 class Chain(StepRunner):
-    """Each step's answer is the next step's task; the last answer is the chain's.
+    """Run agents one after another: each answer is the next one's task, and the last answer is the chain's.
 
-    `images` go to the first step only. At least one step.
+    Args:
+        agents: The steps in order, at least one. Images go to the first step only.
+        name: The name of the chain in chunks and in notes on errors.
+
+    Raises:
+        InvalidOptionError: `agents` is empty.
+
+    Example:
+        chain = aio.Chain([aio.Agent(client, "Outline the topic."), aio.Agent(client, "Write the essay.")])
+        print(await chain.run("Tides"))
     """
 
     agents: Sequence[AsyncRunner] = field(validator=not_empty)
@@ -27,9 +38,18 @@ class Chain(StepRunner):
 
     @classmethod
     def from_client(cls, client: AsyncBaseModelClient, prompts: list[str], *, name: str = "chain") -> Self:
-        """A chain of agents named `step_1`, `step_2`, …; each prompt is the system message of one.
+        """Make a chain of new agents named `step_1`, `step_2`, …
 
-        Each has a conversation of its own, forked from the client without its history.
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            prompts: The system message of each agent.
+            name: The name of the chain.
+
+        Returns:
+            The chain.
+
+        Raises:
+            InvalidOptionError: `prompts` is empty.
         """
         return cls([Agent(client, name=f"step_{n}").fork(prompt) for n, prompt in enumerate(prompts, 1)], name)
 

@@ -14,17 +14,33 @@ from aimu.aio.checks import at_least_one
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, StepRunner
 from aimu.aio.workflows.flow import Ask, Flow, follow
+from aimu.core.field_docs import with_field_docs
 
 _MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d+[.)](?=\s)|</?\w+[^>]*>)*"
 
 
+@with_field_docs
 @define(eq=False)
 class EvaluatorOptimizer(StepRunner):
-    """The generator's draft goes to the evaluator until that accepts it, at most `max_rounds` times.
+    """Draft, review and revise until the evaluator accepts the draft.
 
-    Accepted is a draft when the first or last non-empty line of the evaluator's answer, without markup, begins with
-    `pass_keyword` as a word. Otherwise the generator is given task, draft and feedback. The last draft is returned in
-    any case. `images` go to the first draft.
+    The evaluator accepts by beginning the first or the last non-empty line of its answer with `pass_keyword`; markup
+    before the keyword is ignored. Otherwise the generator gets the task, its draft and the evaluator's answer, and
+    writes a new draft. After the last round the last draft is the answer.
+
+    Args:
+        generator: The runner that writes. Images go to its first draft.
+        evaluator: The runner that reviews.
+        name: The name of the workflow in chunks and in notes on errors.
+        max_rounds: How many drafts may be written, at least 1.
+        pass_keyword: The word that accepts; it has to match in case and as a whole word.
+
+    Raises:
+        InvalidOptionError: `max_rounds` is less than 1.
+
+    Example:
+        writer, critic = aio.Agent(client, "Write a haiku."), aio.Agent(client, "Answer PASS, or say what to improve.")
+        print(await aio.EvaluatorOptimizer(writer, critic).run("Autumn"))
     """
 
     generator: AsyncRunner
@@ -44,9 +60,22 @@ class EvaluatorOptimizer(StepRunner):
         pass_keyword: str = "PASS",
         name: str = "evaluator_optimizer",
     ) -> Self:
-        """Two agents, `generator` and `evaluator`, forked from the client without its history.
+        """Make the workflow with two new agents, `generator` and `evaluator`.
 
-        The evaluator's prompt has to say when to answer with `pass_keyword`; it is asked "Task: …", "Response: …".
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            generator_prompt: The system message of the generator.
+            evaluator_prompt: The system message of the evaluator. It has to say when to answer with `pass_keyword`; the
+                evaluator is shown "Task: …" and "Response: …".
+            max_rounds: How many drafts may be written, at least 1.
+            pass_keyword: The word that accepts.
+            name: The name of the workflow.
+
+        Returns:
+            The workflow.
+
+        Raises:
+            InvalidOptionError: `max_rounds` is less than 1.
         """
         return cls(
             Agent(client, name="generator").fork(generator_prompt),
@@ -63,9 +92,9 @@ class EvaluatorOptimizer(StepRunner):
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
-        question, draft = task, ""
+        now, draft = task, ""
         for round_ in range(self.max_rounds):
-            draft = yield Ask(self.generator, question, round_)
+            draft = yield Ask(self.generator, now, round_)
             review = f"Task: {task.text}\n\nResponse:\n{draft}"
             verdict = yield Ask(self.evaluator, evolve(task, text=review, images=None), round_)
             if accepts(verdict, self.pass_keyword):
@@ -76,7 +105,7 @@ class EvaluatorOptimizer(StepRunner):
                 Draft=draft,
                 Feedback=verdict,
             )
-            question = evolve(task, text=revision, images=None)
+            now = evolve(task, text=revision, images=None)
         yield draft
 
 

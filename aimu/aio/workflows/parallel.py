@@ -16,6 +16,7 @@ from aimu.aio.checks import at_least_one_or_none, not_empty
 from aimu.aio.run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio.runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.core.chunks import StreamChunk
+from aimu.core.field_docs import with_field_docs
 from aimu.errors import InvalidOptionError
 
 log = logging.getLogger("aimu.aio")
@@ -24,15 +25,29 @@ OnError = Literal["cancel", "collect"]
 SEPARATOR = "\n\n---\n\n"
 
 
+@with_field_docs
 @define(eq=False)
 class Parallel(StepRunner):
-    """All workers do the same task at once; their answers, in the order of the workers, are joined by `separator`.
+    """Give the same task to all workers at once, and join their answers in the order of the workers.
 
-    An `aggregator` is given the joined answers as its task. The first failure cancels the other workers, and an
-    ExceptionGroup is raised whose leaves have a note that names the worker. With `on_error="collect"` the others go on
-    and failed workers' answers are left out (and logged); the group is raised only when too few are left: none, or
-    fewer than `first`. `first=n` takes the first n answers and cancels the rest. At most `max_concurrency` workers run
-    at once.
+    If a worker fails, the others are cancelled and an ExceptionGroup is raised; a note on each error names the worker.
+
+    Args:
+        workers: The runners, at least one. Their sync tools run in worker threads.
+        name: The name of the workflow in chunks and in notes on errors.
+        aggregator: A runner whose task is the joined answers; its answer is then the result.
+        separator: The text between two answers.
+        on_error: Either "cancel" or "collect": the other workers go on, failures are logged, and their answers are left
+            out. Then the ExceptionGroup is raised only if too few answers are left: none, or fewer than `first`.
+        first: Take this many answers and cancel the other workers. From 1 to the number of workers; None takes all.
+        max_concurrency: How many workers may run at once, at least 1; None is no limit.
+
+    Raises:
+        InvalidOptionError: `workers` is empty, or another argument is out of its range.
+
+    Example:
+        panel = aio.Parallel([aio.Agent(client, "Argue for it."), aio.Agent(client, "Argue against it.")])
+        print(await panel.run("Should cities ban cars?"))
     """
 
     workers: Sequence[AsyncRunner] = field(validator=not_empty)
@@ -62,9 +77,23 @@ class Parallel(StepRunner):
         first: int | None = None,
         max_concurrency: int | None = None,
     ) -> Self:
-        """Workers named `worker_1`, `worker_2`, … and an `aggregator`; each prompt is the system message of one.
+        """Make workers named `worker_1`, `worker_2`, … and, if wanted, an `aggregator`: all of them new agents.
 
-        Each has a conversation of its own, forked from the client without its history.
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            worker_prompts: The system message of each worker.
+            aggregator_prompt: The system message of the aggregator; None makes none.
+            separator: The text between two answers.
+            name: The name of the workflow.
+            on_error: "cancel" or "collect", as for the class.
+            first: How many answers to take; None takes all.
+            max_concurrency: How many workers may run at once; None is no limit.
+
+        Returns:
+            The workflow.
+
+        Raises:
+            InvalidOptionError: `worker_prompts` is empty, or another argument is out of its range.
         """
         return cls(
             [Agent(client, name=f"worker_{n}").fork(prompt) for n, prompt in enumerate(worker_prompts, 1)],
@@ -97,8 +126,8 @@ class Parallel(StepRunner):
             raise failure
         answer, step = self.separator.join(race.in_order()), 0
         if self.aggregator is not None:
-            question, step = Task(answer, task.generate_kwargs), 1
-            async with aclosing(steps_of(self.aggregator, question, run)) as steps:
+            joined, step = Task(answer, task.generate_kwargs), 1
+            async with aclosing(steps_of(self.aggregator, joined, run)) as steps:
                 async for chunk in steps:
                     if chunk.phase is DONE:
                         answer = str(chunk.content)

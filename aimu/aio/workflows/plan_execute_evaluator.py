@@ -17,6 +17,7 @@ from aimu.aio.runner import AsyncRunner, StepRunner
 from aimu.aio.skill_agent import SkillAgent
 from aimu.aio.workflows.evaluator_optimizer import accepts, sections
 from aimu.aio.workflows.flow import Ask, Flow, follow
+from aimu.core.field_docs import with_field_docs
 from aimu.core.threads import run_in_thread
 from aimu.errors import ScoringError
 from aimu.evals import LLMJudgeScorer, Scorer
@@ -27,14 +28,28 @@ EXECUTOR = "You carry out a task along a given plan. Answer with the complete re
 JUDGE = "You judge the work of others by given criteria, strictly and fairly."
 
 
+@with_field_docs
 @define(eq=False)
 class PlanExecuteEvaluator(StepRunner):
-    """The planner plans, the executor works to the plan, the scorer scores; at most `max_rounds` times.
+    """Plan, execute and score; plan again while the score is too low.
 
-    The scorer is given a row with `task`, `plan`, `output`, and `criteria` where there are any. An output passes when
-    its score is at least `pass_threshold`, or when `pass_keyword` is given and the scorer's reason accepts with it (as
-    in EvaluatorOptimizer). Otherwise the planner is given task, plan, output and feedback. Without an output that
-    passes, the best-scoring one is returned, the later of equals. `images` go to the first plan and each execution.
+    The scorer gets a row with `task`, `plan` and `output`, and `criteria` if there are any. If an output does not pass,
+    the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
+    passes, the answer is the one with the best score, the latest among equals.
+
+    Args:
+        planner: The runner that writes the plan. Images go to its first plan.
+        executor: The runner that carries out a plan. Images go to each execution.
+        scorer: What scores an output. A `score` that is not `async def` runs in a worker thread.
+        criteria: What the scorer should judge by.
+        name: The name of the workflow in chunks and in notes on errors.
+        max_rounds: How many plans may be carried out, at least 1.
+        pass_threshold: The score from which an output passes.
+        pass_keyword: An output also passes if the scorer's reason begins a first or last line with this word, as in
+            `EvaluatorOptimizer`; None looks at the score only.
+
+    Raises:
+        InvalidOptionError: `max_rounds` is less than 1.
     """
 
     planner: AsyncRunner
@@ -62,9 +77,27 @@ class PlanExecuteEvaluator(StepRunner):
         pass_keyword: str | None = None,
         name: str = "plan_execute_evaluator",
     ) -> Self:
-        """A `planner` with skills and an `executor` with tools, forked from the client without its history.
+        """Make the workflow with two new agents, a `planner` with skills and an `executor` with tools, and a model as
+        judge.
 
-        The judge is `judge_client`, sync or async, or another fork of the client.
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            judge_client: A client for the judge, sync or async; None forks `client`.
+            criteria: What the judge should judge by.
+            executor_tools: The tools of the executor; None gives it those of `client`.
+            skill_manager: The skills of the planner; None looks in the usual folders.
+            planner_system_message: The system message of the planner; None uses a general one.
+            executor_system_message: The system message of the executor; None uses a general one.
+            max_rounds: How many plans may be carried out, at least 1.
+            pass_threshold: The score from which an output passes.
+            pass_keyword: A word in the judge's reason that also lets an output pass.
+            name: The name of the workflow.
+
+        Returns:
+            The workflow.
+
+        Raises:
+            InvalidOptionError: `max_rounds` is less than 1.
         """
         skills = SkillManager() if skill_manager is None else skill_manager
         planner = SkillAgent(client, name="planner", skill_manager=skills)
@@ -87,9 +120,9 @@ class PlanExecuteEvaluator(StepRunner):
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
-        question, best, best_score = task, "", float("-inf")
+        now, best, best_score = task, "", float("-inf")
         for round_ in range(self.max_rounds):
-            plan = yield Ask(self.planner, question, round_)
+            plan = yield Ask(self.planner, now, round_)
             work = sections("Carry out the task along the plan.", Task=task.text, Plan=plan)
             output = yield Ask(self.executor, evolve(task, text=work), round_)
             row = {"task": task.text, "plan": plan, "output": output}
@@ -108,7 +141,7 @@ class PlanExecuteEvaluator(StepRunner):
                 Output=output,
                 Feedback=f"Score: {score:g}\n{reason}",
             )
-            question = evolve(task, text=replan, images=None)
+            now = evolve(task, text=replan, images=None)
         yield best
 
 

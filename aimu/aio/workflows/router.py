@@ -14,17 +14,34 @@ from aimu.aio.checks import not_empty
 from aimu.aio.run import Run, Steps, Task
 from aimu.aio.runner import AsyncRunner, StepRunner
 from aimu.aio.workflows.flow import Ask, Flow, follow
+from aimu.core.field_docs import with_field_docs
 from aimu.errors import RoutingError
 
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
+@with_field_docs
 @define(eq=False)
 class Router(StepRunner):
-    """The routing agent's answer names the handler that does the task; both are given the whole task, images included.
+    """Let one agent choose the handler that does the task.
 
-    The answer is read without quotes, punctuation and case: the exact name of a handler, else the single name that
-    occurs in it as a whole word, else `fallback` does the task; without one, RoutingError names answer and handlers.
+    The answer of the routing agent is read without quotes, punctuation and case. It chooses a handler if it is the
+    handler's name, or if that is the only name that occurs in it as a whole word. Otherwise `fallback` does the task.
+    The routing agent and the handler both get the whole task, images included.
+
+    Args:
+        routing_agent: The runner that names a handler.
+        handlers: The runners by name, at least one.
+        name: The name of the router in chunks and in notes on errors.
+        fallback: The runner for answers that choose no handler; without one, the run raises RoutingError.
+
+    Raises:
+        InvalidOptionError: `handlers` is empty.
+
+    Example:
+        handlers = {"math": aio.Agent(client, "Calculate."), "prose": aio.Agent(client, "Write.")}
+        router = aio.Router(aio.Agent(client, "Answer with one word: math or prose."), handlers)
+        print(await router.run("What is 2 plus 2?"))
     """
 
     routing_agent: AsyncRunner
@@ -42,9 +59,20 @@ class Router(StepRunner):
         fallback: AsyncRunner | str | None = None,
         name: str = "router",
     ) -> Self:
-        """A router whose classifier, and each handler given as a system message, is an agent forked from the client.
+        """Make a router whose agents are new: the classifier, and each handler that is given as a system message.
 
-        The classifier's prompt has to name the handlers. Histories are separate, and the client's is in none.
+        Args:
+            client: Each new agent gets a conversation of its own, forked from this client without its history.
+            classifier_prompt: The system message of the classifier. It has to list the names of the handlers.
+            handlers: By name, a runner, or the system message of a new agent.
+            fallback: A runner, or the system message of a new agent, for answers that choose no handler.
+            name: The name of the router.
+
+        Returns:
+            The router.
+
+        Raises:
+            InvalidOptionError: `handlers` is empty.
         """
 
         def runner(given: AsyncRunner | str, label: str) -> AsyncRunner:
