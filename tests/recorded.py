@@ -4,16 +4,16 @@ import json
 import os
 from pathlib import Path
 
-from aimu.core.reply import Reply, StopReason
+from aimu._core.reply import Reply, StopReason
 from aimu.errors import ProviderError
-from aimu.models.spec import ModelSpec
-from aimu.models.table import TABLE
-from aimu.providers.anthropic import AnthropicCodec
-from aimu.providers.failures import from_response
-from aimu.providers.ollama import OllamaCodec
-from aimu.providers.openai_chat import ChatCodec
-from aimu.providers.openai_responses import ResponsesCodec
-from aimu.providers.wire import StreamReader, decode_body
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
+from aimu.providers._anthropic import AnthropicCodec
+from aimu.providers._failures import from_response
+from aimu.providers._ollama import OllamaCodec
+from aimu.providers._openai_chat import ChatCodec
+from aimu.providers._openai_responses import ResponsesCodec
+from aimu.providers._wire import StreamReader, decode_body
 
 # Besides the subset that lies here, the environment may name a folder with all of them.
 ROOTS = [Path(__file__).parent / "recordings", *map(Path, filter(None, [os.environ.get("AIMU_RECORDINGS")]))]

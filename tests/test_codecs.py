@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimu.core.messages import assistant_message, check_history
-from aimu.core.reply import Reply, StopReason
+from aimu._core.messages import assistant_message, check_history
+from aimu._core.reply import Reply, StopReason
 from aimu.errors import (
     AuthenticationError,
     BadRequestError,
@@ -23,16 +23,16 @@ from aimu.errors import (
     RefusedError,
     TruncatedStreamError,
 )
-from aimu.models.spec import ModelSpec
-from aimu.models.table import TABLE
-from aimu.providers.anthropic import AnthropicCodec
-from aimu.providers.base import Request
-from aimu.providers.failures import from_response
-from aimu.providers.ollama import OllamaCodec
-from aimu.providers.openai_chat import ChatCodec
-from aimu.providers.openai_responses import ResponsesCodec
-from aimu.providers.sse import JSONLinesDecoder, SSEDecoder
-from aimu.providers.wire import StreamReader, decode_body
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
+from aimu.providers._anthropic import AnthropicCodec
+from aimu.providers._base import Request
+from aimu.providers._failures import from_response
+from aimu.providers._ollama import OllamaCodec
+from aimu.providers._openai_chat import ChatCodec
+from aimu.providers._openai_responses import ResponsesCodec
+from aimu.providers._sse import JSONLinesDecoder, SSEDecoder
+from aimu.providers._wire import StreamReader, decode_body
 from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
 
 STREAMS = [r for r in RECORDINGS.values() if r["streaming"] and r["response"]["status"] == 200]

@@ -9,9 +9,9 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimu.core.chunks import StreamChunk, StreamingContentType, phases
-from aimu.core.images import image_part, media_type, split_data_url, url_of
-from aimu.core.messages import (
+from aimu._core.chunks import StreamChunk, StreamingContentType, phases
+from aimu._core.images import image_part, media_type, split_data_url, url_of
+from aimu._core.messages import (
     assistant_message,
     check_history,
     content_of,
@@ -22,9 +22,9 @@ from aimu.core.messages import (
     unanswered,
     user_message,
 )
-from aimu.core.reply import Reply, ToolCall, Usage
-from aimu.core.slots import Slots
-from aimu.core.thinking import ThinkSplitter, split_thinking
+from aimu._core.reply import Reply, ToolCall, Usage
+from aimu._core.slots import Slots
+from aimu._core.thinking import ThinkSplitter, split_thinking
 from aimu.errors import InvalidHistoryError, InvalidImageError, InvalidOptionError
 
 TEXT = st.text(max_size=20)

@@ -60,11 +60,11 @@ def test_check_names_what_differs_and_needs_no_packages(checkout):
     assert run(checkout, *check) == (0, "")
     changed = checkout / "aimu/_sync/clients.py"
     changed.write_text(changed.read_text("utf8") + "\n", "utf8")
-    (checkout / "aimu/aio/clients.py").unlink()
+    (checkout / "aimu/aio/_clients.py").unlink()
     status, said = run(checkout, *check)
     assert status == 1
     assert said.splitlines() == [
-        "aimu/aio/clients.py differs",
+        "aimu/aio/_clients.py differs",
         "aimu/_sync/clients.py differs",
         "run `python -m aimu._tools.generate`",
     ]
@@ -73,7 +73,7 @@ def test_check_names_what_differs_and_needs_no_packages(checkout):
 
 
 def test_a_new_row_generates_its_classes(checkout):
-    table = checkout / "aimu/models/table.py"
+    table = checkout / "aimu/models/_table.py"
     table.write_text(table.read_text("utf8").replace("\n)\n\nTABLE:", ROW), "utf8")
     status, said = run(checkout, "-m", "aimu._tools.generate")
     assert status == 0
@@ -87,7 +87,7 @@ def test_a_new_row_generates_its_classes(checkout):
 
 def test_a_row_that_is_not_written_as_literals_is_an_error(checkout, monkeypatch):
     monkeypatch.setattr(provider_classes, "ROOT", checkout)
-    table = checkout / "aimu/models/table.py"
+    table = checkout / "aimu/models/_table.py"
     table.write_text(table.read_text("utf8").replace('name="vllm"', 'name="v" + LLM'), "utf8")
     with pytest.raises(ValueError, match="malformed"):
         provider_classes.rows()

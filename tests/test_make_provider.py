@@ -6,11 +6,11 @@ import httpx2
 import pytest
 
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError, UnknownProviderError
-from aimu.models.spec import ModelSpec
-from aimu.models.table import TABLE
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 from aimu.providers import make_provider
-from aimu.providers.base import Provider, Request
-from aimu.providers.vendors import url_of_host
+from aimu.providers._base import Provider, Request
+from aimu.providers._vendors import url_of_host
 
 HELLO = [{"role": "user", "content": "hello"}]
 

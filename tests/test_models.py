@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 import aimu.models
 from aimu.errors import InvalidOptionError, UnknownProviderError
-from aimu.models import Model, ModelSpec, options, resolve_model_string
-from aimu.models.options import merge, warn_unsupported
-from aimu.models.resolve import CATALOGS, IN_PROCESS, PROVIDERS, resolve
+from aimu.models import Model, ModelSpec, resolve_model_string
+from aimu.models import _options as options
+from aimu.models._options import merge, warn_unsupported
+from aimu.models._resolve import CATALOGS, IN_PROCESS, PROVIDERS, resolve
 
 ENUMS = {provider: getattr(aimu.models, name) for provider, (_, name) in CATALOGS.items()}
 
@@ -83,7 +84,7 @@ def test_importing_the_room_loads_no_catalog_and_no_vendor():
         "assert loaded == {f'aimu.models.{name}' for name in ('spec', 'row', 'table', 'resolve')}, loaded\n"
         "assert set(m.__all__) <= set(dir(m))\n"
         "m.OllamaModel\n"
-        "assert 'aimu.models.openai' not in sys.modules\n"
+        "assert 'aimu.models._openai' not in sys.modules\n"
         "assert not {'openai', 'anthropic', 'torch', 'httpx2', 'pydantic', 'mcp'} & set(sys.modules)\n"
         "exec('from aimu.models import *')\n"
     )

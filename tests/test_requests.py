@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimu.core.messages import assistant_message, check_history
-from aimu.models.options import warn_unsupported
-from aimu.models.spec import ModelSpec
-from aimu.models.table import TABLE
-from aimu.providers.anthropic import AnthropicCodec
-from aimu.providers.base import Request
-from aimu.providers.ollama import OllamaCodec
-from aimu.providers.openai_chat import ChatCodec
-from aimu.providers.openai_responses import ResponsesCodec
+from aimu._core.messages import assistant_message, check_history
+from aimu.models._options import warn_unsupported
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
+from aimu.providers._anthropic import AnthropicCodec
+from aimu.providers._base import Request
+from aimu.providers._ollama import OllamaCodec
+from aimu.providers._openai_chat import ChatCodec
+from aimu.providers._openai_responses import ResponsesCodec
 
 CHAT = ChatCodec(ModelSpec("gpt-4.1", "openai"), TABLE["openai"])
 

@@ -11,7 +11,7 @@ ROOT = Path(aimu.__file__).parent
 ROOMS = [
     "_doors",
     "errors",
-    "core",
+    "_core",
     "tools",
     "models",
     "providers",

@@ -11,18 +11,18 @@ from attrs import evolve
 
 import aimu
 import aimu.models
-import aimu.models.table
+import aimu.models._table
 from aimu import aio
 from aimu.engines import open_engine
 from aimu.errors import InvalidOptionError, UnknownProviderError
-from aimu.models.options import warn_unsupported
-from aimu.models.resolve import CATALOGS, IN_PROCESS, PROVIDERS
-from aimu.models.row import OPENAI_NAMES, TOOL_CHOICES, ChatQuirks, Connection, ProviderRow
-from aimu.models.spec import ModelSpec
-from aimu.models.table import TABLE
+from aimu.models._options import warn_unsupported
+from aimu.models._resolve import CATALOGS, IN_PROCESS, PROVIDERS
+from aimu.models._row import OPENAI_NAMES, TOOL_CHOICES, ChatQuirks, Connection, ProviderRow
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 from aimu.providers import HTTP_PROVIDERS, make_provider
-from aimu.providers.base import Request
-from aimu.providers.openai_chat import ChatCodec
+from aimu.providers._base import Request
+from aimu.providers._openai_chat import ChatCodec
 
 HELLO = [{"role": "user", "content": "hello"}]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -53,7 +53,7 @@ def test_a_connection_says_where_keys_and_urls_come_from(name):
     assert all(re.fullmatch("[A-Z][A-Z0-9_]*", v) for v in (*at.url_variables, *at.key_variables, *at.token_variables))
     assert at.key_variables or not at.key_required
     quirks = TABLE[name].chat
-    assert quirks.names.keys() <= {*aimu.models.options.VOCABULARY}
+    assert quirks.names.keys() <= {*aimu.models._options.VOCABULARY}
     assert quirks.tool_choices.keys() <= TOOL_CHOICES.keys()
 
 
@@ -75,7 +75,7 @@ def test_no_other_code_names_a_server():
         for path in root.rglob("*.py"):
             where = path.relative_to(root).as_posix()
             catalog = f"{(row.catalog or '').removeprefix('aimu.').replace('.', '/')}.py"
-            if where in ("models/table.py", catalog, "models/__init__.py", "aio/__init__.py"):
+            if where in ("models/_table.py", catalog, "models/__init__.py", "aio/__init__.py"):
                 continue
             text = path.read_text("utf8")
             assert text.startswith('"""Generated') or not re.search(named, text), f"{where} names {row.name}"
@@ -111,7 +111,7 @@ NEW = ProviderRow(
 def new(monkeypatch):
     """A server that the library does not know, added as a row and nothing else."""
     table = {**TABLE, "new": NEW}
-    for module in ("aimu.models.table", "aimu.models.resolve", "aimu.providers"):
+    for module in ("aimu.models._table", "aimu.models._resolve", "aimu.providers"):
         monkeypatch.setattr(import_module(module), "TABLE", table)
     return NEW
 

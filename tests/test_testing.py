@@ -18,10 +18,10 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimu.core.chunks import StreamingContentType
-from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu._core.chunks import StreamingContentType
+from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.errors import InvalidOptionError, OverloadedError
-from aimu.providers.base import Provider, Request
+from aimu.providers._base import Provider, Request
 from aimu.testing import (
     RealRequestError,
     ScriptedProvider,
@@ -34,7 +34,7 @@ from aimu.testing import (
     tiny_model,
     virtual_time,
 )
-from aimu.testing.recipe.corpus import conversation
+from aimu.testing._recipe.corpus import conversation
 from tests.holding import Hold, start, until
 
 BACKENDS = ["asyncio", "trio"]

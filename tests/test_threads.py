@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import from_thread
 
-from aimu.core.threads import run_in_thread
+from aimu._core.threads import run_in_thread
 
 variable = contextvars.ContextVar("variable", default="unset")
 

@@ -13,7 +13,7 @@ import anyio
 import httpx2
 import pytest
 
-from aimu.core.reply import Reply
+from aimu._core.reply import Reply
 from aimu.errors import (
     AuthenticationError,
     ClosedClientError,
@@ -25,9 +25,9 @@ from aimu.errors import (
     ProviderTimeoutError,
     RateLimitError,
 )
-from aimu.models.spec import ModelSpec
+from aimu.models._spec import ModelSpec
 from aimu.providers import HTTP_PROVIDERS, make_provider
-from aimu.providers.base import Request
+from aimu.providers._base import Request
 from tests.holding import join, start
 from tests.recorded import OF_CODEC, RECORDINGS, assert_right
 from tests.replay import ReplayServer

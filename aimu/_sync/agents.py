@@ -13,11 +13,11 @@ from aimu._sync.client import BaseModelClient
 from aimu._sync.own import Orchestrating, client_of
 from aimu._sync.runner import TwinRunner
 from aimu._sync.twin import FACTORY, aio_of, field_of, twin_of
-from aimu.aio.agent import DEFAULT_CONTINUATION_PROMPT
-from aimu.aio.agent import Agent as AsyncAgent
-from aimu.aio.orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
-from aimu.aio.runner import MessageHistory
-from aimu.aio.skill_agent import SkillAgent as AsyncSkillAgent
+from aimu.aio._agent import DEFAULT_CONTINUATION_PROMPT
+from aimu.aio._agent import Agent as AsyncAgent
+from aimu.aio._orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
+from aimu.aio._runner import MessageHistory
+from aimu.aio._skill_agent import SkillAgent as AsyncSkillAgent
 from aimu.skills import SkillManager
 
 

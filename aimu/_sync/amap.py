@@ -12,9 +12,9 @@ from aimu._sync.own import factory_of
 from aimu._sync.reader import Reader
 from aimu._sync.runner import Runner
 from aimu._sync.twin import sync_of, twin_of
-from aimu.aio.task_map import R_co
-from aimu.aio.task_map import Results as AsyncResults
-from aimu.aio.task_map import amap as async_amap
+from aimu.aio._task_map import R_co
+from aimu.aio._task_map import Results as AsyncResults
+from aimu.aio._task_map import amap as async_amap
 
 
 @overload

@@ -23,8 +23,8 @@ from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar, final
 
 from anyio import CancelScope, from_thread
 
-from aimu.aio.run import ENCLOSING, IN_THREAD
-from aimu.core.threads import InThread
+from aimu._core.threads import InThread
+from aimu.aio._run import ENCLOSING, IN_THREAD
 from aimu.errors import StreamClosedError
 
 LOOK = 0.05  # s between two looks at the cancellation of a worker thread

@@ -9,20 +9,20 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
+from aimu._core.chunks import Include
+from aimu._core.messages import Message
+from aimu._core.reply import StopReason, Usage
 from aimu._sync import bridge
 from aimu._sync.own import AdaptedClient
 from aimu._sync.reader import perform
 from aimu._sync.stream import Stream
 from aimu._sync.twin import aio_of, twin_of
-from aimu.aio.base_client import AsyncBaseModelClient
-from aimu.aio.conversation import Conversation
-from aimu.aio.factory import AsyncModelClient, OwningClient, one_shot
-from aimu.aio.request import SharedProvider
-from aimu.aio.run import Task
-from aimu.core.chunks import Include
-from aimu.core.messages import Message
-from aimu.core.reply import StopReason, Usage
-from aimu.models.spec import Model, ModelSpec
+from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._conversation import Conversation
+from aimu.aio._factory import AsyncModelClient, OwningClient, one_shot
+from aimu.aio._request import SharedProvider
+from aimu.aio._run import Task
+from aimu.models._spec import Model, ModelSpec
 
 
 @twin_of(AsyncBaseModelClient)

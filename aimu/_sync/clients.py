@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from aimu._sync.provider_client import ProviderClient
 from aimu._sync.twin import twin_of
-from aimu.aio import clients
+from aimu.aio import _clients as clients
 
 
 @twin_of(clients.AsyncAnthropicClient)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self, final
 
 from aimu._sync import bridge
 from aimu._sync.twin import Facade, twin_of
-from aimu.aio.mcp.client import MCPClient as AsyncMCPClient
-from aimu.aio.mcp.results import Content
-from aimu.tools.definition import Tool
+from aimu.aio._mcp.client import MCPClient as AsyncMCPClient
+from aimu.aio._mcp.results import Content
+from aimu.tools._definition import Tool
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING, Any, final
 from anyio import CancelScope, from_thread
 from attrs import frozen
 
+from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.threads import run_in_thread
 from aimu._sync.twin import Facade, aio_of, overridden
-from aimu.aio.agent import AgentResponder
-from aimu.aio.base_client import AsyncBaseModelClient
-from aimu.aio.conversation import Conversation
-from aimu.aio.orchestrator import OrchestratorAgent, held_by
-from aimu.aio.responder import Responder
-from aimu.aio.run import Run, Steps, Task
-from aimu.aio.runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
-from aimu.aio.turn import Terms
-from aimu.core.chunks import StreamChunk, StreamingContentType
-from aimu.core.threads import run_in_thread
+from aimu.aio._agent import AgentResponder
+from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._conversation import Conversation
+from aimu.aio._orchestrator import OrchestratorAgent, held_by
+from aimu.aio._responder import Responder
+from aimu.aio._run import Run, Steps, Task
+from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from aimu._sync.client import ModelClient
-from aimu.aio.provider_client import of_provider
-from aimu.models.spec import Model, ModelSpec
+from aimu.aio._provider_client import of_provider
+from aimu.models._spec import Model, ModelSpec
 
 
 class ProviderClient(ModelClient):

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
 
 import anyio
 
+from aimu._core.chunks import StreamChunk
 from aimu._sync import bridge
 from aimu._sync.twin import Facade, sync_of
-from aimu.aio.stream import Stream as AsyncStream
-from aimu.core.chunks import StreamChunk
+from aimu.aio._stream import Stream as AsyncStream
 
 if TYPE_CHECKING:
     from aimu._sync.stream import Stream

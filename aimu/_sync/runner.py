@@ -9,12 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Literal, overload
 
+from aimu._core.chunks import Include, StreamChunk
 from aimu._sync.own import AdaptedRunner
 from aimu._sync.reader import perform
 from aimu._sync.stream import Stream
 from aimu._sync.twin import Facade, twin_of
-from aimu.aio.runner import MessageHistory, StepRunner
-from aimu.core.chunks import Include, StreamChunk
+from aimu.aio._runner import MessageHistory, StepRunner
 
 
 class Runner(AdaptedRunner, ABC):

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import final
 
+from aimu._core.reply import Usage
 from aimu._sync.reader import StreamReader
 from aimu._sync.twin import twin_of
-from aimu.aio.stream import Stream as AsyncStream
-from aimu.core.reply import Usage
+from aimu.aio._stream import Stream as AsyncStream
 
 
 @final

@@ -13,8 +13,8 @@ from weakref import WeakValueDictionary
 
 from attrs import NOTHING
 
-from aimu.aio.base_client import AsyncBaseModelClient
-from aimu.aio.runner import AsyncRunner
+from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._runner import AsyncRunner
 from aimu.errors import InvalidOptionError
 
 C = TypeVar("C", bound="Facade")

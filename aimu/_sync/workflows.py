@@ -11,12 +11,12 @@ from typing import Any, Self
 from aimu._sync.client import BaseModelClient
 from aimu._sync.runner import Runner, TwinRunner
 from aimu._sync.twin import aio_of, field_of, twin_of
-from aimu.aio.workflows.chain import Chain as AsyncChain
-from aimu.aio.workflows.evaluator_optimizer import EvaluatorOptimizer as AsyncEvaluatorOptimizer
-from aimu.aio.workflows.parallel import SEPARATOR, OnError
-from aimu.aio.workflows.parallel import Parallel as AsyncParallel
-from aimu.aio.workflows.plan_execute_evaluator import PlanExecuteEvaluator as AsyncPlanExecuteEvaluator
-from aimu.aio.workflows.router import Router as AsyncRouter
+from aimu.aio._workflows.chain import Chain as AsyncChain
+from aimu.aio._workflows.evaluator_optimizer import EvaluatorOptimizer as AsyncEvaluatorOptimizer
+from aimu.aio._workflows.parallel import SEPARATOR, OnError
+from aimu.aio._workflows.parallel import Parallel as AsyncParallel
+from aimu.aio._workflows.plan_execute_evaluator import PlanExecuteEvaluator as AsyncPlanExecuteEvaluator
+from aimu.aio._workflows.router import Router as AsyncRouter
 from aimu.evals import Scorer
 from aimu.skills import SkillManager
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parents[2]
-TABLE = Path("aimu/models/table.py")
+TABLE = Path("aimu/models/_table.py")
 BEGIN = "# Generated from the table of providers by `python -m aimu._tools.generate`: do not edit."
 END = "# End of the generated part."
 _HEAD = '''"""Generated from the table of providers by `python -m aimu._tools.generate`: do not edit.
@@ -70,16 +70,16 @@ def rows() -> list[Row]:
 def files() -> dict[Path, str]:
     """Return the text of each generated file, by its path relative to the root of the checkout."""
     return {
-        Path("aimu/aio/clients.py"): _head(
+        Path("aimu/aio/_clients.py"): _head(
             "One async client class for each provider.",
-            "from aimu.aio.provider_client import AsyncProviderClient",
+            "from aimu.aio._provider_client import AsyncProviderClient",
         )
         + "".join(map(_async_class, rows())),
         Path("aimu/_sync/clients.py"): _head(
             "One sync client class for each provider.",
             "from aimu._sync.provider_client import ProviderClient",
             "from aimu._sync.twin import twin_of",
-            "from aimu.aio import clients",
+            "from aimu.aio import _clients as clients",
         )
         + "".join(map(_sync_class, rows())),
         Path("aimu/aio/__init__.py"): _with_exports(Path("aimu/aio/__init__.py"), dict(_async_names())),
@@ -127,7 +127,7 @@ def _model(row: Row) -> str:
 def _async_names() -> Iterator[tuple[str, str]]:
     """Yield each exported name and its module."""
     for row in rows():
-        yield f"Async{row.stem}Client", "aimu.aio.clients"
+        yield f"Async{row.stem}Client", "aimu.aio._clients"
 
 
 def _sync_names() -> Iterator[tuple[str, str]]:

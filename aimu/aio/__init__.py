@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 from aimu._doors import door
 
 if TYPE_CHECKING:
-    from aimu.aio.agent import Agent
-    from aimu.aio.base_client import AsyncBaseModelClient
-    from aimu.aio.factory import AsyncModelClient, chat, client
-    from aimu.aio.mcp import MCPClient
-    from aimu.aio.orchestrator import OrchestratorAgent
-    from aimu.aio.request import Limits
-    from aimu.aio.runner import AsyncRunner
-    from aimu.aio.skill_agent import SkillAgent
-    from aimu.aio.stream import Stream
-    from aimu.aio.task_map import amap
-    from aimu.aio.workflows import Chain, EvaluatorOptimizer, Parallel, PlanExecuteEvaluator, Router
-    from aimu.core.chunks import StreamChunk, StreamingContentType
+    from aimu._core.chunks import StreamChunk, StreamingContentType
+    from aimu.aio._agent import Agent
+    from aimu.aio._base_client import AsyncBaseModelClient
+    from aimu.aio._factory import AsyncModelClient, chat, client
+    from aimu.aio._mcp import MCPClient
+    from aimu.aio._orchestrator import OrchestratorAgent
+    from aimu.aio._request import Limits
+    from aimu.aio._runner import AsyncRunner
+    from aimu.aio._skill_agent import SkillAgent
+    from aimu.aio._stream import Stream
+    from aimu.aio._task_map import amap
+    from aimu.aio._workflows import Chain, EvaluatorOptimizer, Parallel, PlanExecuteEvaluator, Router
 
 __all__ = [
     "Agent",
@@ -45,7 +45,7 @@ __all__ = [
 
 # Generated from the table of providers by `python -m aimu._tools.generate`: do not edit.
 if TYPE_CHECKING:
-    from aimu.aio.clients import (
+    from aimu.aio._clients import (
         AsyncAnthropicClient,
         AsyncGeminiClient,
         AsyncHFOpenAIClient,
@@ -82,18 +82,18 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong n
     __getattr__, __dir__ = door(
         __name__,
         {
-            **dict.fromkeys(_clients, "aimu.aio.clients"),
-            **dict.fromkeys(_workflows, "aimu.aio.workflows"),
-            **dict.fromkeys(["AsyncModelClient", "chat", "client"], "aimu.aio.factory"),
-            **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu.core.chunks"),
-            "Agent": "aimu.aio.agent",
-            "AsyncBaseModelClient": "aimu.aio.base_client",
-            "AsyncRunner": "aimu.aio.runner",
-            "Limits": "aimu.aio.request",
-            "MCPClient": "aimu.aio.mcp",
-            "OrchestratorAgent": "aimu.aio.orchestrator",
-            "SkillAgent": "aimu.aio.skill_agent",
-            "Stream": "aimu.aio.stream",
-            "amap": "aimu.aio.task_map",
+            **dict.fromkeys(_clients, "aimu.aio._clients"),
+            **dict.fromkeys(_workflows, "aimu.aio._workflows"),
+            **dict.fromkeys(["AsyncModelClient", "chat", "client"], "aimu.aio._factory"),
+            **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu._core.chunks"),
+            "Agent": "aimu.aio._agent",
+            "AsyncBaseModelClient": "aimu.aio._base_client",
+            "AsyncRunner": "aimu.aio._runner",
+            "Limits": "aimu.aio._request",
+            "MCPClient": "aimu.aio._mcp",
+            "OrchestratorAgent": "aimu.aio._orchestrator",
+            "SkillAgent": "aimu.aio._skill_agent",
+            "Stream": "aimu.aio._stream",
+            "amap": "aimu.aio._task_map",
         },
     )

@@ -7,9 +7,9 @@ from importlib import import_module
 from typing import Any
 
 from aimu.errors import InvalidOptionError, UnknownProviderError
-from aimu.models.spec import ModelSpec
-from aimu.models.table import TABLE
-from aimu.providers.base import Provider
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
+from aimu.providers._base import Provider
 
 
 def open_engine(spec: ModelSpec, **options: Any) -> Provider:

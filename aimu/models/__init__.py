@@ -6,9 +6,9 @@ A catalog is imported when one of its names is first used.
 from typing import TYPE_CHECKING
 
 from aimu._doors import door
-from aimu.models.resolve import CATALOGS, PROVIDERS, resolve_model_string
-from aimu.models.spec import Model, ModelSpec
-from aimu.models.table import TABLE
+from aimu.models._resolve import CATALOGS, PROVIDERS, resolve_model_string
+from aimu.models._spec import Model, ModelSpec
+from aimu.models._table import TABLE
 
 __all__ = [
     "PROVIDERS",
@@ -33,13 +33,13 @@ if TYPE_CHECKING:
         SGLangClient,
         VLLMClient,
     )
-    from aimu.models.anthropic import AnthropicModel
-    from aimu.models.gemini import GeminiModel
-    from aimu.models.huggingface import HuggingFaceModel
-    from aimu.models.llamacpp import LlamaCppModel
-    from aimu.models.ollama import OllamaModel
-    from aimu.models.openai import OpenAIModel
-    from aimu.models.servers import (
+    from aimu.models._anthropic import AnthropicModel
+    from aimu.models._gemini import GeminiModel
+    from aimu.models._huggingface import HuggingFaceModel
+    from aimu.models._llamacpp import LlamaCppModel
+    from aimu.models._ollama import OllamaModel
+    from aimu.models._openai import OpenAIModel
+    from aimu.models._servers import (
         HFOpenAIModel,
         LlamaServerModel,
         LMStudioModel,

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from aimu.errors import InvalidOptionError, UnknownProviderError
-from aimu.models.row import ProviderRow
-from aimu.models.spec import ModelSpec
-from aimu.models.table import TABLE
+from aimu.models._row import ProviderRow
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 
 if TYPE_CHECKING:
-    from aimu.providers.base import Provider
-    from aimu.providers.wire import Codec
+    from aimu.providers._base import Provider
+    from aimu.providers._wire import Codec
 
 HTTP_PROVIDERS = tuple(row.name for row in TABLE.values() if row.connection is not None)
 """The names of the providers that `make_provider` can make."""
@@ -59,14 +59,14 @@ def make_provider(
     if keep_alive is not None and row.wire != "ollama":
         raise InvalidOptionError(f"keep_alive= is an option of the provider 'ollama', not of {row.name!r}")
 
-    from aimu.providers import vendors
-    from aimu.providers.transport import HttpProvider
+    from aimu.providers import _vendors as vendors
+    from aimu.providers._transport import HttpProvider
 
     client = vendors.checked_client(http_client)
     timeout = vendors.checked_timeout(timeout)
     connect = vendors.connect(row.name, row.connection, base_url=base_url, api_key=api_key)
     if row.wire == "ollama":
-        from aimu.providers.ollama import OllamaCodec, OllamaProvider
+        from aimu.providers._ollama import OllamaCodec, OllamaProvider
 
         return OllamaProvider(OllamaCodec(spec, keep_alive=keep_alive), connect, timeout=timeout, http_client=client)
     return HttpProvider(_codec(row, spec, api), connect, timeout=timeout, http_client=client)
@@ -74,12 +74,12 @@ def make_provider(
 
 def _codec(row: ProviderRow, spec: ModelSpec, api: str | None) -> Codec:
     if row.wire == "anthropic":
-        from aimu.providers.anthropic import AnthropicCodec
+        from aimu.providers._anthropic import AnthropicCodec
 
         return AnthropicCodec(spec)
-    from aimu.providers.openai_chat import ChatCodec
-    from aimu.providers.openai_reasoning import is_reasoning_model
-    from aimu.providers.openai_responses import ResponsesCodec
+    from aimu.providers._openai_chat import ChatCodec
+    from aimu.providers._openai_reasoning import is_reasoning_model
+    from aimu.providers._openai_responses import ResponsesCodec
 
     if api is None and row.responses and is_reasoning_model(spec.id):
         api = "responses"

@@ -7,7 +7,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
-from aimu.core.messages import check_history
+from aimu._core.messages import check_history
 from aimu.errors import (
     BusyConversationError,
     ClosedClientError,
@@ -22,7 +22,7 @@ from aimu.errors import (
     WeightsLoadedTwiceError,
 )
 from aimu.models import HuggingFaceModel
-from aimu.models.spec import ModelSpec
+from aimu.models._spec import ModelSpec
 from aimu.skills import SkillManager
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool

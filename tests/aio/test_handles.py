@@ -6,7 +6,7 @@ import pytest
 from attrs import define
 
 from aimu import aio
-from aimu.aio.stream import Stream
+from aimu.aio._stream import Stream
 from aimu.errors import ClosedClientError, InvalidOptionError
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool

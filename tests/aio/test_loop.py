@@ -7,8 +7,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
-from aimu.core.messages import check_history
-from aimu.core.reply import StopReason, ToolCall, Usage
+from aimu._core.messages import check_history
+from aimu._core.reply import StopReason, ToolCall, Usage
 from aimu.errors import InvalidOptionError, RefusedError, ToolNameClashError, TruncatedError
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool

@@ -203,7 +203,7 @@ async def test_a_deadline_holds_for_a_pulled_stream_whose_steps_never_wait():
         spec = ScriptedProvider().spec
 
         async def stream(self, request):
-            from aimu.core.reply import Delta
+            from aimu._core.reply import Delta
 
             while True:
                 yield Delta(StreamingContentType.GENERATING, "x")

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimu.aio.history import History
-from aimu.aio.turn import AskAgain, Finished, RunTools, State, Terms, Turn
-from aimu.core.chunks import StreamingContentType
-from aimu.core.messages import CANCELLED, NOT_EXECUTED, check_history, user_message
-from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu._core.chunks import StreamingContentType
+from aimu._core.messages import CANCELLED, NOT_EXECUTED, check_history, user_message
+from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu.aio._history import History
+from aimu.aio._turn import AskAgain, Finished, RunTools, State, Terms, Turn
 from aimu.errors import RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {}}}

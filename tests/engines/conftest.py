@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 import aimu
-from aimu.engines.huggingface import HuggingFaceEngine
-from aimu.engines.llamacpp import LlamaCppEngine
+from aimu.engines._huggingface import HuggingFaceEngine
+from aimu.engines._llamacpp import LlamaCppEngine
 from aimu.testing import tiny_gguf, tiny_model
 from tests.engines.evaluations import evaluations
 

@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 from threading import Lock
 
-from aimu.engines.huggingface import HuggingFaceEngine
+from aimu.engines._huggingface import HuggingFaceEngine
 from tests.holding import wait_in_thread
 
 

@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 import aimu
-from aimu.core.messages import assistant_message, tool_message
-from aimu.engines.huggingface import HuggingFaceEngine
+from aimu._core.messages import assistant_message, tool_message
+from aimu.engines._huggingface import HuggingFaceEngine
 from aimu.errors import (
     BadRequestError,
     ClosedClientError,
@@ -19,7 +19,7 @@ from aimu.errors import (
     InvalidOptionError,
 )
 from aimu.testing import tiny_gguf
-from aimu.testing.recipe.world import CITIES, PLAIN, SUMS, SYSTEM_PROMPTS, THOUGHTFUL, WEATHER_QUESTIONS
+from aimu.testing._recipe.world import CITIES, PLAIN, SUMS, SYSTEM_PROMPTS, THOUGHTFUL, WEATHER_QUESTIONS
 from tests.engines.asking import STORY, TOOLS, ask, streamed, user
 from tests.engines.evaluations import Passes, evaluations
 from tests.holding import Hold, join, start, until, wait_in_thread

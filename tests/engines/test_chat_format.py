@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimu.core.reply import StopReason, Usage
-from aimu.engines.call_text import UNKNOWN_NAME, CallFormat, call_format
-from aimu.engines.chat_format import ReplyParser, template_messages
+from aimu._core.reply import StopReason, Usage
+from aimu.engines._call_text import UNKNOWN_NAME, CallFormat, call_format
+from aimu.engines._chat_format import ReplyParser, template_messages
 from aimu.errors import InvalidImageError
 
 HERMES, MISTRAL, JSON = CallFormat

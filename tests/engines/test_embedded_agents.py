@@ -10,7 +10,7 @@ from anyio.lowlevel import checkpoint
 
 import aimu
 from aimu import aio
-from aimu.core.messages import check_history, text_of
+from aimu._core.messages import check_history, text_of
 from aimu.testing import ScriptedProvider, cancel_everywhere, leak_check
 from aimu.tools import tool
 from tests.engines.evaluations import evaluations

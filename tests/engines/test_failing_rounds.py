@@ -6,8 +6,8 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from aimu.engines.rounds import QueuedRequest, RequestQueue, Shared
-from aimu.engines.worker import Worker
+from aimu.engines._rounds import QueuedRequest, RequestQueue, Shared
+from aimu.engines._worker import Worker
 from tests.holding import until
 
 ERRORS = [ArithmeticError, MemoryError, RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit]

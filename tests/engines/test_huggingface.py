@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from aimu.engines.huggingface import HuggingFaceEngine
+from aimu.engines._huggingface import HuggingFaceEngine
 from aimu.errors import (
     BadRequestError,
     ClosedClientError,
@@ -94,6 +94,6 @@ def test_a_missing_package_names_the_extra(monkeypatch, tiny):
 
 
 def test_importing_the_engine_loads_no_torch():
-    code = "import sys, aimu.engines.huggingface; print({'torch', 'transformers', 'tokenizers'} & set(sys.modules))"
+    code = "import sys, aimu.engines._huggingface; print({'torch', 'transformers', 'tokenizers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "set()\n"

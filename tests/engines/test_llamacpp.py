@@ -13,13 +13,13 @@ import psutil
 import pytest
 
 import aimu
-from aimu.core.messages import assistant_message, check_history
-from aimu.engines.gguf_model import GGUFModel, Sampling
-from aimu.engines.llamacpp import LlamaCppEngine
+from aimu._core.messages import assistant_message, check_history
+from aimu.engines._gguf_model import GGUFModel, Sampling
+from aimu.engines._llamacpp import LlamaCppEngine
 from aimu.errors import BadRequestError, ClosedClientError, EngineError, InvalidOptionError, MissingExtraError
 from aimu.models import LlamaCppModel
 from aimu.testing import tiny_gguf
-from aimu.testing.recipe.corpus import conversation
+from aimu.testing._recipe.corpus import conversation
 from tests.engines.asking import STORY, TOOLS, ask, user
 from tests.engines.evaluations import evaluations
 from tests.holding import Hold, until
@@ -239,7 +239,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 
 def test_the_c_library_says_nothing_but_to_the_log():
     code = f"""
-import logging, aimu.engines.llamacpp, sys
+import logging, aimu.engines._llamacpp, sys
 assert not {{'llama_cpp', 'numpy', 'jinja2'}} & set(sys.modules)
 logging.basicConfig(level=logging.INFO)
 import aimu

@@ -5,8 +5,8 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from aimu.engines.rounds import Shared
-from aimu.engines.worker import Worker
+from aimu.engines._rounds import Shared
+from aimu.engines._worker import Worker
 from aimu.errors import ClosedClientError
 from tests.holding import Hold, until
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aimu.engines.huggingface import HuggingFaceEngine
-from aimu.engines.llamacpp import LlamaCppEngine
-from aimu.engines.tested import TESTED, versions_note
+from aimu.engines._huggingface import HuggingFaceEngine
+from aimu.engines._llamacpp import LlamaCppEngine
+from aimu.engines._tested import TESTED, versions_note
 from aimu.errors import EngineError
 
 ROOT = Path(__file__).parents[2]

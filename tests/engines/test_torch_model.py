@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 
-from aimu.engines.huggingface import HuggingFaceEngine
+from aimu.engines._huggingface import HuggingFaceEngine
 from aimu.errors import EngineError
 from tests.engines.asking import ask, user
 
@@ -175,6 +175,6 @@ def test_a_model_that_cannot_be_batched_is_refused_at_loading(tiny, tmp_path, ki
 
 
 def test_a_model_that_computes_otherwise_in_a_batch_is_refused_at_loading(tiny, monkeypatch):
-    monkeypatch.setattr("aimu.engines.torch_batch.torch.finfo", lambda dtype: SimpleNamespace(min=0.0, eps=1e-7))
+    monkeypatch.setattr("aimu.engines._torch_batch.torch.finfo", lambda dtype: SimpleNamespace(min=0.0, eps=1e-7))
     with pytest.raises(EngineError, match="come out otherwise"):
         HuggingFaceEngine(tiny, threads=1, batch=2)

@@ -12,7 +12,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from aimu.engines.worker import Worker
+from aimu.engines._worker import Worker
 from aimu.errors import ClosedClientError, EngineError
 from tests.holding import Hold, join, until
 
@@ -329,7 +329,7 @@ def test_a_forgotten_worker_ends_its_thread():
 def test_the_interpreter_ends_while_a_worker_computes():
     code = """
 import threading
-from aimu.engines.worker import Worker
+from aimu.engines._worker import Worker
 worker = Worker("busy")
 begun = threading.Event()
 def job(emit, stopped):

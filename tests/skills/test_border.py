@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aimu.errors import SkillError
 from aimu.skills import Skill, SkillManager
-from aimu.skills import skill as skill_module
+from aimu.skills import _skill as skill_module
 from tests.skills.written import ON_ONE_FOLDER, put, write
 
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimu.skills import Skill, SkillManager
-from aimu.skills.catalog import one_line, placed, search
-from aimu.skills.catalog import write as write_catalog
-from aimu.skills.rules import shortened
+from aimu.skills._catalog import one_line, placed, search
+from aimu.skills._catalog import write as write_catalog
+from aimu.skills._rules import shortened
 from tests.skills.written import write
 
 TEXT = st.text("ab <>/\n—…", max_size=80)

@@ -139,7 +139,7 @@ def test_circles_of_links_and_many_folders_end_the_search(tmp_path, monkeypatch)
     skills = SkillManager(tmp_path)
     assert list(skills.skills) == ["reached"]
     assert len(visited) < 10
-    monkeypatch.setattr("aimu.skills.walk.MAX_FOLDERS", 2)
+    monkeypatch.setattr("aimu.skills._walk.MAX_FOLDERS", 2)
     skills.refresh()
     assert "more than 2 folders" in told(skills)[0]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aimu.errors import SkillError
 from aimu.skills import Skill, SkillManager
-from aimu.skills.frontmatter import MAX_CHARACTERS
+from aimu.skills._frontmatter import MAX_CHARACTERS
 from tests.skills.written import BOMB, ON_ONE_FOLDER, put
 
 BODY = "# PDF\n\nDo it.\n"

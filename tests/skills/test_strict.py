@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aimu.errors import MissingExtraError, SkillError
 from aimu.skills import Skill, SkillManager
-from aimu.skills.frontmatter import split
+from aimu.skills._frontmatter import split
 from tests.skills.written import BOMB, ON_ONE_FOLDER, put, write
 
 

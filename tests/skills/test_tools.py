@@ -8,7 +8,7 @@ import pytest
 
 from aimu.errors import MissingExtraError, SkillError
 from aimu.skills import Skill, SkillManager, skill_tools, skills_server
-from aimu.skills.tools import activated
+from aimu.skills._tools import activated
 from tests.skills.written import put, write
 
 

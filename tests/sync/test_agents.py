@@ -12,7 +12,7 @@ from aimu import agents, aio
 from aimu.agents import Agent, Chain, EvaluatorOptimizer, OrchestratorAgent, Parallel, PlanExecuteEvaluator, Router
 from aimu.errors import InvalidOptionError
 from aimu.evals import Scorer
-from aimu.testing.scripted import ScriptedProvider, reply
+from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
 
 

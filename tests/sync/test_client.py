@@ -7,9 +7,9 @@ import pytest
 
 import aimu
 from aimu import aio
-from aimu.core.reply import Usage
+from aimu._core.reply import Usage
 from aimu.errors import BusyConversationError, StreamClosedError
-from aimu.testing.scripted import ScriptedProvider, reply
+from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
 from tests.holding import join, start
 

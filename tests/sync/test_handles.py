@@ -6,7 +6,7 @@ import aimu
 from aimu import aio
 from aimu.agents import Agent, Chain, amap
 from aimu.errors import BusyConversationError
-from aimu.testing.scripted import ScriptedProvider, reply
+from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
 
 

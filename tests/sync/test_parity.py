@@ -11,7 +11,7 @@ import aimu.models
 import aimu.tools
 from aimu import aio
 from aimu._sync.twin import _CLASSES
-from aimu.aio.task_map import Results
+from aimu.aio._task_map import Results
 from aimu.errors import InvalidOptionError, UnknownProviderError
 
 DOORS = (aimu, aimu.agents, aimu.tools, aimu.models)

@@ -24,7 +24,7 @@ class Gauge:
         self.running = self.most = self.answered = 0
 
     async def complete(self, request):
-        from aimu.core.reply import Reply
+        from aimu._core.reply import Reply
 
         self.running += 1
         self.most = max(self.most, self.running)

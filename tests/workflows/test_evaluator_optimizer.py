@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aimu import aio
 from aimu.aio import EvaluatorOptimizer
-from aimu.aio.workflows.evaluator_optimizer import accepts
+from aimu.aio._workflows.evaluator_optimizer import accepts
 from aimu.errors import InvalidOptionError
 from tests.workflows.models import Shout, agent, asked, live, model, read, requests_of, text_by
 

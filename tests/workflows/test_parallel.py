@@ -8,9 +8,9 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
+from aimu._core.messages import check_history
 from aimu.aio import AsyncRunner, Parallel, StreamChunk, StreamingContentType
-from aimu.aio.run import IN_THREAD
-from aimu.core.messages import check_history
+from aimu.aio._run import IN_THREAD
 from aimu.errors import InvalidOptionError, RateLimitError
 from aimu.testing import leak_check, reply, virtual_time
 from aimu.tools import tool

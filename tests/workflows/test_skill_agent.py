@@ -8,8 +8,8 @@ import pytest
 
 import aimu.agents
 from aimu import aio
+from aimu._core.messages import check_history
 from aimu.aio import Parallel, SkillAgent
-from aimu.core.messages import check_history
 from aimu.errors import InvalidHistoryError
 from aimu.skills import SkillManager
 from aimu.testing import ScriptedProvider, cancel_everywhere, reply

@@ -1,0 +1,58 @@
+"""The agent with skills: keeps the catalog in its system message and the skill tools among its tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing
+
+from anyio.lowlevel import checkpoint_if_cancelled
+from attrs import define, field
+from attrs.setters import frozen
+
+from aimu._core.field_docs import with_field_docs
+from aimu.aio._agent import Agent
+from aimu.aio._run import Run, Steps
+from aimu.skills import SkillManager, skill_tools
+from aimu.skills._catalog import placed
+
+
+@with_field_docs
+@define(eq=False, slots=False)
+class SkillAgent(Agent):
+    """An agent whose model sees which skills there are, and loads one when a task needs it.
+
+    At the start of each run the catalog of skills is brought up to date in the system message; the history and your own
+    text stay. `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened, `search_skills`
+    are added to `tools`, except where tools have these names already. Without skills it is a plain agent; for its other
+    arguments see `Agent`. The first run reads the folders in a worker thread.
+
+    Args:
+        skill_manager: Finds the skills; it cannot be replaced later.
+    """
+
+    skill_manager: SkillManager = field(factory=SkillManager, on_setattr=frozen)
+
+    def _begin(self, run: Run, steps: Callable[[], Steps]) -> Steps:
+        if not self.skill_manager.looked:
+            return self._after_look(run, steps)
+        self._show_skills()
+        return steps()
+
+    async def _after_look(self, run: Run, begin: Callable[[], Steps]) -> Steps:
+        """Those of a first run: files are read where the run calls sync code, not on the event loop."""
+        await run.in_thread(self.skill_manager.catalog)
+        await checkpoint_if_cancelled()
+        self._show_skills()
+        async with aclosing(begin()) as steps:
+            async for chunk in steps:
+                yield chunk
+
+    def _show_skills(self) -> None:
+        catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation
+        shown = "" if self.system_message is None else conversation.history.messages[0].get("content")
+        if isinstance(shown, str) and (text := placed(shown, catalog)) != shown:  # not a text: the request refuses it
+            conversation.replace_system_message(text or None)
+        if catalog:
+            tools = self.tools
+            names = {getattr(tool, "name", None) or getattr(tool, "__name__", None) for tool in tools}
+            tools.extend(tool for tool in skill_tools(self.skill_manager) if tool.__name__ not in names)

@@ -1,0 +1,206 @@
+"""The skills that a program can use: found in folders, by name, and as text for a system message.
+
+Looks when first asked, and again after `refresh()`. Owns which folders are searched and who wins when a name is there
+twice; the format is `aimu.skills._skill`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from threading import Lock
+from types import MappingProxyType
+from typing import final
+from unicodedata import normalize
+
+from attrs import field, frozen
+
+from aimu.errors import InvalidOptionError, SkillError
+from aimu.skills import _catalog as catalog
+from aimu.skills._skill import Skill, is_skill_file
+from aimu.skills._walk import Report, skill_folders
+
+log = logging.getLogger("aimu.skills")
+
+PROJECT_FOLDERS = (".agents/skills", ".claude/skills", "skills")
+USER_FOLDERS = (".agents/skills", ".claude/skills")
+CATALOG_CHARACTERS = 20_000  # some 5,000 tokens
+FOUND = 10  # by a search
+NAMES_IN_ERROR = 20
+
+
+@frozen
+class _Found:
+    skills: Mapping[str, Skill]
+    problems: tuple[SkillError, ...]
+    catalog: str
+    shortened: bool
+
+
+@frozen
+class _Problems:
+    """What a search reports: collected and logged, or raised when `strict`."""
+
+    strict: bool
+    told: list[SkillError] = field(factory=list[SkillError])
+
+    def __call__(self, problem: SkillError, *, harmless: bool = False) -> None:
+        if self.strict and not harmless:
+            raise problem
+        log.log(logging.INFO if problem.loaded else logging.WARNING, "skills: %s", problem)
+        self.told.append(problem)
+
+
+@final
+class SkillManager:
+    """Skills by name, from `folders`, or from the usual places of a project and a user.
+
+    A skill that deviates from the format is loaded, and `problems` says what to mend; one that is unusable or unsafe is
+    left out, logged, and told there too.
+
+    Args:
+        folders: Each is a skill itself or holds skills, up to six levels down; earlier folders win. `~` is the home
+            directory. By default the project's folders (`.agents/skills`, `.claude/skills`, `skills`), then the user's.
+        project: Where the project's folders are; by default the working directory when skills are first asked for.
+        user: Where the user's folders are; by default the home directory.
+        strict: Whether any deviation from the format raises SkillError.
+        catalog_characters: The size from which the catalog is shortened and `search_skills` is among the tools.
+    """
+
+    def __init__(
+        self,
+        folders: Iterable[Path | str] | Path | str | None = None,
+        *,
+        project: Path | str | None = None,
+        user: Path | str | None = None,
+        strict: bool = False,
+        catalog_characters: int = CATALOG_CHARACTERS,
+    ) -> None:
+        if folders is not None and (project is not None or user is not None):
+            raise InvalidOptionError("give SkillManager either folders= or project= and user=, not both")
+        if catalog_characters < 0:
+            raise InvalidOptionError(f"catalog_characters is 0 or more, not {catalog_characters!r}")
+        if isinstance(folders, str | Path):
+            folders = [folders]
+        self._folders = None if folders is None else tuple(map(_expanded, folders))
+        self._project = None if project is None else _expanded(project)
+        self._user = None if user is None else _expanded(user)
+        self._strict = strict
+        self._catalog_characters = catalog_characters
+        self._found: _Found | None = None
+        self._looking = Lock()  # of many runs that begin at once, in their threads, one looks and the others wait
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where skills are looked for, in order of precedence; they need not exist."""
+        if self._folders is not None:
+            return self._folders
+        project = Path.cwd() if self._project is None else self._project
+        user = _expanded("~") if self._user is None else self._user
+        return (*(project / folder for folder in PROJECT_FOLDERS), *(user / folder for folder in USER_FOLDERS))
+
+    @property
+    def looked(self) -> bool:
+        """Whether the skills are known; if not, the next use reads files."""
+        return self._found is not None
+
+    @property
+    def skills(self) -> Mapping[str, Skill]:
+        """Skills by name, sorted; read-only."""
+        return self._look().skills
+
+    @property
+    def problems(self) -> tuple[SkillError, ...]:
+        """What is wrong with skills and folders, each with a remedy.
+
+        Of those that are `loaded` the skill is used all the same; the others are left out.
+        """
+        return self._look().problems
+
+    @property
+    def catalog_shortened(self) -> bool:
+        """Whether the catalog leaves out what `search` finds."""
+        return self._look().shortened
+
+    def get(self, name: str) -> Skill:
+        """The skill of that name; SkillError lists those that there are."""
+        skills = self.skills
+        plain = " ".join(normalize("NFKC", name).split())
+        found = skills.get(name) or skills.get(plain)
+        if found is None:
+            alike = [skill for known, skill in skills.items() if known.casefold() == plain.casefold()]
+            found = alike[0] if len(alike) == 1 else None
+        if found is None:
+            raise SkillError(f"there is no skill {name!r}; {self._hint(plain)}")
+        return found
+
+    def search(self, query: str, *, limit: int = FOUND) -> list[Skill]:
+        """The skills whose names and descriptions share words with the query, best first, at most `limit`."""
+        return catalog.search(self.skills.values(), query, limit)
+
+    def catalog(self) -> str:
+        """Text for a system message: how to use skills, then name and description of each; empty without skills."""
+        return self._look().catalog
+
+    def refresh(self) -> None:
+        """Forget what was found; the next use looks again."""
+        self._found = None
+
+    def __repr__(self) -> str:
+        found = "not looked yet" if self._found is None else f"{len(self._found.skills)} skills"
+        return f"<SkillManager: {found}>"
+
+    def _hint(self, name: str) -> str:
+        names = list(self.skills)
+        if len(names) <= NAMES_IN_ERROR:
+            return f"available: {', '.join(names) or 'none'}"
+        close = get_close_matches(name, names, NAMES_IN_ERROR // 4, 0.4)
+        return f"of {len(names)}, the names most like it: {', '.join(close) or 'none'}"
+
+    def _look(self) -> _Found:
+        found = self._found
+        if found is None:
+            with self._looking:
+                found = self._found = self._found or self._search()
+        return found
+
+    def _search(self) -> _Found:
+        report = _Problems(self._strict)
+        for folder in self._folders or ():
+            if not os.path.isdir(folder):
+                report(SkillError("there is no such folder", path=folder, remedy="correct the path, or create it"))
+        skills = dict(sorted(_discover(self.folders, report, strict=self._strict).items()))
+        text, shortened = catalog.write(skills.values(), self._catalog_characters)
+        return _Found(MappingProxyType(skills), tuple(report.told), text, shortened)
+
+
+def _expanded(folder: Path | str) -> Path:
+    # not Path.expanduser(): that raises where a container's user has no home
+    path = Path(os.path.expanduser(folder))
+    return path.parent if is_skill_file(path.name) and path.is_file() else path
+
+
+def _discover(roots: Iterable[Path], report: Report, *, strict: bool) -> dict[str, Skill]:
+    skills: dict[str, Skill] = {}
+    real: set[Path] = set()  # one skill linked into several folders is no clash
+    for root in roots:
+        for folder in skill_folders(root, report):
+            if folder.resolve() in real:
+                continue
+            real.add(folder.resolve())
+            try:
+                skill = Skill.load(folder, strict=strict)
+            except SkillError as problem:
+                report(problem)
+                continue
+            first = skills.setdefault(skill.name, skill)
+            for deviation in skill.problems:
+                report(deviation, harmless=True)
+            if first is not skill:
+                told = f"is hidden: the skill {skill.name!r} in {first.folder} was found first"
+                path = skill.folder / skill.file_name
+                report(SkillError(told, path=path, remedy="rename one of them"), harmless=True)
+    return skills
