@@ -173,6 +173,7 @@ async def test_an_error_of_the_run_reaches_the_reader_after_what_had_streamed():
     assert seen == ["One ", "two"]
 
 
+@pytest.mark.virtual_time
 async def test_a_cancelled_reader_is_cancelled_and_not_told_anything_else():
     client = client_of(reply("One two", delay=60))
     with anyio.move_on_after(0.05) as scope:

@@ -10,6 +10,7 @@ import pytest
 from anyio import from_thread
 
 from aimu.tools import tool
+from tests.holding import Hold, until
 from tests.tools.record import Record
 
 
@@ -37,21 +38,22 @@ async def test_a_timeout_error_of_the_tool_itself_is_its_own():
 
 
 async def test_a_sync_tool_that_overran_is_waited_for_and_its_result_kept():
-    overrun = threading.Event()
+    with Hold() as hold:
 
-    @tool(timeout=0.01)
-    def slow() -> str:
-        overrun.wait(10)
-        return "late"
+        @tool(timeout=0.2)
+        def slow() -> str:
+            hold()
+            return "late"
 
-    async with anyio.create_task_group() as group:
+        async with anyio.create_task_group() as group:
 
-        async def release():
-            await anyio.sleep(0.05)
-            overrun.set()
+            async def release():
+                await until(hold.reached.is_set)
+                await anyio.sleep(0.3)
+                hold.released.set()
 
-        group.start_soon(release)
-        assert await Record().run(slow) == ["start", "late"]
+            group.start_soon(release)
+            assert await Record().run(slow) == ["start", "late"]
 
 
 async def test_a_sync_tool_that_polls_is_stopped_at_its_timeout():

@@ -59,6 +59,7 @@ def delayed(request):
     return reply(f"{asked(request)}!", delay={"slow": 0.2}.get(asked(request), 0))
 
 
+@pytest.mark.virtual_time
 async def test_results_come_as_they_complete():
     worker = agent(ScriptedProvider(delayed, repeat=True), "w")
     async with aio.amap(worker, ["slow", "fast"]) as results:
