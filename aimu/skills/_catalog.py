@@ -1,10 +1,10 @@
-"""What a model is told of the skills that there are: the catalog for a system message, and the search in it.
+"""The catalog of skills for a system message, and the search in it.
 
-The catalog keeps to a size: past it descriptions are shortened, then left out, then names too, and the rest is found by
-`search`. Descriptions are other people's text: each is one line here, and none can close the tag around the catalog.
+The catalog has a maximum size. To keep to it, descriptions are shortened, then left out, then names too; `search` finds
+the rest. Descriptions are other people's text: each is put on one line, and cannot close the tag around the catalog.
 
-Within a system message the catalog stands in a tag that has the digest of its content. Only what the digest proves to
-be written here, and unchanged since, is ever taken out again: the rest is the user's.
+In a system message the catalog is in a tag with the digest of its content. A block is only replaced or removed if its
+digest is right, so that it was written here and not changed since. Everything else is the user's text.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _SEARCH_TO = (
     "This list of {count} skills is shortened. Call search_skills with words of the task to find more of them, and to "
     "read their whole descriptions."
 )
-_WIDEST, _NARROWEST = 200, 16  # of shortened descriptions, in characters; below, names stand alone
+_WIDEST, _NARROWEST = 200, 16  # characters of a shortened description; with less room, only names are listed
 _TAG = re.compile(rf"<(?=/?{_NAME})", re.IGNORECASE)
 _WORD = re.compile(r"\w+")
 
 
 def one_line(text: str) -> str:
-    """The text on one line, without control characters."""
+    """Put a text on one line, without control characters."""
     words = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return _TAG.sub("‹", words)
 
 
 def write(skills: Collection[Skill], limit: int) -> tuple[str, bool]:
-    """The catalog in at most `limit` characters (and the instructions in any case), and whether it is shortened."""
+    """Return the catalog, and whether it is shortened to keep to `limit` characters; the instructions always stay."""
     if not skills:
         return "", False
     whole = _text(_HOW_TO, (f"- {one_line(skill.name)}: {one_line(skill.description)}" for skill in skills))
@@ -61,7 +61,7 @@ def write(skills: Collection[Skill], limit: int) -> tuple[str, bool]:
 
 
 def placed(system: str, catalog: str) -> str:
-    """A system message with this catalog: where an earlier one is, else at the end. Without a catalog, none is left."""
+    """Put the catalog into a system message, in place of an earlier one or at the end; an empty one removes it."""
     block = f'<{_NAME} digest="{_digest(catalog)}">\n{catalog}{_CLOSE}' if catalog else ""
     parts: list[str] = []
     done = 0
@@ -75,12 +75,12 @@ def placed(system: str, catalog: str) -> str:
 
 
 def search(skills: Iterable[Skill], query: str, limit: int) -> list[Skill]:
-    """The skills that share words with the query, best first.
+    """Return the skills that share words with the query, best first.
 
-    A word counts the more the fewer skills have it, three times in a name, and half where it is only the beginning or,
-    in scripts without spaces, a part of a word.
+    A word counts more if few skills have it, three times in a name, and half if it only matches the beginning of a word
+    (in scripts without spaces, any part of it).
     """
-    wanted = set(_words(query))
+    wanted = dict.fromkeys(_words(query))  # in order, so that sums are the same each time
     known = [(skill, set(_words(skill.name)), set(_words(skill.description))) for skill in skills]
     scores = [0.0] * len(known)
     for word in wanted:
@@ -98,7 +98,7 @@ def _digest(text: str) -> str:
 
 
 def _earlier(system: str) -> Iterator[tuple[int, int]]:
-    """Where catalogs stand that `placed` has written."""
+    """Find the catalogs that `placed` wrote."""
     done = 0
     for opening in _OPEN.finditer(system):
         end = system.find(_CLOSE, opening.end())
@@ -112,7 +112,7 @@ def _text(how_to: str, lines: Iterable[str]) -> str:
 
 
 def _fitting(lines: Sequence[str], limit: int) -> list[str]:
-    """The first of the lines that have room, and one that says how many are left out."""
+    """Return the lines that fit, and one that says how many are left out."""
     if sum(len(line) + 1 for line in lines) <= limit:
         return list(lines)
     used = len(f"- … and {len(lines)} more\n")

@@ -1,7 +1,7 @@
 """The skills that a program can use: found in folders, by name, and as text for a system message.
 
-Looks when first asked, and again after `refresh()`. Owns which folders are searched and who wins when a name is there
-twice; the format is `aimu.skills._skill`'s.
+Searches at first use, and again after `refresh()`. Decides which folders are searched and which of two skills with the
+same name wins.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger("aimu.skills")
 PROJECT_FOLDERS = (".agents/skills", ".claude/skills", "skills")
 USER_FOLDERS = (".agents/skills", ".claude/skills")
 CATALOG_CHARACTERS = 20_000  # some 5,000 tokens
-FOUND = 10  # by a search
+FOUND = 10  # skills that a search returns
 NAMES_IN_ERROR = 20
 
 
@@ -42,32 +42,34 @@ class _Found:
 
 @frozen
 class _Problems:
-    """What a search reports: collected and logged, or raised when `strict`."""
+    """Logs and collects problems, or raises them if `strict`."""
 
     strict: bool
-    told: list[SkillError] = field(factory=list[SkillError])
+    found: list[SkillError] = field(factory=list[SkillError])
 
     def __call__(self, problem: SkillError, *, harmless: bool = False) -> None:
         if self.strict and not harmless:
             raise problem
         log.log(logging.INFO if problem.loaded else logging.WARNING, "skills: %s", problem)
-        self.told.append(problem)
+        self.found.append(problem)
 
 
 @final
 class SkillManager:
-    """Skills by name, from `folders`, or from the usual places of a project and a user.
+    """Finds skills in `folders`, or in the usual folders of a project and a user.
 
-    A skill that deviates from the format is loaded, and `problems` says what to mend; one that is unusable or unsafe is
-    left out, logged, and told there too.
+    A skill that deviates from the format is loaded, and `problems` says how to correct it. An unusable or unsafe one is
+    left out, logged as a warning, and listed in `problems` too.
 
     Args:
-        folders: Each is a skill itself or holds skills, up to six levels down; earlier folders win. `~` is the home
-            directory. By default the project's folders (`.agents/skills`, `.claude/skills`, `skills`), then the user's.
-        project: Where the project's folders are; by default the working directory when skills are first asked for.
-        user: Where the user's folders are; by default the home directory.
-        strict: Whether any deviation from the format raises SkillError.
-        catalog_characters: The size from which the catalog is shortened and `search_skills` is among the tools.
+        folders: Folders that are skills or have skills up to six levels down; the first skill of a name wins. `~` is
+            the home directory. Default: `.agents/skills`, `.claude/skills` and `skills` of the project, then the first
+            two of the user.
+        project: The project's folder; by default the working directory at first use.
+        user: The user's folder; by default the home directory.
+        strict: Whether every deviation from the format raises SkillError.
+        catalog_characters: The maximum size of the catalog. A larger one is shortened, and `search_skills` is added to
+            the tools.
     """
 
     def __init__(
@@ -82,7 +84,7 @@ class SkillManager:
         if folders is not None and (project is not None or user is not None):
             raise InvalidOptionError("give SkillManager either folders= or project= and user=, not both")
         if catalog_characters < 0:
-            raise InvalidOptionError(f"catalog_characters is 0 or more, not {catalog_characters!r}")
+            raise InvalidOptionError(f"catalog_characters must be 0 or more, got {catalog_characters!r}")
         if isinstance(folders, str | Path):
             folders = [folders]
         self._folders = None if folders is None else tuple(map(_expanded, folders))
@@ -114,9 +116,9 @@ class SkillManager:
 
     @property
     def problems(self) -> tuple[SkillError, ...]:
-        """What is wrong with skills and folders, each with a remedy.
+        """What is wrong with skills and folders, and how to correct it.
 
-        Of those that are `loaded` the skill is used all the same; the others are left out.
+        A skill whose problem is `loaded` is used all the same; the others are left out.
         """
         return self._look().problems
 
@@ -138,7 +140,7 @@ class SkillManager:
         return found
 
     def search(self, query: str, *, limit: int = FOUND) -> list[Skill]:
-        """The skills whose names and descriptions share words with the query, best first, at most `limit`."""
+        """Return at most `limit` skills whose names and descriptions share words with the query, best first."""
         return catalog.search(self.skills.values(), query, limit)
 
     def catalog(self) -> str:
@@ -174,7 +176,7 @@ class SkillManager:
                 report(SkillError("there is no such folder", path=folder, remedy="correct the path, or create it"))
         skills = dict(sorted(_discover(self.folders, report, strict=self._strict).items()))
         text, shortened = catalog.write(skills.values(), self._catalog_characters)
-        return _Found(MappingProxyType(skills), tuple(report.told), text, shortened)
+        return _Found(MappingProxyType(skills), tuple(report.found), text, shortened)
 
 
 def _expanded(folder: Path | str) -> Path:
@@ -200,7 +202,7 @@ def _discover(roots: Iterable[Path], report: Report, *, strict: bool) -> dict[st
             for deviation in skill.problems:
                 report(deviation, harmless=True)
             if first is not skill:
-                told = f"is hidden: the skill {skill.name!r} in {first.folder} was found first"
+                problem_text = f"is hidden: the skill {skill.name!r} in {first.folder} was found first"
                 path = skill.folder / skill.file_name
-                report(SkillError(told, path=path, remedy="rename one of them"), harmless=True)
+                report(SkillError(problem_text, path=path, remedy="rename one of them"), harmless=True)
     return skills

@@ -1,7 +1,7 @@
 """Where the frontmatter of a SKILL.md begins and ends: text in, two lists of lines out.
 
-Knows the `---` lines and the ways in which people get them wrong; what the lines between them mean is
-`aimu.skills._frontmatter`'s. `note` is told each deviation, and raises where the reading is strict.
+Knows the `---` lines and the ways in which people get them wrong. `aimu.skills._frontmatter` reads the lines between
+them. Each deviation is passed to `note`, which raises an error in strict mode.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ MUST_BEGIN = "must begin with a line '---', then YAML, then another line '---'"
 NO_END = "has no second line '---' to end the frontmatter"
 
 _OPEN = re.compile(r"\s*---")
-_CLOSE = re.compile(r"(-{3,}|\.\.\.)\s*$|---\s")  # also pandoc's dots, longer rules, and text behind the dashes
+_CLOSE = re.compile(r"(-{3,}|\.\.\.)\s*$|---\s")  # also pandoc's dots, longer rules, and text after the dashes
 _INDENTED_CLOSE = re.compile(r"\s+---\s*$")
 _FENCE = re.compile(r"\s*(```|~~~)")
-_WINDOW = 60  # lines in which a frontmatter that does not come first must show a name or a description
+_WINDOW = 60  # a frontmatter that does not come first must have a name or a description within this many lines
 
 
 class Note(Protocol):
-    """Takes a deviation from the format: what is wrong (a clause about the file) and what to do about it.
+    """Called for each deviation from the format, with what is wrong (a clause about the file) and how to correct it.
 
-    A strict reading raises it as SkillError, unless it is `harmless`.
+    In strict mode it raises SkillError, unless the deviation is `harmless`.
     """
 
     def __call__(self, problem: str, remedy: str, *, harmless: bool = False) -> None: ...
 
 
 def split_lines(text: str, note: Note) -> tuple[list[str] | None, list[str]]:
-    """The lines of the frontmatter (None without one) and those of the body."""
+    """Return the lines of the frontmatter (None if there is none) and those of the body."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines[0].rstrip() != "---":
         note(MUST_BEGIN, "move the frontmatter to the top of the file, between two lines '---'")
@@ -52,7 +52,7 @@ def split_lines(text: str, note: Note) -> tuple[list[str] | None, list[str]]:
 
 
 def _start(lines: list[str]) -> tuple[int | None, bool]:
-    """The line that opens the frontmatter, and whether a Markdown code fence is around it."""
+    """Find the line that opens the frontmatter, and whether a Markdown code fence surrounds it."""
     fenced = comment = False
     for number, line in enumerate(lines):
         bare = line.strip()

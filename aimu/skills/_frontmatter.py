@@ -1,10 +1,10 @@
-"""What a SKILL.md says between its two `---` lines, as text, lists and dicts, and the body below.
+"""Reads the frontmatter of a SKILL.md as text, lists and dicts.
 
-Every scalar is the text that stands there (`version: 1.0` is "1.0", as in the format's reference implementation), so no
-tag, anchor or alias is ever resolved. YAML comes first; what is not YAML is read line by line (`aimu.skills._loose`).
+Every scalar is kept as the text in the file (`version: 1.0` is "1.0", as in the format's reference implementation):
+no tag, anchor or alias is ever resolved. YAML comes first; what is not YAML is read line by line (`aimu.skills._loose`).
 The format's guide for tools advises such a fallback (https://agentskills.io/client-implementation/integrating-skills,
-"Handling malformed YAML", read 2026-11-25). Refuses what has been an attack: aliases of anchors, tags of YAML's own,
-and deep nesting. Knows none of the format's keys.
+"Handling malformed YAML", read 2026-11-25). Refuses what has been used in attacks: aliases of anchors, YAML's own tags,
+and deep nesting. Does not know the keys of the format.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Fields: TypeAlias = "dict[str, Value]"
 
 
 class _NotPlain(Exception):
-    """YAML that must not be resolved; the text is to be read as it stands."""
+    """The YAML has anchors, aliases or tags; it is read as plain text instead."""
 
 
 def split(text: str, note: Note) -> tuple[Fields, str]:
-    """The fields of the frontmatter, and the body below it; empty fields without a frontmatter.
+    """Return the fields of the frontmatter (empty if there is none) and the body.
 
     Args:
         text: The content of the file.
-        note: Is told each deviation from the format; it raises where the reading is strict.
+        note: Called for each deviation from the format.
 
     Raises:
         SkillError: The frontmatter is unsafe to read.
@@ -50,7 +50,7 @@ def split(text: str, note: Note) -> tuple[Fields, str]:
 
 
 def _fields(yaml: Any, lines: list[str], note: Note) -> tuple[Fields, list[str]]:
-    """The fields, and those of the lines that turn out to belong to the body."""
+    """Return the fields, and the lines that turn out to belong to the body."""
     source = "\n".join(lines)
     if len(source) > MAX_CHARACTERS:
         problem = f"has a frontmatter of {len(source)} characters; at most {MAX_CHARACTERS} are read as YAML"
@@ -76,7 +76,7 @@ def _fields(yaml: Any, lines: list[str], note: Note) -> tuple[Fields, list[str]]
 
 
 def _loose(yaml: Any, lines: list[str], note: Note, depth: int = 0) -> Fields:
-    """Key by key: one that is not YAML costs nothing of the others."""
+    """Read key by key, so that one invalid value does not affect the others."""
     fields: Fields = {}
     for key, chunk in loose.chunks(lines):
         _add(fields, key, _loose_value(yaml, key, chunk, note, depth), note)
@@ -97,7 +97,7 @@ def _loose_value(yaml: Any, key: str, chunk: list[str], note: Note, depth: int) 
 
 
 def _parsed(yaml: Any, source: str, note: Note) -> Value:
-    """The YAML of the source; raises yaml.YAMLError or _NotPlain where it is to be read as text."""
+    """Parse the source; raises yaml.YAMLError or _NotPlain if it must be read as plain text."""
     _check_events(yaml.parse(source, Loader=yaml.SafeLoader), note)
     return _value(yaml.compose(source, Loader=yaml.SafeLoader), note)
 
@@ -120,14 +120,14 @@ def _check_events(events: Iterable[Any], note: Note) -> None:
     if deepest > MAX_NESTING:
         note(f"nests its frontmatter deeper than {MAX_NESTING} levels", "write it flatter")
     if {"alias", "anchor"} <= kinds or "own tag" in kinds:
-        what = "aliases of anchors" if "alias" in kinds else "tags of YAML's own"
+        what = "aliases of anchors" if "alias" in kinds else "YAML's own tags"
         raise SkillError(f"uses {what} in its frontmatter, which are unsafe to read", remedy="write the values out")
     if kinds:
         raise _NotPlain
 
 
 def _value(node: Any, note: Note) -> Value:
-    """A composed YAML node; its `id` says what it is."""
+    """Convert a composed YAML node; its `id` is its kind."""
     if node is None:
         return ""
     if node.id == "scalar":
@@ -151,6 +151,6 @@ def _add(fields: Fields, key: str, value: Value, note: Note) -> None:
 
 
 def _told(exc: Any) -> tuple[str, int | None]:
-    """What YAML's error says, on one line, and where."""
+    """Return the message of a YAML error on one line, and its line number."""
     mark = getattr(exc, "problem_mark", None)
     return " ".join(str(getattr(exc, "problem", None) or exc).split()), None if mark is None else mark.line

@@ -1,7 +1,7 @@
-"""Reads `key: value` lines that are not YAML, as people write them and other tools accept them.
+"""Reads `key: value` lines that are not valid YAML, but that people write and other tools accept.
 
-Unquoted colons, tabs and odd quotes keep their plain meaning: the value of a key is the text up to the next key at the
-left edge. Resolves nothing (no anchor, tag or escape), so any text is safe to read. Its time is linear in the text.
+The value of a key is the text up to the next key at the left edge, whatever colons, tabs and quotes it contains. No
+anchor, tag or escape is resolved, so any text is safe to read, in time linear in its length.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def is_key(line: str, *keys: str) -> bool:
 
 
 def extent(lines: Sequence[str], *, closed: bool) -> int:
-    """How many of the lines belong to the frontmatter: the text below it may have got among them.
+    """Count the lines that belong to the frontmatter; the rest is the beginning of the body.
 
-    Prose ends it, with the headings and blank lines above. Where a line '---' follows (`closed`), prose directly under
-    a value is taken as a part of that value.
+    The frontmatter ends at the first prose, or at the headings and blank lines above it. If a line '---' follows
+    (`closed`), prose directly below a value is part of that value.
     """
     blank = True
     for number, line in enumerate(lines):
@@ -42,7 +42,7 @@ def extent(lines: Sequence[str], *, closed: bool) -> int:
 
 
 def chunks(lines: Sequence[str]) -> list[tuple[str, list[str]]]:
-    """Each key at the left edge with its lines; those before the first key and comments are left out."""
+    """Return each key at the left edge with its lines, without comments and what precedes the first key."""
     found: list[tuple[str, list[str]]] = []
     for line in dedent("\n".join(lines)).split("\n"):
         match = _KEY.match(line) or _KNOWN.match(line)
@@ -54,12 +54,12 @@ def chunks(lines: Sequence[str]) -> list[tuple[str, list[str]]]:
 
 
 def without_tabs(text: str) -> str:
-    """The text with two spaces for each tab that indents a line: YAML allows no tabs there."""
+    """Replace each tab that indents a line by two spaces: YAML allows no tabs there."""
     return _TABS.sub(lambda tabs: "  " * len(tabs[0]), text)
 
 
 def nested(lines: Sequence[str]) -> list[str] | None:
-    """The indented `key: value` lines below a key without a value of its own; None where there are none."""
+    """Return the indented `key: value` lines below a key that has no value of its own, or None."""
     if value_of(lines[0]):
         return None
     below = dedent(without_tabs("\n".join(lines[1:]))).split("\n")
@@ -68,13 +68,13 @@ def nested(lines: Sequence[str]) -> list[str] | None:
 
 
 def value_of(line: str) -> str:
-    """What stands behind the colon of a key's line."""
+    """Return the text after the colon of a key's line."""
     match = _KEY.match(line) or _KNOWN.match(line)
     return match[2].strip() if match else ""
 
 
 def text_of(lines: Sequence[str]) -> str:
-    """The value of a key as the text that stands there, without the quotes around it."""
+    """Return the value of a key as plain text, without the quotes around it."""
     first, below = value_of(lines[0]), dedent("\n".join(lines[1:])).strip()
     if _BLOCK.match(first):
         return below if first.startswith("|") else " ".join(below.split())

@@ -2,8 +2,8 @@
 
 Follows https://agentskills.io/specification and, in what it tolerates, the format's guide for tools that read skills
 (https://agentskills.io/client-implementation/integrating-skills, "Lenient validation", read 2026-11-25: "Warn on issues
-but still load the skill when possible"). A name that is missing is the folder's, which the specification wants to be
-the same; a description that is missing is the first paragraph of the instructions.
+but still load the skill when possible"). If the name is missing, the folder's name is used: the specification
+requires them to be the same. If the description is missing, the first paragraph of the instructions is used.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-
 NAME_CHARACTERS = 64
 DESCRIPTION_CHARACTERS = 1024
 COMPATIBILITY_CHARACTERS = 500
-MAX_NAME_CHARACTERS = 200  # beyond it, a name is no use to a model
+MAX_NAME_CHARACTERS = 200  # the folder's name replaces a longer one
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _TOOL = re.compile(r"(?:\([^)]*\)|[^\s,])+")  # `Bash(git add:*)` is one tool
-_BEGINNING = 8_192  # characters of a text in which something is looked for
+_BEGINNING = 8_192  # only so many characters of a text are searched
 _ASIDE = re.compile(r"<!--.*?-->|^(```|~~~).*?^\1", re.DOTALL | re.MULTILINE)  # comments and code
 _MARKUP = ("#", "```", "~~~", "---", "***", "===", "|", "![")
 
 
 def facts(fields: Fields, body: str, folder: str, note: Note) -> dict[str, Any]:
-    """The attributes of a skill.
+    """Return the attributes of a skill.
 
     Args:
         fields: What the frontmatter says.
         body: The instructions.
         folder: The name of the skill's folder.
-        note: Is told each deviation from the format; it raises where the reading is strict.
+        note: Called for each deviation from the format.
 
     Raises:
-        SkillError: The file gives neither a name nor a description that could be used.
+        SkillError: There is no usable name, or neither a description nor instructions.
     """
     fields = _with_known_keys(fields, note)
     extra = {key: value for key, value in fields.items() if key not in KEYS}
@@ -70,7 +70,7 @@ def facts(fields: Fields, body: str, folder: str, note: Note) -> dict[str, Any]:
 
 
 def first_paragraph(body: str) -> str:
-    """The first prose of a Markdown text on one line, else its first heading, else what there is."""
+    """Return the first prose of a Markdown text on one line, else its first heading, else all of it."""
     heading = ""
     for block in re.split(r"\n\s*\n", _ASIDE.sub("", body[:_BEGINNING])):
         lines = [line.strip() for line in block.strip().split("\n")]
@@ -82,7 +82,7 @@ def first_paragraph(body: str) -> str:
 
 
 def shortened(text: str, limit: int) -> str:
-    """The text, cut at a word and marked with an ellipsis where it has more characters than `limit`."""
+    """Cut a text at a word, and add an ellipsis, if it has more characters than `limit`."""
     if len(text) <= limit:
         return text
     cut = text[: max(limit - 1, 0)]
@@ -91,7 +91,7 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _with_known_keys(fields: Fields, note: Note) -> Fields:
-    """The fields with `Name` or `allowed_tools` under the name that the format gives them."""
+    """Rename keys such as `Name` and `allowed_tools` to those of the format."""
     known: Fields = {}
     for key, value in fields.items():
         right = key.strip().lower().replace("_", "-")
@@ -108,7 +108,7 @@ def _name(given: str | None, folder: str, note: Note) -> str:
     if not usable:
         name = " ".join(normalize("NFKC", folder).split())
         if not (name.isprintable() and any(map(str.isalnum, name))):
-            raise SkillError("has no name that could be used, nor has its folder", remedy="write a name")
+            raise SkillError("has no usable name, nor has its folder", remedy="write a name")
         what = "no 'name'" if given is None else f"the name {shortened(given, 80)!r}"
         note(f"has {what}; the folder's is used", f"write 'name: {name}'")
     elif not _NAME.fullmatch(name):
@@ -136,7 +136,7 @@ def _text(fields: Mapping[str, Value], key: str, note: Note, limit: int | None =
 
 
 def _flat(value: Value) -> str:
-    """A list or a mapping as the text that somebody meant to write."""
+    """Turn a list or a mapping into the text that the author probably meant."""
     if isinstance(value, str):
         return value
     if isinstance(value, list):

@@ -1,7 +1,7 @@
 """One skill: a folder with a SKILL.md, and the files bundled with it.
 
-Owns the border of the folder: nothing outside it is read, through no link. Runs nothing of a skill; `compatibility` and
-`allowed_tools` are told, not enforced. What a SKILL.md may say is `aimu.skills._rules`'.
+Guards the border of the folder: nothing outside it is read, not even through a link. Runs nothing of a skill;
+`compatibility` and `allowed_tools` are shown, not enforced. The rules of the format are in `aimu.skills._rules`.
 """
 
 from __future__ import annotations
@@ -24,25 +24,26 @@ MAX_FILES = 1_000
 MAX_FILE_BYTES = 1_000_000
 MAX_FOLDERS = 2_000
 MAX_PROBLEMS = 20  # of one skill
-PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})  # what others made, not authors
+PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})  # not written by the skill's author
 
 
 @final
 @frozen
 class Skill:
-    """What a SKILL.md says.
+    """A skill as its SKILL.md describes it.
 
     Attributes:
-        name: Its name, in Unicode's form NFKC; the folder's name where the file gives none.
-        description: What the skill does and when to use it; the first paragraph of the body where the file gives none.
+        name: The name, normalized to NFKC; the folder's name if the file has none.
+        description: What the skill does and when to use it; the first paragraph of the body if the file has none.
         body: The instructions, in Markdown.
         folder: The absolute path of the skill's folder.
-        license, compatibility: As the file says, None where it does not.
-        metadata: Texts by key; lists and further mappings where the author has nested them.
-        allowed_tools: Names of tools that the author would allow.
-        extra: What the file says under keys that the format does not know.
-        file_name: The name of the file, as a rule SKILL.md.
-        problems: Deviations from the format, each with its remedy.
+        license: The license, or None.
+        compatibility: What the skill needs to run, or None.
+        metadata: Texts by key, or lists and mappings if the author nested them.
+        allowed_tools: Names of the tools that the author allows.
+        extra: The values of keys that are not in the format.
+        file_name: The name of the file, usually SKILL.md.
+        problems: The deviations from the format, each with its remedy.
     """
 
     name: str
@@ -63,10 +64,10 @@ class Skill:
 
         Args:
             folder: The folder, or the SKILL.md in it.
-            strict: Whether any deviation from the format is an error.
+            strict: Whether every deviation from the format is an error.
 
         Raises:
-            SkillError: The skill is unusable or unsafe to read, or `strict` and not as the format demands.
+            SkillError: The skill is unusable or unsafe, or `strict` is set and it deviates from the format.
         """
         folder = Path(os.path.abspath(os.path.expanduser(folder)))
         if is_skill_file(folder.name) and not folder.is_dir():
@@ -101,7 +102,7 @@ class Skill:
         return sorted(found)
 
     def first_files(self, limit: int) -> tuple[list[str], bool]:
-        """At most `limit` of the bundled files, those nearest to the top first, and whether there are more."""
+        """Return at most `limit` of the bundled files, from the top down, and whether there are more."""
         found = list(islice(self._walk(), limit + 1))
         return found[:limit], len(found) > limit
 
@@ -130,19 +131,19 @@ class Skill:
 
 
 def is_skill_file(name: str) -> bool:
-    """Whether a file of that name is the SKILL.md of its folder, however its letters are cased."""
+    """Whether the name is SKILL.md, in upper or lower case."""
     return name.lower() == FILE_NAME.lower()
 
 
 def skill_file(names: Iterable[str]) -> str | None:
-    """Of the names in a folder, that of its SKILL.md: the one in the format's own letters wins."""
+    """Return the SKILL.md among the names in a folder; the exact name wins over other cases."""
     return min(filter(is_skill_file, names), default=None, key=lambda name: (name != FILE_NAME, name))
 
 
 def _file_name(folder: Path) -> str:
     try:
         return skill_file(os.listdir(folder)) or FILE_NAME
-    except (OSError, ValueError):  # told when it is read
+    except (OSError, ValueError):  # reading the file reports it
         return FILE_NAME
 
 

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
 
 LISTED_FILES = 50  # in the text of an activated skill
-FOUND_CHARACTERS = 600  # of a description that a search shows
+FOUND_CHARACTERS = 600  # of each skill that a search shows
 
 
 def skill_tools(manager: SkillManager) -> list[Callable[..., Any]]:
     """`activate_skill`, `list_skill_files` and `read_skill_file` over the manager's skills.
 
-    `search_skills` comes with them where the catalog is shortened.
+    `search_skills` is added if the catalog is shortened.
     """
 
     def activate_skill(name: str) -> str:
@@ -73,7 +73,7 @@ def skill_tools(manager: SkillManager) -> list[Callable[..., Any]]:
 
 
 def activated(skill: Skill) -> str:
-    """What a model reads when it loads a skill: the instructions, the folder's path and the files in it."""
+    """Return what a model reads when it loads a skill: the instructions, the folder's path and the files in it."""
     about = [f"The folder of this skill is {skill.folder}; relative paths above are relative to it."]
     if skill.compatibility:
         about.append(f"Compatibility: {one_line(skill.compatibility)}")

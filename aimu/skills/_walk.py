@@ -1,6 +1,6 @@
-"""Which folders below a given one are skills. Owns how far and where is looked; reads no file.
+"""Finds the folders that are skills. Decides where and how deep to search; reads no file.
 
-The bounds are those that the format's guide for tools names: "max depth of 4-6 levels, max 2000 directories"
+The limits are those of the format's guide for tools: "max depth of 4-6 levels, max 2000 directories"
 (https://agentskills.io/client-implementation/integrating-skills, "What to scan for", read 2026-11-25).
 """
 
@@ -21,16 +21,16 @@ _BUNDLED = frozenset({"assets", "references", "scripts"})  # the format's own fo
 
 
 class Report(Protocol):
-    """Takes what went wrong; a strict search raises it, unless it is `harmless`."""
+    """Called for each problem; in strict mode it raises the problem, unless that is `harmless`."""
 
     def __call__(self, problem: SkillError, *, harmless: bool = False) -> None: ...
 
 
 def skill_folders(root: Path, report: Report) -> Iterator[Path]:
-    """The folders at and below `root` that hold a SKILL.md, level by level, visible ones first.
+    """Yield the folders at and below `root` that have a SKILL.md, level by level, hidden folders last.
 
-    None is searched below a skill, except below `root` itself. A folder that is linked to from several places, or from
-    within itself, is visited once.
+    Folders inside a skill are not searched, unless the skill is `root` itself. A folder with several links to it is
+    visited once.
     """
     level = [root] if os.path.isdir(root) else []
     seen: set[str] = set()
@@ -54,7 +54,7 @@ def skill_folders(root: Path, report: Report) -> Iterator[Path]:
             if found:
                 yield folder
             if found and depth:
-                _tell_nested(folder, names, report)
+                _report_nested(folder, names, report)
                 continue
             passed = _MACHINERY | _BUNDLED if found else _MACHINERY
             below += (folder / name for name in names if name not in passed and os.path.isdir(folder / name))
@@ -64,7 +64,7 @@ def skill_folders(root: Path, report: Report) -> Iterator[Path]:
         report(SkillError(problem, path=root, remedy="if there are skills, give that folder too"), harmless=True)
 
 
-def _tell_nested(folder: Path, names: Sequence[str], report: Report) -> None:
+def _report_nested(folder: Path, names: Sequence[str], report: Report) -> None:
     for name in names:
         try:
             inside = skill_file(os.listdir(folder / name))

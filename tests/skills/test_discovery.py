@@ -144,7 +144,7 @@ def test_circles_of_links_and_many_folders_end_the_search(tmp_path, monkeypatch)
     assert "more than 2 folders" in told(skills)[0]
 
 
-def test_a_folder_that_cannot_be_listed_is_told_and_costs_nothing_of_the_others(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_told_and_does_not_affect_the_others(tmp_path, monkeypatch):
     write(tmp_path / "open", "pdf")
     write(tmp_path / "shut", "other")
     listdir = os.listdir

@@ -272,8 +272,8 @@ REFUSED = {
     "more than a megabyte": (text(body="x" * 1_000_000), "more than 1000000 bytes"),
     "a YAML bomb": (f"---\nname: pdf\n{BOMB}\n---\nx", "aliases of anchors"),
     "a bomb behind an unquoted colon": ("---\nname: pdf\nlicense: a: b\na: &a [*a, *a]\n---\nx", "aliases of anchors"),
-    "a tag that makes objects": (text("x: !!python/object/apply:os.getcwd []"), "tags of YAML's own"),
-    "a tag of YAML's own": (text("x: !!binary aGk="), "tags of YAML's own"),
+    "a tag that makes objects": (text("x: !!python/object/apply:os.getcwd []"), "YAML's own tags"),
+    "a tag of YAML's own": (text("x: !!binary aGk="), "YAML's own tags"),
     "nesting without an end": (text("x: " + "[" * 5_000), "deeper than 32 levels"),
 }
 
@@ -288,9 +288,9 @@ def test_what_is_unusable_or_unsafe_is_refused_for_a_reason(tmp_path, content, r
     assert not caught.value.loaded
 
 
-def test_without_a_name_that_could_be_used_a_skill_is_refused(tmp_path):
+def test_a_skill_without_a_usable_name_is_refused(tmp_path):
     folder = put(tmp_path, text(name="name: '---'"), folder="___")
-    with pytest.raises(SkillError, match="no name that could be used, nor has its folder; write a name"):
+    with pytest.raises(SkillError, match="no usable name, nor has its folder; write a name"):
         Skill.load(folder)
 
 
@@ -352,7 +352,7 @@ def test_a_file_made_to_be_slow_is_read_in_a_moment_and_has_few_remarks(tmp_path
     folder = put(tmp_path, content)
     began = time.process_time()
     skill = Skill.load(folder)
-    assert time.process_time() - began < 5  # a quadratic reader takes minutes
+    assert time.process_time() - began < 20  # a quadratic reader takes minutes, this one less than a second
     assert len(skill.problems) <= 20
 
 

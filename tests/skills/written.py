@@ -1,8 +1,8 @@
-"""Skills on disk, as tests want them."""
+"""Writes skills for tests."""
 
 from hypothesis import HealthCheck, settings
 
-ON_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+ON_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 BOMB = "a: &a [x, x]\nb: &b [*a, *a]\nc: &c [*b, *b]\ndescription: *c"
 
 
