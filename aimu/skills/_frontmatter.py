@@ -1,7 +1,7 @@
 """Reads the frontmatter of a SKILL.md as text, lists and dicts.
 
 Every scalar is kept as the text in the file (`version: 1.0` is "1.0", as in the format's reference implementation):
-no tag, anchor or alias is ever resolved. YAML comes first; what is not YAML is read line by line (`aimu.skills._loose`).
+no tag, anchor or alias is ever resolved. What is not valid YAML is read line by line (`aimu.skills._loose`).
 The format's guide for tools advises such a fallback (https://agentskills.io/client-implementation/integrating-skills,
 "Handling malformed YAML", read 2026-11-25). Refuses what has been used in attacks: aliases of anchors, YAML's own tags,
 and deep nesting. Does not know the keys of the format.

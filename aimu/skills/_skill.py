@@ -72,7 +72,7 @@ class Skill:
         folder = Path(os.path.abspath(os.path.expanduser(folder)))
         if is_skill_file(folder.name) and not folder.is_dir():
             folder = folder.parent
-        name = FILE_NAME if strict else _file_name(folder)
+        name = _file_name(folder)
         path = folder / name
         problems: list[SkillError] = []
 

@@ -117,9 +117,9 @@ def test_a_file_that_is_not_a_skill_raises_an_error_that_names_file_and_rule(tmp
     assert str(folder / "SKILL.md") in str(caught.value)
 
 
-def test_strict_is_what_is_named_exactly_so(tmp_path):
+def test_the_file_has_exactly_the_name_of_the_format(tmp_path):
     folder = put(tmp_path, "---\nname: pdf\ndescription: d\n---\n", file_name="skill.md")
-    with pytest.raises(SkillError, match="does not exist"):
+    with pytest.raises(SkillError, match=r"is named 'skill.md'; rename it to SKILL.md"):
         Skill.load(folder, strict=True)
 
 
