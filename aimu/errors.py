@@ -37,7 +37,7 @@
     ├── MCPError                        (RuntimeError) an MCP server failed
     │   ├── MCPConnectionError          (ConnectionError)
     │   └── MCPTimeoutError             (TimeoutError)
-    ├── SkillError                      (ValueError)   a malformed skill
+    ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
     └── RunnerError                     (RuntimeError) a workflow could not continue
         ├── RoutingError                (ValueError)
         └── ScoringError                (ValueError)
@@ -46,11 +46,12 @@ During a run the model sees the text of a `ToolError`; a caller sees one only af
 hold their facts as attributes, word their own message, and can be pickled and copied. None of them holds an API key.
 """
 
-# Long, since the tree is read as a whole.
+# Long, because the tree of errors is best read in one place.
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, final
 
 __all__ = [
@@ -417,7 +418,18 @@ class MCPTimeoutError(MCPError, TimeoutError):
 
 
 class SkillError(AimuError, ValueError):
-    """A skill is malformed; the text names the file and the rule that it breaks."""
+    """A skill breaks a rule of the format, or cannot be used.
+
+    Attributes:
+        path: The file or folder that is meant, or None.
+        problem: What is wrong with it.
+        remedy: What to do about it, or "".
+        loaded: Whether the skill is used all the same, as in `SkillManager.problems`.
+    """
+
+    def __init__(self, problem: str, *, path: Path | str | None = None, remedy: str = "", loaded: bool = False) -> None:
+        self.path, self.problem, self.remedy, self.loaded = path, problem, remedy, loaded
+        super().__init__(("" if path is None else f"{path}: ") + problem + (f"; {remedy}" if remedy else ""))
 
 
 class RunnerError(AimuError, RuntimeError):

@@ -183,9 +183,10 @@ class Agent(TwinRunner):
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of skills is brought up to date at the end of the system message; the history
-    stays. `activate_skill`, `list_skill_files` and `read_skill_file` are added to `tools`, except where tools have
-    these names already. Without skills it is a plain agent; for its other arguments see `Agent`.
+    At the start of each run the catalog of skills is brought up to date in the system message; the history and your own
+    text stay. `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened, `search_skills`
+    are added to `tools`, except where tools have these names already. Without skills it is a plain agent; for its other
+    arguments see `Agent`.
 
     Args:
         skill_manager: Finds the skills; it cannot be replaced later.

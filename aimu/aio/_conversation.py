@@ -74,7 +74,7 @@ class Conversation:
             raise SystemMessageError
         self.history.replace_system_message(text)
 
-    def replace_system_message(self, text: str) -> None:
+    def replace_system_message(self, text: str | None) -> None:
         """Put another system message before the same history, for those whose instructions grow (skills)."""
         with self._lock:
             self._claimable()
