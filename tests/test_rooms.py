@@ -21,6 +21,7 @@ ROOMS = [
     "aio",
     "_sync",
     "testing",
+    "_tools",
 ]
 BORDER = {"_sync/bridge.py", "testing/_asyncio.py", "testing/_trio.py"}
 # Re-exports of the sync facades, lazily: the one exemption.

@@ -4,6 +4,7 @@ import gc
 import json
 import logging
 import os
+import pickle
 import random
 from contextlib import aclosing
 from threading import Thread
@@ -339,6 +340,7 @@ async def test_a_key_is_in_no_repr_log_or_error(server, caplog, monkeypatch):
                 pass
         session = vars(getattr(provider, "_http", provider))
         assert KEY not in f"{provider!r} {caught.value} {caught.value!r} {streamed.value} {session}"
+        assert KEY.encode() not in pickle.dumps([caught.value, streamed.value])
     assert KEY not in caplog.text
     with pytest.raises(InvalidOptionError) as wrong:
         make_provider(ModelSpec("m", "openai"), api_key=f"{KEY}\nx")

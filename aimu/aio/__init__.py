@@ -10,20 +10,6 @@ from aimu._doors import door
 if TYPE_CHECKING:
     from aimu.aio.agent import Agent
     from aimu.aio.base_client import AsyncBaseModelClient
-    from aimu.aio.clients import (
-        AsyncAnthropicClient,
-        AsyncGeminiClient,
-        AsyncHFOpenAIClient,
-        AsyncHuggingFaceClient,
-        AsyncLlamaCppClient,
-        AsyncLlamaServerClient,
-        AsyncLMStudioClient,
-        AsyncOllamaClient,
-        AsyncOllamaOpenAIClient,
-        AsyncOpenAIClient,
-        AsyncSGLangClient,
-        AsyncVLLMClient,
-    )
     from aimu.aio.factory import AsyncModelClient, chat, client
     from aimu.aio.mcp import MCPClient
     from aimu.aio.orchestrator import OrchestratorAgent
@@ -37,21 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agent",
-    "AsyncAnthropicClient",
     "AsyncBaseModelClient",
-    "AsyncGeminiClient",
-    "AsyncHFOpenAIClient",
-    "AsyncHuggingFaceClient",
-    "AsyncLMStudioClient",
-    "AsyncLlamaCppClient",
-    "AsyncLlamaServerClient",
     "AsyncModelClient",
-    "AsyncOllamaClient",
-    "AsyncOllamaOpenAIClient",
-    "AsyncOpenAIClient",
     "AsyncRunner",
-    "AsyncSGLangClient",
-    "AsyncVLLMClient",
     "Chain",
     "EvaluatorOptimizer",
     "Limits",
@@ -68,6 +42,39 @@ __all__ = [
     "chat",
     "client",
 ]
+
+# Generated from the table of providers by `python -m aimu._tools.generate`: do not edit.
+if TYPE_CHECKING:
+    from aimu.aio.clients import (
+        AsyncAnthropicClient,
+        AsyncGeminiClient,
+        AsyncHFOpenAIClient,
+        AsyncHuggingFaceClient,
+        AsyncLlamaCppClient,
+        AsyncLlamaServerClient,
+        AsyncLMStudioClient,
+        AsyncOllamaClient,
+        AsyncOllamaOpenAIClient,
+        AsyncOpenAIClient,
+        AsyncSGLangClient,
+        AsyncVLLMClient,
+    )
+
+__all__ += [
+    "AsyncAnthropicClient",
+    "AsyncGeminiClient",
+    "AsyncHFOpenAIClient",
+    "AsyncHuggingFaceClient",
+    "AsyncLMStudioClient",
+    "AsyncLlamaCppClient",
+    "AsyncLlamaServerClient",
+    "AsyncOllamaClient",
+    "AsyncOllamaOpenAIClient",
+    "AsyncOpenAIClient",
+    "AsyncSGLangClient",
+    "AsyncVLLMClient",
+]
+# End of the generated part.
 
 if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
     _clients = [name for name in __all__ if name.startswith("Async") and name.endswith("Client")]

@@ -1,105 +1,140 @@
-"""One client class for each provider, for code that names the provider itself."""
+"""Generated from the table of providers by `python -m aimu._tools.generate`: do not edit.
+
+One async client class for each provider.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from aimu.aio.factory import AsyncModelClient
-from aimu.errors import InvalidOptionError
-from aimu.models.resolve import resolve_model_string
-from aimu.models.spec import Model, ModelSpec
+from aimu.aio.provider_client import AsyncProviderClient
 
 
-def of_provider(model: Any, provider: str) -> Any:
-    """The spec of a bare id (`"qwen3:8b"`) or of a model of this provider; what names no model stays as it is."""
-    if isinstance(model, str):
-        return resolve_model_string(f"{provider}:{model.removeprefix(provider + ':')}")
-    spec = model.spec if isinstance(model, Model) else model
-    if isinstance(spec, ModelSpec) and spec.provider != provider:
-        raise InvalidOptionError(f"{spec} is not a model of {provider!r}; use aimu.client(...), which takes any")
-    return model
+class AsyncAnthropicClient(AsyncProviderClient):
+    """A client for Anthropic.
 
-
-class _ProviderClient(AsyncModelClient):
-    provider_name: ClassVar[str]
-
-    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
-        super().__init__(of_provider(model, self.provider_name), **kwargs)
-
-
-class AsyncAnthropicClient(_ProviderClient):
-    """A client for any `AnthropicModel` or an id of `anthropic`, without the prefix."""
+    Args:
+        model: A member of `AnthropicModel`, or the id of a model, without the prefix `anthropic:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "anthropic"
 
 
-class AsyncGeminiClient(_ProviderClient):
-    """A client for any `GeminiModel` or an id of `gemini`, without the prefix."""
+class AsyncGeminiClient(AsyncProviderClient):
+    """A client for Gemini.
+
+    Args:
+        model: A member of `GeminiModel`, or the id of a model, without the prefix `gemini:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "gemini"
 
 
-class AsyncHFOpenAIClient(_ProviderClient):
-    """A client for any `HFOpenAIModel` or an id of `hf-openai`, without the prefix."""
+class AsyncHFOpenAIClient(AsyncProviderClient):
+    """A client for transformers serve.
+
+    Args:
+        model: A member of `HFOpenAIModel`, or the id of a model, without the prefix `hf-openai:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "hf-openai"
 
 
-class AsyncHuggingFaceClient(_ProviderClient):
-    """A client for any `HuggingFaceModel` or an id of `hf`, without the prefix.
+class AsyncHuggingFaceClient(AsyncProviderClient):
+    """A client for Hugging Face models that shares the weights of a sync client.
 
-    It wraps a sync HuggingFaceClient, whose weights it shares; a model is refused.
+    Args:
+        model: The `HuggingFaceClient` to wrap. A model raises `WeightsLoadedTwiceError`.
+        **kwargs: None are accepted; set options on the sync client.
     """
 
     provider_name = "hf"
 
 
-class AsyncLMStudioClient(_ProviderClient):
-    """A client for any `LMStudioModel` or an id of `lmstudio`, without the prefix."""
+class AsyncLlamaCppClient(AsyncProviderClient):
+    """A client for GGUF models that shares the weights of a sync client.
 
-    provider_name = "lmstudio"
-
-
-class AsyncLlamaCppClient(_ProviderClient):
-    """A client for any `LlamaCppModel` or an id of `llamacpp`, without the prefix.
-
-    It wraps a sync LlamaCppClient, whose weights it shares; a model is refused.
+    Args:
+        model: The `LlamaCppClient` to wrap. A model raises `WeightsLoadedTwiceError`.
+        **kwargs: None are accepted; set options on the sync client.
     """
 
     provider_name = "llamacpp"
 
 
-class AsyncLlamaServerClient(_ProviderClient):
-    """A client for any `LlamaServerModel` or an id of `llamaserver`, without the prefix."""
+class AsyncLlamaServerClient(AsyncProviderClient):
+    """A client for llama.cpp's llama-server.
+
+    Args:
+        model: A member of `LlamaServerModel`, or the id of a model, without the prefix `llamaserver:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "llamaserver"
 
 
-class AsyncOllamaClient(_ProviderClient):
-    """A client for any `OllamaModel` or an id of `ollama`, without the prefix."""
+class AsyncLMStudioClient(AsyncProviderClient):
+    """A client for LM Studio.
+
+    Args:
+        model: A member of `LMStudioModel`, or the id of a model, without the prefix `lmstudio:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "lmstudio"
+
+
+class AsyncOllamaClient(AsyncProviderClient):
+    """A client for Ollama.
+
+    Args:
+        model: A member of `OllamaModel`, or the id of a model, without the prefix `ollama:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "ollama"
 
 
-class AsyncOllamaOpenAIClient(_ProviderClient):
-    """A client for any `OllamaOpenAIModel` or an id of `ollama-openai`, without the prefix."""
+class AsyncOllamaOpenAIClient(AsyncProviderClient):
+    """A client for Ollama's OpenAI-compatible endpoint.
+
+    Args:
+        model: A member of `OllamaOpenAIModel`, or the id of a model, without the prefix `ollama-openai:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "ollama-openai"
 
 
-class AsyncOpenAIClient(_ProviderClient):
-    """A client for any `OpenAIModel` or an id of `openai`, without the prefix."""
+class AsyncOpenAIClient(AsyncProviderClient):
+    """A client for OpenAI.
+
+    Args:
+        model: A member of `OpenAIModel`, or the id of a model, without the prefix `openai:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "openai"
 
 
-class AsyncSGLangClient(_ProviderClient):
-    """A client for any `SGLangModel` or an id of `sglang`, without the prefix."""
+class AsyncSGLangClient(AsyncProviderClient):
+    """A client for SGLang.
+
+    Args:
+        model: A member of `SGLangModel`, or the id of a model, without the prefix `sglang:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "sglang"
 
 
-class AsyncVLLMClient(_ProviderClient):
-    """A client for any `VLLMModel` or an id of `vllm`, without the prefix."""
+class AsyncVLLMClient(AsyncProviderClient):
+    """A client for vLLM.
+
+    Args:
+        model: A member of `VLLMModel`, or the id of a model, without the prefix `vllm:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
 
     provider_name = "vllm"

@@ -1,5 +1,5 @@
-"""Plain values that every room speaks in: messages, chunks, replies, images, the thinking splitter, slots.
+"""Plain values that all packages share: messages, chunks, replies, images, the thinking splitter, slots, threads.
 
-Owns no I/O and knows no provider, tool or event loop (`slots` alone wakes one). Only the standard library, attrs
-and anyio are imported here.
+Does no I/O and knows no provider or tool; only `slots` and `threads` deal with event loops. Imports only the standard
+library, attrs and AnyIO.
 """

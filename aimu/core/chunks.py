@@ -1,4 +1,4 @@
-"""Streamed pieces as a user sees them: phases, chunks, and the filter of `include=`."""
+"""Streamed pieces as a user sees them: phases, chunks, and the `include=` filter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from aimu.errors import InvalidOptionError
 
 @final
 class StreamingContentType(StrEnum):
-    """The phase of a chunk."""
+    """What a chunk belongs to: reasoning, a tool call, the answer, or the end of the run."""
 
     THINKING = "thinking"
     TOOL_CALLING = "tool_calling"
@@ -22,14 +22,17 @@ class StreamingContentType(StrEnum):
 
 
 @final
-@define(unsafe_hash=True)  # a value, but one is made for every token: @frozen would take three times as long
+@define(unsafe_hash=True)  # a value like any other, but one is made per token, and @frozen takes three times as long
 class StreamChunk:
     """One streamed piece.
 
-    `content` is text while THINKING or GENERATING and at DONE (the run's whole result); at TOOL_CALLING it is a dict
-    with `id`, `name`, `arguments` (parsed where they are valid JSON) and, once the tool has ended, `response`.
-    `agent` is the name of the agent that produced it (None outside agents), `iteration` its iteration, or the step or
-    round of a workflow; both count from 0.
+    Attributes:
+        phase: What the piece belongs to.
+        content: A piece of text for THINKING and GENERATING, and the whole result of the run for DONE. For
+            TOOL_CALLING a dict with `id`, `name`, `arguments` (parsed if they are valid JSON) and, after the tool has
+            ended, `response`.
+        agent: The name of the agent that produced it; None outside agents.
+        iteration: The agent's iteration, or the step or round of a workflow, counted from 0.
     """
 
     phase: StreamingContentType
@@ -38,11 +41,11 @@ class StreamChunk:
     iteration: int = 0
 
     def is_text(self) -> bool:
-        """Whether `content` is a piece of the answer."""
+        """Return whether `content` is a piece of the answer."""
         return self.phase is StreamingContentType.GENERATING
 
     def is_tool_call(self) -> bool:
-        """Whether `content` describes a tool call that starts or has ended."""
+        """Return whether `content` describes a tool call that starts or has ended."""
         return self.phase is StreamingContentType.TOOL_CALLING
 
 
@@ -50,16 +53,20 @@ Include: TypeAlias = Iterable[str | StreamingContentType] | None
 
 
 def phases(include: Include) -> frozenset[StreamingContentType] | None:
-    """The set that `include=` means; None is all. A wrong name is an InvalidOptionError (a ValueError)."""
+    """Return the phases that `include=` selects; None if it selects all.
+
+    Raises:
+        InvalidOptionError: `include` is a single string, or has a name that is not a phase.
+    """
     if include is None:
         return None
     names = ", ".join(repr(str(phase)) for phase in StreamingContentType)
     if isinstance(include, str):
-        raise InvalidOptionError(f"include={include!r} is one string; give a list of: {names}")
+        raise InvalidOptionError(f"include= must be a list, not the string {include!r}; its items can be: {names}")
     chosen: set[StreamingContentType] = set()
     for name in include:
         try:
             chosen.add(StreamingContentType(name))
         except ValueError:
-            raise InvalidOptionError(f"include= names {name!r}; a phase is one of: {names}") from None
+            raise InvalidOptionError(f"include= has the unknown phase {name!r}; the phases are: {names}") from None
     return frozenset(chosen)

@@ -1,6 +1,6 @@
-"""Images as users give them, made into one content part; nothing is fetched, decoded or resized.
+"""Images: from what a user gives to a content part. Nothing is fetched, decoded or resized.
 
-Accepted: a path (`str` or `os.PathLike`), `bytes`, an http(s) URL, a `data:` URL, or a ready content part.
+Accepts a path (`str` or `os.PathLike`), `bytes`, an http(s) URL, a `data:` URL, or a finished content part.
 """
 
 from __future__ import annotations
@@ -15,17 +15,26 @@ from aimu.errors import InvalidImageError
 
 
 def image_part(image: object) -> dict[str, Any]:
-    """An `image_url` content part; local bytes become a data URL. Raises InvalidImageError (a ValueError)."""
+    """Return an image as an `image_url` content part; local bytes become a data URL.
+
+    Args:
+        image: A path, bytes, an http(s) or `data:` URL, or an `image_url` part.
+
+    Raises:
+        InvalidImageError: `image` is none of these, cannot be read, or has an unknown format.
+    """
     if isinstance(image, Mapping):
         if image.get("type") != "image_url":
-            raise InvalidImageError(f"an image given as a dict needs type 'image_url', not {image.get('type')!r}")
-        if url_of(image) is None:
-            raise InvalidImageError("an image given as a dict needs its URL under ['image_url']['url']")
+            raise InvalidImageError(
+                f"an image given as a dict must have the type 'image_url', not {image.get('type')!r}"
+            )
+        if not url_of(image):
+            raise InvalidImageError("an image given as a dict must have its URL under ['image_url']['url']")
         return dict(image)
     if isinstance(image, str) and image.startswith(("http://", "https://", "data:image/")):
         return _part(image)
     if isinstance(image, str) and image.startswith("data:"):
-        raise InvalidImageError(f"a data URL of {image[5:].partition(',')[0]!r} is no image")
+        raise InvalidImageError(f"a data URL must contain an image, not {image[5:].partition(',')[0]!r}")
     if isinstance(image, bytes | bytearray):
         return _part(_data_url(bytes(image), f"{len(image)} bytes"))
     if isinstance(image, str | os.PathLike):
@@ -33,22 +42,20 @@ def image_part(image: object) -> dict[str, Any]:
         try:
             content = path.read_bytes()
         except OSError as exc:
-            raise InvalidImageError(f"image {os.fspath(path)!r} cannot be read: {exc.strerror or exc}") from exc
+            raise InvalidImageError(f"cannot read the image {os.fspath(path)!r}: {exc.strerror or exc}") from exc
         return _part(_data_url(content, repr(os.fspath(path))))
-    raise InvalidImageError(
-        f"an image is a path, bytes, an http(s) URL or a data URL of an image, not {type(image).__name__}"
-    )
+    raise InvalidImageError(f"an image must be a path, bytes, an http(s) URL or a data URL, not {type(image).__name__}")
 
 
-def url_of(part: Mapping[str, Any]) -> str | None:
-    """The URL of an `image_url` part, which is written as a string or in a dict; None where it has none."""
+def url_of(part: Mapping[str, Any]) -> str:
+    """Return the URL of an `image_url` part, which may be a string or stand in a dict; "" if there is none."""
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, Mapping) else image
-    return url if isinstance(url, str) else None
+    return url if isinstance(url, str) else ""
 
 
 def media_type(content: bytes) -> str | None:
-    """`image/...` by the first bytes (PNG, JPEG, GIF, WebP, BMP), or None."""
+    """Return the media type of an image (PNG, JPEG, GIF, WebP or BMP) by its first bytes; None for other content."""
     if content.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if content.startswith(b"\xff\xd8\xff"):
@@ -63,7 +70,7 @@ def media_type(content: bytes) -> str | None:
 
 
 def split_data_url(url: str) -> tuple[str, str] | None:
-    """`(media type, base64 text)` of a base64 data URL; None for any other URL."""
+    """Return the media type and the base64 text of a base64 data URL; None for any other URL."""
     head, comma, body = url.partition(",")
     if not comma or not head.startswith("data:") or not head.endswith(";base64"):
         return None
@@ -73,7 +80,7 @@ def split_data_url(url: str) -> tuple[str, str] | None:
 def _data_url(content: bytes, name: str) -> str:
     kind = media_type(content)
     if kind is None:
-        raise InvalidImageError(f"{name} is no image in PNG, JPEG, GIF, WebP or BMP format")
+        raise InvalidImageError(f"{name} is not an image in PNG, JPEG, GIF, WebP or BMP format")
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 

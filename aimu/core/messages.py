@@ -1,4 +1,4 @@
-"""The history: messages as plain dicts in OpenAI shape, how they are built, and the one rule of what is valid.
+"""The history: messages as plain dicts in OpenAI's shape, how to build them, and when a history is valid.
 
 A message has a `role`. By role:
 
@@ -7,10 +7,10 @@ A message has a `role`. By role:
 - `assistant`: `content` str or None, and optionally `tool_calls`
   (`[{"id", "type": "function", "function": {"name", "arguments"}}]`, arguments as JSON text), `thinking` (str), and
   one key per provider that needs something back verbatim. `"interrupted": True` marks text that was cut off.
-- `tool`: `content`, `tool_call_id`, `name`; `"status"` is `"cancelled"` or `"not_executed"` where no result exists.
+- `tool`: `content`, `tool_call_id`, `name`; `"status"` is `"cancelled"` or `"not_executed"` if there is no result.
 
-The calls of an assistant message are answered, each exactly once, by the tool messages directly behind it. A published
-message is never mutated by the library. Shape: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22).
+The tool messages directly after an assistant message answer each of its calls exactly once. The library never changes
+a message that it has put into a history. Shape: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22).
 """
 
 from __future__ import annotations
@@ -33,18 +33,19 @@ NOT_EXECUTED_TEXT = "The call was not executed."
 
 
 def system_message(text: str) -> Message:
+    """Return a system message."""
     return {"role": "system", "content": text}
 
 
 def user_message(text: str, images: Sequence[Mapping[str, Any]] = ()) -> Message:
-    """`images` are content parts as `aimu.core.images.image_part` makes them."""
+    """Return a user message; `images` are content parts from `aimu.core.images.image_part`."""
     if not images:
         return {"role": "user", "content": text}
     return {"role": "user", "content": [{"type": "text", "text": text}, *images]}
 
 
 def assistant_message(reply: Reply) -> Message:
-    """The message that a reply leaves in the history."""
+    """Return the message that a reply adds to the history."""
     message: Message = {"role": "assistant", "content": reply.text}
     if reply.thinking:
         message["thinking"] = reply.thinking
@@ -55,7 +56,7 @@ def assistant_message(reply: Reply) -> Message:
 
 
 def interrupted_message(text: str, thinking: str = "") -> Message | None:
-    """What remains of an assistant message that was cut off: its text, marked; None when there is none."""
+    """Return the message for an answer that was cut off, marked as interrupted; None if it had no text yet."""
     if not text.strip():
         return None
     message: Message = {"role": "assistant", "content": text, "interrupted": True}
@@ -65,11 +66,12 @@ def interrupted_message(text: str, thinking: str = "") -> Message | None:
 
 
 def call_dict(call: ToolCall) -> dict[str, Any]:
+    """Return a tool call as it stands in an assistant message."""
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
 def tool_message(call: ToolCall, content: str | Sequence[Mapping[str, Any]], status: str | None = None) -> Message:
-    """The result of `call`; `content` is text or content parts."""
+    """Return the message with the result of `call`; `content` is text or content parts."""
     message: Message = {
         "role": "tool",
         "tool_call_id": call.id,
@@ -82,22 +84,37 @@ def tool_message(call: ToolCall, content: str | Sequence[Mapping[str, Any]], sta
 
 
 def unanswered(call: ToolCall, *, started: bool) -> Message:
-    """The truth about a call without a result."""
+    """Return the message for a call without a result; `started` says whether the tool had begun."""
     if started:
         return tool_message(call, CANCELLED_TEXT, CANCELLED)
     return tool_message(call, NOT_EXECUTED_TEXT, NOT_EXECUTED)
 
 
 def text_of(message: Mapping[str, Any]) -> str:
-    """The text of a message; parts that are no text count as nothing."""
+    """Return the text of a message, without its other parts; "" if there is none."""
     content = message.get("content")
     if isinstance(content, str):
         return content
     return "".join(part["text"] for part in content or () if part.get("type") == "text")
 
 
+def content_of(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the content of a message as a list of parts, without blank texts, which some services refuse."""
+    content = message.get("content")
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    return [part for part in content or () if part.get("type") != "text" or part["text"].strip()]
+
+
+def split_system(messages: Sequence[Message]) -> tuple[str | None, Sequence[Message]]:
+    """Return the text of the system message, or None, and the other messages."""
+    if messages and messages[0]["role"] == "system":
+        return text_of(messages[0]), messages[1:]
+    return None, messages
+
+
 def copy_history(messages: Iterable[Mapping[str, Any]]) -> list[Message]:
-    """Deep copy of dicts and lists, valid or not; strings and other leaves are shared."""
+    """Copy the dicts and lists of a history, valid or not, at every depth; other values are shared."""
     return [_copy(message) for message in messages]
 
 
@@ -110,8 +127,12 @@ def _copy(value: Any) -> Any:
 
 
 def check_history(messages: Sequence[Any]) -> None:
-    """Raise InvalidHistoryError, naming the index, unless `messages` obeys the rule of this module."""
-    waiting: dict[str, int] = {}  # ids of calls not answered yet -> index of the message that made them
+    """Check a history.
+
+    Raises:
+        InvalidHistoryError: A message breaks a rule of this module; the error has its index.
+    """
+    waiting: dict[str, int] = {}  # id of each unanswered call -> index of its message
     for index, message in enumerate(messages):
         if not isinstance(message, Mapping):
             raise InvalidHistoryError(index, f"is a {type(message).__name__}, not a dict")
@@ -132,7 +153,7 @@ def check_history(messages: Sequence[Any]) -> None:
     if waiting:
         call_id, index = next(iter(waiting.items()))
         raise InvalidHistoryError(
-            index, f"calls a tool with id {call_id!r} that no tool message directly behind it answers"
+            index, f"has the tool call {call_id!r}, but no tool message directly after it answers that call"
         )
 
 
@@ -143,10 +164,10 @@ def _check_content(index: int, message: Mapping[str, Any], role: str) -> None:
     if role != "system" and isinstance(content, list):
         for part in content:
             if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
-                raise InvalidHistoryError(index, "has a content part that is no dict with a 'type'")
+                raise InvalidHistoryError(index, "has a content part that is not a dict with a 'type'")
             if part["type"] == "text" and not isinstance(part.get("text"), str):
                 raise InvalidHistoryError(index, "has a text part without 'text'")
-            if part["type"] == "image_url" and url_of(part) is None:
+            if part["type"] == "image_url" and not url_of(part):
                 raise InvalidHistoryError(index, "has an image_url part without a URL under ['image_url']['url']")
         return
     kinds = "a string" if role == "system" else "a string or a list of content parts"
@@ -156,7 +177,7 @@ def _check_content(index: int, message: Mapping[str, Any], role: str) -> None:
 def _check_calls(index: int, message: Mapping[str, Any]) -> list[str]:
     calls = message.get("tool_calls") or []
     if not isinstance(calls, list):
-        raise InvalidHistoryError(index, "has 'tool_calls' that is no list")
+        raise InvalidHistoryError(index, "has 'tool_calls' that is not a list")
     ids: list[str] = []
     for call in calls:
         function = call.get("function") if isinstance(call, Mapping) else None
@@ -165,7 +186,9 @@ def _check_calls(index: int, message: Mapping[str, Any]) -> list[str]:
         if not isinstance(call.get("id"), str) or not call["id"]:
             raise InvalidHistoryError(index, "has a tool call without an 'id'")
         if not isinstance(function.get("name"), str) or not isinstance(function.get("arguments"), str):
-            raise InvalidHistoryError(index, "has a tool call whose 'name' or 'arguments' is no string (JSON text)")
+            raise InvalidHistoryError(
+                index, "has a tool call whose 'name' or 'arguments' is not a string (arguments are JSON text)"
+            )
         if call["id"] in ids:
             raise InvalidHistoryError(index, f"has two tool calls with id {call['id']!r}")
         ids.append(call["id"])
@@ -176,7 +199,7 @@ def _check_result(index: int, message: Mapping[str, Any], waiting: dict[str, int
     call_id = message.get("tool_call_id")
     if not isinstance(call_id, str) or call_id not in waiting:
         raise InvalidHistoryError(
-            index, f"answers tool call {call_id!r}, which the assistant message before did not make"
+            index, f"answers the tool call {call_id!r}, which the assistant message before it does not have"
         )
     _check_content(index, message, "tool")
     del waiting[call_id]

@@ -1,4 +1,4 @@
-"""What a provider gives back: deltas while it streams, then one reply. Values only."""
+"""What a provider returns: deltas while it streams, then one reply. Values only."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from aimu.core.chunks import StreamingContentType
 
 @final
 class StopReason(StrEnum):
-    """Why a reply ended, one vocabulary for all providers."""
+    """Why a reply ended, in the same words for all providers."""
 
     END = "end"
     TOOL_CALLS = "tool_calls"
     MAX_TOKENS = "max_tokens"
     STOP_SEQUENCE = "stop_sequence"
     REFUSED = "refused"
-    PAUSED = "paused"  # the service wants the same conversation sent again to go on (Anthropic's pause_turn)
+    PAUSED = "paused"  # to continue, send the same conversation again (Anthropic's pause_turn)
 
 
 @final
 @frozen
 class ToolCall:
-    """A request of the model to run a tool.
+    """A model's request to run a tool.
 
-    `arguments` is the JSON text as the model wrote it, valid or not.
+    Attributes:
+        id: The provider's id of the call.
+        name: The name of the tool.
+        arguments: The JSON text as the model wrote it, valid or not.
     """
 
     id: str
@@ -38,22 +41,27 @@ class ToolCall:
 
 
 UNKNOWN_NAME = "unknown"
-"""The name of a call to which the model gave none; services refuse a history with an empty one."""
+"""The name of a call that the model left unnamed: services refuse a history with an empty name."""
 
 
 def new_call_id() -> str:
-    """For calls to which their service gives no id, or one that another has."""
+    """Return a new id, for a call that came without one or with the id of another call."""
     return f"call_{uuid.uuid4().hex[:24]}"
 
 
 @final
 @frozen(kw_only=True)
 class Usage:
-    """Tokens as the provider counts them; None where it does not say.
+    """Numbers of tokens as the provider counts them; None where it does not tell.
 
-    `cache_read` and `cache_write` are prompt tokens served from and written to the provider's cache (Anthropic leaves
-    them out of `input`, OpenAI counts them in it); `reasoning` is part of `output`. Adding two keeps the number where
-    only one is known.
+    The sum of two has each number that at least one of them has.
+
+    Attributes:
+        input: Prompt tokens.
+        output: Generated tokens.
+        cache_read: Prompt tokens read from the provider's cache; OpenAI includes them in `input`, Anthropic does not.
+        cache_write: Prompt tokens written to the provider's cache; likewise.
+        reasoning: The part of `output` that is reasoning.
     """
 
     input: int | None = None
@@ -92,9 +100,17 @@ class Delta:
 class Reply:
     """One complete answer of a model.
 
-    `replay` holds message keys that the provider needs back verbatim with this message (one key, the provider's wire
-    format, e.g. `{"anthropic": {...}}`); it becomes part of the assistant message and is sent to that provider only.
-    `refusal` is what the model said when it declined, where the service keeps that apart from the text.
+    Attributes:
+        text: The answer.
+        thinking: The reasoning before it, as far as the service shows it.
+        refusal: The words with which the model refused, if the service separates them from the text.
+        calls: The tools to run.
+        stop_reason: Why the answer ended.
+        usage: Its tokens; None if the service does not tell.
+        model: The model that answered, as the service names it, or None.
+        request_id: The service's id of the request, or None.
+        replay: What the provider needs back verbatim with this answer, under one key for its wire format, such as
+            `{"anthropic": {...}}`. It becomes part of the assistant message and goes to that provider only.
     """
 
     text: str = ""

@@ -1,7 +1,7 @@
-"""The one thread-safe, first-come-first-served counter that caps and engine queues are made of.
+"""The thread-safe, first-come-first-served counter that caps and engine queues are built on.
 
-Waiters may sit in any event loop of any thread, on asyncio or trio; a slot is handed over directly, so nobody
-overtakes. Owns the way to wake a loop from a thread; knows nothing of what a slot is for.
+Waiters can be in any event loop of any thread, on asyncio or trio. A slot is handed directly to the next waiter, so no
+one overtakes. Also owns the way to wake an event loop from a thread.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from attrs import define, field
 
 
 def loop_caller() -> Callable[[Callable[[], object]], object]:
-    """A function that runs a callable soon in the running event loop; it may be called from any thread, at any time.
+    """Return a function that schedules a callable in the running event loop, and can be called from any thread.
 
-    It raises RuntimeError once the loop has ended. asyncio and trio name it differently; both have it.
+    That function raises RuntimeError after the loop has ended.
     """
-    native = cast(Any, current_token().native_token)
+    native = cast(Any, current_token().native_token)  # asyncio and trio have the same method under two names
     return cast(
         "Callable[[Callable[[], object]], object]",
         native.call_soon_threadsafe if hasattr(native, "call_soon_threadsafe") else native.run_sync_soon,
@@ -39,7 +39,7 @@ class _Waiter:
 
 @final
 class Slots:
-    """`capacity` slots; `acquire` in a task, `release` from anywhere, any thread included."""
+    """`capacity` slots: acquire one in a task, release it from any thread."""
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
@@ -49,14 +49,16 @@ class Slots:
 
     @property
     def free(self) -> int:
+        """The number of free slots."""
         return self._free
 
     @property
     def waiting(self) -> int:
+        """The number of tasks that wait for a slot."""
         return len(self._queue)
 
     async def acquire(self) -> None:
-        """Wait for a slot. A cancelled wait holds none."""
+        """Wait for a slot; a wait that is cancelled takes none."""
         await checkpoint_if_cancelled()
         with self._lock:
             if self._free and not self._queue:
@@ -76,7 +78,7 @@ class Slots:
             raise
 
     def acquire_nowait(self) -> bool:
-        """Take a slot if one is free and nobody waits."""
+        """Take a slot if one is free and no one waits; return whether it was taken."""
         with self._lock:
             if not self._free or self._queue:
                 return False
@@ -84,7 +86,7 @@ class Slots:
             return True
 
     def release(self) -> None:
-        """Hand the slot to the first waiter whose event loop still runs."""
+        """Hand the slot to the first waiter whose event loop still runs, else free it."""
         with self._lock:
             while self._queue:
                 waiter = self._queue.popleft()
@@ -92,7 +94,7 @@ class Slots:
                 if waiter.thread == get_ident():
                     waiter.event.set()
                     return
-                with suppress(RuntimeError):  # its loop has ended: nobody is there to be woken
+                with suppress(RuntimeError):  # its loop has ended: there is no one to wake
                     waiter.wake(waiter.event.set)
                     return
             self._free += 1

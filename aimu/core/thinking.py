@@ -1,6 +1,6 @@
-"""Split text that carries its reasoning between tags, as it comes, at any cut.
+"""Separate an answer from the reasoning that stands between tags at its start, while it streams.
 
-Owns only the text between `<think>` and `</think>`; which models write it so is the providers' and engines' matter.
+Providers and engines know which models write reasoning this way.
 """
 
 from __future__ import annotations
@@ -16,29 +16,35 @@ THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENER
 
 @final
 class ThinkSplitter:
-    """Incremental splitter: `feed` pieces in, deltas out; `finish` once at the end.
+    """An incremental splitter: `feed` it pieces of text to get deltas, and call `finish` once at the end.
 
-    A thinking block is recognised at the start of the text only (leading whitespace aside), so that an answer which
-    quotes the tag stays an answer. Pass `thinking=True` where the prompt has opened the block already. Blank lines
-    around the block are dropped. A block that never closes is all thinking. Joined deltas of each phase do not depend
-    on how the text was cut.
+    It recognises a thinking block only at the start of the text, after any whitespace, so an answer that quotes the
+    tag remains an answer. It drops whitespace around the block, and takes a block that never closes as thinking to the
+    end. The text of each phase does not depend on where the pieces were cut.
+
+    Args:
+        thinking: Whether the prompt has already opened the block.
+        opening: The tag that opens the block.
+        closing: The tag that closes it.
     """
 
     def __init__(self, *, thinking: bool = False, opening: str = "<think>", closing: str = "</think>") -> None:
         self._opening, self._closing = opening, closing
-        self._held = ""  # a piece that may be the beginning of a tag, or blanks that may turn out to be around one
+        self._held = ""  # text that may be the beginning of a tag, or whitespace that may be next to one
         self._advance = self._in_thinking if thinking else self._at_start
         self._trim = thinking
 
     def feed(self, text: str) -> Iterator[Delta]:
+        """Yield the deltas that the next piece of text completes."""
         self._held += text
         yield from self._run(final=False)
 
     def finish(self) -> Iterator[Delta]:
+        """Yield what was held back."""
         yield from self._run(final=True)
 
     def skip_block(self) -> None:
-        """Say that the block came apart from the text, which is to be the answer, its blanks at the start dropped."""
+        """Treat the text as the answer, without leading whitespace: its thinking came separately."""
         if self._advance == self._at_start:
             self._trim, self._advance = True, self._in_answer
 
@@ -58,7 +64,7 @@ class ThinkSplitter:
             self._trim, self._advance = True, self._in_thinking
             return None
         if not final and self._opening.startswith(text):
-            return None  # may still become the tag
+            return None  # it may still become the tag
         self._trim, self._advance = False, self._in_answer
         return None
 
@@ -85,7 +91,7 @@ class ThinkSplitter:
         return Delta(GENERATING, text)
 
     def _tail(self, text: str) -> int:
-        """Length of the end of `text` that may belong to the closing tag, or be blanks before it."""
+        """Return the length of the end of `text` that may be part of the closing tag, or whitespace before it."""
         for size in range(min(len(self._closing) - 1, len(text)), 0, -1):
             if self._closing.startswith(text[-size:]):
                 break
@@ -96,7 +102,7 @@ class ThinkSplitter:
 
 
 def split_thinking(text: str, *, thinking: bool = False) -> tuple[str, str]:
-    """`(thinking, answer)` of a whole text."""
+    """Return the thinking and the answer in a complete text; `thinking` as for `ThinkSplitter`."""
     splitter = ThinkSplitter(thinking=thinking)
     parts: dict[StreamingContentType, str] = {THINKING: "", GENERATING: ""}
     for delta in [*splitter.feed(text), *splitter.finish()]:

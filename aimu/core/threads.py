@@ -1,4 +1,4 @@
-"""A sync function in a worker thread, never left behind: owns the one call, knows nothing of tools or engines."""
+"""A sync function in a worker thread that is never left running: the one call, for tools and engines alike."""
 
 from __future__ import annotations
 
@@ -18,41 +18,50 @@ Ts = TypeVarTuple("Ts")
 
 
 class InThread(Protocol):
-    """A way to call a sync function from a coroutine; neither returns nor raises while the function runs."""
+    """A way to call a sync function from a coroutine that neither returns nor raises while the function runs."""
 
     def __call__(self, func: Callable[[], T], /) -> Awaitable[T]: ...
 
 
 async def run_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: CapacityLimiter | None = None) -> T:
-    """Call `func(*args)` in a worker thread, and neither return nor raise before the thread has left it.
+    """Call a function in a worker thread, and neither return nor raise before the thread has left it.
 
-    That holds for a native `Task.cancel()` too, which neither AnyIO's own call nor a shielded scope withstands: the
-    thread is waited for, its result is dropped, then the cancellation goes on. A cancellation that comes before the
-    function has begun keeps it from beginning. The function sees a copy of the context variables, and any cancellation
-    through `anyio.from_thread.check_cancelled()`. A token of `limiter` (default: AnyIO's for threads) is held until the
-    function has ended.
+    This also holds for a native `Task.cancel()`, which interrupts AnyIO's own call even in a shielded scope: the call
+    waits for the thread, drops its result, and lets the cancellation continue. A cancellation before the function has
+    started prevents it from starting. The function sees a copy of the context variables, and can poll for cancellation
+    with `anyio.from_thread.check_cancelled()`.
+
+    Args:
+        func: The function.
+        *args: Its arguments.
+        limiter: Limits the number of threads; a token is held until the function has ended. Defaults to AnyIO's limiter
+            for threads.
+
+    Returns:
+        What the function returns.
     """
     limiter = limiter or to_thread.current_default_thread_limiter()
-    claim = Lock()  # taken once: by the thread that begins, or by the cancellation that forestalls it
+    claim = Lock()  # taken once: by the thread when it begins, or by a cancellation that comes first
     ended = False
     wake: Callable[[], object] | None = None
 
     def begin() -> T:
         nonlocal ended
         if not claim.acquire(blocking=False):
-            raise RuntimeError("the call was cancelled before it began")  # nobody awaits this thread any more
+            raise RuntimeError("the call was cancelled before it began")  # no one awaits this thread any more
         try:
             return func(*args)
         finally:
-            ended = True  # in this order, and `wake` before `ended` is read below: one of the two sees the other
+            # `ended` is set before `wake` is read, and below the other way round: one side always sees the other.
+            ended = True
             if wake is not None:
-                with suppress(RuntimeError):  # the loop has ended: nobody is there to be told
+                with suppress(RuntimeError):  # the loop has ended: there is no one to wake
                     wake()
 
     borrower = object()
     await limiter.acquire_on_behalf_of(borrower)
     try:
-        # On a native cancel AnyIO gives the token back while the thread still runs, so its own limiter is a dummy.
+        # On a native cancel AnyIO returns its token while the thread still runs, so it gets a limiter of its own.
         with CancelScope() as scope:
             try:
                 return await to_thread.run_sync(begin, limiter=CapacityLimiter(1))
@@ -61,11 +70,11 @@ async def run_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: Capaci
                     left = anyio.Event()
                     wake = partial(loop_caller(), left.set)
                     if not ended:
-                        scope.cancel()  # shows the native cancel to check_cancelled
+                        scope.cancel()  # makes check_cancelled see the native cancel
                         while not left.is_set():
                             with CancelScope(shield=True), suppress(get_cancelled_exc_class()):
                                 await left.wait()
                 raise
-        raise AssertionError("unreachable: the scope is cancelled only while a foreign cancellation is on its way")
+        raise AssertionError("unreachable: the scope is cancelled only after another cancellation has arrived")
     finally:
         limiter.release_on_behalf_of(borrower)

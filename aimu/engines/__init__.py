@@ -1,36 +1,39 @@
-"""Weights in this process: `open_engine` gives the provider of an in-process model string."""
+"""Engines, which run models in this process: `open_engine` makes the provider of an in-process model."""
 
 from __future__ import annotations
 
 import inspect
+from importlib import import_module
 from typing import Any
 
 from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models.spec import ModelSpec
+from aimu.models.table import TABLE
 from aimu.providers.base import Provider
 
 
 def open_engine(spec: ModelSpec, **options: Any) -> Provider:
-    """The engine of `spec`, with weights loaded unless `lazy=True`.
+    """Make the engine of a model; its weights are loaded unless `lazy=True`.
 
-    `options` are those of the engine's class; another one is an InvalidOptionError that lists them.
+    Args:
+        spec: The model; its `provider` must be one that runs in this process.
+        **options: The options of the engine's class.
+
+    Raises:
+        UnknownProviderError: There is no such provider, or it does not run in this process.
+        InvalidOptionError: The engine does not have one of the options; the text lists those it has.
+        MissingExtraError: A package that the engine needs is not installed.
+        EngineError: The weights could not be loaded.
     """
-    engine = _engine_class(spec.provider)
+    row = TABLE.get(spec.provider)
+    if row is None or row.engine is None:
+        raise UnknownProviderError(spec.provider, [row.name for row in TABLE.values() if row.in_process])
+    module, _, name = row.engine.partition(":")
+    engine: Any = getattr(import_module(module), name)
     known = [name for name in inspect.signature(engine).parameters if name != "model"]
     unknown = options.keys() - set(known)
     if unknown:
-        raise InvalidOptionError(f"{spec} takes no {', '.join(sorted(unknown))}; there are: {', '.join(known)}")
+        names = ", ".join(map(repr, sorted(unknown)))
+        raise InvalidOptionError(f"{spec} has no option {names}; its options are: {', '.join(known)}")
     opened: Provider = engine(spec, **options)
     return opened
-
-
-def _engine_class(provider: str) -> Any:
-    if provider == "hf":
-        from aimu.engines.huggingface import HuggingFaceEngine
-
-        return HuggingFaceEngine
-    if provider == "llamacpp":
-        from aimu.engines.llamacpp import LlamaCppEngine
-
-        return LlamaCppEngine
-    raise UnknownProviderError(provider, ("hf", "llamacpp"))

@@ -1,8 +1,8 @@
 """Models of the Anthropic API: facts only.
 
 Ids from the list in the official SDK (github.com/anthropics/anthropic-sdk-python, types/model.py), capabilities from
-the models page, both read 2026-11-22. The API demands `max_tokens`: 16,000 leaves room for thinking and stays below
-where the service asks for streaming; it is a default, not the model's limit.
+the models page, both read 2026-11-22. The API requires `max_tokens`: the default of 16,000 leaves room for thinking
+and is below the size for which the service requires streaming; it is not the model's limit.
 """
 
 from aimu.models.spec import Model, ModelSpec
@@ -21,7 +21,7 @@ def _claude(id: str) -> ModelSpec:
 
 
 class AnthropicModel(Model):
-    """Claude models; an id without a date is the service's own alias. Sonnet 4.5 ends on 2026-11-30 (the same SDK)."""
+    """Claude models; an id without a date is an alias of the service. Sonnet 4.5 ends on 2026-11-30 (the same SDK)."""
 
     FABLE_5_1 = _claude("claude-fable-5-1")
     OPUS_5_5 = _claude("claude-opus-5-5")

@@ -1,6 +1,6 @@
 """Models of the Gemini API: facts only, read 2026-11-22 and 2026-11-24 from the pages named as sources.
 
-That 3.8 Flash sees is from docs.cloud.google.com/gemini-enterprise-agent-platform/models/guides/gemini-3-8-flash.
+The vision of 3.8 Flash is from docs.cloud.google.com/gemini-enterprise-agent-platform/models/guides/gemini-3-8-flash.
 """
 
 from aimu.models.spec import Model, ModelSpec

@@ -1,6 +1,6 @@
 """Models on the Hugging Face Hub for the engine `hf`: facts only, from the model cards.
 
-`tools` says whether the model's own chat template renders tools. Sampling defaults are left to the model's
+`tools` says whether the model's chat template renders tools. Sampling defaults come from the model's
 `generation_config.json`.
 """
 
@@ -15,7 +15,7 @@ def _hub(
 
 
 class HuggingFaceModel(Model):
-    """Models by their Hub id."""
+    """Models of the Hugging Face Hub."""
 
     LLAMA_70B = _hub("meta-llama/Llama-3.3-70B-Instruct")
     LLAMA_3_1_8B = _hub("meta-llama/Llama-3.1-8B-Instruct")

@@ -1,7 +1,7 @@
 """GGUF repositories on the Hugging Face Hub for the engine `llamacpp`: facts only, from the model cards.
 
-An id is a repository; which of its files is loaded, `model_path=` says. A path to a .gguf file is an id too, one that
-no catalog knows. The engine sees text only, so `vision` is False throughout.
+An id is a repository; `model_path=` selects one of its files. The path of a .gguf file is also accepted as an id. The
+engine accepts text only, so `vision` is always False.
 """
 
 from aimu.models.spec import Model, ModelSpec
@@ -13,7 +13,7 @@ def _gguf(id: str, *, tools: bool | None = True, thinking: bool | None = False) 
 
 
 class LlamaCppModel(Model):
-    """Models by the Hub id of their GGUF repository."""
+    """GGUF repositories of the Hugging Face Hub."""
 
     QWEN_3_8B = _gguf("Qwen/Qwen3-8B-GGUF", thinking=True)
     QWEN_3_4B = _gguf("Qwen/Qwen3-4B-GGUF", thinking=True)

@@ -1,4 +1,4 @@
-"""Models of the Ollama library: facts only; capabilities are the tags that the library shows for a model."""
+"""Models of the Ollama library: facts only. Capabilities are the tags that the library shows for a model."""
 
 from aimu.models.spec import Model, ModelSpec
 
@@ -11,7 +11,7 @@ def _ollama(
 
 
 class OllamaModel(Model):
-    """Models by their library tag."""
+    """Models of the Ollama library."""
 
     QWEN_3_5_9B = _ollama("qwen3.5:9b", thinking=True, vision=True)
     QWEN_3_5_4B = _ollama("qwen3.5:4b", thinking=True, vision=True)

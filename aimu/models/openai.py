@@ -1,9 +1,9 @@
 """Models of the OpenAI API: facts only.
 
 Ids from the list in the official SDK (github.com/openai/openai-python, types/shared/chat_model.py, read 2026-11-22),
-which also says when each is shut down. Capabilities are None where no page was read that states them; those of 6.1 Sol
-and 6 Luna are from developers.openai.com/api/docs/guides/deployment-checklist, of 5.4 mini from the guide to reasoning,
-both read 2026-11-24.
+which also has their shutdown dates. Capabilities are None if no page states them; those of 6.1 Sol and 6 Luna are from
+developers.openai.com/api/docs/guides/deployment-checklist, those of 5.4 mini from the guide to reasoning, both read
+2026-11-24.
 """
 
 from aimu.models.spec import Model, ModelSpec

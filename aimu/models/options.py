@@ -1,7 +1,7 @@
-"""`generate_kwargs`: the one vocabulary, how layers of it merge, and what is said about a key that cannot be honoured.
+"""`generate_kwargs`: the vocabulary, how layers merge, and the warning about a key that a provider cannot honour.
 
-Knows the meaning and range of each key, not how a provider spells it: that is the codec's. Refuses keys of its own
-making; what a provider alone understands goes into `extra_body`, unchecked.
+Knows the meaning and the range of each key; how a provider spells it is in the table of providers and in the codecs.
+Options that only one provider understands go into `extra_body`, unchecked.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aimu.errors import InvalidOptionError
 
 logger = logging.getLogger("aimu.models")
 
-# What is expected, in words, and the check of it.
+# What a value must be, in words, and the function that checks it.
 _Rule: TypeAlias = tuple[str, Callable[[Any], bool]]
 
 
@@ -63,25 +63,36 @@ VOCABULARY: Mapping[str, _Rule] = {
 
 
 def check(options: Mapping[str, Any]) -> None:
-    """Raise InvalidOptionError for a key that is not in the vocabulary or a value that its key cannot mean.
+    """Check the keys and values of `generate_kwargs`.
 
-    None is no value: it unsets, see `merge`.
+    A value of None is accepted for every key, see `merge`.
+
+    Raises:
+        InvalidOptionError: A key is not in the vocabulary, or a value is invalid for its key.
     """
     for key, value in options.items():
         if key not in VOCABULARY:
             raise InvalidOptionError(
-                f"generate_kwargs has no key {key!r}; known: {', '.join(VOCABULARY)}. "
-                "What only one provider understands goes into extra_body={...}"
+                f"generate_kwargs has the unknown key {key!r}; the keys are: {', '.join(VOCABULARY)}. "
+                "Put options that only one provider understands into extra_body={...}"
             )
         expected, accepts = VOCABULARY[key]
         if value is not None and not accepts(value):
-            raise InvalidOptionError(f"generate_kwargs[{key!r}] must be {expected}, not {value!r}")
+            raise InvalidOptionError(f"generate_kwargs[{key!r}] must be {expected}, got {value!r}")
 
 
 def merge(*layers: Mapping[str, Any] | None) -> dict[str, Any]:
-    """One dict of options from layers of rising precedence (catalog, client, call), checked.
+    """Merge layers of `generate_kwargs`.
 
-    None unsets a key that an earlier layer set; `stop` comes out as a list; no layer is changed.
+    Args:
+        *layers: Options of rising precedence: the catalog's, the client's, the call's. None as a value unsets a key
+            that an earlier layer set.
+
+    Returns:
+        A new dict without unset keys, in which `stop` is a list.
+
+    Raises:
+        InvalidOptionError: A key is not in the vocabulary, or a value is invalid for its key.
     """
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -97,5 +108,5 @@ def merge(*layers: Mapping[str, Any] | None) -> dict[str, Any]:
 
 @cache
 def warn_unsupported(provider: str, key: str) -> None:
-    """Log once per process that `provider` cannot honour `key`; the request goes out without it."""
-    logger.warning("%s cannot honour generate_kwargs[%r]; it is left out", provider, key)
+    """Warn once per process that `provider` cannot honour `key`; the request is sent without it."""
+    logger.warning("%s does not support generate_kwargs[%r]; the request is sent without it", provider, key)

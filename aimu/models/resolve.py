@@ -1,7 +1,6 @@
-"""From what a user writes to a ModelSpec: model strings, catalog members, specs.
+"""From what a user writes (a model string, a catalog member, a spec) to a ModelSpec.
 
-Owns the list of providers and which catalog belongs to each; a catalog is imported when it is first asked. Makes no
-client and knows no wire format.
+Imports a catalog when it is first needed. Makes no client and knows no wire format.
 """
 
 from __future__ import annotations
@@ -11,43 +10,46 @@ from importlib import import_module
 
 from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models.spec import Model, ModelSpec
+from aimu.models.table import TABLE
 
-# provider -> (module, enum) of its catalog
-CATALOGS = {
-    "anthropic": ("aimu.models.anthropic", "AnthropicModel"),
-    "openai": ("aimu.models.openai", "OpenAIModel"),
-    "gemini": ("aimu.models.gemini", "GeminiModel"),
-    "ollama": ("aimu.models.ollama", "OllamaModel"),
-    "ollama-openai": ("aimu.models.servers", "OllamaOpenAIModel"),
-    "lmstudio": ("aimu.models.servers", "LMStudioModel"),
-    "vllm": ("aimu.models.servers", "VLLMModel"),
-    "sglang": ("aimu.models.servers", "SGLangModel"),
-    "llamaserver": ("aimu.models.servers", "LlamaServerModel"),
-    "hf-openai": ("aimu.models.servers", "HFOpenAIModel"),
-    "hf": ("aimu.models.huggingface", "HuggingFaceModel"),
-    "llamacpp": ("aimu.models.llamacpp", "LlamaCppModel"),
-}
-PROVIDERS = tuple(CATALOGS)
-# The providers whose weights live in this process.
-IN_PROCESS = frozenset({"hf", "llamacpp"})
+CATALOGS = {row.name: (row.catalog, row.catalog_class) for row in TABLE.values() if row.catalog is not None}
+"""The module and the enum of each provider's catalog."""
+PROVIDERS = tuple(TABLE)
+"""The names of all providers."""
+IN_PROCESS = frozenset(row.name for row in TABLE.values() if row.in_process)
+"""The names of the providers whose models run in this process."""
 
 
 def resolve_model_string(model: str) -> ModelSpec:
-    """The spec that `"provider:model_id"` names, split at the first colon.
+    """Return the spec that a model string names.
 
-    An id that the provider's catalog does not have is accepted, with unknown capabilities. Raises UnknownProviderError
-    where the provider is missing or none of `PROVIDERS`, InvalidOptionError where the id is empty.
+    An id that the provider's catalog does not list is accepted; its capabilities are unknown.
+
+    Args:
+        model: `"provider:model_id"`, split at the first colon.
+
+    Returns:
+        The catalog's spec, or a new one for an unlisted id.
+
+    Raises:
+        UnknownProviderError: The provider is missing or not one of `PROVIDERS`.
+        InvalidOptionError: The id is empty.
     """
     provider, _, model_id = model.partition(":")
-    if provider not in CATALOGS:
+    if provider not in TABLE:
         raise UnknownProviderError(provider, PROVIDERS)
     if not model_id.strip():
-        raise InvalidOptionError(f"model string {model!r} names no model; expected '{provider}:model_id'")
+        raise InvalidOptionError(f"model string {model!r} has no model id; expected '{provider}:model_id'")
     return _specs(provider).get(model_id) or ModelSpec(model_id, provider)
 
 
 def resolve(model: str | Model | ModelSpec) -> ModelSpec:
-    """The spec of a model string, a catalog member or a spec; InvalidOptionError for anything else."""
+    """Return the spec of a model string, a catalog member or a spec.
+
+    Raises:
+        UnknownProviderError: A model string names no known provider.
+        InvalidOptionError: `model` is something else, or a model string without an id.
+    """
     if isinstance(model, str):
         return resolve_model_string(model)
     if isinstance(model, Model):
@@ -55,12 +57,14 @@ def resolve(model: str | Model | ModelSpec) -> ModelSpec:
     if isinstance(model, ModelSpec):
         return model
     raise InvalidOptionError(
-        f"a model is a string 'provider:model_id', a Model or a ModelSpec, not {type(model).__name__}"
+        f"a model must be a string 'provider:model_id', a Model or a ModelSpec, not {type(model).__name__}"
     )
 
 
 @cache
 def _specs(provider: str) -> dict[str, ModelSpec]:
+    if provider not in CATALOGS:
+        return {}
     module, name = CATALOGS[provider]
     catalog: type[Model] = getattr(import_module(module), name)
     return {member.id: member.spec for member in catalog}

@@ -1,7 +1,7 @@
-"""Models behind OpenAI-compatible servers: the same weights under the ids that each server uses, derived.
+"""Models of OpenAI-compatible servers: models of the other catalogs, under the ids that each server uses.
 
-Which models a server really has, and with which of their capabilities switched on, is decided where it is started; an
-id that is not here works as well.
+Whoever starts a server decides which models it has and which capabilities are enabled. Ids that are not listed here
+work as well.
 """
 
 from attrs import evolve

@@ -1,4 +1,4 @@
-"""What a model is: its id, the provider that serves it, what it can do. Values only."""
+"""A model: its id, its provider, and what it can do. Values only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,14 @@ from attrs import field, frozen
 class ModelSpec:
     """Facts about one model of one provider.
 
-    `provider` is the name in model strings, `id` the provider's own. `tools`, `thinking` and `vision` are None where
-    unknown: nothing is refused locally then. `generate_kwargs` are defaults in the library's vocabulary. `source` is
-    the URL that the facts were read from.
+    Attributes:
+        id: The provider's id of the model.
+        provider: The provider's name in model strings.
+        tools: Whether the model can call tools; None if unknown.
+        thinking: Whether the model can think before it answers; None if unknown.
+        vision: Whether the model can see images; None if unknown. Requests are refused locally only if it is False.
+        generate_kwargs: Default options, in the vocabulary of `generate_kwargs`.
+        source: The URL of the page with these facts.
     """
 
     id: str
@@ -32,15 +37,17 @@ class ModelSpec:
 
 
 class Model(Enum):
-    """Base of the provider enums; the value of a member is its ModelSpec."""
+    """Base of the catalogs: each member is a model, and its value a ModelSpec."""
 
     @property
     def spec(self) -> ModelSpec:
+        """The facts about this model."""
         value: ModelSpec = self.value
         return value
 
     @property
     def id(self) -> str:
+        """The provider's id of this model."""
         return self.spec.id
 
     def __str__(self) -> str:

@@ -1,95 +1,69 @@
-"""Anthropic's Messages API: the pure codec.
+"""Anthropic's Messages API: the pure codec. `anthropic_reply` reads the answers.
 
-What the service needs back verbatim (signed and redacted thinking, the blocks of its own tools, citations) stays in
-the history, under "anthropic", and is sent again as long as the message beside it says the same.
+What the service needs back verbatim (signed and redacted thinking, the blocks of its own tools, citations) is kept in
+the history under "anthropic", and goes back as long as it agrees with the message.
 Format: https://platform.claude.com/docs/en/api/messages.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from attrs import frozen
 
-from aimu.core.chunks import StreamingContentType
-from aimu.core.images import split_data_url
-from aimu.core.messages import Message, text_of
-from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
-from aimu.errors import MalformedResponseError
+from aimu.core.images import split_data_url, url_of
+from aimu.core.messages import Message, content_of, split_system, text_of
+from aimu.core.reply import Reply
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
+from aimu.providers.anthropic_reply import KEY, AnthropicDecoder, reply_of
 from aimu.providers.base import Request
 from aimu.providers.failures import from_error
 from aimu.providers.sse import SSEDecoder
-from aimu.providers.wire import (
-    arguments_object,
-    arguments_text,
-    as_text,
-    content_parts,
-    count,
-    image_url,
-    overlay,
-    plain_name,
-    refuse,
-    renamed,
-    short_id,
-)
+from aimu.providers.wire import arguments_object, overlay, plain_name, refuse, renamed, short_id
 
-THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
-KEY = "anthropic"
 _NAMES = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stop": "stop_sequences"}
 _SPECIAL = ("max_tokens", "tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
-_STOPS = {
-    "max_tokens": StopReason.MAX_TOKENS,
-    "model_context_window_exceeded": StopReason.MAX_TOKENS,
-    "stop_sequence": StopReason.STOP_SEQUENCE,
-    "tool_use": StopReason.TOOL_CALLS,
-    "pause_turn": StopReason.PAUSED,
-    "refusal": StopReason.REFUSED,
-}
 _THOUGHTS = ("thinking", "redacted_thinking")
-# The API demands a limit; where neither the catalog nor the user sets one.
+# The limit that the API requires, if neither the catalog nor the user sets one, and the default thinking budget.
 _MAX_TOKENS = 8192
 _BUDGET = 4096
-# Which models take what; a name without a version here covers all later ones. Models whose thinking has a budget, those
-# that take either form, and those whose thinking never stops:
+# Which models accept what; a name without a version stands for all later versions. Models whose thinking has a budget,
+# models that accept either form, and models that always think:
 # https://platform.claude.com/docs/en/build-with-claude/thinking-troubleshooting, read 2026-11-24.
 _BUDGETED = re.compile(r"claude-(?:3|(?:opus|sonnet|haiku)-4(?:-[0-5])?(?:-\d{8})?$)")
 _EITHER = re.compile(r"claude-(?:opus|sonnet)-4-6")
 _ALWAYS = re.compile(r"claude-(?:fable|mythos|opus-5-5)")
-# This one goes on thinking between calls of tools, and says so instead of "disabled".
+# This model still thinks between tool calls, and calls that "between_tools" instead of "disabled".
 _BETWEEN_TOOLS = re.compile(r"claude-sonnet-5-5")
-# Models that take no sampling options, whether they think or not: .../build-with-claude/thinking#sampling-parameters
+# Models that refuse sampling options, thinking or not: .../build-with-claude/thinking#sampling-parameters
 # and the migration guides of 5.5, read 2026-11-24.
 _UNSAMPLED = re.compile(r"claude-(?:fable|mythos|(?:opus|sonnet|haiku)-(?:4-[7-9]|[5-9]))")
-# Models that cannot be made to call a tool: .../build-with-claude/thinking#response-prefill-and-forced-tool-use and the
-# pages on what is new in each, read 2026-11-24.
+# Models that cannot be forced to call a tool: .../build-with-claude/thinking#response-prefill-and-forced-tool-use and
+# the release notes of each, read 2026-11-24.
 _UNFORCED = re.compile(r"claude-(?:(?:fable|mythos)-5-[1-9]|(?:opus|sonnet)-5-5)")
 
 
 @final
 @frozen
 class AnthropicCodec:
+    """The codec of one model."""
+
     spec: ModelSpec
 
     frames = SSEDecoder
     missing_model = ""
 
-    @property
-    def provider(self) -> str:
-        return self.spec.provider
-
     def path(self, request: Request) -> str:
         return "v1/messages"
 
     def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
-        messages = request.messages
+        system, messages = split_system(request.messages)
         body: dict[str, Any] = {"model": self.spec.id, "max_tokens": request.options.get("max_tokens", _MAX_TOKENS)}
-        if messages and messages[0]["role"] == "system":
-            body["system"] = messages[0]["content"]
-            messages = messages[1:]
+        if system is not None:
+            body["system"] = system
         body["messages"] = _merged(messages)
         if stream:
             body["stream"] = True
@@ -100,13 +74,13 @@ class AnthropicCodec:
             if _UNFORCED.match(self.spec.id):
                 refuse(options, ("tool_choice",), str(self.spec))
             elif body.get("thinking", {}).get("type") == "enabled":
-                refuse(options, ("tool_choice",), f"{self.provider} with a thinking budget")
+                refuse(options, ("tool_choice",), f"{self.spec.provider} with a thinking budget")
         body.update(_tools(request, options))
-        body.update(renamed(options, _NAMES, self.provider, but=_SPECIAL))
+        body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay(body, extra)
 
     def _think(self, body: dict[str, Any], options: dict[str, Any]) -> None:
-        """Switch thinking on or off; drop the sampling keys that it excludes."""
+        """Switch thinking on or off, and remove the sampling options that are not allowed with it."""
         budget = options.get("thinking_budget_tokens")
         on = options.get("thinking", budget is not None)
         model = self.spec.id
@@ -121,14 +95,16 @@ class AnthropicCodec:
         if budgeted or (either and budget is not None):
             budget = max(1024, budget or _BUDGET)
             body["thinking"] = {"type": "enabled", "budget_tokens": budget}
-            if body["max_tokens"] <= budget:  # the limit counts thinking in: a smaller one is meant for the answer
+            if (
+                body["max_tokens"] <= budget
+            ):  # the limit includes thinking, so a smaller one is meant for the answer alone
                 body["max_tokens"] += budget
         else:
             body["thinking"] = {"type": "adaptive", "display": "summarized"}
             if budget is not None:
                 warn_unsupported(str(self.spec), "thinking_budget_tokens")
         low = options.get("top_p", 1) < 0.95
-        refuse(options, ("temperature", "top_k", *(("top_p",) if low else ())), f"{self.provider} with thinking")
+        refuse(options, ("temperature", "top_k", *(("top_p",) if low else ())), f"{self.spec.provider} with thinking")
 
     def _stop_thinking(self, body: dict[str, Any]) -> None:
         if _ALWAYS.match(self.spec.id):
@@ -138,155 +114,18 @@ class AnthropicCodec:
 
     def decode(self, body: dict[str, Any]) -> Reply:
         if body.get("type") == "error" or body.get("error"):
-            raise from_error(self.provider, body["error"], status=200, request_id=body.get("request_id"))
-        return _reply(body, body["content"], body.get("usage") or {})
+            raise from_error(self.spec.provider, body["error"], status=200, request_id=body.get("request_id"))
+        return reply_of(body, body["content"], body.get("usage") or {})
 
     def decoder(self) -> AnthropicDecoder:
-        return AnthropicDecoder(self.provider)
-
-
-@final
-class AnthropicDecoder:
-    """Events of one streamed message; blocks grow by index.
-
-    https://platform.claude.com/docs/en/build-with-claude/streaming.
-    """
-
-    def __init__(self, provider: str) -> None:
-        self.settled = False
-        self.over = False
-        self._provider = provider
-        self._message: dict[str, Any] = {}
-        self._usage: dict[str, Any] = {}
-        self._blocks: list[dict[str, Any]] = []
-        self._input: list[list[str]] = []  # pieces of the JSON of each block's input
-        self._at: dict[int, int] = {}  # index of the wire -> the block that began last with it; some count all as 0
-        self._text: list[str] = []
-
-    def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
-        kind = event["type"]
-        if kind == "content_block_delta":
-            return self._delta(event["index"], event["delta"])
-        if kind == "content_block_start":
-            return self._started(event["index"], dict(event["content_block"]))
-        if kind == "message_start":
-            self._message = event["message"]
-            self._count(self._message.get("usage"))
-        elif kind == "message_delta":
-            self._message = {**self._message, **{key: value for key, value in event["delta"].items() if value}}
-            self._count(event.get("usage"))
-            self.settled = self.settled or bool(self._message.get("stop_reason"))
-        elif kind == "message_stop":
-            self.settled = self.over = True
-        elif kind == "error":
-            raise from_error(
-                self._provider,
-                event["error"],
-                status=200,
-                request_id=event.get("request_id"),
-                partial=self.partial(),
-            )
-        return ()
-
-    def _started(self, index: int, block: dict[str, Any]) -> Iterable[Delta]:
-        kind = block["type"]
-        said = as_text(block[kind]) if kind in ("text", "thinking") else ""
-        self._at[index] = len(self._blocks)
-        self._blocks.append(block)
-        self._input.append([])
-        if not said:
-            return ()
-        if kind == "thinking":
-            return (Delta(THINKING, said),)
-        self._text.append(said)
-        return (Delta(GENERATING, said),)
-
-    def _delta(self, index: int, delta: Mapping[str, Any]) -> Iterable[Delta]:
-        kind = delta["type"]
-        at = self._at[index]
-        block = self._blocks[at]
-        if kind == "text_delta":
-            text = as_text(delta["text"])
-            block["text"] += text
-            self._text.append(text)
-            return (Delta(GENERATING, text),) if text else ()
-        if kind == "input_json_delta":
-            self._input[at].append(delta["partial_json"])
-        elif kind == "thinking_delta":
-            thought = delta["thinking"]
-            block["thinking"] += thought
-            return (Delta(THINKING, thought),) if thought else ()
-        elif kind == "signature_delta":
-            block["signature"] = (block.get("signature") or "") + delta["signature"]
-        elif kind == "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
-        return ()
-
-    def _count(self, usage: Mapping[str, Any] | None) -> None:
-        """Figures are cumulative; later events repeat only some."""
-        self._usage.update({key: value for key, value in (usage or {}).items() if value is not None})
-
-    def done(self) -> Iterable[Delta]:
-        return ()
-
-    def partial(self) -> str:
-        return "".join(self._text)
-
-    def reply(self) -> Reply:
-        if not self._message:
-            raise MalformedResponseError("the stream has no message", provider=self._provider)
-        written = {at: "".join(pieces) for at, pieces in enumerate(self._input)}
-        for at, text in written.items():
-            if text:
-                self._blocks[at]["input"] = arguments_object(text)
-        return _reply(self._message, self._blocks, self._usage, written)
-
-
-def _reply(
-    message: Mapping[str, Any],
-    blocks: Sequence[Mapping[str, Any]],
-    usage: Mapping[str, Any],
-    written: Mapping[int, str] | None = None,
-) -> Reply:
-    """`written` has the JSON text of a call's input by the index of its block, where it was streamed."""
-    text: list[str] = []
-    thinking: list[str] = []
-    calls: list[ToolCall] = []
-    for index, block in enumerate(blocks):
-        if block["type"] == "text":
-            text.append(block["text"])
-        elif block["type"] == "thinking":
-            thinking.append(block["thinking"])
-        elif block["type"] == "tool_use":
-            arguments = (written or {}).get(index) or arguments_text(block["input"])
-            calls.append(ToolCall(block["id"], block["name"], arguments))
-    return Reply(
-        text="".join(text),
-        thinking="".join(thinking),
-        refusal=str((message.get("stop_details") or {}).get("explanation") or ""),
-        calls=tuple(calls),
-        stop_reason=_STOPS.get(str(message.get("stop_reason")), StopReason.END),
-        usage=Usage(
-            input=count(usage, "input_tokens"),
-            output=count(usage, "output_tokens"),
-            cache_read=count(usage, "cache_read_input_tokens"),
-            cache_write=count(usage, "cache_creation_input_tokens"),
-        ),
-        model=message.get("model"),
-        replay={KEY: {"content": [dict(block) for block in blocks]}} if any(map(_is_opaque, blocks)) else {},
-    )
-
-
-def _is_opaque(block: Mapping[str, Any]) -> bool:
-    """Whether a block holds more than the history's own keys can say."""
-    return block["type"] not in ("text", "tool_use") or bool(block.get("citations") or block.get("caller"))
+        return AnthropicDecoder(self.spec.provider)
 
 
 def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
-    """Messages in turns: neighbours of one role become one, so all results of a round stand in one user message."""
+    """Merge adjacent messages of one role, so that all results of a round are in one user message."""
     turns: list[dict[str, Any]] = []
     used: set[str] = set()
-    ids: dict[str, str] = {}  # of the last calls -> as they are sent
+    ids: dict[str, str] = {}  # the ids of the last calls -> the ids to send
     for message in messages:
         role = "assistant" if message["role"] == "assistant" else "user"
         if role == "assistant":
@@ -302,9 +141,9 @@ def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
 
 
 def _ids(message: Message, used: set[str]) -> dict[str, str]:
-    """The ids of a message's calls in the letters that are accepted here, and none that was used before.
+    """Map the ids of a message's calls to ids that are unique and have only the characters that Anthropic accepts.
 
-    Other providers have other letters, and some count from 0 in each answer.
+    Other providers use other characters, and some count from 0 in each answer.
     """
     ids: dict[str, str] = {}
     for call in message.get("tool_calls") or ():
@@ -315,7 +154,7 @@ def _ids(message: Message, used: set[str]) -> dict[str, str]:
 
 
 def _user(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
-    blocks = [_part(part) for part in content_parts(message)]
+    blocks = [_part(part) for part in content_of(message)]
     if message["role"] == "user":
         return blocks
     result: dict[str, Any] = {"type": "tool_result", "tool_use_id": ids[message["tool_call_id"]], "content": blocks}
@@ -326,12 +165,12 @@ def _user(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def _assistant(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
     kept: list[dict[str, Any]] = (message.get(KEY) or {}).get("content") or []
-    if kept and all(call_id == fit for call_id, fit in ids.items()) and _says_the_same(kept, message):
+    if kept and all(call_id == fit for call_id, fit in ids.items()) and _agrees(kept, message):
         blocks = [block for block in kept if block["type"] != "text" or block["text"].strip()]
-        while blocks and blocks[-1]["type"] in _THOUGHTS:  # a message must not end with one
+        while blocks and blocks[-1]["type"] in _THOUGHTS:  # a message must not end with thinking
             blocks.pop()
         return blocks
-    # An edited message: thoughts are still valid, and demanded before a call; the rest is what the user made of it.
+    # The user edited the message: its thinking is still valid, and required before a call; the rest is rebuilt.
     blocks = [block for block in kept if block["type"] in _THOUGHTS]
     text = text_of(message)
     if text.strip():
@@ -342,7 +181,7 @@ def _assistant(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]
     return blocks if text.strip() or message.get("tool_calls") else []
 
 
-def _says_the_same(blocks: Sequence[Mapping[str, Any]], message: Message) -> bool:
+def _agrees(blocks: Sequence[Mapping[str, Any]], message: Message) -> bool:
     text = "".join(block["text"] for block in blocks if block["type"] == "text")
     calls = [(block["id"], block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"]
     return text == text_of(message) and calls == [
@@ -354,7 +193,7 @@ def _says_the_same(blocks: Sequence[Mapping[str, Any]], message: Message) -> boo
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     if part["type"] != "image_url":
         return dict(part)
-    url = image_url(part)
+    url = url_of(part)
     split = split_data_url(url)
     if split is None:
         return {"type": "image", "source": {"type": "url", "url": url}}
@@ -365,7 +204,7 @@ def _tools(request: Request, options: Mapping[str, Any]) -> dict[str, Any]:
     tools = [_tool(tool) for tool in request.tools]
     choice = options.get("tool_choice")
     if not tools:
-        # A history with calls is refused without definitions of their tools, even where none is to be used.
+        # The service refuses a history with calls without definitions of their tools, even if none may be called.
         names = {
             plain_name(call["function"]["name"]): None for m in request.messages for call in m.get("tool_calls") or ()
         }
@@ -388,7 +227,7 @@ def _tool_choice(choice: str) -> dict[str, Any]:
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    if "function" not in tool:  # one of the service's own
+    if "function" not in tool:  # a tool of the service
         return dict(tool)
     function = tool["function"]
     encoded = {"name": function["name"], "input_schema": function.get("parameters") or {"type": "object"}}

@@ -1,7 +1,7 @@
-"""The border to a model: one request in, one reply or a stream of deltas out.
+"""The interface to a model: one request in, one reply or a stream of deltas out.
 
-Owns the protocol and the request value. A provider holds no history, does not retry and takes no slot: that is
-`aimu.aio`'s. To add a model service, implement `Provider` and pass the instance to `aio.client`.
+A provider has no history, does not retry and takes no slot: `aimu.aio` does that. To add a model service, implement
+`Provider` and pass an instance to `aio.client`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from aimu.models.spec import ModelSpec
 class Request:
     """One model request.
 
-    `messages` obey `aimu.core.messages` and are not to be mutated; `tools` are in OpenAI function format; `options` is
-    the merged `generate_kwargs` without unset keys; `kind` is "generate" for a stateless prompt (services with an
-    endpoint of its own for that may use it).
+    Attributes:
+        messages: A valid history, see `aimu.core.messages`; a provider must not change it.
+        tools: The tools that the model may call, in OpenAI's function format.
+        options: The merged `generate_kwargs`, without unset keys.
+        kind: "generate" for a stateless prompt, for which some services have a separate endpoint; else "chat".
     """
 
     messages: Sequence[Message]
@@ -37,10 +39,10 @@ ReplyStream: TypeAlias = AsyncGenerator[Delta | Reply, None]
 
 @runtime_checkable
 class Provider(Protocol):
-    """What a model service or engine implements.
+    """What a model service or an engine implements.
 
-    All methods run on asyncio and trio, in successive event loops, and in several threads' loops at once. They raise
-    errors of `aimu.errors` only.
+    All methods must work on asyncio and trio, in successive event loops, and in the loops of several threads at once.
+    They raise errors from `aimu.errors` only.
     """
 
     @property
@@ -49,17 +51,17 @@ class Provider(Protocol):
         ...
 
     async def complete(self, request: Request) -> Reply:
-        """The whole reply at once."""
+        """Return the whole reply."""
         ...
 
     def stream(self, request: Request) -> ReplyStream:
-        """Deltas as they come, then exactly one Reply, then the end.
+        """Yield deltas as they arrive, then exactly one Reply.
 
-        An async generator that holds no cancel scope or task group across a yield. Ending without a Reply is an
-        error of the provider; a stream cut off by the service raises TruncatedStreamError itself.
+        This is an async generator that holds no cancel scope or task group across a yield. It must not end without a
+        Reply: if the service cuts the stream off, it raises TruncatedStreamError.
         """
         ...
 
     async def aclose(self) -> None:
-        """Close connections or free weights. Idempotent."""
+        """Close connections or free weights; may be called more than once."""
         ...

@@ -1,7 +1,7 @@
-"""What a service says when it does not answer, as errors of ours: status, headers and body in, one error out.
+"""From a service's error response to an error of `aimu.errors`: status, headers and body in, one error out.
 
-Pure. Codes and types are looked at before the status, since several services answer 200 or 400 to everything, and
-say in the body what they mean. The texts by which context overflow is known are of servers that have no code for it.
+Pure. Error codes and types take precedence over the status, because several services answer 200 or 400 to everything
+and tell the reason in the body. The patterns for context overflow are for servers that have no code for it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from aimu.errors import (
 )
 from aimu.providers.wire import parse_json
 
-# Error types and codes -> the HTTP status that they mean, for errors that come inside a response of status 200.
+# Error types and codes, and the HTTP status that each means, for errors inside a response with status 200.
 # https://docs.claude.com/en/api/errors and https://platform.openai.com/docs/guides/error-codes.
 _STATUS = {
     "invalid_request_error": 400,
@@ -61,7 +61,7 @@ _TOO_LONG = re.compile(
     re.IGNORECASE,
 )
 _NO_MODEL = re.compile(r"\b(model|deployment)\b", re.IGNORECASE)
-# A refusal to spend, not a matter of waiting.
+# The account may not spend more: waiting does not help.
 _FINAL = {"insufficient_quota", "billing_hard_limit_reached"}
 
 
@@ -73,9 +73,14 @@ def from_response(
     *,
     missing_model: str = "",
 ) -> ProviderError:
-    """The error that a response of another status than 2xx means.
+    """Return the error for a response with a status other than 2xx.
 
-    `missing_model` is added where it says that there is no such model.
+    Args:
+        provider: The provider's name.
+        status: The HTTP status.
+        headers: The headers, with lower-case names or case-insensitive.
+        body: The body.
+        missing_model: The advice to add if the service does not have the model.
     """
     facts = _facts(body)
     error = from_error(
@@ -102,12 +107,21 @@ def from_error(
     partial: str = "",
     missing_model: str = "",
 ) -> ProviderError:
-    """The error that an error object of the wire (or its text) means.
+    """Return the error for an error object in a response.
 
-    `status` is the HTTP status where the response had one other than 2xx.
+    Args:
+        provider: The provider's name.
+        error: The error object, or its text.
+        status: The HTTP status of the response.
+        request_id: The service's id of the request.
+        retry_after: Seconds that the service asked to wait.
+        partial: The text that arrived before the error.
+        missing_model: The advice to add if the service does not have the model.
     """
     facts: Mapping[str, Any] = error if isinstance(error, Mapping) else {"message": error}
-    message = _text(facts.get("message")) or _text(facts.get("type")) or "the service reports an error without a text"
+    message = (
+        _text(facts.get("message")) or _text(facts.get("type")) or "the service reported an error without a message"
+    )
     names = {_text(facts.get(key)).lower() for key in ("type", "code")}
     inner = facts.get("innererror")
     if isinstance(inner, Mapping):
@@ -128,7 +142,7 @@ def from_error(
 
 
 def _kind(names: set[str], message: str, status: int) -> tuple[type[ProviderError], bool | None]:
-    """Class and, where it is not the class's own, whether to try again."""
+    """Return the class, and whether the request can be retried if the class does not decide that."""
     if names & _REFUSED:
         return RefusedError, None
     if 400 <= status < 500 or names & _TOO_LONG_CODES:
@@ -140,7 +154,7 @@ def _kind(names: set[str], message: str, status: int) -> tuple[type[ProviderErro
         return AuthenticationError, None
     if status == 408:
         return ProviderTimeoutError, None
-    if status == 409:  # a conflict of two requests: the second may pass when the first has
+    if status == 409:  # two requests are in conflict: one may succeed after the other
         return BadRequestError, True
     if status == 429 or "rate_limit_exceeded" in names:
         return RateLimitError, False if names & _FINAL else None
@@ -150,7 +164,7 @@ def _kind(names: set[str], message: str, status: int) -> tuple[type[ProviderErro
 
 
 def _meant_status(facts: Mapping[str, Any], names: set[str]) -> int:
-    """The status that an error inside a good response names or means; 500 where it says nothing."""
+    """Return the status that an error in a response with status 2xx names or means; 500 if it tells nothing."""
     for key in ("status_code", "status", "code"):
         number = facts.get(key)
         if isinstance(number, int | str) and re.fullmatch(r"[345]\d\d", str(number)):
@@ -159,12 +173,12 @@ def _meant_status(facts: Mapping[str, Any], names: set[str]) -> int:
 
 
 def _facts(body: bytes) -> Mapping[str, Any]:
-    """The error object of a body, whatever it is wrapped in; the body's beginning as message where it is none."""
+    """Return the error object in a body; if there is none, an object whose message is the beginning of the body."""
     try:
         parsed = parse_json(body)
     except ValueError:
         return {"message": excerpt(body)}
-    if isinstance(parsed, list) and parsed:  # Gemini wraps its error into a list
+    if isinstance(parsed, list) and parsed:  # Gemini wraps its error in a list
         parsed = parsed[0]
     if not isinstance(parsed, Mapping):
         return {"message": excerpt(body)}
@@ -178,16 +192,17 @@ def _facts(body: bytes) -> Mapping[str, Any]:
 
 
 def excerpt(body: bytes) -> str:
-    """The beginning of a body that is not what it should be, fit for an error text."""
+    """Return the beginning of an unexpected body for an error text."""
     text = " ".join(body[:2000].decode("utf8", "replace").split())
     if not text:
         return "an empty body"
     if text[:1] == "<":
-        return "a page of HTML or XML: " + text[:160]
+        return "an HTML or XML page: " + text[:160]
     return text[:300]
 
 
 def request_id(headers: Mapping[str, str]) -> str | None:
+    """Return the service's id of the request, or None."""
     for name in ("x-request-id", "request-id", "apim-request-id"):
         if headers.get(name):
             return headers[name]
@@ -195,7 +210,7 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the service asks to wait (`retry-after-ms`, else `retry-after` in seconds or as a date)."""
+    """Return the seconds that the service asks to wait (`retry-after-ms`, else `retry-after`), or None."""
     for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
         try:
             return max(0.0, float(headers.get(name, "")) * unit)

@@ -1,7 +1,7 @@
-"""Ollama's own API, `/api/chat` and `/api/generate`: the pure codec, and what models of the server can do.
+"""Ollama's own API, `/api/chat` and `/api/generate`: the pure codec, and the capabilities of the server's models.
 
-Format: https://docs.ollama.com/api/chat and /api/generate: JSON lines, images as bare base64,
-arguments as objects, and calls without ids, so that ids are made here and never sent.
+Format: https://docs.ollama.com/api/chat and /api/generate: JSON lines, images as bare base64, arguments as objects, and
+calls without ids, so this module makes ids and never sends them.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, final
 from attrs import evolve, field, frozen
 
 from aimu.core.chunks import StreamingContentType
-from aimu.core.images import split_data_url
-from aimu.core.messages import Message, text_of
+from aimu.core.images import split_data_url, url_of
+from aimu.core.messages import Message, content_of, split_system, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_id
 from aimu.core.thinking import ThinkSplitter
 from aimu.errors import InvalidImageError, MalformedResponseError, ProviderError
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
+from aimu.models.table import TABLE
 from aimu.providers.base import ReplyStream, Request
 from aimu.providers.failures import from_error
 from aimu.providers.sse import JSONLinesDecoder
@@ -28,9 +29,7 @@ from aimu.providers.wire import (
     arguments_object,
     arguments_text,
     as_text,
-    content_parts,
     count,
-    image_url,
     is_empty,
     overlay,
     parse_json,
@@ -62,7 +61,12 @@ _NAMES = {
 @final
 @frozen
 class OllamaCodec:
-    """`keep_alive` is how long the server keeps the weights after the answer ("5m", seconds, -1: always)."""
+    """The codec of one model.
+
+    Attributes:
+        spec: The model.
+        keep_alive: How long the server keeps the model loaded after an answer: "5m", seconds, or -1 for ever.
+    """
 
     spec: ModelSpec
     keep_alive: str | float | None = field(default=None, kw_only=True)
@@ -70,12 +74,8 @@ class OllamaCodec:
     frames = JSONLinesDecoder
 
     @property
-    def provider(self) -> str:
-        return self.spec.provider
-
-    @property
     def missing_model(self) -> str:
-        return f"fetch it with `ollama pull {self.spec.id}`"
+        return TABLE[self.spec.provider].missing_model.format(model=self.spec.id)
 
     def path(self, request: Request) -> str:
         return "api/generate" if _is_prompt(request) else "api/chat"
@@ -89,18 +89,18 @@ class OllamaCodec:
         options = dict(request.options)
         extra = options.pop("extra_body", None)
         choice = options.pop("tool_choice", "auto")
-        # There is no `tool_choice`: "none" is to offer nothing.
+        # The API has no `tool_choice`; for "none", offer no tools.
         if request.tools and choice != "none":
             body["tools"] = [dict(tool) for tool in request.tools]
             if choice != "auto":
-                warn_unsupported(self.provider, "tool_choice")
+                warn_unsupported(self.spec.provider, "tool_choice")
         thinking = options.pop("thinking", None)
         if thinking is not None:
             if self.spec.thinking is not False:
                 body["think"] = thinking
             elif thinking:
                 warn_unsupported(str(self.spec), "thinking")
-        body["options"] = renamed(options, _NAMES, self.provider)
+        body["options"] = renamed(options, _NAMES, self.spec.provider)
         if self.keep_alive is not None:
             body["keep_alive"] = self.keep_alive
         return overlay(body, extra)
@@ -109,22 +109,22 @@ class OllamaCodec:
         decoder = self.decoder()
         decoder.feed(body)
         if not decoder.over:
-            raise MalformedResponseError("the response does not say that it is done", provider=self.provider)
+            raise MalformedResponseError("the response has no 'done': true", provider=self.spec.provider)
         return decoder.reply()
 
     def decoder(self) -> OllamaDecoder:
-        return OllamaDecoder(self.provider)
+        return OllamaDecoder(self.spec.provider)
 
 
 @final
 class OllamaDecoder:
-    """Lines of one streamed answer, of either endpoint."""
+    """Reads the lines of one streamed answer, from either endpoint."""
 
     def __init__(self, provider: str) -> None:
         self.settled = False
         self.over = False
         self._provider = provider
-        self._splitter = ThinkSplitter()  # models that Ollama does not know to think write it into the text
+        self._splitter = ThinkSplitter()  # for thinking models that Ollama does not recognise as such
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._calls: list[ToolCall] = []
@@ -184,7 +184,7 @@ class OllamaDecoder:
 
 @final
 class OllamaProvider:
-    """A `Provider` that asks the server what a model can do, where the catalog does not know and it matters."""
+    """A `Provider` that asks the server for the capabilities of a model if a request depends on unknown ones."""
 
     def __init__(
         self,
@@ -219,9 +219,10 @@ class OllamaProvider:
         await self._http.aclose()
 
     async def describe(self) -> ModelSpec:
-        """The spec with what `/api/show` says of the model's capabilities; unchanged where the server does not say.
+        """Ask the server for the model's capabilities (https://docs.ollama.com/api/show) and keep them.
 
-        https://docs.ollama.com/api/show.
+        Returns:
+            The spec with these capabilities, or unchanged if the server does not tell.
         """
         shown = parse_json(await self._http.post("api/show", {"model": self.spec.id}))
         able = shown.get("capabilities") if isinstance(shown, dict) else None
@@ -231,29 +232,30 @@ class OllamaProvider:
         return self.spec
 
     async def _learn(self, request: Request) -> None:
-        """Ask once, and only for a request that a model of unknown abilities might refuse."""
+        """Ask the server once, and only for a request that a model with unknown capabilities might refuse."""
         pictures = any(_images(message) for message in request.messages)
         unknown = (pictures and self.spec.vision is None) or (
             "thinking" in request.options and self.spec.thinking is None
         )
         if unknown and not self._asked:
-            with suppress(ProviderError, ValueError):  # the request itself will meet what is wrong
+            with suppress(ProviderError, ValueError):  # the request itself will raise what is wrong
                 await self.describe()
             self._asked = True
         if pictures and self.spec.vision is False:
-            raise InvalidImageError(f"{self.spec} has no vision")
+            raise InvalidImageError(f"{self.spec} cannot see images; use a model with vision")
 
 
 def _is_prompt(request: Request) -> bool:
-    """Whether a request is one prompt, perhaps with a system message: `/api/generate` holds no more."""
+    """Return whether a request is one prompt, perhaps with a system message, as `/api/generate` accepts."""
     roles = [message["role"] for message in request.messages]
     return request.kind == "generate" and not request.tools and roles in (["user"], ["system", "user"])
 
 
 def _prompt(messages: Sequence[Message]) -> dict[str, Any]:
     body: dict[str, Any] = {"prompt": text_of(messages[-1])}
-    if len(messages) > 1:
-        body["system"] = messages[0]["content"]
+    system, _ = split_system(messages)
+    if system is not None:
+        body["system"] = system
     images = _images(messages[-1])
     return {**body, "images": images} if images else body
 
@@ -287,11 +289,11 @@ def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
 
 def _images(message: Mapping[str, Any]) -> list[str]:
     images: list[str] = []
-    for part in content_parts(message):
+    for part in content_of(message):
         if part["type"] != "image_url":
             continue
-        split = split_data_url(image_url(part))
+        split = split_data_url(url_of(part))
         if split is None:
-            raise InvalidImageError("Ollama fetches no images: give a path or bytes instead of a URL")
+            raise InvalidImageError("Ollama does not fetch images; give a path or bytes instead of a URL")
         images.append(split[1])
     return images

@@ -1,8 +1,8 @@
-"""How an answer in chat completions is read, streamed or whole: the lenient half of the codec.
+"""Reads answers in OpenAI's chat completions, streamed or whole: the lenient half of the codec.
 
-Imitators of the format differ in where reasoning comes (`reasoning_content`, `reasoning`, parts of a list, tags in
-the text), in how calls are cut into pieces, and in what they leave out; each leniency here is for servers that were
-seen. Only the first choice is read. Format: https://platform.openai.com/docs/api-reference/chat.
+Servers with this format differ in where they put reasoning (`reasoning_content`, `reasoning`, parts of a list, tags in
+the text), in how they split calls, and in what they omit; each leniency here is for a server that was observed. Reads
+the first choice only. Format: https://platform.openai.com/docs/api-reference/chat.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ _STOPS = {
     "length": StopReason.MAX_TOKENS,
     "model_length": StopReason.MAX_TOKENS,  # Mistral
     "tool_calls": StopReason.TOOL_CALLS,
-    # The answer to the deprecated `functions`, which are never sent: it holds no call that has an id.
+    # An answer to the deprecated `functions`, which are never sent: its call has no id.
     "function_call": StopReason.TOOL_CALLS,
     "content_filter": StopReason.REFUSED,
     "sensitive": StopReason.REFUSED,  # Z.ai
 }
-# Finish reasons that say that the service failed.
+# Finish reasons that mean that the service failed.
 _FAILURES = ("error", "network_error", "insufficient_system_resource")
-# Extra keys of a message or call that the service wants back with it: Gemini's thought signatures, OpenRouter's blocks.
+# Extra keys of a message or call that the service needs back: Gemini's thought signatures, OpenRouter's blocks.
 KEPT = ("extra_content", "thought_signature", "reasoning_details")
 
 
 @define
 class _Call:
-    """A tool call as it grows."""
+    """A tool call that arrives in pieces."""
 
     id: str = ""
     name: str = ""
@@ -50,7 +50,7 @@ class _Call:
         function = piece.get("function") or {}
         self.id = self.id or str(piece.get("id") or "")
         name = function.get("name") or ""
-        # Some servers repeat the name in every piece, some send it so far, and it may come in pieces.
+        # Some servers repeat the whole name in every piece, some the name so far, and some split it.
         self.name = name if name.startswith(self.name) else self.name + name
         arguments = function.get("arguments")
         if arguments:
@@ -60,7 +60,7 @@ class _Call:
             self.kept = {**(self.kept or {}), **kept}
 
     def continues(self, piece: Mapping[str, Any]) -> bool:
-        """Whether `piece` is of this call, though its index says so: Gemini counts every call as 0."""
+        """Return whether `piece`, with the index of this call, belongs to it: Gemini gives every call the index 0."""
         function = piece.get("function") or {}
         if not function.get("name"):
             return True
@@ -74,7 +74,7 @@ class _Call:
 
 @final
 class ChatDecoder:
-    """Chunks of one streamed answer; also reads a whole one, whose message is its only delta."""
+    """Reads the chunks of a streamed answer, and a whole answer as one chunk whose delta is its message."""
 
     def __init__(self, provider: str, splitter: ThinkSplitter | None) -> None:
         self.settled = False
@@ -97,7 +97,7 @@ class ChatDecoder:
         if event.get("error"):
             raise from_error(self._provider, event["error"], status=200, partial=self.partial())
         if self.settled and event == self._finishing:
-            return ()  # said twice; other text behind a finish reason counts, since some servers give one with each
+            return ()  # a repetition; new text after a finish reason counts: some servers give a reason with each
         self._model = self._model or event.get("model")
         usage = event.get("usage")
         if usage:
@@ -136,13 +136,16 @@ class ChatDecoder:
         return "".join(self._text)
 
     def _no_choice(self, event: Mapping[str, Any]) -> None:
-        """Usage, the filter's verdict on the prompt (Azure): chunks without a choice are normal, errors are not."""
+        """Accept a chunk without a choice, such as usage or Azure's verdict on the prompt, unless it is an error."""
         if event.get("object") == "error" or ("message" in event and "code" in event):
             raise from_error(self._provider, event, status=200, partial=self.partial())
 
     def _end(self, finish: str, event: Mapping[str, Any], choice: Mapping[str, Any]) -> None:
         if finish in _FAILURES:
-            error = choice.get("error") or {"message": f"the service ended the answer with {finish!r}", "code": 502}
+            error = choice.get("error") or {
+                "message": f"the service ended the answer with finish_reason {finish!r}",
+                "code": 502,
+            }
             raise from_error(self._provider, error, status=200, partial=self.partial())
         self._finish = finish
         self._finishing = event
@@ -156,7 +159,7 @@ class ChatDecoder:
         reasoning = delta.get("reasoning_content") or delta.get("reasoning")
         if isinstance(reasoning, str) and reasoning:
             deltas.append(Delta(THINKING, reasoning))
-            if self._splitter is not None:  # what stood between block and answer may be left in the text
+            if self._splitter is not None:  # the whitespace between block and answer may be left in the text
                 self._splitter.skip_block()
         content = delta.get("content")
         if content:
@@ -176,14 +179,14 @@ class ChatDecoder:
             (self._text if delta.phase is GENERATING else self._thinking).append(delta.text)
 
     def _flush(self) -> list[Delta]:
-        """What the splitter has held back."""
+        """Return what the splitter held back."""
         splitter, self._splitter = self._splitter, None
         deltas = list(splitter.finish()) if splitter is not None else []
         self._collect(deltas)
         return deltas
 
     def _content(self, content: Any) -> Iterator[Delta]:
-        """Text, or Mistral's list of parts, of which some are thoughts."""
+        """Yield the deltas of text, or of Mistral's list of parts, some of which are thinking."""
         if isinstance(content, str):
             if self._splitter is not None:
                 yield from self._splitter.feed(content)
@@ -203,7 +206,7 @@ class ChatDecoder:
         index = piece.get("index")
         if isinstance(index, int):
             call = self._calls.get(index)
-        else:  # no index: the id decides, and a piece without one belongs to the call before it
+        else:  # no index: the id decides, and a piece without an id belongs to the call before it
             index = self._next()
             call = self._named(piece) if piece.get("id") else self._last
         if call is not None and not call.continues(piece):
@@ -217,11 +220,11 @@ class ChatDecoder:
         return max(self._calls, default=-1) + 1
 
     def _named(self, piece: Mapping[str, Any]) -> _Call | None:
-        """The call that has the piece's id."""
+        """Return the call with the piece's id, or None."""
         return next((call for call in self._calls.values() if call.id and call.id == piece.get("id")), None)
 
     def _keep(self, key: str, value: Any) -> None:
-        """Lists come in pieces that are to be sent back as one list."""
+        """Keep a value that the service needs back; lists arrive in pieces and go back as one list."""
         if isinstance(value, list):
             self._kept.setdefault(key, []).extend(value)
         else:
@@ -251,7 +254,7 @@ class ChatDecoder:
         stop = _STOPS.get(self._finish, StopReason.END)
         if self._refusal:
             return StopReason.REFUSED
-        if stop is StopReason.END and self._calls:  # some servers say "stop", or nothing, behind calls
+        if stop is StopReason.END and self._calls:  # some servers say "stop", or nothing, after calls
             return StopReason.TOOL_CALLS
         return stop
 

@@ -1,7 +1,7 @@
 """OpenAI's Responses API: the pure codec.
 
-Nothing is stored at the service: what it needs of earlier turns (encrypted reasoning, items of its own tools) stays
-in the history, under "openai_responses", and goes back verbatim as long as the message beside it says the same.
+The service stores nothing. What it needs from earlier turns (encrypted reasoning, items of its own tools) is kept in
+the history under "openai_responses", and goes back verbatim as long as it agrees with the message.
 Format: https://platform.openai.com/docs/api-reference/responses.
 """
 
@@ -13,21 +13,20 @@ from typing import Any, final
 from attrs import frozen
 
 from aimu.core.chunks import StreamingContentType
-from aimu.core.messages import Message, text_of
+from aimu.core.images import url_of
+from aimu.core.messages import Message, content_of, split_system, text_of
 from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.errors import MalformedResponseError
 from aimu.models.options import warn_unsupported
 from aimu.models.spec import ModelSpec
 from aimu.providers.base import Request
 from aimu.providers.failures import from_error
-from aimu.providers.openai_compatible import effort, is_reasoning_model, refused_sampling
+from aimu.providers.openai_reasoning import effort, is_reasoning_model, refused_sampling
 from aimu.providers.sse import SSEDecoder
 from aimu.providers.wire import (
     arguments_text,
     as_text,
-    content_parts,
     count,
-    image_url,
     is_empty,
     object_text,
     overlay,
@@ -41,7 +40,7 @@ THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENER
 KEY = "openai_responses"
 _NAMES = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
 _SPECIAL = ("tool_choice", "parallel_tool_calls", "thinking")
-_LONGEST_ID = 64  # of a call; the service says so when one is longer
+_LONGEST_ID = 64  # of a call, from the error that the service gives for a longer one
 _ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
 _DELTAS = {
     "response.output_text.delta": GENERATING,
@@ -53,24 +52,21 @@ _DELTAS = {
 @final
 @frozen
 class ResponsesCodec:
+    """The codec of one model."""
+
     spec: ModelSpec
 
     frames = SSEDecoder
     missing_model = ""
 
-    @property
-    def provider(self) -> str:
-        return self.spec.provider
-
     def path(self, request: Request) -> str:
         return "responses"
 
     def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
-        messages = request.messages
+        system, messages = split_system(request.messages)
         body: dict[str, Any] = {"model": self.spec.id, "store": False}
-        if messages and messages[0]["role"] == "system":
-            body["instructions"] = messages[0]["content"]
-            messages = messages[1:]
+        if system is not None:
+            body["instructions"] = system
         reasons = is_reasoning_model(self.spec.id)
         body["input"] = [item for message in messages for item in _items(message, reasons=reasons)]
         if stream:
@@ -88,25 +84,25 @@ class ResponsesCodec:
             refuse(options, refused_sampling(self.spec.id, options.get("thinking")), str(self.spec))
         thinking = options.get("thinking")
         if thinking is not None and reasons:
-            said = effort(self.spec.id, thinking=thinking)
+            level = effort(self.spec.id, thinking=thinking)
             body["reasoning"] = {"summary": "auto"} if thinking else {}
-            if said is not None:
-                body["reasoning"]["effort"] = said
+            if level is not None:
+                body["reasoning"]["effort"] = level
         elif thinking:
             warn_unsupported(str(self.spec), "thinking")
-        body.update(renamed(options, _NAMES, self.provider, but=_SPECIAL))
+        body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay(body, extra)
 
     def decode(self, body: dict[str, Any]) -> Reply:
-        return _reply(self.provider, body)
+        return _reply(self.spec.provider, body)
 
     def decoder(self) -> ResponsesDecoder:
-        return ResponsesDecoder(self.provider)
+        return ResponsesDecoder(self.spec.provider)
 
 
 @final
 class ResponsesDecoder:
-    """Events of one streamed response; the terminal one carries it whole."""
+    """Reads the events of one streamed response; the terminal event has the whole response."""
 
     def __init__(self, provider: str) -> None:
         self.settled = False
@@ -136,8 +132,8 @@ class ResponsesDecoder:
 
     def _end(self, response: dict[str, Any]) -> None:
         if response.get("status") in ("queued", "in_progress"):
-            raise MalformedResponseError("the stream ended before the response did", provider=self._provider)
-        if not response.get("output"):  # some servers leave out of the last event what came before
+            raise MalformedResponseError("the stream ended before the response was complete", provider=self._provider)
+        if not response.get("output"):  # some servers omit from the last event what came before
             response = {**response, "output": [self._items[index] for index in sorted(self._items)]}
         self._response = response
         self.settled = self.over = True
@@ -153,28 +149,23 @@ class ResponsesDecoder:
 
 
 def _reply(provider: str, response: Mapping[str, Any], partial: str = "") -> Reply:
-    """The reply in a response object; `partial` is for the error of a failed one."""
+    """Return the reply in a response object; `partial` goes into the error if the response failed."""
     status = response.get("status")
     if status in ("failed", "cancelled") or (status is None and response.get("error")):
-        error = response.get("error") or {"message": f"the response is {status}"}
+        error = response.get("error") or {"message": f"the response has the status {status!r}"}
         raise from_error(provider, error, status=200, partial=partial)
-    text: list[str] = []
-    thinking: list[str] = []
-    refusal: list[str] = []
-    calls: list[ToolCall] = []
     items: list[dict[str, Any]] = response["output"]
-    for item in items:
-        kind = item["type"]
-        if kind == "message":
-            text += [part["text"] for part in item["content"] if part["type"] == "output_text"]
-            refusal += [part["refusal"] for part in item["content"] if part["type"] == "refusal"]
-        elif kind == "reasoning":
-            thinking += [part["text"] for part in (*(item.get("summary") or ()), *(item.get("content") or ()))]
-        elif kind == "function_call":
-            calls.append(ToolCall(item["call_id"], item["name"], arguments_text(item["arguments"])))
+    text, refusal = _texts(items, "output_text", "text"), _texts(items, "refusal", "refusal")
+    thoughts = [
+        part["text"]
+        for item in items
+        if item["type"] == "reasoning"
+        for part in (*(item.get("summary") or ()), *(item.get("content") or ()))
+    ]
+    calls = _calls(items)
     return Reply(
         text="".join(text),
-        thinking="".join(thinking),
+        thinking="".join(thoughts),
         refusal="".join(refusal),
         calls=tuple(calls),
         stop_reason=_stop_reason(response, refused=bool(refusal), calls=bool(calls)),
@@ -184,11 +175,25 @@ def _reply(provider: str, response: Mapping[str, Any], partial: str = "") -> Rep
     )
 
 
+def _texts(items: Iterable[Mapping[str, Any]], kind: str, key: str) -> list[str]:
+    """Return the texts of the parts of one kind in the message items."""
+    parts = (part for item in items if item["type"] == "message" for part in item["content"])
+    return [part[key] for part in parts if part["type"] == kind]
+
+
+def _calls(items: Iterable[Mapping[str, Any]]) -> list[ToolCall]:
+    return [
+        ToolCall(item["call_id"], item["name"], arguments_text(item["arguments"]))
+        for item in items
+        if item["type"] == "function_call"
+    ]
+
+
 def _stop_reason(response: Mapping[str, Any], *, refused: bool, calls: bool) -> StopReason:
     status = response.get("status")
     if refused:
         return StopReason.REFUSED
-    if status in ("queued", "in_progress"):  # a background response: no answer yet
+    if status in ("queued", "in_progress"):  # a background response without an answer so far
         return StopReason.PAUSED
     if status == "incomplete":
         why = (response.get("incomplete_details") or {}).get("reason")
@@ -208,17 +213,17 @@ def _usage(figures: Any) -> Usage | None:
 
 
 def _is_opaque(item: Mapping[str, Any]) -> bool:
-    """Whether an output item holds more than the history's own keys can say."""
+    """Return whether an output item has more than the other keys of a message can hold."""
     return item["type"] not in ("message", "function_call")
 
 
 def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
-    """The input items of one message."""
+    """Return the input items of one message."""
     role = message["role"]
     if role == "tool":
         output = message["content"]
         if not isinstance(output, str):
-            output = [_part(part) for part in content_parts(message)]
+            output = [_part(part) for part in content_of(message)]
         return [
             {
                 "type": "function_call_output",
@@ -247,25 +252,18 @@ def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
 
 
 def _may_replay(items: Sequence[Mapping[str, Any]], message: Message, *, reasons: bool) -> bool:
-    """Whether the items still say what the message says, and the service can read them.
+    """Return whether the items agree with the message, which a user may have edited, and the service accepts them.
 
-    A user may have edited the message; reasoning without its encrypted content is unknown to the service, and a model
-    that does not reason refuses all of it.
+    It does not accept reasoning without encrypted content, and a model that does not reason accepts no reasoning.
     """
-    text = ""
-    calls: list[tuple[str, str, str]] = []
-    for item in items:
-        if item["type"] == "reasoning" and not (reasons and item.get("encrypted_content")):
-            return False
-        if item["type"] == "message":
-            text += "".join(part["text"] for part in item["content"] if part["type"] == "output_text")
-        elif item["type"] == "function_call":
-            calls.append((item["call_id"], item["name"], arguments_text(item["arguments"])))
-    said = [
-        (call["id"], call["function"]["name"], call["function"]["arguments"])
+    reasoning = [item for item in items if item["type"] == "reasoning"]
+    if not all(reasons and item.get("encrypted_content") for item in reasoning):
+        return False
+    calls = [
+        ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls") or ()
     ]
-    return text == text_of(message) and calls == said
+    return "".join(_texts(items, "output_text", "text")) == text_of(message) and _calls(items) == calls
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:
@@ -274,12 +272,12 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any]:
     if part["type"] == "image_url":
         image = part["image_url"]
         detail = image.get("detail") if isinstance(image, Mapping) else None
-        return {"type": "input_image", "image_url": image_url(part), "detail": detail or "auto"}
+        return {"type": "input_image", "image_url": url_of(part), "detail": detail or "auto"}
     return dict(part)
 
 
 def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """The format is flat here, and strict unless it says otherwise, which most schemas are not fit for."""
+    """Return a tool in this API's flat format, where schemas are strict by default and most are not fit for that."""
     if tool.get("type") != "function" or "function" not in tool:
         return dict(tool)
     return {"type": "function", "strict": False, **tool["function"]}

@@ -1,7 +1,7 @@
-"""Bytes of a response body, cut anywhere, into whole events: Server-Sent Events and JSON lines.
+"""From the bytes of a response body, cut anywhere, to whole events: Server-Sent Events and JSON lines.
 
-Pure and incremental; knows nothing of what the events mean. A body that ends inside an event leaves a tail, which
-`finish` hands out: whether a cut-off tail matters is the caller's to judge.
+Pure and incremental; does not know what the events mean. If a body ends inside an event, `finish` returns the rest,
+and the caller decides whether it matters.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ _BOM = b"\xef\xbb\xbf"
 
 @final
 class LineSplitter:
-    """Bytes in, whole lines out, without their ends; a line ends at CRLF, LF or CR."""
+    """Splits bytes into whole lines without their ends; a line ends with CRLF, LF or CR."""
 
     def __init__(self) -> None:
-        self._held: list[bytes] = []  # pieces of the line that has not ended yet
-        self._after_cr = False  # a CR ended the last line: a LF that comes next belongs to it
+        self._held: list[bytes] = []  # the pieces of an unfinished line
+        self._after_cr = False  # whether a CR ended the last line: an LF right after it belongs to it
 
     @property
     def inside(self) -> bool:
-        """Whether what comes next belongs to a line, or a line end, that has begun."""
+        """Whether the next byte belongs to a line, or a line end, that has begun."""
         return bool(self._held) or self._after_cr
 
     def feed(self, chunk: bytes) -> list[bytes]:
@@ -44,7 +44,7 @@ class LineSplitter:
         return lines
 
     def finish(self) -> bytes:
-        """What came after the last line end."""
+        """Return what came after the last line end."""
         tail = b"".join(self._held)
         self._held.clear()
         return tail
@@ -52,23 +52,23 @@ class LineSplitter:
 
 @final
 class SSEDecoder:
-    """Server-Sent Events as their data; lines of data are joined by LF.
+    """Reads the data of Server-Sent Events; several lines of data are joined with LF.
 
-    Comments, `event`, `id` and `retry` are skipped: the formats read here say in the data what an event is.
-    https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation.
+    Skips comments, `event`, `id` and `retry`: the formats of the services name an event's kind in its data.
+    https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
     """
 
     def __init__(self) -> None:
         self._lines = LineSplitter()
         self._first = True
-        self._between = True  # whether what comes next belongs to no event that has begun
+        self._between = True  # whether the next byte begins a new event
         self._data: list[bytes] = []
 
     def feed(self, chunk: bytes) -> list[bytes]:
         if self._between and chunk[-1:] == b"\n":
             lines = chunk.splitlines()
             if len(lines) == 2 and not lines[1] and lines[0][:6] == b"data: ":
-                return [lines[0][6:]]  # one event in one piece: nearly every time
+                return [lines[0][6:]]  # one event in one piece: nearly always
         events: list[bytes] = []
         for line in self._lines.feed(chunk):
             if line:
@@ -79,7 +79,7 @@ class SSEDecoder:
         return events
 
     def finish(self) -> bytes | None:
-        """An event that no blank line has ended, cut off or not."""
+        """Return a last event without its blank line, complete or not; None if there is none."""
         tail = self._lines.finish()
         if tail:
             self._field(tail)
@@ -102,9 +102,9 @@ class SSEDecoder:
 
 @final
 class JSONLinesDecoder:
-    """One JSON text a line, blank lines skipped.
+    """Reads one JSON text per line; skips blank lines.
 
-    https://github.com/ndjson/ndjson-spec.
+    https://github.com/ndjson/ndjson-spec
     """
 
     def __init__(self) -> None:
@@ -114,6 +114,6 @@ class JSONLinesDecoder:
         return [line for line in self._lines.feed(chunk) if line and not line.isspace()]
 
     def finish(self) -> bytes | None:
-        """A last line without its end, cut off or not."""
+        """Return a last line without its line end, complete or not; None if there is none."""
         tail = self._lines.finish()
         return tail if tail.strip() else None

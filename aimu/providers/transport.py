@@ -1,7 +1,7 @@
-"""The thin part around every codec: bytes over httpx2, one HTTP client per event loop, errors translated once.
+"""The transport around every codec: bytes over httpx2, HTTP clients per event loop, and the translation of errors.
 
-An HTTP client is bound to the loop that first used it, so each loop has its own, closed by `aclose` or when the loop
-ends. Nothing is retried here and no slot is taken. Foreign exceptions do not pass.
+An HTTP client belongs to the event loop that first used it, so each loop has its own; `aclose` or the end of the loop
+closes it. Does not retry and takes no slot. Raises errors from `aimu.errors` only.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ from aimu.providers.wire import Codec, StreamReader, decode_body
 if TYPE_CHECKING:
     import httpx2
 
-# Seconds without a byte after which a service counts as gone, where the user sets no timeout; connecting may take long
-# when a thousand requests start at once. The wait for a free connection is the caller's to bound: it is no silence.
+# Seconds without a byte before a request fails, unless the user sets a timeout. Connecting may take long if a thousand
+# requests start at once. The wait for a free connection has no limit here: the caller's deadline applies.
 READ_TIMEOUT = 600.0
 CONNECT_TIMEOUT = 60.0
-# Seconds in which the rest of an answered response is read for its connection's sake, and in which closing is done.
+# Seconds to read the rest of a finished response so that its connection can be reused, and seconds to close.
 _DRAINING = 0.25
 _CLOSING = 1.0
-# Requests at once on one HTTP client.
+# The number of concurrent requests on one HTTP client.
 _LANE = 24
 
 
 @final
 @frozen
 class Endpoint:
-    """Where requests go, and the headers that they carry; these hold the key."""
+    """Where requests go, and their headers, which include the key."""
 
     base_url: str
     headers: Mapping[str, str] = field(repr=False)
     secret: str | None = field(repr=False, default=None)
 
 
-# Makes the HTTP client of one loop, or takes the user's, and says what to send with it.
+# Makes the HTTP client of one event loop, or takes the user's, and returns it with its endpoint.
 Connect = Callable[["httpx2.AsyncClient | None"], "tuple[httpx2.AsyncClient, Endpoint]"]
 
 
 @define(eq=False)
 class _Lane:
-    """One HTTP client and the requests under way on it, each inside a `with`.
+    """One HTTP client and the number of its requests in progress; a request is a `with` block.
 
-    A connection pool looks at all its connections at each request and answer, so a thousand requests on one cost a
-    thousand times a thousand looks: there are as many lanes as keep pools small.
+    A connection pool looks at all its connections for each request and response, so the cost of many concurrent
+    requests on one pool is quadratic. Several lanes keep the pools small.
     """
 
     client: httpx2.AsyncClient
@@ -74,7 +74,7 @@ class _Lane:
 
     @property
     def open(self) -> bool:
-        """Whether one more request fits; a client that the user gave is the only one."""
+        """Whether there is room for another request; a client from the user has no limit here."""
         return self.busy < _LANE or not self.owned
 
     def __enter__(self) -> _Lane:
@@ -83,14 +83,14 @@ class _Lane:
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         self.busy -= 1
-        if self.endpoint.secret and isinstance(exc, ProviderError):  # services repeat in errors what they were sent
+        if self.endpoint.secret and isinstance(exc, ProviderError):  # some services repeat the key in their errors
             exc.args = (str(exc).replace(self.endpoint.secret, "***"),)
 
     def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
-        """A POST as the client would build it.
+        """Return a POST request as the client would build it.
 
-        Building one costs as much as sending it, so those of our own clients are copies of the first. A user's client
-        may have changed its headers or cookies since.
+        Building a request costs as much as sending it, so requests of our own clients are copies of the first. A user's
+        client builds each one, because its headers or cookies may have changed.
         """
         import httpx2
 
@@ -115,7 +115,7 @@ class _Lane:
 
 @define(eq=False)
 class _LoopLanes:
-    """The lanes of one event loop, by provider object."""
+    """The lanes of each provider in one event loop."""
 
     of: dict[object, list[_Lane]] = field(factory=dict)
     closer: AsyncGenerator[None, None] | None = None
@@ -129,7 +129,7 @@ _loop_lanes: RunVar[_LoopLanes] = RunVar("aimu_http_lanes")
 
 
 async def _close_at_loop_end(lanes: _LoopLanes) -> AsyncGenerator[None, None]:
-    """Suspended for the loop's life: both backends finalise such a generator when the loop ends."""
+    """Close all lanes when the event loop ends: both backends finalise a suspended generator then."""
     try:
         yield
     finally:
@@ -149,7 +149,14 @@ async def _lanes_here() -> _LoopLanes:
 
 @final
 class HttpProvider:
-    """A `Provider` made of a codec and a way to connect."""
+    """A `Provider` made of a codec and a connection.
+
+    Args:
+        codec: The wire format.
+        connect: Gives each event loop its HTTP client and endpoint.
+        timeout: Seconds without a byte after which a request fails; None for the default.
+        http_client: The user's HTTP client, used for all requests and closed by the user.
+    """
 
     def __init__(
         self,
@@ -191,32 +198,32 @@ class HttpProvider:
                             yield delta
                         if decoder.over:
                             break
-                except ProviderError:  # some of ours are OSErrors too
+                except ProviderError:  # some of these are OSErrors too
                     raise
                 except _foreign() as exc:
                     if not decoder.settled:
                         raise self._translated(exc, decoder.partial()) from exc
                 for piece in reader.finish():
                     yield _identified(piece, response) if isinstance(piece, Reply) else piece
-                # Unread bytes would cost the connection.
+                # With bytes left unread, the connection could not be reused.
                 with anyio.move_on_after(_DRAINING), suppress(*_foreign()):
                     async for _ in chunks:
                         pass
             finally:
                 with anyio.move_on_after(_CLOSING, shield=True), suppress(*_foreign()):
                     await response.aclose()
-                    # The generators below `chunks` end by reading on from what is closed now, not by waiting for gc.
+                    # Reading on from the closed response ends the generators below `chunks` without waiting for gc.
                     async for _ in chunks:
                         pass
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
-        """The body that the service answers to another request of its API."""
+        """Send another request of the service's API and return the body of the response."""
         with await self._lane() as lane:
             content: bytes = (await self._send(lane, path, body)).content
         return content
 
     async def aclose(self) -> None:
-        """Close this event loop's connections; those of other loops close when their loops end."""
+        """Close the connections of this event loop; those of other loops close when their loops end."""
         await (await _lanes_here()).close(self)
 
     async def _send(self, lane: _Lane, path: str, body: Mapping[str, Any], *, stream: bool = False) -> httpx2.Response:
@@ -236,19 +243,19 @@ class HttpProvider:
             response = getattr(exc, "response", None)
             if response is None:
                 raise self._translated(exc) from exc
-            # A hook of the user's client has called raise_for_status: the service's own error says more.
+            # A hook of the user's client called raise_for_status; the service's own error says more.
             raise self._refused(response, response.content if response.is_stream_consumed else b"") from exc
         raise self._refused(response, answer)
 
     def _refused(self, response: httpx2.Response, answer: bytes) -> ProviderError:
         codec = self.codec
         return from_response(
-            codec.provider, response.status_code, response.headers, answer, missing_model=codec.missing_model
+            codec.spec.provider, response.status_code, response.headers, answer, missing_model=codec.missing_model
         )
 
     @property
     def _silence(self) -> httpx2.Timeout | None:
-        """The timeout of a request; a client that the user made keeps its own unless `timeout` is given."""
+        """The timeouts of a request; None to keep those of the user's client, unless `timeout` was given."""
         if self._timeout is None and self._http_client is not None:
             return None
         return timeouts(self._timeout)
@@ -265,12 +272,13 @@ class HttpProvider:
     def _translated(self, exc: BaseException, partial: str = "") -> ProviderError:
         import httpx2
 
-        provider = self.codec.provider
+        provider = self.codec.spec.provider
         if isinstance(exc, httpx2.TimeoutException):
-            text = "no connection in time" if isinstance(exc, httpx2.ConnectTimeout) else "no answer in time"
+            connecting = isinstance(exc, httpx2.ConnectTimeout)
+            text = "connecting took longer than the timeout" if connecting else "no data arrived within the timeout"
             return ProviderTimeoutError(text, provider=provider, partial=partial)
         if isinstance(exc, httpx2.DecodingError):
-            return MalformedResponseError(f"the response cannot be decoded: {exc}", provider=provider, partial=partial)
+            return MalformedResponseError(f"cannot decompress the response: {exc}", provider=provider, partial=partial)
         retryable = None
         if isinstance(exc, httpx2.UnsupportedProtocol | httpx2.InvalidURL | httpx2.TooManyRedirects):
             retryable = False
@@ -281,20 +289,20 @@ class HttpProvider:
 
 
 def _written(body: Mapping[str, Any]) -> bytes:
-    """A body as JSON in UTF-8, with a replacement character for half a surrogate pair, which services refuse."""
+    """Return a body as JSON in UTF-8; a lone surrogate, which services refuse, becomes a replacement character."""
     try:
         text = json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as exc:
-        raise InvalidOptionError(f"the request cannot be written as JSON: {exc}") from exc
+        raise InvalidOptionError(f"cannot write the request as JSON: {exc}") from exc
     try:
         return text.encode()
-    except UnicodeEncodeError:  # two halves that came one after the other make a whole again
+    except UnicodeEncodeError:  # two adjacent surrogates become one character again
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 @cache
 def timeouts(seconds: float | None = None) -> httpx2.Timeout:
-    """HTTP timeouts of a provider whose user gave `seconds`, or none."""
+    """Return the HTTP timeouts for a user's `timeout=`, in seconds, or the defaults."""
     import httpx2
 
     return httpx2.Timeout(seconds or READ_TIMEOUT, connect=seconds or CONNECT_TIMEOUT, pool=None)
@@ -302,7 +310,7 @@ def timeouts(seconds: float | None = None) -> httpx2.Timeout:
 
 @cache
 def _foreign() -> tuple[type[Exception], ...]:
-    """What HTTP over a socket may raise."""
+    """Return the exceptions that HTTP over a socket may raise."""
     import httpx2
 
     streams = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
@@ -310,7 +318,7 @@ def _foreign() -> tuple[type[Exception], ...]:
 
 
 def _chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """The body's bytes as they come, decoded where they are compressed; else without the layers that would decode."""
+    """Return the bytes of the body as they arrive; only a compressed body passes through the layers that decode it."""
     plain = cast("AsyncIterable[bytes]", response.stream)
     return aiter(response.aiter_bytes() if "content-encoding" in response.headers else plain)
 

@@ -1,7 +1,7 @@
-"""What all codecs share: their shape, the reader that drives one over a streamed body, JSON, and small change.
+"""What all codecs share: their protocol, the reader of streamed bodies, JSON, and the parts of requests.
 
-Pure. A codec turns a request into a JSON body, and JSON objects that come back into deltas and one reply. Whatever a
-service sends, only errors of ours come out of `StreamReader` and `decode_body`.
+Pure. A codec turns a request into a JSON body, and the JSON objects of the response into deltas and one reply. Whatever
+a service sends, `StreamReader` and `decode_body` raise errors from `aimu.errors` only.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from aimu.providers.sse import SSEDecoder
 
 T = TypeVar("T")
 
-# What reading JSON of an unexpected shape raises.
+# The exceptions from reading JSON of an unexpected shape.
 _MISSHAPEN = (LookupError, TypeError, AttributeError, ValueError)
 
 
 class Frames(Protocol):
-    """Bytes into events, see `aimu.providers.sse`."""
+    """Splits bytes into events, see `aimu.providers.sse`."""
 
     def feed(self, chunk: bytes) -> list[bytes]: ...
 
@@ -41,77 +41,86 @@ class Frames(Protocol):
 
 
 class EventDecoder(Protocol):
-    """The events of one streamed reply, in order.
+    """Reads the events of one streamed reply, in order.
 
-    `settled` says that the reply can miss nothing any more but figures (a terminal marker of the format was seen),
-    `over` that no event that matters can follow.
+    Attributes:
+        settled: Whether the reply is complete, except perhaps for its usage: a terminal event has arrived.
+        over: Whether no event that matters can follow.
     """
 
     settled: bool
     over: bool
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
-        """The deltas of one event; raises the ProviderError that an error event means."""
+        """Return the deltas of one event; raise the ProviderError that an error event stands for."""
         ...
 
     def done(self) -> Iterable[Delta]:
-        """The stream said `[DONE]`."""
+        """Note that the stream ended with `[DONE]`, and return the deltas that were held back."""
         ...
 
     def partial(self) -> str:
-        """The text so far."""
+        """Return the text so far."""
         ...
 
-    def reply(self) -> Reply: ...
+    def reply(self) -> Reply:
+        """Return the reply that the events add up to."""
+        ...
 
 
 class Codec(Protocol):
-    """One wire format: pure functions of a model and, where servers differ, a row of quirks."""
+    """One wire format: pure functions of a model and, where servers differ, of a row of the table of providers."""
 
     @property
-    def provider(self) -> str: ...
+    def spec(self) -> ModelSpec:
+        """The model."""
+        ...
 
     @property
-    def spec(self) -> ModelSpec: ...
-
-    @property
-    def frames(self) -> Callable[[], Frames]: ...
+    def frames(self) -> Callable[[], Frames]:
+        """The class that splits a streamed body into events."""
+        ...
 
     @property
     def missing_model(self) -> str:
-        """What to do about a model that the service does not have; "" where there is nothing to say."""
+        """What to do about a model that the service does not have, or ""."""
         ...
 
     def path(self, request: Request) -> str:
-        """Where to post to, relative to the base URL."""
+        """Return the path of a request, relative to the base URL."""
         ...
 
-    def encode(self, request: Request, *, stream: bool) -> dict[str, Any]: ...
+    def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
+        """Return the body of a request."""
+        ...
 
-    def decode(self, body: dict[str, Any]) -> Reply: ...
+    def decode(self, body: dict[str, Any]) -> Reply:
+        """Return the reply in the body of a response that was not streamed."""
+        ...
 
-    def decoder(self) -> EventDecoder: ...
+    def decoder(self) -> EventDecoder:
+        """Return a new decoder for a streamed response."""
+        ...
 
 
 @final
 class StreamReader:
-    """A streamed body, fed in pieces cut anywhere, as deltas and one reply.
+    """Turns a streamed body, fed in pieces cut anywhere, into deltas and one reply.
 
-    A service that answers with one JSON object instead of a stream of events is understood too: a stream of events
-    cannot begin with a brace.
+    It also reads a body that is one JSON object instead of a stream of events, which cannot begin with a brace.
     """
 
     def __init__(self, codec: Codec) -> None:
         self.decoder = codec.decoder()
         self._codec = codec
-        self._provider = codec.provider
+        self._provider = codec.spec.provider
         self._frames = codec.frames()
-        self._empty = True  # no event has come
-        self._framed = not isinstance(self._frames, SSEDecoder)  # whether the body is known to be events
-        self._whole: list[bytes] = []  # the body, where it is one object
+        self._empty = True  # whether no event has arrived
+        self._framed = not isinstance(self._frames, SSEDecoder)  # whether the body is known to consist of events
+        self._whole: list[bytes] = []  # the body, if it is one object
 
     def feed(self, chunk: bytes) -> Iterable[Delta]:
-        """The deltas that `chunk` completes, to be iterated once; those before a bad event come before its error."""
+        """Return the deltas that `chunk` completes, to be iterated once; a bad event raises after those before it."""
         if not self._framed:
             if self._whole or chunk.lstrip().startswith(b"{"):
                 self._whole.append(chunk)
@@ -123,10 +132,11 @@ class StreamReader:
         return chain.from_iterable(map(self._event, events))
 
     def finish(self) -> Iterator[Delta | Reply]:
-        """At the end of the body: deltas of an event that nothing has ended, then the reply.
+        """Yield, at the end of the body, the deltas of an unterminated event and then the reply.
 
-        TruncatedStreamError where the body ended before a terminal marker of its format, MalformedResponseError where
-        it had no event at all.
+        Raises:
+            TruncatedStreamError: The body ended before the terminal event of its format.
+            MalformedResponseError: The body has no events, or an event cannot be read.
         """
         if self._whole:
             yield from _at_once(decode_body(self._codec, b"".join(self._whole)))
@@ -138,9 +148,9 @@ class StreamReader:
             yield self._shaped(lambda: _checked(self.decoder.reply()))
             return
         if self._empty and tail is None:
-            raise MalformedResponseError("the response is no stream of events", provider=self._provider)
+            raise MalformedResponseError("the response is not a stream of events", provider=self._provider)
         raise TruncatedStreamError(
-            "the stream ended before the answer did", provider=self._provider, partial=self.decoder.partial()
+            "the stream ended before the answer was complete", provider=self._provider, partial=self.decoder.partial()
         )
 
     def _tail(self, text: bytes) -> Iterable[Delta]:
@@ -148,7 +158,7 @@ class StreamReader:
             try:
                 parse_json(text)
             except ValueError:
-                return ()  # cut off: nothing in it can be trusted, and whether it matters is `settled`'s to say
+                return ()  # cut off: it cannot be trusted, and `settled` says whether that matters
         return self._event(text)
 
     def _event(self, text: bytes) -> Iterable[Delta]:
@@ -165,8 +175,8 @@ class StreamReader:
         except ProviderError:
             raise
         except _MISSHAPEN as exc:
-            raise self._malformed("an event of the stream cannot be read") from exc
-        raise self._malformed("an event of the stream is no JSON object")
+            raise self._malformed("an event of the stream has an unexpected form") from exc
+        raise self._malformed("an event of the stream is not a JSON object")
 
     def _shaped(self, make: Callable[[], T]) -> T:
         try:
@@ -174,7 +184,7 @@ class StreamReader:
         except ProviderError:
             raise
         except _MISSHAPEN as exc:
-            raise self._malformed("the streamed answer cannot be read") from exc
+            raise self._malformed("the streamed answer has an unexpected form") from exc
 
     def _malformed(self, reason: str) -> MalformedResponseError:
         return MalformedResponseError(reason, provider=self._provider, partial=self.decoder.partial())
@@ -189,7 +199,7 @@ def _at_once(reply: Reply) -> Iterator[Delta | Reply]:
 
 
 def _checked(reply: Reply) -> Reply:
-    """`reply`, if all that is to be text in it is text, with a name and an id for each call."""
+    """Return `reply` with a name and an id for each call; raise TypeError if a text in it is something else."""
     for part in (reply.text, reply.thinking, reply.refusal):
         as_text(part)
     if not all(call.id and call.name for call in reply.calls):
@@ -203,7 +213,12 @@ def _checked(reply: Reply) -> Reply:
 
 
 def decode_body(codec: Codec, body: bytes) -> Reply:
-    """The reply in the body of a response that was not streamed."""
+    """Return the reply in the body of a response that was not streamed.
+
+    Raises:
+        MalformedResponseError: The body does not have the form that the service documents.
+        ProviderError: The body tells of an error.
+    """
     try:
         parsed = parse_json(body)
         if type(parsed) is dict:
@@ -212,16 +227,17 @@ def decode_body(codec: Codec, body: bytes) -> Reply:
         raise
     except _MISSHAPEN as exc:
         raise MalformedResponseError(
-            f"the response cannot be read; it begins: {body[:160].decode('utf8', 'replace')!r}", provider=codec.provider
+            f"the response has an unexpected form; it begins: {body[:160].decode('utf8', 'replace')!r}",
+            provider=codec.spec.provider,
         ) from exc
-    raise MalformedResponseError("the response is no JSON object", provider=codec.provider)
+    raise MalformedResponseError("the response is not a JSON object", provider=codec.spec.provider)
 
 
 def _plain_json(text: bytes) -> Any:
     try:
         return json.loads(text)
     except RecursionError as exc:
-        raise ValueError("JSON nested too deep") from exc
+        raise ValueError("the JSON is nested too deeply") from exc
 
 
 _fast_json: Callable[[bytes], Any] = _plain_json
@@ -232,7 +248,7 @@ with suppress(ImportError):
 
 
 def parse_json(text: bytes) -> Any:
-    """JSON of one text; ValueError where it is none. Half a surrogate pair, which some services send, passes."""
+    """Parse JSON, also with lone surrogates, which some services send; raise ValueError if it is not JSON."""
     try:
         return _fast_json(text)
     except ValueError:
@@ -240,21 +256,21 @@ def parse_json(text: bytes) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """`value` where a service has to send text; TypeError where it sent something else."""
+    """Return `value`, which the service should have sent as text; raise TypeError if it is something else."""
     if not isinstance(value, str):
-        raise TypeError(f"text expected, not {type(value).__name__}")
+        raise TypeError(f"expected text, got {type(value).__name__}")
     return value
 
 
 def arguments_text(arguments: Any) -> str:
-    """Arguments of a call as JSON text; services send text, nothing at all, or an object."""
+    """Return the arguments of a call as JSON text; services send text, an object, or nothing."""
     if isinstance(arguments, str):
         return arguments if arguments.strip() else "{}"
     return json.dumps(arguments, ensure_ascii=False) if arguments is not None else "{}"
 
 
 def arguments_object(arguments: str) -> dict[str, Any]:
-    """For services that want an object; text that is none is shown to them as it is."""
+    """Return arguments as an object, for services that require one; other text is wrapped in an object unchanged."""
     try:
         parsed = _ARGUMENTS.decode(arguments) if arguments.strip() else {}
     except (ValueError, RecursionError):
@@ -263,9 +279,9 @@ def arguments_object(arguments: str) -> dict[str, Any]:
 
 
 def object_text(arguments: str) -> str:
-    """`arguments` where they are the JSON text of an object, else such a text that shows them.
+    """Return arguments as the JSON text of an object; unchanged if they are one already.
 
-    Many servers read the arguments of past calls as objects, and refuse a history for those that a model wrote badly.
+    Many servers parse the arguments of past calls as objects, and refuse a history with arguments that are not.
     """
     shown = arguments_object(arguments)
     if arguments.lstrip().startswith("{") and "invalid_json" not in shown:
@@ -273,29 +289,43 @@ def object_text(arguments: str) -> str:
     return json.dumps(shown, ensure_ascii=False)
 
 
-def _no_json(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
+def _not_json(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
-_ARGUMENTS = json.JSONDecoder(parse_constant=_no_json)
+_ARGUMENTS = json.JSONDecoder(parse_constant=_not_json)
 
 
-def short_id(call_id: str, longest: int) -> str:
-    """The id of a call for a service that takes no longer ones than `longest`; as it is where it fits."""
-    if len(call_id) <= longest:
+def short_id(call_id: str, longest: int, pattern: str | None = None) -> str:
+    """Return the id of a call in a form that a service accepts; unchanged if it is accepted already.
+
+    Args:
+        call_id: The id.
+        longest: The longest id that the service accepts, in characters.
+        pattern: What the whole id must match; hexadecimal digits must do. None if anything will do.
+    """
+    if len(call_id) <= longest and (pattern is None or re.fullmatch(pattern, call_id)):
         return call_id
-    return f"{call_id[: longest - 17]}_{hashlib.sha256(call_id.encode(errors='replace')).hexdigest()[:16]}"
+    digest = hashlib.sha256(call_id.encode(errors="replace")).hexdigest()
+    return digest[:longest] if pattern is not None else f"{call_id[: longest - 17]}_{digest[:16]}"
 
 
 def plain_name(name: str) -> str:
-    """The name of a past call, which a model may have made up, in what OpenAI and Anthropic take for one."""
+    """Return the name of a past call, which a model may have invented, in a form that OpenAI and Anthropic accept."""
     return re.sub(r"[^a-zA-Z0-9_-]", "_", name)[:64] or UNKNOWN_NAME
 
 
 def renamed(
     options: Mapping[str, Any], names: Mapping[str, str], provider: str, *, but: Iterable[str] = ()
 ) -> dict[str, Any]:
-    """Options under the wire's names; a key that has none is warned about, unless it is in `but`."""
+    """Return options under their names on the wire, and warn about those that have none.
+
+    Args:
+        options: The options.
+        names: The names on the wire.
+        provider: The provider's name, for the warnings.
+        but: Keys to skip without a warning, because the codec handles them itself.
+    """
     body: dict[str, Any] = {}
     for key, value in options.items():
         if key in names:
@@ -306,14 +336,14 @@ def renamed(
 
 
 def refuse(options: dict[str, Any], keys: Iterable[str], who: str) -> None:
-    """Take out of `options` what `who` would refuse the request for, with a warning."""
+    """Remove the options for which `who` would refuse the request, and warn about each."""
     for key in keys:
         if options.pop(key, None) is not None:
             warn_unsupported(who, key)
 
 
 def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`body` with `extra` over it; dicts are merged, everything else replaced."""
+    """Merge `extra` into `body` and return it: dicts are merged at every depth, other values replaced."""
     for key, value in (extra or {}).items():
         if isinstance(value, Mapping) and isinstance(body.get(key), dict):
             body[key] = overlay(dict(body[key]), cast("Mapping[str, Any]", value))
@@ -322,27 +352,13 @@ def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, 
     return body
 
 
-def content_parts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The content of a message as a list of parts, without texts of blanks only, which some services refuse."""
-    content = message.get("content")
-    if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
-    return [part for part in content or () if part.get("type") != "text" or part["text"].strip()]
-
-
-def image_url(part: Mapping[str, Any]) -> str:
-    """The URL of an `image_url` part, which is written as a string or in a dict."""
-    image = part["image_url"]
-    return str(image["url"] if isinstance(image, Mapping) else image)
-
-
 def is_empty(message: Message) -> bool:
-    """An assistant message that says and does nothing; most services refuse one."""
+    """Return whether an assistant message has neither text nor calls; most services refuse such a message."""
     return not message.get("tool_calls") and not text_of(message).strip()
 
 
 def count(figures: Any, *path: str) -> int | None:
-    """A number somewhere in a usage object, or None."""
+    """Return the number at `path` in a usage object, or None."""
     for key in path:
         figures = figures.get(key) if isinstance(figures, Mapping) else None
     if isinstance(figures, float):

@@ -86,7 +86,7 @@ def _block(part: dict[str, Any]) -> Any:
 
     if part["type"] == "text":
         return TextContent(type="text", text=part["text"])
-    url = url_of(part) or ""
+    url = url_of(part)
     split = split_data_url(url)
     if split is None:
         return TextContent(type="text", text=url)

@@ -147,4 +147,4 @@ def _is_parts(result: Any) -> TypeGuard[list[dict[str, Any]]]:
 def _is_part(part: dict[str, Any]) -> bool:
     if part.get("type") == "text":
         return isinstance(part.get("text"), str)
-    return part.get("type") == "image_url" and url_of(part) is not None
+    return part.get("type") == "image_url" and url_of(part) != ""

@@ -205,7 +205,7 @@ async def test_images_are_content_parts_and_refused_without_vision(tmp_path):
     await client.chat("What?", images=[path, PNG, "https://example.com/x.png"])
     kinds = [part["type"] for part in client.messages[0]["content"]]
     assert kinds == ["text", "image_url", "image_url", "image_url"]
-    with pytest.raises(InvalidImageError, match="no image"):
+    with pytest.raises(InvalidImageError, match="4 bytes is not an image"):
         await client.chat("What?", images=[b"text"])
     with pytest.raises(InvalidImageError, match="nothing.png"):
         await client.chat("What?", images=["nothing.png"])

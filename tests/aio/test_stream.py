@@ -77,7 +77,7 @@ async def test_include_filters_by_phase_and_refuses_a_wrong_name():
         assert stream.result == "One two."
     with pytest.raises(InvalidOptionError, match="'thinkin'"):
         client_of(step).chat("Go.", stream=True, include=["thinkin"])
-    with pytest.raises(ValueError, match="one string"):
+    with pytest.raises(ValueError, match="must be a list, not the string 'thinking'"):
         client_of(step).chat("Go.", stream=True, include="thinking")
 
 

@@ -374,5 +374,5 @@ def test_less_than_one_at_a_time_is_refused(tiny, batch):
 
 
 def test_llamacpp_takes_no_batch():
-    with pytest.raises(InvalidOptionError, match="takes no batch"):
+    with pytest.raises(InvalidOptionError, match="has no option 'batch'"):
         aimu.client(f"llamacpp:{tiny_gguf()}", batch=2)
