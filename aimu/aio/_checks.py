@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from typing import Any
 
 from attrs import Attribute
@@ -23,6 +23,14 @@ def at_least_one(instance: object, attribute: Attribute[Any], value: Any) -> Non
 def at_least_one_or_none(instance: object, attribute: Attribute[Any], value: Any) -> None:
     if value is not None:
         at_least_one(instance, attribute, value)
+
+
+def one_of(*names: str) -> Callable[[object, Attribute[Any], Any], None]:
+    def check(instance: object, attribute: Attribute[Any], value: Any) -> None:
+        if value not in names:
+            raise InvalidOptionError(f"{attribute.name} must be {' or '.join(map(repr, names))}, got {value!r}")
+
+    return check
 
 
 def calls_at_once(instance: object, attribute: Attribute[Any], value: Any) -> None:

@@ -47,7 +47,7 @@ class Limits:
 
 def slots(max_concurrency: int) -> Slots:
     if max_concurrency < 1:
-        raise InvalidOptionError(f"max_concurrency is a number of requests from 1 up, not {max_concurrency!r}")
+        raise InvalidOptionError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
     return Slots(max_concurrency)
 
 

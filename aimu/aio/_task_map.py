@@ -96,11 +96,11 @@ def amap(
                 print(index, answer)
     """
     if max_concurrency < 1:
-        raise InvalidOptionError(f"max_concurrency is at least 1, not {max_concurrency!r}")
+        raise InvalidOptionError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
     if isinstance(tasks, str):
-        raise InvalidOptionError("tasks is one string; give a list of tasks")
+        raise InvalidOptionError("tasks must be an iterable of strings, got one string")
     if on_error not in ("raise", "collect"):
-        raise InvalidOptionError(f"on_error is 'raise' or 'collect', not {on_error!r}")
+        raise InvalidOptionError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
     make = _factory(runner_or_factory)
 
     async def answer(task: str) -> str:

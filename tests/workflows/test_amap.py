@@ -226,5 +226,5 @@ def test_invalid_options_are_refused(fields, text):
 
 
 def test_a_string_instead_of_tasks_is_refused():
-    with pytest.raises(InvalidOptionError, match="list of tasks"):
+    with pytest.raises(InvalidOptionError, match="must be an iterable of strings, got one string"):
         aio.amap(agent(model(), "w"), "hello")

@@ -179,15 +179,21 @@ async def test_no_more_than_max_concurrency_workers_run_at_once():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"on_error": "ignore"}, "on_error is 'cancel' or 'collect'"),
-        ({"first": 3}, "first is from 1 to the 2 workers"),
-        ({"first": 0}, "first is from 1"),
+        ({"on_error": "ignore"}, "on_error must be 'cancel' or 'collect', got 'ignore'"),
+        ({"first": 3}, r"first must be between 1 and the number of workers \(2\), got 3"),
+        ({"first": 0}, "first must be an integer of at least 1, got 0"),
         ({"max_concurrency": 0}, "max_concurrency must be an integer of at least 1, got 0"),
     ],
 )
 def test_invalid_policies_are_refused(fields, text):
     with pytest.raises(InvalidOptionError, match=text):
         Parallel([Worker("a"), Worker("b")], **fields)
+    parallel = Parallel([Worker("a"), Worker("b")])
+    ((name, value),) = fields.items()
+    before = getattr(parallel, name)
+    with pytest.raises(InvalidOptionError, match=text):
+        setattr(parallel, name, value)
+    assert getattr(parallel, name) == before
 
 
 def test_a_fast_workers_first_chunk_comes_before_a_slow_workers_first_token(anyio_backend):

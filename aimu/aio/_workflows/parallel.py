@@ -5,17 +5,17 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from typing import Literal, Self, final
+from typing import Any, Literal, Self, final
 
 import anyio
-from attrs import define, field
+from attrs import Attribute, define, field
 
 from aimu._core.chunks import StreamChunk
 from aimu._core.field_docs import with_field_docs
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
-from aimu.aio._checks import at_least_one_or_none, not_empty
+from aimu.aio._checks import at_least_one_or_none, not_empty, one_of
 from aimu.aio._run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio._runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
@@ -24,6 +24,14 @@ log = logging.getLogger("aimu.aio")
 
 OnError = Literal["cancel", "collect"]
 SEPARATOR = "\n\n---\n\n"
+
+
+def _at_most_all(parallel: Parallel, attribute: Attribute[Any], first: Any) -> None:
+    at_least_one_or_none(parallel, attribute, first)
+    if first is not None and first > len(parallel.workers):
+        raise InvalidOptionError(
+            f"first must be between 1 and the number of workers ({len(parallel.workers)}), got {first}"
+        )
 
 
 @public("aimu.aio")
@@ -56,15 +64,9 @@ class Parallel(StepRunner):
     name: str = "parallel"
     aggregator: AsyncRunner | None = None
     separator: str = SEPARATOR
-    on_error: OnError = field(default="cancel", kw_only=True)
-    first: int | None = field(default=None, kw_only=True)
+    on_error: OnError = field(default="cancel", kw_only=True, validator=one_of("cancel", "collect"))
+    first: int | None = field(default=None, kw_only=True, validator=_at_most_all)
     max_concurrency: int | None = field(default=None, kw_only=True, validator=at_least_one_or_none)
-
-    def __attrs_post_init__(self) -> None:
-        if self.on_error not in ("cancel", "collect"):
-            raise InvalidOptionError(f"on_error is 'cancel' or 'collect', not {self.on_error!r}")
-        if self.first is not None and not 1 <= self.first <= len(self.workers):
-            raise InvalidOptionError(f"first is from 1 to the {len(self.workers)} workers, not {self.first!r}")
 
     @classmethod
     def from_client(
