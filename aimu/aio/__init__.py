@@ -1,6 +1,6 @@
-"""The async surface: clients, agents, workflows and streams, on asyncio and trio alike.
+"""The async surface: clients, agents, workflows and streams, on asyncio and trio.
 
-This is the implementation; `aimu` is its sync twin. Each name is imported when it is first used.
+This is the implementation; `aimu` is its sync twin. Each name is imported on first use.
 """
 
 from typing import TYPE_CHECKING

@@ -179,9 +179,9 @@ async def test_no_more_than_max_concurrency_workers_run_at_once():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"on_error": "ignore"}, "on_error is 'cancel' or 'collect'"),
-        ({"first": 3}, "first is from 1 to the 2 workers"),
-        ({"first": 0}, "first is from 1"),
+        ({"on_error": "ignore"}, "on_error must be 'cancel' or 'collect', got 'ignore'"),
+        ({"first": 3}, r"first must be between 1 and the number of workers \(2\), got 3"),
+        ({"first": 0}, r"first must be between 1 and the number of workers \(2\), got 0"),
         ({"max_concurrency": 0}, "max_concurrency must be an integer of at least 1, got 0"),
     ],
 )
