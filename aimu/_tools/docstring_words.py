@@ -28,7 +28,6 @@ WORDS = [
     (r"\bone async task at a time\b", "one thread at a time"),
     (r"\bin the caller's event loop\b", "on the caller's thread"),
     (r"\bfrom any async task\b", "from any thread"),
-    (r"\bfrom any event loop\b", "from any thread"),
     (r"\bin the async task of this call\b", "on the thread of this call"),
 ]
 # What differs between the surfaces in more than words. Each must still be said somewhere.
@@ -53,11 +52,11 @@ SENTENCES = {
     "anyio.BusyResourceError: Another async task is waiting for the next chunk.": (
         "StreamClosedError: Another thread has begun to read the stream."
     ),
-    "connects, and holds the connections in this event loop until the block is left. Without a block, `await "
-    "MCPClient.connect(...)` holds them in a thread; any async task may call `aclose()` then. Calls may be made "
-    "concurrently and from any event loop.": (
-        "connects until the block is left. Without a block, `MCPClient.connect(...)` connects until `close()`. Calls "
-        "may be made concurrently and from any thread."
+    "connects, and holds the connections in this event loop until the block ends. Without a block, `await "
+    "MCPClient.connect(...)` holds the connections in a thread; any async task may then call `aclose()`. Calls may "
+    "run concurrently and in any event loop.": (
+        "connects until the block ends. Without a block, `MCPClient.connect(...)` connects until `close()`. Calls may "
+        "run concurrently and in any thread."
     ),
 }
 UNFIT = re.compile(r"(?i)\bawait\w*|\basync (with|for)\b|\baclose\b|\bcoroutines?\b|\bevent loops?\b")

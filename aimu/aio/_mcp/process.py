@@ -1,7 +1,7 @@
-"""An MCP server as a child process: spawned, spoken to in lines of JSON, and reaped whatever happens.
+"""An MCP server as a child process: spawned, addressed in lines of JSON, and always reaped.
 
-The transport is ours, for three things: there is no await between the spawn and the code that reaps, so that no
-cancellation can leave a child behind; what the server says last on stderr is kept; and how it ended is known.
+The SDK's transport is not used, for three reasons. Here there is no await between the spawn and the code that reaps, so
+that no cancellation can leave a child process behind; the last lines of stderr are kept; and the exit status is known.
 Format: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio (read 2026-11-22).
 """
 
@@ -24,16 +24,19 @@ from aimu.errors import MCPConnectionError
 
 log = logging.getLogger("aimu.aio")
 
-FLUSH = 0.5  # s; for messages already accepted to be written
-EXIT = 2.0  # s; for the server to end by itself after its stdin is closed, and again after SIGTERM
-LAST_WORDS = 0.5  # s; for stderr and the exit status to follow the end of stdout
-TAIL_LINES, TAIL_LINE = 20, 500  # what is kept of stderr: lines, and characters of each
+FLUSH = 0.5  # s; time to write messages that were already accepted
+EXIT = 2.0  # s; time for the server to exit after its stdin is closed, and again after SIGTERM
+LAST_WORDS = 0.5  # s; time for stderr and the exit status to follow the end of stdout
+TAIL_LINES, TAIL_LINE = 20, 500  # how much of stderr is kept: lines, and characters of each
 CHUNK = 65536
 
 
 @final
 class ServerProcess:
-    """One run of a server. `polite` is set once it has answered: until then it is killed, not asked to end."""
+    """One process of a server.
+
+    `polite` is set after its first answer. A process that is closed before that is killed without a grace period.
+    """
 
     def __init__(self, spec: ProcessSpec, on_end: Callable[[], object]) -> None:
         self.polite = False
@@ -41,18 +44,22 @@ class ServerProcess:
         self._on_end = on_end
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._popen: subprocess.Popen[bytes] | None = None
-        self._over = anyio.Event()  # no more will come of it, for one reason or another
-        self._told, self._heard, self._written = anyio.Event(), anyio.Event(), anyio.Event()  # the ends of its pipes
+        self._over = anyio.Event()  # the process gives no more answers, for whatever reason
+        self._told, self._heard, self._written = (
+            anyio.Event(),
+            anyio.Event(),
+            anyio.Event(),
+        )  # stdout ended, stderr ended, stdin closed
         self._writing = anyio.CancelScope()
 
     @property
     def stderr(self) -> str:
-        """Its last lines."""
+        """The last lines on stderr."""
         return "\n".join(self._tail)
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
+        """How the process ended, as the end of a sentence."""
         code = None if self._popen is None else self._popen.returncode
         if code is None:
             return "closed the connection"
@@ -64,7 +71,7 @@ class ServerProcess:
 
     @asynccontextmanager
     async def streams(self) -> AsyncGenerator[tuple[Any, Any]]:
-        """The transport: messages of the server, and those for it."""
+        """Run the server, and yield the two streams of messages: from the server, and to it."""
         stdin, stdout, stderr = self._spawn()
         to_session, incoming = anyio.create_memory_object_stream[Any](0)
         outgoing, from_session = anyio.create_memory_object_stream[Any](0)
@@ -84,7 +91,7 @@ class ServerProcess:
                         if self.polite:
                             with anyio.move_on_after(FLUSH):
                                 await self._written.wait()
-                        self._writing.cancel()  # which closes its stdin
+                        self._writing.cancel()  # closes stdin
                         await self._end()
                     group.cancel_scope.cancel()
 
@@ -93,7 +100,7 @@ class ServerProcess:
 
         spec = self._spec
         try:
-            # Popen, and neither backend's process: those await while the child is already there.
+            # Popen rather than a backend's process, because those await when the child already exists.
             self._popen = popen = subprocess.Popen(
                 [spec.command, *spec.args],
                 stdin=subprocess.PIPE,
@@ -120,12 +127,12 @@ class ServerProcess:
                 try:
                     message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
                 except ValueError:
-                    self._said(line)  # a server that prints where it must not
+                    self._said(line)  # not a message: the server prints other text to stdout
                     continue
                 try:
                     await to_session.send(message)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    pass  # nobody reads any more; go on draining, or the server could not end
+                    pass  # nobody reads any more, but drain stdout so that the server can exit
 
         self._told.set()
         self._over.set()
@@ -137,13 +144,13 @@ class ServerProcess:
         self._heard.set()
 
     async def _write(self, stdin: IO[bytes], from_session: MemoryObjectReceiveStream[Any]) -> None:
-        """Messages to stdin, which is closed at their end, or when `_writing` is cancelled."""
+        """Write the messages to stdin; close it after the last one, or when `_writing` is cancelled."""
         with stdin, self._writing:
             try:
                 async for item in from_session:
                     text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                     await _send(stdin.fileno(), text.encode() + b"\n")
-            except OSError:  # it reads no more, so it will not answer either
+            except OSError:  # the server no longer reads, so it will not answer either
                 self._over.set()
         self._written.set()
 
@@ -152,9 +159,9 @@ class ServerProcess:
         self._over.set()
 
     async def _finish(self, to_session: MemoryObjectSendStream[Any]) -> None:
-        """Fail the calls in flight once it is over, with all that is known by then."""
+        """Wait until no more answers come and briefly for stderr and the exit status; then fail the calls in flight."""
         await self._over.wait()
-        with anyio.move_on_after(LAST_WORDS):  # a process that it started may keep the pipes open
+        with anyio.move_on_after(LAST_WORDS):  # a process that the server started may keep the pipes open
             await self._told.wait()
             await self._heard.wait()
             await self._gone()
@@ -168,23 +175,23 @@ class ServerProcess:
             self._tail.append(text[:TAIL_LINE])
 
     async def _end(self) -> None:
-        """Wait for its end, and hasten it."""
+        """Wait for the process to exit; after a grace period terminate it, then kill it."""
         for sign in (None, signal.SIGTERM, signal.SIGKILL) if self.polite else (signal.SIGKILL,):
             if sign is not None:
                 self._signal(sign)
             with anyio.move_on_after(EXIT):
                 await self._gone()
                 return
-        log.warning("MCP server %r: its process does not end after SIGKILL", self._spec.name)
+        log.warning("MCP server %r: its process did not exit after SIGKILL", self._spec.name)
 
     async def _gone(self) -> None:
-        """Wait until it has ended."""
-        # Not by a backend's process: asyncio's takes a pipe that a grandchild holds for a living server.
+        """Wait until the process has exited and is reaped."""
+        # Without a backend's process: asyncio's keeps waiting while a grandchild holds a pipe open.
         popen = cast("subprocess.Popen[bytes]", self._popen)
         while not self._reaped():
             try:
                 fd = os.pidfd_open(popen.pid)
-            except (AttributeError, OSError):  # not Linux, or gone this moment
+            except (AttributeError, OSError):  # not Linux, or the process has just exited
                 await anyio.sleep(0.02)
                 continue
             try:
@@ -193,13 +200,13 @@ class ServerProcess:
                 os.close(fd)
 
     def _reaped(self) -> bool:
-        """Whether it has ended; then what it left in its process group is killed, and it is reaped."""
+        """Return whether the process has exited; if so, kill the rest of its process group and reap it."""
         popen = cast("subprocess.Popen[bytes]", self._popen)
         if popen.returncode is None and hasattr(os, "waitid"):
             with suppress(ChildProcessError):
                 if os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                     return False
-            self._signal(signal.SIGKILL)  # before it is reaped: until then the group's number cannot be another's
+            self._signal(signal.SIGKILL)  # before reaping, because until then no other group can get the same id
         return popen.poll() is not None
 
     def _signal(self, sign: signal.Signals) -> None:
@@ -210,7 +217,7 @@ class ServerProcess:
 
 
 async def _send(fd: int, message: bytes) -> None:
-    """Write it whole to a non-blocking pipe."""
+    """Write the whole message to a non-blocking pipe."""
     rest = memoryview(message)
     while rest:
         try:
@@ -220,7 +227,7 @@ async def _send(fd: int, message: bytes) -> None:
 
 
 async def _lines(fd: int) -> AsyncGenerator[bytes]:
-    """The lines of a non-blocking pipe, the last one even when it is cut off."""
+    """Yield the lines of a non-blocking pipe; the last one even if it has no line end."""
     parts: list[bytes] = []
     while True:
         await anyio.wait_readable(fd)
@@ -240,5 +247,5 @@ def _no_start(spec: ProcessSpec, exc: OSError | ValueError) -> str:
     if not isinstance(exc, FileNotFoundError):
         return f"{spec.command!r} cannot be started: {getattr(exc, 'strerror', None) or exc}"
     if exc.filename == spec.cwd:
-        return f"there is no folder {spec.cwd!r}, which its 'cwd' names"
+        return f"there is no folder {spec.cwd!r}; correct its 'cwd'"
     return f"{spec.command!r} was not found; install it, or give its full path or a PATH in 'env'"
