@@ -314,9 +314,8 @@ class _Call:
     def __init__(self, func: Callable[[], Any]) -> None:
         self._func = func
         self._context = copy_context()
-        self._claim = (
-            threading.Lock()
-        )  # taken once: by the thread when it begins, or by a cancellation that comes first
+        # Taken once: by the thread when it begins, or by a cancellation that comes first.
+        self._claim = threading.Lock()
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._outcome: Callable[[], Any] = _interrupted

@@ -41,9 +41,8 @@ class AdaptedRunner:
         if isinstance(self, Facade) and not overridden(self, "run"):
             twin: AsyncRunner = self.__aio__
             return twin
-        if (
-            self._adapter is None or self._adapter.__sync__ is not self
-        ):  # the adapter of the object that this one was copied from
+        # A copy starts with the adapter of the object that it was copied from.
+        if self._adapter is None or self._adapter.__sync__ is not self:
             self._adapter = _OwnRunner(self)
         return self._adapter
 

@@ -24,9 +24,8 @@ FACTORY: Any = NOTHING
 
 _CLASSES: dict[type, type[Facade]] = {}  # async class -> facade
 _TWINS: set[type] = set()  # the facades in _CLASSES
-_FACADES: WeakValueDictionary[int, Facade] = (
-    WeakValueDictionary()
-)  # by id of the async object, which the facade keeps alive
+# By the id of the async object, which the facade keeps alive.
+_FACADES: WeakValueDictionary[int, Facade] = WeakValueDictionary()
 
 
 class Facade:
@@ -150,9 +149,8 @@ def field_of(aio: Any, name: str) -> Any:
     """Return a field of an async object with its clients and runners as sync ones."""
     value = getattr(aio, name)
     given = sync_of(value)
-    if isinstance(
-        value, list | tuple | dict
-    ):  # from now on the async object reads this one, which the user may change in place
+    # From now on the async object reads `given`, which the user may change in place.
+    if isinstance(value, list | tuple | dict):
         setattr(aio, name, aio_of(given))
     return given
 

@@ -58,9 +58,7 @@ class Conversation:
     max_tool_rounds: int = field(default=10, validator=at_least_one)
     concurrent_tool_calls: bool | int = field(default=False, validator=calls_at_once)
     _user: RunState | None = field(default=None, init=False)  # the run whose turn is open
-    _stale: RunState | None = field(
-        default=None, init=False
-    )  # the run of a superseded turn, until the next turn closes its steps
+    _stale: RunState | None = field(default=None, init=False)  # a superseded run, until the next turn closes its steps
     _lock: Lock = field(factory=Lock, init=False, repr=False)
     _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox")
 

@@ -53,7 +53,7 @@ class AsyncModelClient(AsyncBaseModelClient):
                 )
             as_aio = getattr(
                 model, "_as_aio", lambda: owner
-            )  # differs from `owner` if the user wrote the sync client's `chat`
+            )  # where the user wrote the sync client's `chat`, not `owner`
             self._responder = as_aio()._responder
             return
         if isinstance(model, Provider):

@@ -24,9 +24,8 @@ from aimu.aio._pump import Pump
 from aimu.aio._run import IN_THREAD, Run, RunState, Steps
 from aimu.errors import StreamClosedError
 
-BUFFER = (
-    16  # chunks between the pump and the reader, so that a slow reader slows the run; a larger buffer gains nothing
-)
+# Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
+BUFFER = 16
 DONE = StreamingContentType.DONE
 
 

@@ -98,9 +98,8 @@ class Connection:
 
     def _transport(self) -> AbstractAsyncContextManager[Any]:
         if isinstance(self._spec, ProcessSpec):
-            if (
-                sys.platform == "win32"
-            ):  # whose pipes cannot be polled: use the SDK's transport, without stderr in errors
+            # Pipes cannot be polled on Windows: use the SDK's transport there, without stderr in errors.
+            if sys.platform == "win32":
                 from mcp.client.stdio import StdioServerParameters, stdio_client
 
                 spec = self._spec

@@ -120,9 +120,8 @@ class Owner:
         self._posted: list[_Job[Any]] = []
         self._stopping = False
         self._kept: set[Kept] = set()
-        self._call: Callable[[Callable[[], object]], object] | None = (
-            None  # calls a function in the owner's loop; None until the owner runs
-        )
+        # Calls a function in the owner's loop; None until the owner runs.
+        self._call: Callable[[Callable[[], object]], object] | None = None
         self._ended = Latch()
         self._pid = os.getpid()
         self._thread: Thread | None = None

@@ -45,11 +45,8 @@ class ServerProcess:
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._popen: subprocess.Popen[bytes] | None = None
         self._over = anyio.Event()  # the process gives no more answers, for whatever reason
-        self._told, self._heard, self._written = (
-            anyio.Event(),
-            anyio.Event(),
-            anyio.Event(),
-        )  # stdout ended, stderr ended, stdin closed
+        # Set when stdout has ended, when stderr has ended, when stdin is closed.
+        self._told, self._heard, self._written = anyio.Event(), anyio.Event(), anyio.Event()
         self._writing = anyio.CancelScope()
 
     @property
