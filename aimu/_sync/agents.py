@@ -5,9 +5,10 @@ The sync twins of Agent, SkillAgent, OrchestratorAgent. They decide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Self
 
+from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.client import BaseModelClient
 from aimu._sync.own import Orchestrating, client_of
@@ -19,8 +20,10 @@ from aimu.aio._orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
 from aimu.aio._runner import MessageHistory
 from aimu.aio._skill_agent import SkillAgent as AsyncSkillAgent
 from aimu.skills import SkillManager
+from aimu.tools._like import ToolLike
 
 
+@public("aimu.agents")
 @twin_of(AsyncAgent)
 class Agent(TwinRunner):
     """A model that works on a task, with tools, until it answers.
@@ -57,7 +60,7 @@ class Agent(TwinRunner):
         model_client: BaseModelClient,
         system_message: str | None = None,
         name: str | None = None,
-        tools: list[Callable[..., Any]] = FACTORY,
+        tools: list[ToolLike] = FACTORY,
         max_iterations: int = 10,
         continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT,
         reset_messages_on_run: bool = False,
@@ -108,12 +111,12 @@ class Agent(TwinRunner):
         self.__aio__.name = value
 
     @property
-    def tools(self) -> list[Callable[..., Any]]:
+    def tools(self) -> list[ToolLike]:
         """Functions (`@tool` or plain), `Tool` objects and MCP clients; an empty list keeps those of the client."""
         return self.__aio__.tools
 
     @tools.setter
-    def tools(self, value: list[Callable[..., Any]]) -> None:
+    def tools(self, value: list[ToolLike]) -> None:
         self.__aio__.tools = value
 
     @property
@@ -178,13 +181,15 @@ class Agent(TwinRunner):
         return client_of(self)
 
 
+@public("aimu.agents")
 @twin_of(AsyncSkillAgent)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run, the agent updates the catalog of skills at the end of the system message and keeps the
-    history. It adds `activate_skill`, `list_skill_files` and `read_skill_file` to `tools`, unless tools of these names
-    are already there. Without skills it works like a plain `Agent`, whose other arguments it accepts too.
+    At the start of each run, the agent updates the catalog of skills in the system message and keeps your own text and
+    the history. It adds `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened,
+    `search_skills` to `tools`, unless tools of these names are already there. Without skills it works like a plain
+    `Agent`, whose other arguments it accepts too.
 
     Args:
         skill_manager: Finds the skills; it cannot be replaced later.
@@ -197,7 +202,7 @@ class SkillAgent(Agent):
         model_client: BaseModelClient,
         system_message: str | None = None,
         name: str | None = None,
-        tools: list[Callable[..., Any]] = FACTORY,
+        tools: list[ToolLike] = FACTORY,
         max_iterations: int = 10,
         continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT,
         reset_messages_on_run: bool = False,
@@ -225,6 +230,7 @@ class SkillAgent(Agent):
         return self.__aio__.skill_manager
 
 
+@public("aimu.agents")
 @twin_of(AsyncOrchestratorAgent)
 class OrchestratorAgent(TwinRunner, Orchestrating):
     """An agent that delegates parts of its task to workers by tool calls.
@@ -262,7 +268,7 @@ class OrchestratorAgent(TwinRunner, Orchestrating):
         *,
         name: str,
         system_message: str | None,
-        tools: list[Callable[..., Any]],
+        tools: Sequence[ToolLike],
         concurrent_tool_calls: bool | int = False,
     ) -> None:
         """Make the orchestrating agent; a subclass calls this at the end of its `__init__`.

@@ -6,7 +6,7 @@ in which async task and thread; `aimu.aio._turn` decides what happens in the tur
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, Literal, Protocol, final, runtime_checkable
@@ -22,6 +22,7 @@ from aimu.aio._turn import Terms, Turn
 from aimu.errors import BusyConversationError, InvalidOptionError, SystemMessageError
 from aimu.models import _options as options
 from aimu.tools._definition import Tool
+from aimu.tools._like import ToolLike
 from aimu.tools._toolbox import Toolbox
 
 
@@ -30,6 +31,10 @@ class ToolSource(Protocol):
     """An item of `tools` that provides several tools, such as an MCP client."""
 
     async def as_tools(self) -> Sequence[Tool]: ...
+
+
+def _listed(tools: Iterable[ToolLike]) -> list[ToolLike]:
+    return list(tools)
 
 
 def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -52,7 +57,7 @@ class Conversation:
 
     provider: SharedProvider
     history: History = field(factory=History)
-    tools: list[Any] = field(factory=list[Any], converter=list)
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_listed)
     mcp_client: Any = None
     generate_kwargs: dict[str, Any] = field(default=None, converter=_checked_options)
     max_tool_rounds: int = field(default=10, validator=at_least_one)
@@ -76,7 +81,7 @@ class Conversation:
             raise SystemMessageError
         self.history.replace_system_message(text)
 
-    def replace_system_message(self, text: str) -> None:
+    def replace_system_message(self, text: str | None) -> None:
         """Replace the system message and keep the rest of the history, as an agent does when its skills change.
 
         Raises:
@@ -174,7 +179,7 @@ class Conversation:
     async def toolbox(self) -> Toolbox:
         """Return the tools that the model may call in the next turn."""
         mcp = self.mcp_client
-        given = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
+        given: list[Any] = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
         given = [getattr(tool, "__aio__", tool) for tool in given]
         if any(isinstance(tool, ToolSource) for tool in given):
             tools: list[Any] = []

@@ -38,9 +38,9 @@ class History:
         return len(self.messages) > (self.system_message is not None)
 
     def replace_system_message(self, text: str | None) -> None:
-        """Replace the system message and keep all other messages; None removes it."""
-        rest = self.messages[1:] if self.system_message is not None else self.messages
-        self.messages = [*_opening(text), *rest]
+        """Replace the text of the system message and keep its other keys and all other messages; None removes it."""
+        head, rest = (self.messages[0], self.messages[1:]) if self.system_message is not None else ({}, self.messages)
+        self.messages = [*({**head, **message} for message in _opening(text)), *rest]
 
     def load(self, messages: Sequence[Any]) -> None:
         """Replace the messages; the next request checks them."""

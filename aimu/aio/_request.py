@@ -18,6 +18,7 @@ import anyio
 
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
+from aimu._doors import public
 from aimu.errors import ClosedClientError, InvalidOptionError, ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
@@ -29,6 +30,7 @@ LONGEST_PAUSE = 30.0
 LONGEST_WAIT = 600.0  # s; if a service asks for a longer pause (for a daily quota, say), the request fails at once
 
 
+@public("aimu.aio")
 @final
 class Limits:
     """Cap the requests in flight of several clients together.

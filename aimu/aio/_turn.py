@@ -29,7 +29,7 @@ Events::
                  limit, whatever it holds      -> SETTLED   Finished   publishes
                is missing, refused, truncated  -> SETTLED   raises     publishes its text, marked as interrupted
     CALLING  start(call), finish(call, ...)    -> CALLING
-    CALLING  end_round()                       -> READY                publishes
+    CALLING  end_iteration()                   -> READY                publishes
     any      settle()                          -> SETTLED              publishes what there is; frees the conversation
 
 The limit: `max_iterations` requests may call tools. One more request, with `tool_choice="none"`, asks for the answer.
@@ -40,7 +40,7 @@ two statements of a driver, and published messages never change. The result of a
 "not executed" if the call never started, "cancelled" if it did. Text that arrived without a complete reply is published
 as interrupted. A turn with nothing to publish leaves no trace.
 
-After `settle()`, `next_request`, `receive`, `start` and `end_round` raise StreamClosedError, so that no tool starts
+After `settle()`, `next_request`, `receive`, `start` and `end_iteration` raise StreamClosedError, so that no tool starts
 after the history has recorded it as not executed; a late delta or result is dropped. In any other wrong state these
 four raise AssertionError: the driver has a bug.
 """
@@ -87,7 +87,7 @@ READY, ASKED, CALLING, SETTLED = State.READY, State.ASKED, State.CALLING, State.
 @final
 @frozen
 class RunTools:
-    """Run these calls, each of which has a unique id; then call `end_round()`."""
+    """Run these calls, each of which has a unique id; then call `end_iteration()`."""
 
     calls: Sequence[ToolCall]
 
@@ -190,7 +190,7 @@ class Turn:
         """Keep the result of a call; call this directly after the tool has ended."""
         self._results[call.id] = tool_message(call, content)
 
-    def end_round(self) -> None:
+    def end_iteration(self) -> None:
         """Publish the iteration once its tools have run."""
         self._expect(CALLING)
         self._publish()

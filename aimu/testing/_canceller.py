@@ -19,6 +19,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define
 
+from aimu._doors import public
 from aimu.errors import InvalidOptionError
 from aimu.testing._backends import Backend, stepping
 
@@ -28,6 +29,7 @@ _UNTOUCHED = 3  # runs in a row that end before their point: with threads the nu
 _SETTLE = 20  # steps that the backend gets to close what was dropped
 
 
+@public("aimu.testing")
 class Scenario(Protocol):
     """What is cancelled, made afresh for every point."""
 
@@ -40,6 +42,7 @@ class Scenario(Protocol):
         ...
 
 
+@public("aimu.testing")
 def cancel_everywhere(
     make_scenario: Callable[[], Scenario],
     *,

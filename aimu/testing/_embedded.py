@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aimu._doors import public
+
 _FOLDER = Path(__file__).parent / "tiny"
 
 
+@public("aimu.testing")
 def tiny_model() -> Path:
     """The tiny model as a HuggingFace folder: `aimu.client(f"hf:{tiny_model()}")`."""
     return _FOLDER / "hf"
 
 
+@public("aimu.testing")
 def tiny_gguf() -> Path:
     """The same model as a GGUF file of float32 tensors, for llama.cpp."""
     return _FOLDER / "tiny.gguf"

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any, final
 
+from aimu._doors import public
 
+
+@public("aimu.testing")
 @final
 class RealRequestError(AssertionError):
     """A test tried to reach `host`; no OSError, so that nothing takes it for a fault worth a retry."""
@@ -24,6 +27,7 @@ class RealRequestError(AssertionError):
         )
 
 
+@public("aimu.testing")
 @contextmanager
 def no_real_requests() -> Generator[None]:
     """Within the block, in all threads, an outgoing connection that leaves this machine raises RealRequestError."""

@@ -1,0 +1,22 @@
+"""What users may put where a conversation takes tools."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
+
+from aimu._doors import public
+from aimu.tools._definition import Tool
+
+
+@public("aimu.types")
+class ToolServer(Protocol):
+    """Something that has tools of its own: an MCP client, async or sync."""
+
+    @property
+    def get_tools(self) -> Callable[[], Any]:
+        """Return its tools in OpenAI's function format."""
+        ...
+
+
+ToolLike: TypeAlias = Callable[..., Any] | Tool | ToolServer
