@@ -28,7 +28,7 @@ from aimu._core.threads import InThread
 from aimu.aio._run import ENCLOSING, IN_THREAD
 from aimu.errors import StreamClosedError
 
-LOOK = 0.05  # s; between two checks whether a worker thread was cancelled
+CHECK = 0.05  # s; between two checks whether a worker thread was cancelled
 WAKE = 0.5  # s; longest wait on the main thread, because a Ctrl-C directly before a wait does not end that wait
 
 P = ParamSpec("P")
@@ -55,12 +55,12 @@ async def _called(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return func(*args, **kwargs)
 
 
-def here() -> Level:
+def here() -> Loop:
     """Return the loop to use here: the thread's own, or inside a running loop that of a helper thread."""
     loops = _local.loops
     if loops is None or loops.pid != os.getpid():
         loops = _local.loops = _Loops()
-    return loops.level()
+    return loops.for_caller()
 
 
 class _Local(threading.local):
@@ -79,7 +79,7 @@ class _Loops:
         self._own: OwnLoop | None = None
         self._helper: HelperLoop | None = None
 
-    def level(self) -> Level:
+    def for_caller(self) -> Loop:
         if _inside_a_loop():
             if self._helper is None:
                 self._helper = HelperLoop()
@@ -132,7 +132,7 @@ class OwnLoop:
         self._thread = threading.current_thread()
         self._pid = os.getpid()
         self._task: AsyncioTask | None = None
-        self._look: asyncio.TimerHandle | None = None
+        self._next_check: asyncio.TimerHandle | None = None
         self._lent = False  # whether the thread is running a sync tool
         self._stop: BaseException | None = None  # raised at the end of the call, after its clean-up
         self._main = self._thread is threading.main_thread()
@@ -152,19 +152,19 @@ class OwnLoop:
             task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
             if not self._main:
                 self._watch()
-            result: T = self._to_its_end(task)
+            result: T = self._run_to_end(task)
             return result
         finally:
             if ours:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            if self._look is not None:
-                self._look.cancel()
-            self._task = self._look = None
+            if self._next_check is not None:
+                self._next_check.cancel()
+            self._task = self._next_check = None
             stop, self._stop = self._stop, None
             if stop is not None:
                 raise stop
 
-    def _to_its_end(self, task: AsyncioTask) -> Any:
+    def _run_to_end(self, task: AsyncioTask) -> Any:
         try:
             return self._loop.run_until_complete(task)
         except BaseException:
@@ -185,17 +185,17 @@ class OwnLoop:
         except RuntimeError:  # not a worker thread of AnyIO
             return
         except BaseException as exc:  # noqa: BLE001 - the backend's cancellation, which run() raises
-            self._stop_by(exc)
+            self._stop_with(exc)
         else:
-            self._look = self._loop.call_later(LOOK, self._watch)
+            self._next_check = self._loop.call_later(CHECK, self._watch)
 
     def _on_ctrl_c(self, number: int, frame: FrameType | None) -> None:
         if self._lent or self._stop is not None or self._task is None:
             raise KeyboardInterrupt
-        self._stop_by(KeyboardInterrupt())
+        self._stop_with(KeyboardInterrupt())
         self._loop.call_soon_threadsafe(lambda: None)  # wakes a waiting loop
 
-    def _stop_by(self, exc: BaseException) -> None:
+    def _stop_with(self, exc: BaseException) -> None:
         assert self._task is not None
         self._stop = exc
         self._task.cancel()
@@ -208,7 +208,7 @@ class OwnLoop:
             raise
         except BaseException as exc:  # noqa: BLE001 - run() raises it
             # If it propagated through the loop, it would end async tasks without their task groups.
-            self._stop_by(exc)
+            self._stop_with(exc)
             raise asyncio.CancelledError from None
         finally:
             self._lent = False
@@ -354,7 +354,7 @@ def _interrupted() -> NoReturn:
     raise asyncio.CancelledError  # Ctrl-C in the function; the caller's thread raised it and ends the run
 
 
-Level: TypeAlias = OwnLoop | HelperLoop
+Loop: TypeAlias = OwnLoop | HelperLoop
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> object:

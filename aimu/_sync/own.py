@@ -166,20 +166,20 @@ class _Orchestrator(OrchestratorAgent):
 
 def own_steps(call: Callable[[], Any], run: Run) -> Steps:
     """Yield the steps of a user's sync code, which `call` starts."""
-    return foreign_steps(lambda: _begun(call, run), run)
+    return foreign_steps(lambda: _start(call, run), run)
 
 
-async def _begun(call: Callable[[], Any], run: Run) -> str | AsyncGenerator[StreamChunk, None]:
+async def _start(call: Callable[[], Any], run: Run) -> str | AsyncGenerator[StreamChunk, None]:
     if run.in_thread is run_in_thread and run.streaming:
         if run.sink is None:
-            return _held(call)
+            return _collect(call)
         sink: Any = run.sink  # AnyIO's annotation asks for a coroutine function, but any awaitable works
-        return await run_in_thread(_drained, call, partial(from_thread.run, sink))
-    outcome = _checked(await run.in_thread(call))
-    return outcome if isinstance(outcome, str) else _pulled(outcome, run)
+        return await run_in_thread(_drain, call, partial(from_thread.run, sink))
+    outcome = _check(await run.in_thread(call))
+    return outcome if isinstance(outcome, str) else _pull(outcome, run)
 
 
-def _checked(outcome: Any) -> str | Iterable[StreamChunk]:
+def _check(outcome: Any) -> str | Iterable[StreamChunk]:
     if isawaitable(outcome) or not isinstance(outcome, Iterable):
         getattr(outcome, "close", lambda: None)()
         raise InvalidOptionError(
@@ -189,7 +189,7 @@ def _checked(outcome: Any) -> str | Iterable[StreamChunk]:
     return outcome
 
 
-async def _pulled(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[StreamChunk, None]:
+async def _pull(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[StreamChunk, None]:
     """Yield the chunks one by one, getting each on the caller's thread."""
     chunks = iter(outcome)
     try:
@@ -202,21 +202,21 @@ async def _pulled(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[St
                 await run.in_thread(close)
 
 
-async def _held(call: Callable[[], Any]) -> AsyncGenerator[StreamChunk, None]:
+async def _collect(call: Callable[[], Any]) -> AsyncGenerator[StreamChunk, None]:
     """Yield all chunks after the last one has come, because the worker thread that begins a stream must finish it."""
     chunks: list[StreamChunk] = []
-    answer = await run_in_thread(_drained, call, chunks.append)
+    answer = await run_in_thread(_drain, call, chunks.append)
     for chunk in chunks:
         yield chunk
     yield StreamChunk(StreamingContentType.DONE, answer)
 
 
-def _drained(call: Callable[[], Any], show: Callable[[StreamChunk], object]) -> str:
+def _drain(call: Callable[[], Any], show: Callable[[StreamChunk], object]) -> str:
     """Pass all chunks to `show` and return the answer.
 
     This runs in one worker thread, because a sync stream is bound to the thread that began it.
     """
-    outcome = _checked(call())
+    outcome = _check(call())
     if isinstance(outcome, str):
         return outcome
     said: list[str] = []

@@ -39,7 +39,7 @@ class Reader(Facade, Generic[T]):
 
     def _hold(self, aio: Any) -> None:
         super()._hold(aio)
-        self._level: bridge.Level | None = None
+        self._loop: bridge.Loop | None = None
         self._taken: deque[T] = deque()
         self._holder: _Holder | None = None
 
@@ -60,9 +60,9 @@ class Reader(Facade, Generic[T]):
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._taken.clear()  # drops what remains when a reader leaves or closes; before a read it is empty
-        if self._level is None:
-            self._level = bridge.here()
-        return self._level.run(coroutine)
+        if self._loop is None:
+            self._loop = bridge.here()
+        return self._loop.run(coroutine)
 
     def __enter__(self) -> Self:
         try:
@@ -141,6 +141,6 @@ class StreamReader(Reader[StreamChunk]):
 
     def __del__(self) -> None:
         # The loop stands still between steps, so without this a dropped stream would stay open until the next call.
-        level = getattr(self, "_level", None)
-        if level is not None and level.free and self._holder is None:
+        loop = getattr(self, "_loop", None)
+        if loop is not None and loop.free and self._holder is None:
             self.close()

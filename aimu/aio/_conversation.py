@@ -88,7 +88,7 @@ class Conversation:
             BusyConversationError: A turn is running.
         """
         with self._lock:
-            self._claimable()
+            self._ensure_free()
             self.history.replace_system_message(text)
 
     def load(self, messages: Sequence[Any]) -> None:
@@ -98,7 +98,7 @@ class Conversation:
             BusyConversationError: A turn is running.
         """
         with self._lock:
-            self._claimable()
+            self._ensure_free()
             self.history.load(messages)
 
     def reset(self, system_message: str | None) -> None:
@@ -108,7 +108,7 @@ class Conversation:
             BusyConversationError: A turn is running.
         """
         with self._lock:
-            self._claimable()
+            self._ensure_free()
             self.history.clear(self.history.system_message if system_message is None else system_message)
 
     def fork(self, system_message: str | None, keep_history: bool) -> Conversation:
@@ -145,7 +145,7 @@ class Conversation:
             InvalidHistoryError: The history is not valid.
         """
         with self._lock:
-            self._claimable()
+            self._ensure_free()
             if terms.reset:
                 self.history.clear(self.history.system_message)
             check_history(self.history.messages)
@@ -166,7 +166,7 @@ class Conversation:
         self._user = None
         user.turns.discard(turn)
 
-    def _claimable(self) -> None:
+    def _ensure_free(self) -> None:
         """Raise BusyConversationError while a turn is running; settle a turn whose reader abandoned it."""
         user = self._user
         if user is not None:
@@ -185,12 +185,12 @@ class Conversation:
             tools: list[Any] = []
             for tool in given:
                 tools.extend(await tool.as_tools() if isinstance(tool, ToolSource) else [tool])
-            return self._callable(Toolbox(tools))
+            return self._checked_toolbox(Toolbox(tools))
         if given != self._toolbox[0]:
-            self._toolbox = (given, self._callable(Toolbox(given)))
+            self._toolbox = (given, self._checked_toolbox(Toolbox(given)))
         return self._toolbox[1]
 
-    def _callable(self, toolbox: Toolbox) -> Toolbox:
+    def _checked_toolbox(self, toolbox: Toolbox) -> Toolbox:
         spec = self.provider.spec
         if toolbox.schemas and spec.tools is False:
             raise InvalidOptionError(

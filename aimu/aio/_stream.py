@@ -105,7 +105,7 @@ class Stream:
 
     def __anext__(self) -> Coroutine[Any, Any, StreamChunk]:
         pump = self._pump
-        return self._pulled() if pump is None or self._state is not ENTERED else pump.receive()
+        return self._pull() if pump is None or self._state is not ENTERED else pump.receive()
 
     def _ready(self) -> list[StreamChunk]:
         """Return the chunks of an entered stream that are available without waiting."""
@@ -121,10 +121,10 @@ class Stream:
             self._deadline = anyio.current_time() + self._timeout
         self._state = _State.PULLED
 
-    async def _pulled(self) -> StreamChunk:
+    async def _pull(self) -> StreamChunk:
         run = self._run
         if run is None or run.state.active or run.state.superseded or self._state is not PULLED:
-            run = self._startable()
+            run = self._started_run()
         steps = self._steps
         assert steps is not None
         run.state.active = True
@@ -149,7 +149,7 @@ class Stream:
         finally:
             run.state.active = False
 
-    def _startable(self) -> Run:
+    def _started_run(self) -> Run:
         """Return the run of a pulled stream, started if this is its first step, or raise if it cannot go on."""
         if self._state is _State.NEW:
             self._start()
@@ -194,7 +194,7 @@ class Stream:
                     async for chunk in steps:
                         if chunk.phase is DONE:
                             done = chunk
-                        elif not self._taken(pump, chunk):
+                        elif not self._try_send(pump, chunk):
                             await pump.send.send(chunk)
                 assert done is not None, "steps must end with a `done`"
                 self._result = str(done.content)
@@ -204,14 +204,14 @@ class Stream:
 
     async def _put(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> None:
         try:
-            if not self._taken(pump, chunk):
+            if not self._try_send(pump, chunk):
                 await pump.send.send(chunk)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             if not pump.ended:
                 raise
             # Otherwise a tool started a run and left it behind: nobody reads its chunks.
 
-    def _taken(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> bool:
+    def _try_send(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> bool:
         """Return whether the chunk needs no further work: it is in the buffer, or its phase is not included."""
         if self._phases is None or chunk.phase in self._phases:
             try:

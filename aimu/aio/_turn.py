@@ -144,7 +144,7 @@ class Turn:
     iteration: int = field(default=-1, init=False)
     state: State = field(default=READY, init=False)
     _fed: list[Delta] = field(factory=list[Delta], init=False)
-    _cut: Reply | None = field(default=None, init=False)  # a refused or truncated reply
+    _unusable: Reply | None = field(default=None, init=False)  # a refused or truncated reply
     _reply: Reply | None = field(default=None, init=False)
     _started: set[str] = field(factory=set[str], init=False)
     _results: dict[str, Message] = field(factory=dict[str, Message], init=False)
@@ -276,12 +276,12 @@ class Turn:
     def _raise_if_unusable(self, reply: Reply) -> None:
         """Raise if the reply was refused or truncated; its text stays in the history, marked as interrupted."""
         if reply.stop_reason is StopReason.REFUSED:
-            self._cut = reply
+            self._unusable = reply
             said = f": {reply.text}" if reply.text else ""
             raise RefusedError(f"the model declined to answer{said}", partial=reply.text, request_id=reply.request_id)
         if reply.stop_reason is StopReason.MAX_TOKENS:
             if reply.calls or not reply.text.strip():
-                self._cut = reply
+                self._unusable = reply
                 where = "inside a tool call" if reply.calls else "before any text"
                 raise TruncatedError(
                     f"max_tokens ended the reply {where}; raise max_tokens",
@@ -306,8 +306,8 @@ class Turn:
 
     def _partial(self) -> Message | None:
         """Return what there is of a missing, refused or truncated reply."""
-        if self._cut is not None:
-            return interrupted_message(self._cut.text, self._cut.thinking)
+        if self._unusable is not None:
+            return interrupted_message(self._unusable.text, self._unusable.thinking)
         said = "".join(delta.text for delta in self._fed if delta.phase is not THINKING)
         return interrupted_message(said, "".join(delta.text for delta in self._fed if delta.phase is THINKING))
 

@@ -27,8 +27,8 @@ from aimu.errors import ClosedClientError
 T = TypeVar("T")
 Report = Callable[..., object]
 
-POLITE = 4.0  # s; time for connections to close after the owner is stopped, before they are cancelled
-PATIENCE = POLITE + 4.0  # s; longest wait for the owner to end, including the clean-up of cancelled connections
+GRACE = 4.0  # s; time for connections to close after the owner is stopped, before they are cancelled
+LONGEST_WAIT = GRACE + 4.0  # s; longest wait for the owner to end, including the clean-up of cancelled connections
 
 
 class Kept(Protocol):
@@ -151,7 +151,7 @@ class Owner:
         """Run `work(report)` in the owner's loop and return its result.
 
         Each `report(...)` calls `on_update`, sync or async, in this async task. If this call is cancelled, or if
-        `on_update` raises, the work is cancelled, and the call waits up to `PATIENCE` seconds until the work has ended.
+        `on_update` raises, the work is cancelled, and the call waits up to `LONGEST_WAIT` seconds for it to end.
 
         Raises:
             ClosedClientError: The owner is stopped.
@@ -167,8 +167,8 @@ class Owner:
                         if inspect.isawaitable(pending):
                             await pending
             except BaseException:
-                self._soon(job.cancel)
-                with anyio.move_on_after(PATIENCE, shield=True):
+                self._call_soon(job.cancel)
+                with anyio.move_on_after(LONGEST_WAIT, shield=True):
                     async for _ in receive:
                         pass
                 raise
@@ -181,13 +181,13 @@ class Owner:
     def stop(self) -> None:
         """Ask the owner to end, and return at once; callable from any thread."""
         self._stopping = True  # without the lock, because garbage collection may call this while the lock is held
-        self._soon(self._ring)
+        self._call_soon(self._wake_up)
 
     async def aclose(self) -> None:
         """Stop the owner and wait, for a bounded time, until it has ended, even if this call is cancelled."""
         self.stop()
         if self._alive:
-            with anyio.move_on_after(PATIENCE, shield=True):
+            with anyio.move_on_after(LONGEST_WAIT, shield=True):
                 await self._ended.wait()
                 self._join()
 
@@ -212,32 +212,32 @@ class Owner:
             if self._stopping or not self._alive:
                 raise ClosedClientError(self.who)
             self._posted.append(job)
-        self._soon(self._ring)
+        self._call_soon(self._wake_up)
 
-    def _soon(self, callback: Callable[[], object]) -> None:
+    def _call_soon(self, callback: Callable[[], object]) -> None:
         call = self._call
         if call is not None and self._alive:
             with suppress(RuntimeError):  # the owner's loop has ended
                 call(callback)
 
-    def _ring(self) -> None:
-        self._bell.set()
+    def _wake_up(self) -> None:
+        self._wakeup.set()
 
     async def _main(self) -> None:
         try:
             async with anyio.create_task_group() as self._group:
-                self._bell = anyio.Event()
+                self._wakeup = anyio.Event()
                 self._call = loop_caller()
                 while not self._stopping:
                     with self._lock:
                         jobs, self._posted = self._posted, []
                     for job in jobs:
                         self._group.start_soon(job.run)
-                    await self._bell.wait()
-                    self._bell = anyio.Event()
+                    await self._wakeup.wait()
+                    self._wakeup = anyio.Event()
                 for kept in list(self._kept):
                     kept.leave()
-                self._group.cancel_scope.deadline = anyio.current_time() + POLITE
+                self._group.cancel_scope.deadline = anyio.current_time() + GRACE
         finally:
             self._stopping = True
             with self._lock:
@@ -246,7 +246,7 @@ class Owner:
 
     def _join(self) -> None:
         if self._thread is not None:
-            self._thread.join(PATIENCE)
+            self._thread.join(LONGEST_WAIT)
             atexit.unregister(self._end_at_exit)
 
     def _end_at_exit(self) -> None:

@@ -44,9 +44,9 @@ class ServerProcess:
         self._on_end = on_end
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._popen: subprocess.Popen[bytes] | None = None
-        self._over = anyio.Event()  # the process gives no more answers, for whatever reason
+        self._finished = anyio.Event()  # the process gives no more answers, for whatever reason
         # Set when stdout has ended, when stderr has ended, when stdin is closed.
-        self._told, self._heard, self._written = anyio.Event(), anyio.Event(), anyio.Event()
+        self._stdout_ended, self._stderr_ended, self._stdin_closed = anyio.Event(), anyio.Event(), anyio.Event()
         self._writing = anyio.CancelScope()
 
     @property
@@ -74,11 +74,11 @@ class ServerProcess:
         outgoing, from_session = anyio.create_memory_object_stream[Any](0)
         with stdin, stdout, stderr, to_session, incoming, outgoing, from_session:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._read, stdout, to_session)
-                group.start_soon(self._listen, stderr)
-                group.start_soon(self._write, stdin, from_session)
+                group.start_soon(self._read_stdout, stdout, to_session)
+                group.start_soon(self._read_stderr, stderr)
+                group.start_soon(self._write_stdin, stdin, from_session)
                 group.start_soon(self._watch)
-                group.start_soon(self._finish, to_session)
+                group.start_soon(self._fail_calls, to_session)
                 try:
                     yield incoming, outgoing
                 finally:
@@ -87,9 +87,9 @@ class ServerProcess:
                     with anyio.CancelScope(shield=True):  # each wait below is bounded
                         if self.polite:
                             with anyio.move_on_after(FLUSH):
-                                await self._written.wait()
+                                await self._stdin_closed.wait()
                         self._writing.cancel()  # closes stdin
-                        await self._end()
+                        await self._stop()
                     group.cancel_scope.cancel()
 
     def _spawn(self) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
@@ -109,13 +109,13 @@ class ServerProcess:
                 start_new_session=True,
             )
         except (OSError, ValueError) as exc:
-            raise MCPConnectionError(spec.name, _no_start(spec, exc)) from exc
+            raise MCPConnectionError(spec.name, _start_failure(spec, exc)) from exc
         pipes = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", (popen.stdin, popen.stdout, popen.stderr))
         for pipe in pipes:
             os.set_blocking(pipe.fileno(), False)
         return pipes
 
-    async def _read(self, stdout: IO[bytes], to_session: MemoryObjectSendStream[Any]) -> None:
+    async def _read_stdout(self, stdout: IO[bytes], to_session: MemoryObjectSendStream[Any]) -> None:
         from mcp.shared.message import SessionMessage
         from mcp_types import jsonrpc_message_adapter
 
@@ -124,23 +124,23 @@ class ServerProcess:
                 try:
                     message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
                 except ValueError:
-                    self._said(line)  # not a message: the server prints other text to stdout
+                    self._keep_line(line)  # not a message: the server prints other text to stdout
                     continue
                 try:
                     await to_session.send(message)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
                     pass  # nobody reads any more, but drain stdout so that the server can exit
 
-        self._told.set()
-        self._over.set()
+        self._stdout_ended.set()
+        self._finished.set()
 
-    async def _listen(self, stderr: IO[bytes]) -> None:
+    async def _read_stderr(self, stderr: IO[bytes]) -> None:
         async with aclosing(_lines(stderr.fileno())) as lines:
             async for line in lines:
-                self._said(line)
-        self._heard.set()
+                self._keep_line(line)
+        self._stderr_ended.set()
 
-    async def _write(self, stdin: IO[bytes], from_session: MemoryObjectReceiveStream[Any]) -> None:
+    async def _write_stdin(self, stdin: IO[bytes], from_session: MemoryObjectReceiveStream[Any]) -> None:
         """Write the messages to stdin; close it after the last one, or when `_writing` is cancelled."""
         with stdin, self._writing:
             try:
@@ -148,40 +148,40 @@ class ServerProcess:
                     text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                     await _send(stdin.fileno(), text.encode() + b"\n")
             except OSError:  # the server no longer reads, so it will not answer either
-                self._over.set()
-        self._written.set()
+                self._finished.set()
+        self._stdin_closed.set()
 
     async def _watch(self) -> None:
-        await self._gone()
-        self._over.set()
+        await self._exited()
+        self._finished.set()
 
-    async def _finish(self, to_session: MemoryObjectSendStream[Any]) -> None:
+    async def _fail_calls(self, to_session: MemoryObjectSendStream[Any]) -> None:
         """Wait until no more answers come and briefly for stderr and the exit status; then fail the calls in flight."""
-        await self._over.wait()
+        await self._finished.wait()
         with anyio.move_on_after(LAST_WORDS):  # a process that the server started may keep the pipes open
-            await self._told.wait()
-            await self._heard.wait()
-            await self._gone()
+            await self._stdout_ended.wait()
+            await self._stderr_ended.wait()
+            await self._exited()
         to_session.close()
         self._on_end()
 
-    def _said(self, line: bytes) -> None:
+    def _keep_line(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         if text:
             log.debug("MCP server %r: %s", self._spec.name, text)
             self._tail.append(text[:TAIL_LINE])
 
-    async def _end(self) -> None:
+    async def _stop(self) -> None:
         """Wait for the process to exit; after a grace period terminate it, then kill it."""
         for sign in (None, signal.SIGTERM, signal.SIGKILL) if self.polite else (signal.SIGKILL,):
             if sign is not None:
                 self._signal(sign)
             with anyio.move_on_after(EXIT):
-                await self._gone()
+                await self._exited()
                 return
         log.warning("MCP server %r: its process did not exit after SIGKILL", self._spec.name)
 
-    async def _gone(self) -> None:
+    async def _exited(self) -> None:
         """Wait until the process has exited and is reaped."""
         # Without a backend's process: asyncio's keeps waiting while a grandchild holds a pipe open.
         popen = cast("subprocess.Popen[bytes]", self._popen)
@@ -240,7 +240,7 @@ async def _lines(fd: int) -> AsyncGenerator[bytes]:
         yield b"".join(parts)
 
 
-def _no_start(spec: ProcessSpec, exc: OSError | ValueError) -> str:
+def _start_failure(spec: ProcessSpec, exc: OSError | ValueError) -> str:
     if not isinstance(exc, FileNotFoundError):
         return f"{spec.command!r} cannot be started: {getattr(exc, 'strerror', None) or exc}"
     if exc.filename == spec.cwd:
