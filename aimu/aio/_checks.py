@@ -1,4 +1,4 @@
-"""Values of settings and fields: validators for attrs that raise the library's own error."""
+"""Validators for attrs fields that raise InvalidOptionError."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ def one_of(*names: str) -> Callable[[object, Attribute[Any], Any], None]:
 
 def calls_at_once(instance: object, attribute: Attribute[Any], value: Any) -> None:
     if not isinstance(value, int) or value < 0:
-        raise InvalidOptionError(f"{attribute.name} must be True, False or how many calls run at once, got {value!r}")
+        raise InvalidOptionError(
+            f"{attribute.name} must be True, False or the number of calls that may run at once, got {value!r}"
+        )
 
 
 def _is_int(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The keyword arguments of clients, as type checkers see them."""
+"""The types of the keyword arguments of clients, for type checkers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OptionsBesideSystem(TypedDict, total=False):
-    """What `client` takes beside the model and the system message."""
+    """The options of `client` other than the model and the system message."""
 
     tools: Sequence[ToolLike]
     mcp_client: ToolServer | Sequence[ToolServer] | None
@@ -27,14 +27,14 @@ class OptionsBesideSystem(TypedDict, total=False):
     max_retries: int
     max_concurrency: int | None
     limits: Limits | None
-    # of providers over HTTP
+    # For providers over HTTP.
     base_url: str | None
     api_key: str | None
     timeout: float | None
     http_client: httpx2.AsyncClient | None
     api: Literal["chat", "responses"] | None
     keep_alive: str | float | None
-    # of models in this process; only the sync clients load them
+    # For models in this process, which only sync clients load.
     lazy: bool
     model_path: str | os.PathLike[str] | None
     device: str
@@ -55,29 +55,30 @@ class ClientOptions(OptionsBesideSystem, total=False):
     Attributes:
         system: The system message.
         tools: Functions, `Tool` objects and MCP clients that the model may call.
-        mcp_client: An MCP client, or a list of them, beside `tools`.
-        generate_kwargs: Options of every request.
-        max_tool_rounds: How many model requests of one `chat` may call tools, at least 1.
-        concurrent_tool_calls: Whether the calls of one reply overlap; a number lets at most so many.
-        max_retries: Attempts after the first that fails for a reason that may pass.
-        max_concurrency: How many requests of this provider may be in flight, at least 1; None for no bound.
-        limits: A cap that several clients share.
+        mcp_client: An MCP client, or a list of them, in addition to `tools`.
+        generate_kwargs: Options for every model request.
+        max_tool_rounds: The number of model requests of one `chat` that may call tools, at least 1.
+        concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run
+            at once.
+        max_retries: The number of further attempts after a failure that may be temporary.
+        max_concurrency: The number of requests that the provider may have in flight, at least 1; None is no limit.
+        limits: A cap on requests in flight that several clients share.
         base_url: The URL of the API.
-        api_key: The API key; by default that of the provider's environment variable.
-        timeout: Seconds without a byte after which a request fails, above 0.
+        api_key: The API key; None uses the provider's environment variable.
+        timeout: Seconds without a byte from the service after which a request fails, more than 0.
         http_client: The HTTP client to use for all requests; the caller closes it.
-        api: Which of OpenAI's APIs to use.
+        api: The API of OpenAI to use.
         keep_alive: How long Ollama keeps the model loaded.
-        lazy: Whether weights are loaded at the first request instead of now.
-        model_path: The GGUF file.
-        device: Where the weights go, in torch's words.
-        dtype: The type of the weights, in torch's words.
-        threads: Threads of the engine.
-        n_ctx: Tokens of context, prompt and answer together.
-        n_gpu_layers: Layers that llama.cpp puts on the GPU.
-        prefix_cache_bytes: Bytes kept of past prompts; 0 keeps nothing.
-        tool_format: The format of tool calls, where the template does not tell.
-        batch: How many requests share forward passes.
+        lazy: Whether to load the weights at the first request instead of immediately.
+        model_path: The path of the GGUF file.
+        device: The device for the weights, as torch names it.
+        dtype: The type of the weights, as torch names it.
+        threads: The number of threads of the engine.
+        n_ctx: The length of the context in tokens, for prompt and answer together.
+        n_gpu_layers: The number of layers that llama.cpp puts on the GPU.
+        prefix_cache_bytes: The size of the cache of past prompts in bytes; 0 disables it.
+        tool_format: The format of tool calls, if the chat template does not show it.
+        batch: The number of requests that share forward passes.
         model_kwargs: Further arguments of the library that loads the weights.
     """
 

@@ -1,4 +1,4 @@
-"""The agent with skills: keeps the catalog in its system message and the skill tools among its tools."""
+"""The agent with skills: keeps the catalog of skills in its system message and the skill tools among its tools."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from aimu.skills._catalog import placed
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of skills is brought up to date in the system message; the history and your own
-    text stay. `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened, `search_skills`
-    are added to `tools`, except where tools have these names already. Without skills it is a plain agent; for its other
-    arguments see `Agent`. The first run reads the folders in a worker thread.
+    At the start of each run, the agent updates the catalog of skills in the system message and keeps your own text and
+    the history. It adds `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened,
+    `search_skills` to `tools`, unless tools of these names are already there. Without skills it works like a plain
+    `Agent`, whose other arguments it accepts too. The first run reads the folders in a worker thread.
 
     Args:
         skill_manager: Finds the skills; it cannot be replaced later.
@@ -41,7 +41,7 @@ class SkillAgent(Agent):
         return steps()
 
     async def _after_look(self, run: Run, begin: Callable[[], Steps]) -> Steps:
-        """Those of a first run: files are read where the run calls sync code, not on the event loop."""
+        """Yield the steps of a first run, after reading the files where the run calls sync code, off the event loop."""
         await run.in_thread(self.skill_manager.catalog)
         await checkpoint_if_cancelled()
         self._show_skills()
@@ -52,7 +52,9 @@ class SkillAgent(Agent):
     def _show_skills(self) -> None:
         catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation
         shown = "" if self.system_message is None else conversation.history.messages[0].get("content")
-        if isinstance(shown, str) and (text := placed(shown, catalog)) != shown:  # not a text: the request refuses it
+        if (
+            isinstance(shown, str) and (text := placed(shown, catalog)) != shown
+        ):  # if it is not a text, the request raises
             conversation.replace_system_message(text or None)
         if catalog:
             tools = self.tools

@@ -239,7 +239,7 @@ async def test_an_agent_may_be_given_another_client_later():
     assert agent.system_message == "Two"
     assert await agent.run("Go.") == "Other."
     assert agent.messages["a"] is other.messages
-    with pytest.raises(InvalidOptionError, match="async client"):
+    with pytest.raises(InvalidOptionError, match="model_client must be an async client, got str"):
         agent.model_client = "openai:gpt"
     assert agent.model_client is other
 
@@ -275,5 +275,5 @@ async def test_what_is_used_after_its_client_was_closed_says_which_and_what_to_d
     for ask in (agent.run, agent.fork().run, client.chat, client.generate):
         with pytest.raises(ClosedClientError, match="AsyncModelClient scripted:model-7.* is closed") as caught:
             await ask("Hello")
-        assert any("fork" in note for note in caught.value.__notes__)
+        assert any("keep that client or a fork() of it open" in note for note in caught.value.__notes__)
     assert agent.messages["clerk"][1:] == agent.model_client.messages[1:]

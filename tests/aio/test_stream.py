@@ -252,10 +252,10 @@ async def test_closing_while_another_task_reads_is_refused():
 async def test_a_stream_is_entered_once_and_before_it_is_read():
     stream = client_of("One two.").chat("Go.", stream=True)
     await anext(stream)
-    with pytest.raises(StreamClosedError, match="entered"):
+    with pytest.raises(StreamClosedError, match="enter it once, before reading"):
         async with stream:
             pass
-    with pytest.raises(StreamClosedError, match="no result"):
+    with pytest.raises(StreamClosedError, match="no result yet; read it to its end"):
         _ = stream.result
     await stream.aclose()
 

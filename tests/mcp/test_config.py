@@ -58,10 +58,10 @@ def test_no_secret_is_shown():
     [
         ([], '{"mcpServers"'),
         ({"command": "x"}, '{"mcpServers"'),
-        ({"mcpServers": {}}, "names no server"),
+        ({"mcpServers": {}}, "the MCP config has no enabled server; add one under 'mcpServers'"),
         ({"a": {"command": None}}, "'a': give either 'command'"),
         ({"a": {"command": "x", "url": "http://x"}}, "give either"),
-        ({"a": {"url": "http://x", "type": "sse"}}, "'type' does not fit"),
+        ({"a": {"url": "http://x", "type": "sse"}}, "'type' does not match; it must be 'stdio' with 'command'"),
         ({"a": {"url": "ftp://x"}}, "http://"),
         ({"a": {"command": ["x"]}}, "'command' must be a string"),
         ({"a": {"command": "x", "args": "y"}}, "'args' must be a list of strings"),

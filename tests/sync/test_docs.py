@@ -59,10 +59,10 @@ def test_each_parameter_is_described(name):
 def test_a_field_says_what_its_class_says_of_it():
     for surface in (aio, aimu.agents):
         assert inspect.getdoc(surface.Agent.max_iterations).startswith(
-            "How many model requests of a run may call tools"
+            "The number of model requests of a run that may call tools"
         )
         assert inspect.getdoc(surface.SkillAgent.max_iterations) == inspect.getdoc(surface.Agent.max_iterations)
-        assert inspect.getdoc(surface.Parallel.first).startswith("Take this many answers")
+        assert inspect.getdoc(surface.Parallel.first).startswith("The number of answers to take")
 
 
 @pytest.mark.parametrize("name", SURFACES)

@@ -98,5 +98,5 @@ async def test_a_step_without_an_answer_raises_an_error_that_says_so(answer):
         async def run(self, task, generate_kwargs=None, stream=False, images=None):
             return answer
 
-    with pytest.raises(InvalidOptionError, match=f"a run gave {type(answer).__name__}; it gives the answer"):
+    with pytest.raises(InvalidOptionError, match=f"a run returned {type(answer).__name__}; return the answer"):
         await Chain([Mute()]).run("go")

@@ -198,5 +198,5 @@ async def test_a_subclass_that_forgets_to_init_gets_an_error_that_says_so():
     class Empty(OrchestratorAgent):
         pass
 
-    with pytest.raises(InvalidOptionError, match=r"Empty.__init__ has to call self._init_orchestrator"):
+    with pytest.raises(InvalidOptionError, match=r"Empty.__init__ must call self._init_orchestrator"):
         await Empty().run("x")

@@ -1,4 +1,4 @@
-"""One runner after another, each on the answer of the one before."""
+"""The chain: one runner after another, each on the answer of the previous one."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from aimu.aio._workflows.flow import Ask, Flow, follow
 @with_field_docs
 @define(eq=False)
 class Chain(StepRunner):
-    """Run agents one after another: each answer is the next one's task, and the last answer is the chain's.
+    """Run agents one after another; each answer is the task of the next agent.
+
+    The answer of the last agent is the answer of the chain.
 
     Args:
-        agents: The steps in order, at least one. Images go to the first step only.
+        agents: The runners in order, at least one. Images go to the first one only.
         name: The name of the chain in chunks and in notes on errors.
 
     Raises:
