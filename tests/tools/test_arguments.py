@@ -31,7 +31,9 @@ def test_whatever_a_model_writes_binds_or_is_refused_with_a_reason(text):
     try:
         bound = bind(text)
     except ToolArgumentsError:
-        with pytest.raises(ToolArgumentsError, match=r"function was not executed, its arguments do not fit:\n- \w"):
+        with pytest.raises(
+            ToolArgumentsError, match=r"function was not executed because its arguments are invalid:\n- \w"
+        ):
             bind(text)
     else:
         assert isinstance(bound["a"], int)

@@ -111,15 +111,18 @@ def nested(value: list[Unresolved]): ...
         (many, r"many: parameter .*\*values.* declare one list"),
         (named, r"named: parameter .*\*\*values.* declare each"),
         (positional, r"positional: parameter .*value.* remove the `/`"),
-        (unresolved, r"unresolved: the type 'Nowhere' of parameter 'value' .*Nowhere.* define or import"),
+        (
+            unresolved,
+            r"unresolved: cannot resolve the type 'Nowhere' of parameter 'value' .*Nowhere.* define or import",
+        ),
         (callback, r"callback: .*parameter 'f'.* use plain types"),
         (opaque, r"opaque: .*parameter 'value'.* use plain types"),
         (called, r"called: .*parameter 'value'.* use plain types"),
-        (nested, r"fields of Unresolved .*Nowhere.* define or import"),
+        (nested, r"cannot resolve the field types of .*Unresolved .*Nowhere.* define or import"),
         (lambda: 1, r"<lambda>.*@tool\(name=...\)"),
-        (3, "3 is no tool"),
-        (Shop, "Shop.* is no tool"),
-        (len, "len.* is no tool"),
+        (3, "3 is not a tool"),
+        (Shop, "Shop.* is not a tool"),
+        (len, "len.* is not a tool"),
     ],
 )
 def test_what_a_model_cannot_call_is_refused_with_the_remedy(function, said):
