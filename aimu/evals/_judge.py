@@ -31,8 +31,8 @@ class LLMJudgeScorer(Scorer):
         InvalidOptionError: `client` has no `generate`.
 
     Example:
-        >>> judge = LLMJudgeScorer(aio.client("openai:gpt-4o-mini"), "The summary names all three authors.")
-        >>> score, reasons = await judge.score({"task": "Summarize the paper.", "output": summary})
+        judge = LLMJudgeScorer(aio.client("openai:gpt-4o-mini"), "The summary names all three authors.")
+        score, reasons = await judge.score({"task": "Summarize the paper.", "output": summary})
     """
 
     def __init__(
@@ -81,7 +81,8 @@ class LLMJudgeScorer(Scorer):
             score = read_score(verdict)
         if score is None:
             raise ScoringError(
-                f"two verdicts of the judge had no readable score; give the judge a stronger model. The last was: {verdict[:500]!r}"
+                f"the judge gave two verdicts without a readable score; use a stronger model as judge. "
+                f"The last verdict: {verdict[:500]!r}"
             )
         return score, verdict.strip()
 

@@ -17,10 +17,10 @@ class Scorer(ABC):
     `criteria` if it has any.
 
     Example:
-        >>> class Brevity(Scorer):
-        ...     def score(self, row):
-        ...         words = len(row["output"].split())
-        ...         return min(1.0, 50 / max(1, words)), f"{words} words"
+        class Brevity(Scorer):
+            def score(self, row):
+                words = len(row["output"].split())
+                return min(1.0, 50 / max(1, words)), f"{words} words"
     """
 
     @abstractmethod

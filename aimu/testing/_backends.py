@@ -51,7 +51,7 @@ def virtual_time(backend: Backend, *, idle: float = 0.0) -> dict[str, Any]:
         InvalidOptionError: `backend` is unknown.
 
     Example:
-        >>> anyio.run(anyio.sleep, 3600, backend="trio", backend_options=virtual_time("trio"))
+        anyio.run(anyio.sleep, 3600, backend="trio", backend_options=virtual_time("trio"))
     """
     return _border(backend).virtual(idle)
 

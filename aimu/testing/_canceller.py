@@ -74,14 +74,17 @@ def cancel_everywhere(
         InvalidOptionError: `backend` or `how` is invalid; "native" needs asyncio.
 
     Example:
-        >>> class Chat:
-        ...     def __init__(self):
-        ...         self.client = scripted_client("Hello.", "Hello again.")
-        ...     async def run(self):
-        ...         await self.client.chat("Hi")
-        ...     async def check(self, *, completed):
-        ...         assert completed == (len(self.client.messages) == 2)
-        >>> cancel_everywhere(Chat, backend="trio")
+        class Chat:
+            def __init__(self):
+                self.client = scripted_client("Hello.", repeat=True)
+
+            async def run(self):
+                await self.client.chat("Hi")
+
+            async def check(self, *, completed):
+                assert await self.client.chat("Are you still there?") == "Hello."
+
+        cancel_everywhere(Chat, backend="trio")
     """
     if how not in ("scope", "native") or (how, backend) == ("native", "trio"):
         raise InvalidOptionError(f"how={how!r} is invalid on {backend}; use 'scope', or 'native' on asyncio")

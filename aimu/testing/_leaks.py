@@ -48,9 +48,9 @@ def leak_check(*, within: float = 1.0) -> LeakCheck:
         The context manager. At the end of the block it raises AssertionError, which names each leaked thing.
 
     Example:
-        >>> async with leak_check():
-        ...     async with aio.client(provider) as client:
-        ...         await client.chat("Hi")
+        async with leak_check():
+            async with aio.client(provider) as client:
+                await client.chat("Hi")
     """
     return LeakCheck(within=within)
 

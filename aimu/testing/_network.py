@@ -38,8 +38,8 @@ def no_real_requests() -> Generator[None]:
         RealRequestError: Code in the block connects to another machine, or looks up the name of one.
 
     Example:
-        >>> with no_real_requests():
-        ...     run_the_test()
+        with no_real_requests():
+            run_the_test()
     """
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 

@@ -48,7 +48,7 @@ class Step:
         pieces: Number of deltas that thinking and text are each streamed in, at least 1. By default one for each word.
 
     Example:
-        >>> ScriptedProvider(reply(calls=[("add", {"a": 2, "b": 3})]), reply("The answer is 5.", thinking="Easy."))
+        ScriptedProvider(reply(calls=[("add", {"a": 2, "b": 3})]), reply("The answer is 5.", thinking="Easy."))
     """
 
     text: str = ""
@@ -105,10 +105,9 @@ class ScriptedProvider:
         repeat: Whether the script starts over at its end.
 
     Example:
-        >>> with ScriptedProvider("Hello.") as provider:
-        ...     assert aimu.client(provider).chat("Hi") == "Hello."
-        >>> provider.requests[0].messages[-1]["content"]
-        'Hi'
+        with ScriptedProvider("Hello.") as provider:
+            assert aimu.client(provider).chat("Hi") == "Hello."
+        assert provider.requests[0].messages[-1]["content"] == "Hi"
     """
 
     def __init__(self, *steps: Scripted, name: str = "scripted", repeat: bool = False) -> None:
@@ -242,9 +241,8 @@ def scripted_client(*steps: Scripted, name: str = "scripted", repeat: bool = Fal
         InvalidOptionError: `aio.client` refuses one of the options.
 
     Example:
-        >>> client = scripted_client("Hello.", system="Be brief.")
-        >>> await client.chat("Hi")
-        'Hello.'
+        client = scripted_client("Hello.", system="Be brief.")
+        assert await client.chat("Hi") == "Hello."
     """
     from aimu.aio import client
 

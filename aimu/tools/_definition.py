@@ -50,10 +50,9 @@ class Tool:
         origin: Where the tool comes from, for error texts. By default the function's module and name.
 
     Example:
-        >>> Tool(name="add", function=lambda a, b: a + b, description="Add two numbers.", parameters={
-        ...     "type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "integer"}},
-        ...     "required": ["a", "b"],
-        ... })
+        number = {"type": "integer"}
+        schema = {"type": "object", "properties": {"a": number, "b": number}, "required": ["a", "b"]}
+        Tool(name="add", function=lambda a, b: a + b, description="Add two numbers.", parameters=schema)
     """
 
     name: str
@@ -160,14 +159,14 @@ def tool(function: AnyCallable | None = None, /, *, name: str | None = None, **o
             takes any number of values, or the name is invalid.
 
     Example:
-        >>> @tool(timeout=10)
-        ... async def get_weather(city: str) -> str:
-        ...     '''Get the weather in a city.
-        ...
-        ...     Args:
-        ...         city: English name of the city.
-        ...     '''
-        ...     return await weather_service.fetch(city)
+        @tool(timeout=10)
+        async def get_weather(city: str) -> str:
+            '''Get the weather in a city.
+
+            Args:
+                city: English name of the city.
+            '''
+            return await weather_service.fetch(city)
     """
     if function is None:
         return functools.partial(tool, name=name, **options)
@@ -202,8 +201,7 @@ def as_tool(candidate: Any) -> Tool:
         ToolSignatureError: `candidate` is none of these, a type hint cannot be resolved, or a model could not call it.
 
     Example:
-        >>> as_tool(shop.price).schema["function"]["name"]
-        'price'
+        as_tool(shop.price).schema["function"]["name"]  # "price"
     """
     if isinstance(candidate, Tool):
         return candidate

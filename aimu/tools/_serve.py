@@ -45,7 +45,7 @@ def serve_mcp(tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, n
         MissingExtraError: FastMCP is not installed.
 
     Example:
-        >>> serve_mcp([add, get_weather], name="demo").run()
+        serve_mcp([add, get_weather], name="demo").run()
     """
     try:
         from fastmcp import FastMCP

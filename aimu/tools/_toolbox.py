@@ -42,8 +42,7 @@ class Toolbox:
         ToolSignatureError: An item is not a tool, or a model could not call it.
 
     Example:
-        >>> Toolbox([add, get_weather]).names
-        ('add', 'get_weather')
+        Toolbox([add, get_weather]).names  # ("add", "get_weather")
     """
 
     def __init__(self, tools: Iterable[Callable[..., Any] | Tool] = ()) -> None:
