@@ -1,4 +1,4 @@
-"""Engines, which run models in this process: `open_engine` makes the provider of an in-process model."""
+"""Engines, which run models in this process; `open_engine` makes the one of a model."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from aimu.providers._base import Provider
 
 
 def open_engine(spec: ModelSpec, **options: Any) -> Provider:
-    """Make the engine of a model; its weights are loaded unless `lazy=True`.
+    """Make the engine of a model, and load its weights unless `lazy=True`.
 
     Args:
         spec: The model; its `provider` must be one that runs in this process.
         **options: The options of the engine's class.
 
     Raises:
-        UnknownProviderError: There is no such provider, or it does not run in this process.
-        InvalidOptionError: The engine does not have one of the options; the text lists those it has.
+        UnknownProviderError: The provider is unknown, or does not run in this process.
+        InvalidOptionError: The engine does not have one of the options; the text lists all that it has.
         MissingExtraError: A package that the engine needs is not installed.
         EngineError: The weights could not be loaded.
     """

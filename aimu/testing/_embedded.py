@@ -14,7 +14,7 @@ def tiny_model() -> Path:
     """Return the Hugging Face folder of the tiny model.
 
     Example:
-        aimu.client(f"hf:{tiny_model()}").chat("What is 2 plus 3?")
+        aimu.client(f"hf:{tiny_model()}").chat("Say hello.")
     """
     return _FOLDER / "hf"
 
@@ -23,6 +23,6 @@ def tiny_gguf() -> Path:
     """Return the GGUF file of the tiny model, with float32 tensors, for llama.cpp.
 
     Example:
-        aimu.client(f"llamacpp:{tiny_gguf()}").chat("What is 2 plus 3?")
+        aimu.client(f"llamacpp:{tiny_gguf()}").chat("Say hello.")
     """
     return _FOLDER / "tiny.gguf"

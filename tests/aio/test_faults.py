@@ -20,6 +20,6 @@ def caught(fault, backend):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_caught(fault):
+def test_every_deliberate_fault_is_caught(fault):
     first, second = ("trio", "asyncio") if "channel" in fault else ("asyncio", "trio")  # where it shows sooner
     assert caught(fault, first) or caught(fault, second)

@@ -258,13 +258,13 @@ class Turns:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_whatever_happens_in_a_turn_the_history_is_valid_and_true(data):
+def test_the_history_is_valid_and_true_whatever_happens_in_a_turn(data):
     turns = Turns(data.draw)
     for _ in range(40):
         turns.step()
 
 
-def test_an_event_in_the_wrong_state_is_a_mistake_of_the_driver():
+def test_an_event_in_the_wrong_state_raises():
     turn = turn_of()
     call = ToolCall("a", "add", "{}")
     for wrong in (lambda: turn.receive(Reply()), lambda: turn.start(call), turn.end_round):
@@ -279,7 +279,7 @@ def test_an_event_in_the_wrong_state_is_a_mistake_of_the_driver():
     turn.settle()
 
 
-def test_settling_frees_the_conversation_whatever_publishing_raises():
+def test_settling_frees_the_conversation_even_if_publishing_raises():
     freed = []
     turn = turn_of(on_settled=freed.append)
     turn.next_request()
@@ -292,7 +292,7 @@ def test_settling_frees_the_conversation_whatever_publishing_raises():
     assert freed == [turn]
 
 
-def test_a_reply_that_cannot_be_taken_settles_the_turn():
+def test_an_invalid_reply_settles_the_turn():
     turn = turn_of()
     turn.next_request()
     with pytest.raises(AttributeError):

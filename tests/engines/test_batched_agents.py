@@ -53,7 +53,7 @@ def batched_client(tiny):
     ("mode", "backend", "how"),
     [("plain", "asyncio", "native"), ("bare", "asyncio", "scope"), ("entered", "trio", "scope")],
 )
-def test_an_agent_cancelled_at_any_step_beside_a_busy_neighbour(batched_client, mode, backend, how):
+def test_an_agent_cancelled_at_any_step_does_not_disturb_a_busy_neighbour(batched_client, mode, backend, how):
     concurrent, sync_tools, _ = RUNS[mode]
     make = partial(BusyScenario, batched_client, mode, concurrent=concurrent, sync_tools=sync_tools)
     make.__qualname__ = f"batched agent, {mode}"
@@ -65,7 +65,7 @@ def test_an_agent_cancelled_at_any_step_beside_a_busy_neighbour(batched_client, 
     assert (worker.running, worker.waiting) == (0, 0)
 
 
-async def test_agents_at_once_call_their_tools_and_answer_rightly(batched_client):
+async def test_concurrent_agents_call_their_tools_and_answer_correctly(batched_client):
     @tool
     def add(a: int, b: int) -> int:
         """Add two numbers."""

@@ -117,7 +117,7 @@ RUNS = {"plain": (False, True, 7), "bare": (False, True, 30), "entered": (True, 
 
 @pytest.mark.parametrize(("model_string", "backend", "how"), WAYS, indirect=["model_string"])
 @pytest.mark.parametrize("mode", RUNS)
-def test_an_agent_cancelled_at_any_step_is_settled_truthfully(weights, mode, backend, how):
+def test_an_agent_cancelled_at_any_step_leaves_a_valid_and_true_history(weights, mode, backend, how):
     concurrent, sync_tools, minimum = RUNS[mode]
     make = partial(EmbeddedScenario, weights, mode, concurrent=concurrent, sync_tools=sync_tools)
     make.__qualname__ = f"embedded agent, {mode}, {'concurrent' if concurrent else 'sequential'} tools"
@@ -169,7 +169,7 @@ async def twelve(weights, answers, hold, queued, loops):
 
 
 @pytest.mark.parametrize("backends", [["asyncio"], ["trio"], ["asyncio", "trio"]], ids="+".join)
-def test_twelve_conversations_on_one_engine_never_run_two_generations(model_string, backends):
+def test_an_engine_with_twelve_conversations_never_runs_two_generations_at_once(model_string, backends):
     aimu.client(ScriptedProvider("x")).chat("x")  # the event loop of this thread stays until its end
     with leak_check(within=3.0):
         with aimu.client(model_string, threads=1) as weights, evaluations(weights.__aio__.provider.provider) as counts:
@@ -190,7 +190,7 @@ def test_twelve_conversations_on_one_engine_never_run_two_generations(model_stri
         assert counts.calls > 40
 
 
-async def test_a_cancelled_chat_has_stopped_generating_when_its_block_is_left(weights):
+async def test_a_cancelled_chat_has_stopped_generating_when_its_scope_ends(weights):
     """That it stops within one decode step is held, exactly, by the tests of the engines."""
     with evaluations(weights.__aio__.provider.provider) as counts:
         client = aio.client(weights).fork()

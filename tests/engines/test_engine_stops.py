@@ -130,7 +130,7 @@ one_at_a_time = pytest.mark.parametrize("engine", ["hf", "llamacpp"], indirect=T
 
 
 @one_at_a_time
-async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwards):
+async def test_an_engine_survives_twelve_conversations_with_most_cancelled(engine, forwards):
     before = engine.worker.requests
     asked, answered = await twelve(engine, held(forwards, 1), [], 1)
     assert answered == asked
@@ -140,7 +140,7 @@ async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwa
 
 
 @one_at_a_time
-def test_two_loops_in_two_threads_at_once(engine, forwards):
+def test_two_loops_in_two_threads_can_use_one_engine_at_once(engine, forwards):
     found, hold, queued = [], held(forwards, 1), []
 
     def run(backend):

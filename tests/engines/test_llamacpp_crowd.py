@@ -85,7 +85,9 @@ async def twelve(engine, prefills):
 
 
 @pytest.mark.parametrize("backends", [["asyncio"], ["trio"], ["asyncio", "trio"]], ids="+".join)
-def test_half_of_twelve_are_cancelled_and_the_others_are_right(llama_engine, slice_prefill, backends):
+def test_six_of_twelve_conversations_are_cancelled_and_the_others_answer_correctly(
+    llama_engine, slice_prefill, backends
+):
     slice_prefill(SLICE)
     prefills = {backend: [Prefill(word) for word in WORDS[backend]] for backend in backends}
     right, failures = [], []

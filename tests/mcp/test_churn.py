@@ -65,7 +65,7 @@ async def kill_at_random(chance, children, *, task_status: TaskStatus[None] = an
 
 
 @pytest.mark.parametrize("seed", [7])
-async def test_connects_and_closes_with_cancellations_and_kills_leave_nothing(seed, children):
+async def test_connecting_and_closing_under_cancellations_and_kills_leaves_nothing(seed, children):
     chance = random.Random(seed)
     outcomes = Counter()
     async with aio.MCPClient(config=tiny()) as client:  # loads and opens, before the count, what is opened once

@@ -41,7 +41,7 @@ def silent_server():
         join(threads)
 
 
-def test_ctrl_c_in_a_parallel_of_requests_hangs_up_on_all_of_them(silent_server):
+def test_ctrl_c_in_parallel_requests_closes_all_their_connections(silent_server):
     with aimu.client("openai:m", base_url=silent_server, api_key="k") as client:
         parallel = Parallel.from_client(client, ["one", "two", "three"])
         with pytest.raises(KeyboardInterrupt):

@@ -81,7 +81,7 @@ def test_every_sync_name_has_an_async_twin():
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
-def test_a_door_shows_what_it_has_and_nothing_else(door):
+def test_a_lazy_package_lists_exactly_its_names(door):
     assert set(door.__all__) <= set(dir(door))
     for name in door.__all__:
         assert getattr(door, name) is getattr(door, name)
@@ -89,7 +89,7 @@ def test_a_door_shows_what_it_has_and_nothing_else(door):
         door.NoSuchThing
 
 
-def test_provider_clients_take_an_id_without_the_prefix_and_refuse_other_providers_models():
+def test_provider_clients_accept_an_id_without_prefix_and_refuse_models_of_other_providers():
     with pytest.raises(InvalidOptionError, match="not a model of 'ollama'"):
         aimu.models.OllamaClient(next(iter(aimu.models.OpenAIModel)))
     for name in aimu.models.PROVIDERS:

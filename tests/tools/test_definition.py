@@ -57,7 +57,7 @@ def test_methods_are_tools_once_bound():
         as_tool(Shop.price)
 
 
-def test_a_wrapper_and_a_partial_are_tools_like_what_they_wrap():
+def test_wrappers_and_partials_are_tools_like_the_functions_they_wrap():
     @tool(name="renamed")
     def inner(a: int, b: int = 2) -> int:
         """Doc."""
@@ -125,7 +125,7 @@ def nested(value: list[Unresolved]): ...
         (len, "len.* is not a tool"),
     ],
 )
-def test_what_a_model_cannot_call_is_refused_with_the_remedy(function, said):
+def test_the_error_for_an_invalid_tool_names_the_remedy(function, said):
     with pytest.raises(ToolSignatureError, match=said) as refused:
         as_tool(function).schema
     assert "\n" not in str(refused.value)

@@ -177,7 +177,7 @@ class Stopped:
 @pytest.mark.parametrize(("backend", "how"), WAYS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_a_workflow_cancelled_at_any_step_is_settled(shape, mode, backend, how):
+def test_a_workflow_cancelled_at_any_step_leaves_valid_histories(shape, mode, backend, how):
     make = partial(Stopped, shape, mode)
     make.__qualname__ = f"{shape.__name__}, {mode}"
     cancel_everywhere(make, backend=backend, how=how, minimum=MINIMUM[mode])
@@ -187,7 +187,7 @@ def test_a_workflow_cancelled_at_any_step_is_settled(shape, mode, backend, how):
 @pytest.mark.parametrize("raising", [False, True], ids=["break", "raise"])
 @pytest.mark.parametrize("mode", MODES[1:])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-async def test_a_stream_of_a_workflow_left_at_any_chunk_is_settled(shape, mode, raising):
+async def test_a_workflow_stream_left_at_any_chunk_leaves_valid_histories(shape, mode, raising):
     async with leak_check():
         for number in range(1, 1000):
             scenario = Stopped(shape, mode, stop_at=number, raising=raising)
@@ -202,7 +202,7 @@ async def test_a_stream_of_a_workflow_left_at_any_chunk_is_settled(shape, mode, 
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-async def test_a_pulled_stream_that_is_closed_at_any_chunk_leaves_nothing_open(shape):
+async def test_a_pulled_stream_closed_at_any_chunk_leaves_nothing_open(shape):
     for number in range(1, 1000):
         scenario = Stopped(shape, "closed", stop_at=number)
         with anyio.fail_after(10):
@@ -214,7 +214,7 @@ async def test_a_pulled_stream_that_is_closed_at_any_chunk_leaves_nothing_open(s
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-async def test_a_bare_stream_shows_what_a_live_one_shows(shape):
+async def test_a_bare_stream_shows_the_same_as_a_live_one(shape):
     shown = [await way(shape(model(ANSWERS)).run("go", stream=True)) for way in (read, live)]
     texts = [text_by(chunks) for chunks in shown]
     assert texts[0] == texts[1]
