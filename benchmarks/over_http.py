@@ -27,7 +27,7 @@ import openai
 
 from aimu import aio
 from aimu.errors import AimuError
-from aimu.models._spec import ModelSpec
+from aimu.models import ModelSpec
 from aimu.providers import make_provider
 from aimu.providers._transport import timeouts
 from aimu.tools import tool

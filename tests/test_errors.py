@@ -6,6 +6,7 @@ import inspect
 import pickle
 import pkgutil
 import traceback
+from pathlib import Path
 
 import pytest
 
@@ -34,6 +35,7 @@ FACTS = {
     errors.ClosedClientError: lambda kind: kind("the client of openai:gpt-5"),
     errors.UnknownToolError: lambda kind: kind("g", iter(["f", "h"])),
     errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="Traceback\nKeyError"),
+    errors.SkillError: lambda kind: kind("it has no name", path=Path("skills/a"), remedy="give it one", loaded=True),
     errors.RoutingError: lambda kind: kind("maybe", {"yes": 1, "no": 2}),
 }
 ROUND_TRIPS = {

@@ -5,9 +5,10 @@ The sync twins of Agent, SkillAgent, OrchestratorAgent. They decide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Self
 
+from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.client import BaseModelClient
 from aimu._sync.own import Orchestrating, client_of
@@ -19,8 +20,10 @@ from aimu.aio._orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
 from aimu.aio._runner import MessageHistory
 from aimu.aio._skill_agent import SkillAgent as AsyncSkillAgent
 from aimu.skills import SkillManager
+from aimu.tools._like import ToolLike
 
 
+@public("aimu.agents")
 @twin_of(AsyncAgent)
 class Agent(TwinRunner):
     """A model that works on a task, with tools, until it answers.
@@ -56,7 +59,7 @@ class Agent(TwinRunner):
         model_client: BaseModelClient,
         system_message: str | None = None,
         name: str | None = None,
-        tools: list[Callable[..., Any]] = FACTORY,
+        tools: list[ToolLike] = FACTORY,
         max_iterations: int = 10,
         continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT,
         reset_messages_on_run: bool = False,
@@ -105,12 +108,12 @@ class Agent(TwinRunner):
         self.__aio__.name = value
 
     @property
-    def tools(self) -> list[Callable[..., Any]]:
+    def tools(self) -> list[ToolLike]:
         """Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client."""
         return self.__aio__.tools
 
     @tools.setter
-    def tools(self, value: list[Callable[..., Any]]) -> None:
+    def tools(self, value: list[ToolLike]) -> None:
         self.__aio__.tools = value
 
     @property
@@ -175,13 +178,15 @@ class Agent(TwinRunner):
         return client_of(self)
 
 
+@public("aimu.agents")
 @twin_of(AsyncSkillAgent)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of skills is brought up to date at the end of the system message; the history
-    stays. `activate_skill`, `list_skill_files` and `read_skill_file` are added to `tools`, except where tools have
-    these names already. Without skills it is a plain agent; for its other arguments see `Agent`.
+    At the start of each run the catalog of skills is brought up to date in the system message; the history and your own
+    text stay. `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened, `search_skills`
+    are added to `tools`, except where tools have these names already. Without skills it is a plain agent; for its other
+    arguments see `Agent`.
 
     Args:
         skill_manager: Finds the skills; it cannot be replaced later.
@@ -194,7 +199,7 @@ class SkillAgent(Agent):
         model_client: BaseModelClient,
         system_message: str | None = None,
         name: str | None = None,
-        tools: list[Callable[..., Any]] = FACTORY,
+        tools: list[ToolLike] = FACTORY,
         max_iterations: int = 10,
         continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT,
         reset_messages_on_run: bool = False,
@@ -222,6 +227,7 @@ class SkillAgent(Agent):
         return self.__aio__.skill_manager
 
 
+@public("aimu.agents")
 @twin_of(AsyncOrchestratorAgent)
 class OrchestratorAgent(TwinRunner, Orchestrating):
     """An agent that delegates parts of its task to workers, as tool calls.
@@ -254,7 +260,7 @@ class OrchestratorAgent(TwinRunner, Orchestrating):
         *,
         name: str,
         system_message: str | None,
-        tools: list[Callable[..., Any]],
+        tools: Sequence[ToolLike],
         concurrent_tool_calls: bool | int = False,
     ) -> None:
         """Make the agent that orchestrates; a subclass calls this at the end of its `__init__`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, final, overload
 
+from aimu._doors import public
 from aimu._sync.own import factory_of
 from aimu._sync.reader import Reader
 from aimu._sync.runner import Runner
@@ -50,6 +51,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[str | Exception]: ...
+@public("aimu.agents")
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
     tasks: Iterable[str],

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
+from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.own import AdaptedClient
 from aimu._sync.reader import perform
@@ -20,11 +21,14 @@ from aimu._sync.twin import aio_of, twin_of
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._conversation import Conversation
 from aimu.aio._factory import AsyncModelClient, OwningClient, one_shot
+from aimu.aio._options import ClientOptions, OptionsBesideSystem
 from aimu.aio._request import SharedProvider
 from aimu.aio._run import Task
 from aimu.models._spec import Model, ModelSpec
+from aimu.tools._like import ToolLike
 
 
+@public("aimu")
 @twin_of(AsyncBaseModelClient)
 class BaseModelClient(AdaptedClient):
     """A handle on one conversation over a shared provider.
@@ -75,12 +79,12 @@ class BaseModelClient(AdaptedClient):
         bridge.call(setattr, self.__aio__, "system_message", value)
 
     @property
-    def tools(self) -> list[Any]:
+    def tools(self) -> list[ToolLike]:
         """Functions (`@tool` or plain), `Tool` objects, MCP clients; may be changed between turns."""
         return self.__aio__.tools
 
     @tools.setter
-    def tools(self, value: Sequence[Any]) -> None:
+    def tools(self, value: Sequence[ToolLike]) -> None:
         bridge.call(setattr, self.__aio__, "tools", value)
 
     @property
@@ -318,6 +322,7 @@ class BaseModelClient(AdaptedClient):
         self.close()
 
 
+@public("aimu")
 @twin_of(AsyncModelClient)
 class ModelClient(BaseModelClient):
     """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
@@ -344,11 +349,14 @@ class ModelClient(BaseModelClient):
 
     __aio__: AsyncModelClient  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
+    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Unpack[ClientOptions]) -> None:
         self._hold(OwningClient(model, **kwargs))
 
 
-def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any) -> ModelClient:
+@public("aimu")
+def client(
+    model: str | Model | Any, *, system: str | None = None, **kwargs: Unpack[OptionsBesideSystem]
+) -> ModelClient:
     """Open a client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
     Args:
@@ -369,9 +377,7 @@ def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any
         client = aimu.client("ollama:qwen3.5:9b", system="Be brief.")
         print(client.chat("What are tides?"))
     """
-    if system is not None:
-        kwargs["system"] = system
-    return ModelClient(model, **kwargs)
+    return ModelClient(model, **kwargs) if system is None else ModelClient(model, system=system, **kwargs)
 
 
 @overload
@@ -407,6 +413,7 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
 ) -> str | Stream: ...
+@public("aimu")
 def chat(
     user_message: str,
     *,

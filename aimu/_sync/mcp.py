@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
+from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.twin import Facade, twin_of
 from aimu.aio._mcp.client import MCPClient as AsyncMCPClient
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
 
 
+@public("aimu.tools")
 @final
 @twin_of(AsyncMCPClient)
 class MCPClient(Facade):

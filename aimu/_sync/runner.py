@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, overload
 
 from aimu._core.chunks import Include, StreamChunk
+from aimu._doors import public
 from aimu._sync.own import AdaptedRunner
 from aimu._sync.reader import perform
 from aimu._sync.stream import Stream
@@ -17,6 +18,7 @@ from aimu._sync.twin import Facade, twin_of
 from aimu.aio._runner import MessageHistory, StepRunner
 
 
+@public("aimu.agents")
 class Runner(AdaptedRunner, ABC):
     """Base of every agent and workflow; a subclass of your own fits wherever a runner does.
 

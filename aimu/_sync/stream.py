@@ -8,11 +8,13 @@ from __future__ import annotations
 from typing import final
 
 from aimu._core.reply import Usage
+from aimu._doors import public
 from aimu._sync.reader import StreamReader
 from aimu._sync.twin import twin_of
 from aimu.aio._stream import Stream as AsyncStream
 
 
+@public("aimu")
 @final
 @twin_of(AsyncStream)
 class Stream(StreamReader):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from aimu._doors import public
 from aimu._sync.client import BaseModelClient
 from aimu._sync.runner import Runner, TwinRunner
 from aimu._sync.twin import aio_of, field_of, twin_of
@@ -21,6 +22,7 @@ from aimu.evals import Scorer
 from aimu.skills import SkillManager
 
 
+@public("aimu.agents")
 @twin_of(AsyncChain)
 class Chain(TwinRunner):
     """Run agents one after another: each answer is the next one's task, and the last answer is the chain's.
@@ -79,6 +81,7 @@ class Chain(TwinRunner):
         return cls._of(AsyncChain.from_client(aio_of(client), prompts, name=name))
 
 
+@public("aimu.agents")
 @twin_of(AsyncRouter)
 class Router(TwinRunner):
     """Let one agent choose the handler that does the task.
@@ -184,6 +187,7 @@ class Router(TwinRunner):
         )
 
 
+@public("aimu.agents")
 @twin_of(AsyncParallel)
 class Parallel(TwinRunner):
     """Give the same task to all workers at once, and join their answers in the order of the workers.
@@ -345,6 +349,7 @@ class Parallel(TwinRunner):
         )
 
 
+@public("aimu.agents")
 @twin_of(AsyncEvaluatorOptimizer)
 class EvaluatorOptimizer(TwinRunner):
     """Draft, review and revise until the evaluator accepts the draft.
@@ -467,6 +472,7 @@ class EvaluatorOptimizer(TwinRunner):
         )
 
 
+@public("aimu.agents")
 @twin_of(AsyncPlanExecuteEvaluator)
 class PlanExecuteEvaluator(TwinRunner):
     """Plan, execute and score; plan again while the score is too low.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 from attrs import Attribute, define, field, frozen
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient, duplicate
 from aimu.aio._checks import at_least_one
 from aimu.aio._conversation import Conversation
@@ -16,6 +17,7 @@ from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
 from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
+from aimu.tools._like import ToolLike
 
 DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task, or answer it if it is done."
 
@@ -26,6 +28,11 @@ def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> N
         raise InvalidOptionError(f"an agent needs an async client, not {type(client).__name__}{hint}")
 
 
+def _as_list(tools: Sequence[ToolLike]) -> list[ToolLike]:
+    return list(tools)
+
+
+@public("aimu.aio")
 @define(eq=False, slots=False)
 class Agent(StepRunner):
     """A model that works on a task, with tools, until it answers.
@@ -57,7 +64,7 @@ class Agent(StepRunner):
     model_client: AsyncBaseModelClient = field(validator=_async_client)
     system_message: str | None = None
     name: str | None = None
-    tools: list[Callable[..., Any]] = field(factory=list[Callable[..., Any]])
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_as_list)
     max_iterations: int = field(default=10, validator=at_least_one)
     continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT
     reset_messages_on_run: bool = False

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
+from aimu._doors import public
 from aimu.aio._conversation import Conversation
 from aimu.aio._request import SharedProvider
 from aimu.aio._responder import LoopResponder, Responder
@@ -16,6 +17,7 @@ from aimu.aio._run import Task
 from aimu.aio._runner import start
 from aimu.aio._stream import Stream
 from aimu.models._spec import ModelSpec
+from aimu.tools._like import ToolLike
 
 H = TypeVar("H")
 
@@ -30,6 +32,7 @@ def duplicate(handle: H) -> H:
     return copy
 
 
+@public("aimu.aio")
 class AsyncBaseModelClient:
     """A handle on one conversation over a shared provider.
 
@@ -80,12 +83,12 @@ class AsyncBaseModelClient:
         self.conversation.set_system_message(text)
 
     @property
-    def tools(self) -> list[Any]:
+    def tools(self) -> list[ToolLike]:
         """Functions (`@tool` or plain), `Tool` objects, MCP clients; may be changed between turns."""
         return self.conversation.tools
 
     @tools.setter
-    def tools(self, tools: Sequence[Any]) -> None:
+    def tools(self, tools: Sequence[ToolLike]) -> None:
         self.conversation.tools = list(tools)
 
     @property

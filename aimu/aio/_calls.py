@@ -1,4 +1,4 @@
-"""One round of tool calls: which of them overlap, where they run, the chunks that show them.
+"""The tool calls of one iteration: which of them overlap, where they run, the chunks that show them.
 
 Results go into the turn; what a tool is, and how one call of it is made, is `aimu.tools`' business.
 """
@@ -22,7 +22,7 @@ from aimu.tools._toolbox import Toolbox
 async def run_calls(
     turn: Turn, calls: Sequence[ToolCall], toolbox: Toolbox, run: Run, concurrent: bool | int, label: str | None
 ) -> Steps:
-    """Run one round of calls: chunks when each starts and has ended, results into the turn."""
+    """Run the calls of one iteration: chunks when each starts and has ended, results into the turn."""
 
     def chunk(call: ToolCall, **more: Any) -> StreamChunk:
         content = {"id": call.id, "name": call.name, "arguments": _parsed(call.arguments), **more}

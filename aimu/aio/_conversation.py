@@ -6,7 +6,7 @@ and thread; what happens in a turn is the business of `aimu.aio._turn`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, Literal, Protocol, final, runtime_checkable
@@ -22,6 +22,7 @@ from aimu.aio._turn import Terms, Turn
 from aimu.errors import BusyConversationError, InvalidOptionError, SystemMessageError
 from aimu.models import _options as options
 from aimu.tools._definition import Tool
+from aimu.tools._like import ToolLike
 from aimu.tools._toolbox import Toolbox
 
 
@@ -30,6 +31,10 @@ class ToolSource(Protocol):
     """Something among the tools of a conversation that has tools of its own (an MCP client)."""
 
     async def as_tools(self) -> Sequence[Tool]: ...
+
+
+def _listed(tools: Iterable[ToolLike]) -> list[ToolLike]:
+    return list(tools)
 
 
 def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -49,7 +54,7 @@ class Conversation:
 
     provider: SharedProvider
     history: History = field(factory=History)
-    tools: list[Any] = field(factory=list[Any], converter=list)
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_listed)
     mcp_client: Any = None
     generate_kwargs: dict[str, Any] = field(default=None, converter=_checked_options)
     max_tool_rounds: int = field(default=10, validator=at_least_one)
@@ -69,7 +74,7 @@ class Conversation:
             raise SystemMessageError
         self.history.replace_system_message(text)
 
-    def replace_system_message(self, text: str) -> None:
+    def replace_system_message(self, text: str | None) -> None:
         """Put another system message before the same history, for those whose instructions grow (skills)."""
         with self._lock:
             self._claimable()
@@ -142,7 +147,7 @@ class Conversation:
     async def toolbox(self) -> Toolbox:
         """What the model may call in the next turn."""
         mcp = self.mcp_client
-        given = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
+        given: list[Any] = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
         given = [getattr(tool, "__aio__", tool) for tool in given]
         if any(isinstance(tool, ToolSource) for tool in given):
             tools: list[Any] = []

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Literal, final, overload
+from typing import Any, Literal, Unpack, final, overload
 
 from anyio import CancelScope
 
 from aimu._core.chunks import Include, StreamingContentType
+from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._conversation import Conversation
+from aimu.aio._options import ClientOptions, OptionsBesideSystem
 from aimu.aio._request import Limits, SharedProvider
 from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import start
@@ -19,8 +21,10 @@ from aimu.errors import InvalidOptionError, WeightsLoadedTwiceError
 from aimu.models._resolve import IN_PROCESS, resolve
 from aimu.models._spec import Model, ModelSpec
 from aimu.providers._base import Provider
+from aimu.tools._like import ToolLike
 
 
+@public("aimu.aio")
 class AsyncModelClient(AsyncBaseModelClient):
     """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
@@ -44,7 +48,7 @@ class AsyncModelClient(AsyncBaseModelClient):
             print(await client.chat("What are tides?"))
     """
 
-    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
+    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Unpack[ClientOptions]) -> None:
         owner = getattr(model, "__aio__", None)
         if isinstance(owner, AsyncBaseModelClient):
             if kwargs:
@@ -71,7 +75,7 @@ class AsyncModelClient(AsyncBaseModelClient):
         make_provider: Callable[..., Provider],
         *,
         system: str | None = None,
-        tools: Sequence[Any] = (),
+        tools: Sequence[ToolLike] = (),
         mcp_client: Any = None,
         generate_kwargs: Mapping[str, Any] | None = None,
         max_tool_rounds: int = 10,
@@ -126,7 +130,10 @@ def _engine(spec: ModelSpec, kwargs: Mapping[str, Any]) -> Provider:
     return open_engine(spec, **kwargs)
 
 
-def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any) -> AsyncModelClient:
+@public("aimu.aio")
+def client(
+    model: str | Model | Any, *, system: str | None = None, **kwargs: Unpack[OptionsBesideSystem]
+) -> AsyncModelClient:
     """Open a client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
     Args:
@@ -148,9 +155,7 @@ def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any
         client = aio.client("ollama:qwen3.5:9b", system="Be brief.")
         print(await client.chat("What are tides?"))
     """
-    if system is not None:
-        kwargs["system"] = system
-    return AsyncModelClient(model, **kwargs)
+    return AsyncModelClient(model, **kwargs) if system is None else AsyncModelClient(model, system=system, **kwargs)
 
 
 @overload
@@ -186,6 +191,7 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
 ) -> Coroutine[Any, Any, str] | Stream: ...
+@public("aimu.aio")
 def chat(
     user_message: str,
     *,

@@ -38,9 +38,9 @@ class History:
         return len(self.messages) > (self.system_message is not None)
 
     def replace_system_message(self, text: str | None) -> None:
-        """Put another system message (None: no system message) before the same messages."""
-        rest = self.messages[1:] if self.system_message is not None else self.messages
-        self.messages = [*_opening(text), *rest]
+        """Put another system message (None: no system message) before the same messages; its other keys stay."""
+        head, rest = (self.messages[0], self.messages[1:]) if self.system_message is not None else ({}, self.messages)
+        self.messages = [*({**head, **message} for message in _opening(text)), *rest]
 
     def load(self, messages: Sequence[Any]) -> None:
         """Take other messages; they are checked at the next request."""

@@ -66,7 +66,7 @@ async def turn_steps(
                 async with aclosing(run_calls(turn, outcome.calls, toolbox, run, concurrent, label)) as steps:
                     async for chunk in steps:
                         yield chunk
-                turn.end_round()
+                turn.end_iteration()
     except Exception as exc:
         exc.add_note(f"in {f'agent {label!r}' if label else 'a chat'}, iteration {max(turn.iteration, 0)}")
         raise

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, final
 
 from attrs import define, field
 
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._run import ENCLOSING, Run, RunState, Steps, Task, discard, drain, plain_run
 from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
 from aimu.tools._definition import Tool
+from aimu.tools._like import ToolLike
 from aimu.tools._toolbox import Toolbox
 
 
+@public("aimu.aio")
 class OrchestratorAgent(StepRunner):
     """An agent that delegates parts of its task to workers, as tool calls.
 
@@ -37,7 +40,7 @@ class OrchestratorAgent(StepRunner):
         *,
         name: str,
         system_message: str | None,
-        tools: list[Callable[..., Any]],
+        tools: Sequence[ToolLike],
         concurrent_tool_calls: bool | int = False,
     ) -> None:
         """Make the agent that orchestrates; a subclass calls this at the end of its `__init__`.

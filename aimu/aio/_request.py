@@ -15,6 +15,7 @@ import anyio
 
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
+from aimu._doors import public
 from aimu.errors import ClosedClientError, InvalidOptionError, ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
@@ -26,6 +27,7 @@ LONGEST_PAUSE = 30.0
 LONGEST_WAIT = 600.0  # s; a service that asks for more (a daily quota, say) is not waited for
 
 
+@public("aimu.aio")
 @final
 class Limits:
     """A cap on requests in flight that several clients share: give it to each as `limits=`.

@@ -16,6 +16,7 @@ import anyio
 
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
+from aimu._doors import public
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
 from aimu.errors import InvalidOptionError
@@ -25,6 +26,7 @@ MessageHistory: TypeAlias = dict[str, list[Message]]
 DONE = StreamingContentType.DONE
 
 
+@public("aimu.aio")
 class AsyncRunner(ABC):
     """Base of every agent and workflow; a subclass of your own fits wherever a runner does.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -11,22 +10,23 @@ from attrs import define, field
 from attrs.setters import frozen
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._run import Run, Steps
 from aimu.skills import SkillManager, skill_tools
+from aimu.skills._catalog import placed
 
-_CATALOG = re.compile(r"\s*<available_skills>\n.*\n</available_skills>", re.DOTALL)
 
-
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False, slots=False)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of skills is brought up to date at the end of the system message; the history
-    stays. `activate_skill`, `list_skill_files` and `read_skill_file` are added to `tools`, except where tools have
-    these names already. Without skills it is a plain agent; for its other arguments see `Agent`. The first run reads
-    the folders in a worker thread.
+    At the start of each run the catalog of skills is brought up to date in the system message; the history and your own
+    text stay. `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened, `search_skills`
+    are added to `tools`, except where tools have these names already. Without skills it is a plain agent; for its other
+    arguments see `Agent`. The first run reads the folders in a worker thread.
 
     Args:
         skill_manager: Finds the skills; it cannot be replaced later.
@@ -50,11 +50,10 @@ class SkillAgent(Agent):
                 yield chunk
 
     def _show_skills(self) -> None:
-        catalog, shown = self.skill_manager.catalog(), self.system_message or ""
-        bare = _CATALOG.sub("", shown)
-        text = f"{bare}\n\n<available_skills>\n{catalog}\n</available_skills>".lstrip() if catalog else bare
-        if text != shown:
-            self.model_client.conversation.replace_system_message(text)
+        catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation
+        shown = "" if self.system_message is None else conversation.history.messages[0].get("content")
+        if isinstance(shown, str) and (text := placed(shown, catalog)) != shown:  # not a text: the request refuses it
+            conversation.replace_system_message(text or None)
         if catalog:
             tools = self.tools
             names = {getattr(tool, "name", None) or getattr(tool, "__name__", None) for tool in tools}

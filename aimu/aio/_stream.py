@@ -19,6 +19,7 @@ import anyio
 
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.reply import Usage
+from aimu._doors import public
 from aimu.aio._pump import Pump
 from aimu.aio._run import IN_THREAD, Run, RunState, Steps
 from aimu.errors import StreamClosedError
@@ -38,6 +39,7 @@ class _State(Enum):
 PULLED, ENTERED = _State.PULLED, _State.ENTERED
 
 
+@public("aimu.aio")
 @final
 class Stream:
     """The chunks of a run: an async iterator of StreamChunk and an async context manager.

@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 import anyio
 
 from aimu._core.groups import single_failure
+from aimu._doors import public
 from aimu.aio._pump import Pump
 from aimu.aio._run import begin_branch
 from aimu.aio._runner import AsyncRunner
@@ -54,6 +55,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[str | Exception]: ...
+@public("aimu.aio")
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
     tasks: Iterable[str] | AsyncIterable[str],

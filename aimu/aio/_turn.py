@@ -25,7 +25,7 @@ Events::
                is anything after the limit     -> SETTLED   Finished   publishes
                is missing, refused, truncated  -> SETTLED   raises     publishes its text, marked as interrupted
     CALLING  start(call), finish(call, ...)    -> CALLING
-    CALLING  end_round()                       -> READY                publishes
+    CALLING  end_iteration()                       -> READY                publishes
     any      settle()                          -> SETTLED              publishes what there is; frees the conversation
 
 The limit: `max_iterations` requests may call tools; one more says `tool_choice="none"` and asks for the answer.
@@ -82,7 +82,7 @@ READY, ASKED, CALLING, SETTLED = State.READY, State.ASKED, State.CALLING, State.
 @final
 @frozen
 class RunTools:
-    """Run these calls, which have an id each; then `end_round()`."""
+    """Run these calls, which have an id each; then `end_iteration()`."""
 
     calls: Sequence[ToolCall]
 
@@ -181,7 +181,7 @@ class Turn:
         """Keep the result of a call; called directly after the tool ended."""
         self._results[call.id] = tool_message(call, content)
 
-    def end_round(self) -> None:
+    def end_iteration(self) -> None:
         """Publish the iteration whose tools have run."""
         self._expect(CALLING)
         self._publish()
@@ -201,7 +201,7 @@ class Turn:
     # --- what they mean ---
 
     def result(self, call: ToolCall) -> Message:
-        """The result of a call of this round, or the truth about its absence."""
+        """The result of a call of this iteration, or the truth about its absence."""
         found = self._results.get(call.id)
         return unanswered(call, started=call.id in self._started) if found is None else found
 

@@ -1,15 +1,34 @@
-"""Engines, which run models in this process; `open_engine` makes the one of a model."""
+"""Engines, which run models in this process; `open_engine` makes the one of a model.
+
+An engine is imported when its name is first used.
+"""
 
 from __future__ import annotations
 
 import inspect
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from aimu._doors import door
 from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import Provider
+
+if TYPE_CHECKING:
+    from aimu.engines._huggingface import HuggingFaceEngine
+    from aimu.engines._llamacpp import LlamaCppEngine
+
+__all__ = ["HuggingFaceEngine", "LlamaCppEngine", "open_engine"]
+
+if not TYPE_CHECKING:  # type checkers see the imports above, so they still report a wrong name
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            "HuggingFaceEngine": "aimu.engines._huggingface",
+            "LlamaCppEngine": "aimu.engines._llamacpp",
+        },
+    )
 
 
 def open_engine(spec: ModelSpec, **options: Any) -> Provider:

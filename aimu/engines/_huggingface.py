@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from aimu._doors import public
 from aimu.engines._call_text import CallFormat
 from aimu.engines._local import LocalEngine, Tokens
 from aimu.engines._rounds import StopFlag
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aimu.engines._torch_model import Sampler, TorchModel
 
 
+@public("aimu.engines")
 @final
 class HuggingFaceEngine(LocalEngine["TorchModel"]):
     """A provider that runs a causal language model of transformers.
@@ -50,9 +52,9 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         client = aimu.client(engine)
     """
 
-    extra = "hf"
-    packages = ("torch", "transformers", "jinja2")
-    distributions = ("transformers", "torch")
+    extra: ClassVar[str] = "hf"
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "jinja2")
+    distributions: ClassVar[tuple[str, ...]] = ("transformers", "torch")
 
     def __init__(
         self,

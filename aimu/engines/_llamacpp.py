@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from attrs import fields_dict
 
+from aimu._doors import public
 from aimu.engines._call_text import CallFormat
 from aimu.engines._local import LocalEngine
 from aimu.errors import EngineError, InvalidOptionError
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from aimu.engines._gguf_model import GGUFModel, Sampling
 
 
+@public("aimu.engines")
 @final
 class LlamaCppEngine(LocalEngine["GGUFModel"]):
     """A provider that runs a GGUF file with llama.cpp.
@@ -51,9 +53,9 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         client = aimu.client(engine)
     """
 
-    extra = "llamacpp"
-    packages = ("llama_cpp", "jinja2")
-    distributions = ("llama-cpp-python",)
+    extra: ClassVar[str] = "llamacpp"
+    packages: ClassVar[tuple[str, ...]] = ("llama_cpp", "jinja2")
+    distributions: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
 
     def __init__(
         self,

@@ -118,7 +118,7 @@ class LocalEngine(ABC, Generic[M]):
         self._model: M | None = None
         self._warned: set[str] = set()
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
-        self.worker = Worker(f"aimu {spec}", share=share)
+        self.worker: Worker = Worker(f"aimu {spec}", share=share)
         if not lazy:
             try:
                 self.load()

@@ -66,8 +66,8 @@ class PrefixCache(Generic[S]):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.hits = 0
-        self.tokens_reused = 0
+        self.hits: int = 0
+        self.tokens_reused: int = 0
         self._entries: list[Entry[S]] = []  # the most recently used is the last
 
     @property

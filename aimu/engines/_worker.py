@@ -104,7 +104,7 @@ class Worker:
         self._queue = RequestQueue(share)
         # A daemon, since the interpreter joins other threads before any code can tell them to end.
         self._thread = Thread(target=self._queue.serve, name=name, daemon=True)
-        self.requests = 0  # number of jobs accepted so far
+        self.requests: int = 0  # number of jobs accepted so far
         finalize(self, self._queue.close).atexit = False
         _live[self._thread] = self._queue
         self._thread.start()

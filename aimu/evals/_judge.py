@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Generator, Iterator, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, final
 
+from aimu._doors import public
 from aimu.errors import InvalidOptionError, ScoringError
 from aimu.evals._scorer import Score, Scorer
 
@@ -15,6 +16,7 @@ DEFAULT_CRITERIA = "The output does what the task asks for: correct, complete, a
 FORM = "End your answer with one line of this form, the number from 0 (useless) to 1 (perfect):\nScore: <number>"
 
 
+@public("aimu.evals")
 @final
 class LLMJudgeScorer(Scorer):
     """Ask a model to score a row, from 0 to 1, with its reasons.
@@ -44,7 +46,7 @@ class LLMJudgeScorer(Scorer):
             )
         self.client = client
         self.criteria = criteria
-        self.generate_kwargs = dict(generate_kwargs or {})
+        self.generate_kwargs: dict[str, Any] = dict(generate_kwargs or {})
 
     @property
     def is_async(self) -> bool:

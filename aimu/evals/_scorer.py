@@ -7,9 +7,12 @@ from collections.abc import Awaitable, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, TypeAlias
 
+from aimu._doors import public
+
 Score: TypeAlias = tuple[float, str]
 
 
+@public("aimu.evals")
 class Scorer(ABC):
     """Base class of scorers, whose `score` may be `def` or `async def`.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeAlias
 
+from aimu._doors import public
 from aimu.errors import InvalidOptionError
 
 Backend: TypeAlias = Literal["asyncio", "trio"]
@@ -33,6 +34,7 @@ def _border(backend: Backend) -> _Border:
     raise InvalidOptionError(f"unknown backend {backend!r}; use 'asyncio' or 'trio'")
 
 
+@public("aimu.testing")
 def virtual_time(backend: Backend, *, idle: float = 0.0) -> dict[str, Any]:
     """Return backend options for `anyio.run` that make sleeping take no real time.
 

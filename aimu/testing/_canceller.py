@@ -19,6 +19,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define
 
+from aimu._doors import public
 from aimu.errors import InvalidOptionError
 from aimu.testing._backends import Backend, stepping
 
@@ -28,6 +29,7 @@ _UNTOUCHED = 3  # the search ends after this many runs in a row without a stop: 
 _SETTLE = 20  # steps in which the backend may close dropped generators
 
 
+@public("aimu.testing")
 class Scenario(Protocol):
     """The code to cancel, and the check of the state afterwards. Each point gets a new scenario."""
 
@@ -44,6 +46,7 @@ class Scenario(Protocol):
         ...
 
 
+@public("aimu.testing")
 def cancel_everywhere(
     make_scenario: Callable[[], Scenario],
     *,

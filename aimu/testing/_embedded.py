@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aimu._doors import public
+
 _FOLDER = Path(__file__).parent / "tiny"
 
 
+@public("aimu.testing")
 def tiny_model() -> Path:
     """Return the Hugging Face folder of the tiny model.
 
@@ -19,6 +22,7 @@ def tiny_model() -> Path:
     return _FOLDER / "hf"
 
 
+@public("aimu.testing")
 def tiny_gguf() -> Path:
     """Return the GGUF file of the tiny model, with float32 tensors, for llama.cpp.
 

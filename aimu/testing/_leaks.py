@@ -18,6 +18,8 @@ from typing import Self, TypeAlias, final
 import anyio
 from attrs import define, field
 
+from aimu._doors import public
+
 _POLL = 0.01
 _PROC = Path("/proc")
 
@@ -33,6 +35,7 @@ _IDLE_STACKS = {
 Found: TypeAlias = dict[object, str]
 
 
+@public("aimu.testing")
 def leak_check(*, within: float = 1.0) -> LeakCheck:
     """Return a context manager that checks for leaks at the end of its block.
 

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any, final
 
+from aimu._doors import public
 
+
+@public("aimu.testing")
 @final
 class RealRequestError(AssertionError):
     """A test tried to reach another machine.
@@ -30,6 +33,7 @@ class RealRequestError(AssertionError):
         )
 
 
+@public("aimu.testing")
 @contextmanager
 def no_real_requests() -> Generator[None]:
     """Refuse connections to other machines within the block, in all threads.

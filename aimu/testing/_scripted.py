@@ -23,6 +23,7 @@ from attrs import field, frozen
 from aimu._core.chunks import StreamingContentType
 from aimu._core.messages import copy_history
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu._doors import public
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import ReplyStream, Request
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 Call: TypeAlias = ToolCall | tuple[str, Mapping[str, Any]]
 
 
+@public("aimu.testing")
 @final
 @frozen
 class Step:
@@ -90,6 +92,7 @@ def _step(scripted: Scripted, request: Request) -> Step:
     return _step(scripted(request), request)
 
 
+@public("aimu.testing")
 @final
 class ScriptedProvider:
     """Answer request number n with step number n, for all conversations on this provider, first come first served.
@@ -111,12 +114,12 @@ class ScriptedProvider:
     """
 
     def __init__(self, *steps: Scripted, name: str = "scripted", repeat: bool = False) -> None:
-        self.spec = ModelSpec(name, "scripted", tools=True, thinking=True, vision=True)
+        self.spec: ModelSpec = ModelSpec(name, "scripted", tools=True, thinking=True, vision=True)
         self.steps = steps
         self.repeat = repeat
         self.requests: list[Request] = []
-        self.open_streams = 0
-        self.closed = False
+        self.open_streams: int = 0
+        self.closed: bool = False
         self._calls = 0
         self._lock = threading.Lock()
 
@@ -222,6 +225,7 @@ class ScriptedProvider:
                 self.open_streams -= 1
 
 
+@public("aimu.testing")
 def scripted_client(*steps: Scripted, name: str = "scripted", repeat: bool = False, **options: Any) -> AsyncModelClient:
     """Open an async client on a ScriptedProvider.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
 from attrs import Factory, evolve, field, frozen
 
+from aimu._doors import public
 from aimu.errors import ToolArgumentsError, ToolSignatureError
 from aimu.tools._signature import AnyCallable, arguments_of, check_parameters, origin, written
 
@@ -29,6 +30,7 @@ _MARK = "__aimu_tool__"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # https://platform.openai.com/docs/api-reference/chat (read 2026-11-22)
 
 
+@public("aimu.tools")
 @final
 @frozen(kw_only=True, eq=False)
 class Tool:
@@ -140,6 +142,7 @@ def tool(
     on_event_loop: bool = False,
     raises: Failures = (),
 ) -> Callable[[F], F]: ...
+@public("aimu.tools")
 def tool(function: AnyCallable | None = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Mark a function or method, `def` or `async def`, as a tool, and return it unchanged.
 
@@ -188,6 +191,7 @@ def _checked_name(function: AnyCallable, chosen: str | None) -> str:
     return name
 
 
+@public("aimu.tools")
 def as_tool(candidate: Any) -> Tool:
     """Return the Tool for a function, or a Tool as it is.
 

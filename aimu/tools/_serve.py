@@ -11,6 +11,7 @@ import anyio
 
 from aimu._core.images import split_data_url, url_of
 from aimu._core.threads import run_in_thread
+from aimu._doors import public
 from aimu.errors import MissingExtraError, ToolError
 from aimu.tools._definition import Tool, as_tool
 from aimu.tools._toolbox import Toolbox, content_of, pending_of
@@ -26,6 +27,7 @@ class _Runner(Protocol):
     def run(self, task: str) -> Any: ...
 
 
+@public("aimu.tools")
 def serve_mcp(tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, name: str = "aimu") -> FastMCP[Any]:
     """Make a FastMCP server that offers tools, or one tool `run(task)` that runs an agent or workflow.
 

@@ -21,6 +21,7 @@ from aimu._core.groups import unwrap
 from aimu._core.images import url_of
 from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
+from aimu._doors import public
 from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
 from aimu.tools._definition import Tool, as_tool
 
@@ -30,6 +31,7 @@ Content: TypeAlias = str | list[dict[str, Any]]
 OnEnd: TypeAlias = Callable[[Content], object]
 
 
+@public("aimu.tools")
 @final
 class Toolbox:
     """The tools of a conversation, by name.

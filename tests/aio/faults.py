@@ -17,10 +17,10 @@ from functools import partial
 FAULTS = {
     "an await inside the commit": (
         "aimu.aio._loop",
-        "                turn.end_round()\n",
+        "                turn.end_iteration()\n",
         "                turn.history.messages.append(turn.staged.pop())\n"
         "                await __import__('anyio').lowlevel.checkpoint()\n"
-        "                turn.end_round()\n",
+        "                turn.end_iteration()\n",
     ),
     "an await between a tool and its result": (
         "aimu.tools._toolbox",

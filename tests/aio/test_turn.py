@@ -51,7 +51,7 @@ class Turns:
         self.history.clear(draw(st.sampled_from([None, "Be brief."])))
         self.turn = None
         self.published = []  # the history as it was after the last step
-        self.started, self.finished = set(), {}  # calls of this round
+        self.started, self.finished = set(), {}  # calls of this iteration
         self.asked = self.freed = 0
         self.check()
 
@@ -60,7 +60,7 @@ class Turns:
             None: [self.begin],
             State.READY: [self.ask] * 6 + [self.settle],
             State.ASKED: [self.feed] * 3 + [self.receive] * 4 + [self.receive_nothing, self.settle],
-            State.CALLING: [self.start] * 3 + [self.finish] * 3 + [self.end_round] * 3 + [self.settle],
+            State.CALLING: [self.start] * 3 + [self.finish] * 3 + [self.end_iteration] * 3 + [self.settle],
             State.SETTLED: [self.settle, self.leave],
         }
         self.draw(st.sampled_from(events[self.turn and self.turn.state]))()
@@ -182,16 +182,16 @@ class Turns:
             self.finished[call.id] = content
             assert self.turn.result(call)["content"] == content
 
-    def end_round(self):
-        self.turn.end_round()
+    def end_iteration(self):
+        self.turn.end_iteration()
         assert self.turn.state is State.READY
-        self.expect_round()
+        self.expect_results()
 
     def settle(self):
         state = self.turn.state
         self.turn.settle()
         if state is State.CALLING:
-            self.expect_round()
+            self.expect_results()
         elif state is State.ASKED:
             self.expect_interrupted("".join(self.fed))
         else:
@@ -202,7 +202,7 @@ class Turns:
         call = ToolCall("late", "add", "{}")
         for event in (
             self.turn.next_request,
-            self.turn.end_round,
+            self.turn.end_iteration,
             lambda: self.turn.receive(Reply(text="Late.")),
             lambda: self.turn.start(call),
         ):
@@ -232,7 +232,7 @@ class Turns:
         else:
             assert self.history.messages == self.published
 
-    def expect_round(self):
+    def expect_results(self):
         results = [message for message in self.new if message["role"] == "tool"]
         assert [message["tool_call_id"] for message in results] == [call.id for call in self.calls]
         for message in results:
@@ -267,7 +267,7 @@ def test_the_history_is_valid_and_true_whatever_happens_in_a_turn(data):
 def test_an_event_in_the_wrong_state_raises():
     turn = turn_of()
     call = ToolCall("a", "add", "{}")
-    for wrong in (lambda: turn.receive(Reply()), lambda: turn.start(call), turn.end_round):
+    for wrong in (lambda: turn.receive(Reply()), lambda: turn.start(call), turn.end_iteration):
         with pytest.raises(AssertionError, match="ready"):
             wrong()
     turn.next_request()

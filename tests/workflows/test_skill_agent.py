@@ -8,9 +8,11 @@ import pytest
 
 import aimu.agents
 from aimu import aio
+from aimu._core.messages import check_history
 from aimu.aio import Parallel, SkillAgent
+from aimu.errors import InvalidHistoryError
 from aimu.skills import SkillManager
-from aimu.testing import ScriptedProvider, reply
+from aimu.testing import ScriptedProvider, cancel_everywhere, reply
 from tests.workflows.models import live, read
 
 
@@ -201,3 +203,147 @@ async def test_skill_tools_are_added_to_tools_set_on_the_agents_client(skills):
     for request in provider.requests:
         names = [schema["function"]["name"] for schema in request.tools]
         assert names == ["mine", "activate_skill", "list_skill_files", "read_skill_file"]
+
+
+@pytest.mark.parametrize(
+    "own",
+    [
+        "  You write.\n\n",
+        "Mine:\n<available_skills>\n- mine: My own list.\n</available_skills>\nEnd.",
+        '<available_skills digest="0123456789abcdef">\n- mine: My own.\n</available_skills>',
+        "You close what nobody opened: </available_skills>",
+    ],
+)
+async def test_text_of_the_user_s_own_that_looks_like_the_catalog_is_never_deleted(skills, own, tmp_path):
+    agent = SkillAgent(aio.client(ScriptedProvider("ok", repeat=True), system=own), skill_manager=skills)
+    await agent.run("first")
+    assert agent.model_client.system_message.startswith(own)
+    for text in ("---\nname: haiku\ndescription: Writes more.\n---\nx", None):
+        (tmp_path / "haiku" / "SKILL.md").unlink()
+        if text:
+            (tmp_path / "haiku" / "SKILL.md").write_text(text)
+        skills.refresh()
+        await agent.run("again")
+        assert agent.model_client.system_message.startswith(own)
+        assert catalogs(agent) == 0
+    assert agent.model_client.system_message == own
+
+
+async def test_text_that_a_user_adds_behind_the_catalog_is_kept(skills):
+    agent = skilled(ScriptedProvider("ok", repeat=True), skills)
+    await agent.run("first")
+    messages = json.loads(json.dumps(agent.messages["agent"]))
+    messages[0] |= {"content": messages[0]["content"] + "\n\nBe brief.", "mark": "mine"}
+    agent.model_client.messages = messages
+    skills.refresh()
+    await agent.run("second")
+    assert agent.model_client.system_message == messages[0]["content"]
+    (skills.get("haiku").folder / "SKILL.md").unlink()
+    skills.refresh()
+    await agent.run("third")
+    assert agent.messages["agent"][0] == {"role": "system", "content": "You write.\n\nBe brief.", "mark": "mine"}
+
+
+async def test_a_system_message_that_was_only_the_catalog_goes_with_it(skills, tmp_path):
+    agent = SkillAgent(aio.client(ScriptedProvider("ok", repeat=True)), skill_manager=skills)
+    await agent.run("first")
+    assert agent.messages["agent"][0]["role"] == "system"
+    (tmp_path / "haiku" / "SKILL.md").unlink()
+    skills.refresh()
+    await agent.run("second")
+    assert [message["role"] for message in agent.messages["agent"]] == ["user", "assistant"] * 2
+
+
+async def test_a_system_message_that_is_not_text_is_refused_and_left_as_it_is(skills):
+    agent = skilled(ScriptedProvider("ok"), skills)
+    wrong = {"role": "system", "content": [{"type": "text", "text": "You write."}]}
+    agent.model_client.messages = [wrong]
+    with pytest.raises(InvalidHistoryError, match="string"):
+        await agent.run("first")
+    assert agent.messages["agent"] == [wrong]
+
+
+def write_crafts(root, numbers, words=""):
+    for number in numbers:
+        folder = root / f"craft-{number}"
+        folder.mkdir()
+        header = f"name: craft-{number}\ndescription: Craft number {number}{words}."
+        (folder / "SKILL.md").write_text(f"---\n{header}\n---\nStep {number}.\n")
+
+
+@pytest.fixture
+def many(tmp_path):
+    write_crafts(tmp_path, range(400), f" for makers of {'very ' * 20}fine things")
+    return SkillManager([tmp_path])
+
+
+def searching(request):
+    """Searches, loads what it found, then answers."""
+    results = [message["content"] for message in request.messages if message["role"] == "tool"]
+    if not results:
+        return reply(calls=[("search_skills", {"query": "number 123"})])
+    if len(results) == 1:
+        name = results[0].removeprefix("- ").partition(":")[0]
+        return reply(calls=[("activate_skill", {"name": name})])
+    return f"I follow: {results[1].splitlines()[0]}"
+
+
+@pytest.mark.parametrize("way", [read, live, None])
+async def test_of_hundreds_of_skills_the_right_one_is_searched_and_loaded(many, way):
+    provider = ScriptedProvider(searching, repeat=True)
+    agent = skilled(provider, many)
+    if way is None:
+        assert await agent.run("a craft") == "I follow: Step 123."
+    else:
+        assert (await way(agent.run("a craft", stream=True)))[-1].content == "I follow: Step 123."
+    assert len(provider.requests[0].messages[0]["content"]) < 20_200
+    names = [schema["function"]["name"] for schema in provider.requests[0].tools]
+    assert names == ["activate_skill", "list_skill_files", "read_skill_file", "search_skills"]
+
+
+def test_on_the_sync_surface_the_same_is_searched_and_loaded(many):
+    histories = []
+
+    async def on_async():
+        agent = skilled(ScriptedProvider(searching, repeat=True), many)
+        await agent.run("a craft")
+        histories.append(agent.messages)
+
+    anyio.run(on_async)
+    twin = aimu.agents.SkillAgent(
+        aimu.client(ScriptedProvider(searching, repeat=True), system="You write."), skill_manager=many
+    )
+    assert twin.run("a craft") == "I follow: Step 123."
+    assert twin.messages == histories[0]
+
+
+class Searching:
+    """A run over many skills that is stopped somewhere, and one after it."""
+
+    def __init__(self, skills, stream):
+        skills.refresh()
+        self.agent = skilled(ScriptedProvider(searching, repeat=True), skills)
+        self.stream = stream
+
+    async def run(self):
+        if self.stream:
+            await live(self.agent.run("a craft", stream=True))
+        else:
+            assert await self.agent.run("a craft") == "I follow: Step 123."
+
+    async def check(self, *, completed):
+        history = self.agent.messages["agent"]
+        check_history(history)
+        assert self.agent.model_client.system_message.startswith("You write.")
+        self.agent.model_client.reset()
+        assert await self.agent.run("a craft") == "I follow: Step 123."
+        assert self.agent.model_client.system_message.count("<available_skills") == 1
+        assert len(self.agent.tools) == 4
+
+
+@pytest.mark.parametrize(("backend", "how"), [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")])
+@pytest.mark.parametrize("stream", [False, True], ids=["plain", "live"])
+def test_a_run_over_many_skills_is_settled_wherever_it_is_cancelled(tmp_path, stream, backend, how):
+    write_crafts(tmp_path, range(120, 130))
+    skills = SkillManager(tmp_path, catalog_characters=100)
+    cancel_everywhere(lambda: Searching(skills, stream), backend=backend, how=how, minimum=12)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, final
 import anyio
 from anyio.abc import TaskGroup
 
+from aimu._doors import public
 from aimu.aio._mcp.config import read_config, read_file
 from aimu.aio._mcp.connection import RemoteServer, connect
 from aimu.aio._mcp.memory import MemoryServer
@@ -30,6 +31,7 @@ log = logging.getLogger("aimu.aio")
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 
 
+@public("aimu.aio")
 @final
 class MCPClient:
     """The tools of one or more MCP servers, to be given among the `tools` of a client or agent.

@@ -8,6 +8,7 @@ from typing import Self
 from attrs import define, evolve, field
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import not_empty
@@ -16,6 +17,7 @@ from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._workflows.flow import Ask, Flow, follow
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class Chain(StepRunner):

@@ -9,6 +9,7 @@ from typing import Self
 from attrs import define, evolve, field
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one
@@ -19,6 +20,7 @@ from aimu.aio._workflows.flow import Ask, Flow, follow
 _MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d+[.)](?=\s)|</?\w+[^>]*>)*"
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class EvaluatorOptimizer(StepRunner):

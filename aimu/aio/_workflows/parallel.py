@@ -12,6 +12,7 @@ from attrs import define, field
 
 from aimu._core.chunks import StreamChunk
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one_or_none, not_empty
@@ -25,6 +26,7 @@ OnError = Literal["cancel", "collect"]
 SEPARATOR = "\n\n---\n\n"
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class Parallel(StepRunner):

@@ -11,6 +11,7 @@ from attrs import define, evolve, field
 
 from aimu._core.field_docs import with_field_docs
 from aimu._core.threads import run_in_thread
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one
@@ -28,6 +29,7 @@ EXECUTOR = "You carry out a task along a given plan. Answer with the complete re
 JUDGE = "You judge the work of others by given criteria, strictly and fairly."
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class PlanExecuteEvaluator(StepRunner):

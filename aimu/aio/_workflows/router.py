@@ -9,6 +9,7 @@ from typing import Self
 from attrs import define, field
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import not_empty
@@ -20,6 +21,7 @@ from aimu.errors import RoutingError
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class Router(StepRunner):
