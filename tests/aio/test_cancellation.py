@@ -1,4 +1,4 @@
-"""Stopped anywhere, a run leaves a valid and truthful history, a conversation that goes on, and nothing behind."""
+"""A run that is stopped anywhere leaves a valid and true history, a usable conversation, and nothing else behind."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Clients and agents are handles of one conversation; classes of the user's own stay what they are."""
+"""Clients and agents are handles of one conversation; subclasses of users keep their behaviour."""
 
 import time
 
@@ -25,7 +25,7 @@ def subtract(a: int, b: int) -> int:
 
 
 def echo(request):
-    """What was asked; a request with tools and a plain question calls one first."""
+    """Echo the task; call a tool first if the request has tools and no result yet."""
     last = request.messages[-1]
     if request.tools and last["role"] == "user":
         return reply(calls=[("add", {"a": 2, "b": 3})])
@@ -37,7 +37,7 @@ def provider():
 
 
 class Polite(aio.AsyncModelClient):
-    """A user's own client, with a constructor, an attribute and a chat of its own."""
+    """A user client with its own constructor, attribute and chat."""
 
     def __init__(self, model, *, greeting):
         super().__init__(model, system="Be polite.")
@@ -51,7 +51,7 @@ class Polite(aio.AsyncModelClient):
 
 
 class Borrowing(aio.AsyncBaseModelClient):
-    """A user's own handle on a conversation that another client opened."""
+    """A user handle on a conversation that another client opened."""
 
     def __init__(self, other, *, greeting):
         super().__init__(other.conversation)
@@ -123,7 +123,7 @@ async def test_the_client_of_an_agent_on_a_user_client_has_its_class_and_runs_th
 
 
 class Moody(aio.Agent):
-    """A user's own agent, with a constructor, an attribute and a run of its own."""
+    """A user agent with its own constructor, attribute and run."""
 
     def __init__(self, client, mood):
         super().__init__(client, f"Be {mood}.", "moody")
@@ -135,7 +135,7 @@ class Moody(aio.Agent):
 
 @define(eq=False)
 class Tagged(aio.Agent):
-    """A user's own agent, written as an attrs class."""
+    """A user agent written as an attrs class."""
 
     tag: str = "tag"
 

@@ -1,4 +1,4 @@
-"""The loop of a turn: requests, tools, limits, what becomes of bad calls and bad answers."""
+"""The loop of a turn: requests, tools, limits, and the handling of invalid calls and answers."""
 
 import logging
 
@@ -138,7 +138,7 @@ async def test_concurrent_tool_calls_overlap_up_to_the_limit_and_keep_their_orde
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
-        for _ in range(10 - n):  # the first called ends last
+        for _ in range(10 - n):  # the first call ends last
             await checkpoint()
         running -= 1
         return n * n
@@ -179,7 +179,7 @@ async def test_an_exclusive_tool_overlaps_no_other():
     assert results == ["1", "2", "3", "4"]
 
 
-async def test_two_exceptions_that_stop_a_run_are_raised_as_a_group_and_a_single_one_as_itself():
+async def test_an_exception_that_stops_a_run_beside_another_call_is_raised_without_a_group():
     @tool(raises=LookupError)
     async def fails(n: int) -> int:
         """Fails."""
@@ -345,7 +345,7 @@ async def test_an_invalid_number_of_concurrent_calls_raises_where_it_is_given(nu
         assert holder.concurrent_tool_calls is False
     with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
         aio.client(ScriptedProvider(), concurrent_tool_calls=number)
-    if number is not None:  # which leaves the client's
+    if number is not None:  # None keeps the number of the client
         with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
             aio.Agent(client, concurrent_tool_calls=number)
     assert await client.chat("Go.") == "Hi."

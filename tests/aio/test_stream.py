@@ -1,4 +1,4 @@
-"""Streams: pulled or entered, they show the same and leave nothing behind."""
+"""Streams: pulled and entered ones show the same and leave nothing behind."""
 
 from contextlib import aclosing
 
@@ -283,10 +283,10 @@ async def test_a_slow_reader_slows_the_run():
         await anext(stream)
         for _ in range(200):
             await checkpoint()
-        assert produced <= 19  # the buffer of 16, one that was read, one waiting for room, one being made
+        assert produced <= 19  # 16 in the buffer, one read, one waiting for room, one being made
 
 
-async def test_a_stream_does_not_change_the_context_variables_of_its_reader():
+async def test_a_pulled_stream_sees_the_context_variables_of_its_reader():
     from contextvars import ContextVar
 
     variable = ContextVar("variable", default="unset")

@@ -1,4 +1,4 @@
-"""Agents on an engine with `batch=4`: right answers, and cancellation anywhere beside a neighbour who is not told."""
+"""Agents on an engine with `batch=4`: correct answers, and cancellation that does not disturb a neighbour."""
 
 import random
 import threading
@@ -19,7 +19,7 @@ from tests.holding import join, start
 
 
 class BusyScenario(EmbeddedScenario):
-    """The agent of the tests of cancellation, on an engine where one other is always telling a story."""
+    """The agent of the cancellation tests, on an engine where another request always generates a story."""
 
     def check_idle(self, worker):
         assert worker.running + worker.waiting <= 1
@@ -27,7 +27,7 @@ class BusyScenario(EmbeddedScenario):
 
 @contextmanager
 def neighbour(client):
-    """Tells stories on the same engine, in a loop and thread of its own; counts them, and those that were wrong."""
+    """Generate stories on the same engine, in another thread and event loop; record which were correct."""
     told, ended = [], threading.Event()
     story = client.fork(keep_history=False).chat(STORY[0]["content"])
 

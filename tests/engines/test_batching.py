@@ -49,7 +49,7 @@ def said(reply):
 
 
 def greedy_request(chance):
-    """A question of the tiny model's world, some with a history, tools or options; always the likeliest tokens."""
+    """Draw a greedy request to the tiny model; some have a history, tools or options."""
 
     def question():
         kind = chance.randrange(4)
@@ -110,7 +110,7 @@ async def test_forward_passes_are_shared(batch_engine, passes):
 
 
 def held(passes, number):
-    """Hold the forward pass of that number."""
+    """Hold the forward pass with that number."""
     hold = Hold()
     passes.before = lambda ids: hold() if len(passes.rows) == number else None
     return hold
@@ -180,7 +180,7 @@ WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
 async def test_cancelling_one_request_does_not_affect_the_others(
     hf_engine, batch_engine, passes, slice_prefill, when, way
 ):
-    """The forward pass in which the cancellation comes is held, and the count of those that follow is exact."""
+    """The forward pass during which the cancellation comes is held, so that the count of later ones is exact."""
     slice_prefill(16)
     victim = LONG if when == "prefill" else STORIES[2]
     others = STORIES if when != "waiting" else [*STORIES, ask("Count to ten.")]

@@ -1,4 +1,4 @@
-"""Whatever is raised in the worker's thread ends those requests that it concerns, with that error, and no other."""
+"""An exception in the worker's thread fails the requests that it concerns, and no others."""
 
 import logging
 from contextlib import aclosing
@@ -16,16 +16,16 @@ raised = pytest.mark.parametrize("error", ERRORS)
 
 @pytest.fixture
 def worker():
-    """Runs four jobs side by side, and is at work to the end of the test."""
+    """A worker that runs four jobs side by side; checks that it still works at the end of the test."""
     worker = Worker("failing worker", share=4)
     yield worker
-    assert worker.run_sync(lambda: "still at work") == "still at work"
+    assert worker.run_sync(lambda: "still working") == "still working"
     assert (worker.running, worker.waiting) == (0, 0)
     worker.close()
 
 
 class Steps:
-    """Jobs in steps whose `call` raises in its round number `fails`; `inside` are those that have not been left."""
+    """Makes shared jobs whose function raises in round number `fails`; `inside` counts the running ones."""
 
     def __init__(self, error=None, fails=None):
         self.error, self.fails = error, fails

@@ -1,4 +1,4 @@
-"""What is the Hugging Face engine's own; what all engines promise is in test_local_engines."""
+"""The Hugging Face engine; test_local_engines tests what all engines have in common."""
 
 import os
 import subprocess

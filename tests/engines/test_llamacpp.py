@@ -1,4 +1,4 @@
-"""What is the llama.cpp engine's own; what all engines promise is in test_local_engines."""
+"""The llama.cpp engine; test_local_engines tests what all engines have in common."""
 
 import gc
 import os
@@ -28,7 +28,7 @@ HELLO = "Hello! How can I help you today?"
 
 
 def numbered(messages):
-    """A conversation of the corpus with the ids that a history has."""
+    """Give the calls of a conversation of the corpus the ids that a history has."""
     pending, shaped = [], []
     for message in messages:
         message = dict(message)
@@ -96,13 +96,13 @@ async def test_an_abort_stops_a_running_evaluation_and_leaves_the_instance_usabl
                 group.start_soon(cancel)
                 with anyio.CancelScope() as scope:
                     await llama_engine.complete(ask("word " * 900))
-        assert counts.codes == [2]  # aborted: nothing of the slice was computed
+        assert counts.codes == [2]  # aborted, so nothing of the slice was computed
         counts.before = lambda *args: None
         assert (await llama_engine.complete(ask("Say hello."))).text == HELLO
 
 
 async def test_conversations_that_take_turns_reuse_their_own_prefix(llama_engine):
-    """Each takes the context over from the other, whose states are kept in bytes of their own."""
+    """Each takes over the context from the other, whose states are saved as bytes."""
     histories = [[user(f"What is {n} plus {n}?")] for n in (11, 22, 33)]
     reused = []
     for _ in range(3):
@@ -130,7 +130,10 @@ async def test_the_limit_of_the_prefix_cache_holds_and_changes_no_answer():
 
 def test_the_recommendations_in_the_file_are_the_defaults(llama_engine):
     recommended = llama_engine._model.sampling({})
-    assert (recommended.temperature, recommended.top_k) == (0, 40)  # the first from the file, the other llama.cpp's
+    assert (recommended.temperature, recommended.top_k) == (
+        0,
+        40,
+    )  # the first is from the file, the second is llama.cpp's default
     assert llama_engine._model.sampling({"temperature": 0.5}).temperature == 0.5
     assert Sampling().temperature == 0.8
 
@@ -269,8 +272,8 @@ def test_closing_frees_the_memory_and_the_threads():
         return process.memory_info().rss, process.num_threads()
 
     rounds(10, threads=2)
-    memory, threads = rounds(40, threads=1)  # by then malloc has its arenas
+    memory, threads = rounds(40, threads=1)  # malloc has its arenas now
     later, threads_later = rounds(100, threads=1)
-    assert later < memory + 10_000_000  # the weights alone, kept by each, would be 65 MB
+    assert later < memory + 10_000_000  # leaked weights alone would be 65 MB
     assert threads_later <= threads
-    assert rounds(10, threads=2)[1] <= threads + 1  # one may be on its way out
+    assert rounds(10, threads=2)[1] <= threads + 1  # one thread may be about to end

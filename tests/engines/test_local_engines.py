@@ -1,4 +1,4 @@
-"""What every engine promises, on the real tiny model: answers, options, the prefix cache, errors."""
+"""What all engines have in common, on the real tiny model: answers, options, the prefix cache, errors."""
 
 import logging
 import random
@@ -106,7 +106,7 @@ async def test_long_prompts_are_computed_in_slices(engine, forwards, slice_prefi
     forwards.calls = 0
     sliced = await engine.complete(ask(*STORY, {"role": "user", "content": "Say hello. " * 30}, max_tokens=12))
     assert sliced.text == whole.text
-    apart = int(getattr(engine, "_batch", None) is not None)  # the last token of a prompt is computed in the batch
+    apart = int(getattr(engine, "_batch", None) is not None)  # a batch computes the last token of a prompt separately
     assert forwards.calls == -(-(sliced.usage.input - apart) // 16) + apart + sliced.usage.output - 1
 
 

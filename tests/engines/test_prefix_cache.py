@@ -1,4 +1,4 @@
-"""The prefix cache: what is reused is always a true prefix, and what is kept is bounded."""
+"""The prefix cache: it reuses true prefixes only, and its memory is bounded."""
 
 import itertools
 
@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from aimu.engines._prefix_cache import PrefixCache, common_prefix
 
-BYTES = 10  # of a token's states
+BYTES = 10  # size of the states of one token
 
 
 @define(eq=False)
 class FakeStates:
-    """States that know which tokens they are of."""
+    """States that record their tokens."""
 
     ids: list
     croppable: bool = True
@@ -39,13 +39,13 @@ def encode(text):
 
 
 def ask(cache, prompt, answer="", *, croppable=True, computed=None):
-    """One request as an engine makes it; how many tokens were reused."""
+    """Make one request as an engine does; return the number of reused tokens."""
     entry = cache.take(prompt, encode, splits=True, new=lambda: FakeStates([], croppable))
     reused = len(entry.states)
     assert entry.states.ids == entry.ids[:reused]
     assert reused < len(entry.ids)
     assert "".join(map(chr, entry.ids)).casefold() == prompt.casefold()
-    entry.ids += encode(answer.upper())  # ids that encoding the text anew would not give
+    entry.ids += encode(answer.upper())  # ids other than those of the encoded text
     entry.states.ids[:] = entry.ids[:-1] if computed is None else entry.ids[: max(reused, computed)]
     entry.text += answer
     entry.marks.append((len(entry.text), len(entry.ids)))

@@ -1,4 +1,4 @@
-"""Jobs in steps: a worker with a share runs several side by side, and whatever they yield once a round."""
+"""Shared jobs: a worker with a share runs several side by side, and calls the function that they yield once a round."""
 
 from contextlib import aclosing
 
@@ -21,7 +21,7 @@ def sharing():
 
 
 class Table:
-    """Jobs in steps: each emits how many `sit` with it, for some rounds or until it is stopped."""
+    """Makes shared jobs that emit how many jobs run, for some rounds or until they are stopped."""
 
     def __init__(self, worker):
         self.worker, self.rounds, self.sitting = worker, 0, 0
@@ -55,7 +55,7 @@ class Table:
 
 
 async def seat(worker, group, *jobs):
-    """Start jobs, in order; a list of `(n, what it gave)` that fills as they end."""
+    """Start jobs in order; return a list that gets `(n, result)` as each ends."""
     ended = []
 
     async def one(n, job):

@@ -1,4 +1,4 @@
-"""The sync surface on real weights: the histories of the async one, Ctrl-C and dropped streams in a generation."""
+"""The sync surface on real weights: the same histories as the async one, Ctrl-C, and dropped streams."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def add(a: int, b: int) -> int:
 
 
 def without_ids(messages):
-    """Ids of calls are random: numbered by their first appearance."""
+    """Replace the random ids of calls by numbers in the order of appearance."""
     ids = [call["id"] for message in messages for call in message.get("tool_calls", ())]
     text = repr(messages)
     for number, call_id in enumerate(ids):

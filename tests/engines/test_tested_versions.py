@@ -1,4 +1,4 @@
-"""The releases that an error at loading names: those of constraints.txt and pyproject.toml, and no others."""
+"""The releases that an error at loading names are those of constraints.txt and pyproject.toml."""
 
 import re
 import tomllib
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def release(text):
-    """`5.20` and `5.20.0` are the same release; a local part (`+cpu`) does not count."""
+    """Normalize a version: `5.20` and `5.20.0` are the same release, and a local part (`+cpu`) does not count."""
     numbers = [int(number) for number in text.partition("+")[0].split(".")]
     return numbers + [0] * (3 - len(numbers))
 

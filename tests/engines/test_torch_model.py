@@ -1,4 +1,4 @@
-"""Several architectures: what the engine writes is what `generate` writes, whether states were reused or not."""
+"""Several architectures: the engine writes the same as `generate`, with and without reused states."""
 
 import os
 import shutil
@@ -103,7 +103,7 @@ async def test_the_engine_writes_the_same_as_generate_with_and_without_reused_st
 
 
 def unsupported(config, tiny, folder):
-    """What is said of a model at loading, behind its name."""
+    """Load a model that is not supported; return the reason in the error."""
     write_random(config, tiny, folder)
     with pytest.raises(EngineError) as caught:
         HuggingFaceEngine(folder, threads=1)
@@ -118,7 +118,7 @@ def unsupported(config, tiny, folder):
 def test_a_model_whose_state_cannot_be_cropped_is_refused_at_loading(tiny, tmp_path, kind):
     reason = unsupported(UNSUPPORTED[kind](), tiny, tmp_path)
     said = ["is not supported: it keeps no keys and values in a cache that can be cut to a shorter text"]
-    if kind == "xLSTM":  # newer releases give it a cache, of a class of its own
+    if kind == "xLSTM":  # newer releases give it its own class of cache
         said.append("is not supported: its first forward pass with the cache that transformers makes for it failed: ")
     assert any(words in reason for words in said)
 

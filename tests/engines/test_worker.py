@@ -1,4 +1,4 @@
-"""The worker: one thread, one request at a time, and readers that may be slow, cancelled, dropped or dead."""
+"""The worker: one thread, one request at a time, and readers that are slow, cancelled, dropped or dead."""
 
 import gc
 import os
@@ -26,7 +26,7 @@ def worker():
 
 
 class Gate:
-    """A job that runs until it is let go or stopped, and says what happened."""
+    """A job that runs until it is released or stopped, and records which."""
 
     def __init__(self):
         self.entered, self.open = threading.Event(), threading.Event()
@@ -267,7 +267,7 @@ def test_an_event_loop_that_ends_during_a_request_does_not_block_the_worker(work
     assert worker.run_sync(lambda: "next") == "next"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python's, about any such generator
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python warns of any such generator
 def test_an_event_loop_closed_without_clean_up_does_not_block_the_worker(worker):
     import asyncio
 
@@ -311,7 +311,7 @@ async def test_closing_from_another_thread_does_not_need_the_reader(worker):
     gate = Gate()
     async with aclosing(worker.stream(gate)) as items:
         assert await anext(items) == "in"
-        worker.close()  # on the loop's own thread, while the stream is open
+        worker.close()  # in the loop's thread, while the stream is open
         with pytest.raises(ClosedClientError):
             await anext(items)
 
@@ -355,7 +355,7 @@ def test_a_worker_refuses_a_forked_child_and_keeps_serving_the_parent(worker):
     if not child:
         status = 1
         try:
-            worker.close()  # must do nothing, and not hang
+            worker.close()  # must neither do anything nor hang
             worker.run_sync(lambda: None)
         except EngineError as exc:
             status = 0 if "fork" in str(exc) else 2

@@ -110,7 +110,9 @@ async def test_an_orchestrator_calls_its_workers_and_its_own_tools(client):
             async def ask_forecaster(city: str) -> str:
                 """Get the weather in a city."""
                 said = await self.forecaster.run(f"Weather in {city}?")
-                return said.removeprefix(f"{city}: ").removesuffix(".")  # as the model knows it from the real tool
+                return said.removeprefix(f"{city}: ").removesuffix(
+                    "."
+                )  # the format of the real tool, which the model knows
 
             self._init_orchestrator(client, name="office", system_message=HELPFUL, tools=[add, ask_forecaster])
 

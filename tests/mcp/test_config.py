@@ -1,4 +1,4 @@
-"""What users write about servers."""
+"""Configs of servers as users write them."""
 
 import json
 

@@ -14,7 +14,7 @@ from aimu import aio
 from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
 from tests.holding import join, start
 
-# The SDK leaves the generators of an event stream unfinished after it has closed the response; trio reports each.
+# The SDK closes a response but leaves the generators of its event stream unfinished; trio reports each.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"
 )
@@ -28,7 +28,7 @@ def unfinished_generators_are_collected_here():
 
 @contextmanager
 def web_server(answer):
-    """A server of one function `answer(message, request) -> (status, headers, body)`; gives its URL."""
+    """Run a server that answers with `answer(message, request) -> (status, headers, body)`; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -127,7 +127,7 @@ async def test_connecting_to_a_silent_server_ends_at_the_timeout(opened):
 
 
 class Sessions:
-    """A server with sessions, none of which it knows after `restart`; with `drop` an answer breaks off."""
+    """A server that forgets its sessions at `restart`; with `drop` it cuts an answer off."""
 
     def __init__(self):
         self.count, self.calls, self.drop = 0, 0, False

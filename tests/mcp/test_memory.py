@@ -1,4 +1,4 @@
-"""Servers in this program, what becomes of results, conversations with MCP tools, and our tools as a server."""
+"""Servers in this program, conversion of results, conversations with MCP tools, and aimu tools as a server."""
 
 import json
 import sys

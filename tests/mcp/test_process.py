@@ -1,4 +1,4 @@
-"""Servers in child processes: calls, cancellation, deadlines, death, and what is left."""
+"""Servers in child processes: calls, cancellation, timeouts, death, and leftovers."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.mcp.conftest import FRIEND, TINY, tiny
 
 
 async def ended(process):
-    """Wait for the end of a process that is not our child: its reaper may be slow."""
+    """Wait until a process that is not our child has ended; its parent may reap it late."""
     with anyio.fail_after(10):
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             await anyio.sleep(0.01)

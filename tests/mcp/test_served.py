@@ -1,4 +1,4 @@
-"""Tools of ours that another process serves over stdio, called through our own client."""
+"""Calls aimu tools that another process serves over stdio, through aimu's client."""
 
 import sys
 

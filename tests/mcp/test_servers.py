@@ -1,7 +1,7 @@
 """Servers of other projects: `nox -s servers` installs and starts them.
 
 `AIMU_MCP_PYTHON` is the interpreter that has mcp-server-time and mcp-server-git (default: this one),
-`AIMU_MCP_EVERYTHING` the command of @modelcontextprotocol/server-everything (left out without it).
+`AIMU_MCP_EVERYTHING` is the command of @modelcontextprotocol/server-everything (its tests run only if it is set).
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Sync agents and workflows: the same histories as on asyncio and trio, and users' own runners and clients."""
+"""Sync agents and workflows: the same histories as on asyncio and trio, and runners and clients of users."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ from aimu.tools import tool
 
 
 def answer(request):
-    """What the scripted model says: decided by the request alone, so that concurrent runs are the same each time."""
+    """Answer by the request alone, so that concurrent runs give the same each time."""
     system, last = request.messages[0]["content"], request.messages[-1]
     if "add" in system and last["role"] == "user" and request.tools:
         return reply(calls=[("add", {"a": 2, "b": 3})])
@@ -42,7 +42,7 @@ def add(a: int, b: int) -> int:
 
 
 def build(surface, client):
-    """One of each, on either surface."""
+    """Make one runner of each kind on a surface."""
 
     def agent(system, name, **fields):
         return surface.Agent(client, system, name, **fields)
@@ -68,7 +68,7 @@ def build(surface, client):
 
 
 def without_ids(histories):
-    """Ids of calls are given in the order of requests, which concurrent workers share."""
+    """Remove the ids of calls: they are numbered by the order of requests, which concurrent workers share."""
     text = json.dumps(histories)
     for number in range(30):
         text = text.replace(f"call_{number:04}", "call")
@@ -146,7 +146,7 @@ def test_sub_runners_are_the_given_objects_and_their_lists_can_be_changed():
 
 
 class Shout(agents.Runner):
-    """A user's own runner."""
+    """A user runner."""
 
     def __init__(self, agent):
         self.agent = agent
@@ -164,7 +164,7 @@ class Shout(agents.Runner):
 
 
 class Loud(aimu.ModelClient):
-    """A user's own client."""
+    """A user client."""
 
     def chat(self, user_message, generate_kwargs=None, use_tools=True, stream=False, images=None, include=None, **rest):
         said = super().chat(user_message.upper(), generate_kwargs, use_tools, stream, images, include, **rest)

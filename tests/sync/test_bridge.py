@@ -1,4 +1,4 @@
-"""Where coroutines of the sync surface run, and how they end: threads, nesting, forks, Ctrl-C, exits."""
+"""Where the coroutines of the sync surface run and how they end: threads, nesting, forks, Ctrl-C, exits."""
 
 import asyncio
 import contextvars
@@ -24,13 +24,13 @@ FOREVER = 3600.0
 
 
 def interrupt(request=None):
-    """Ctrl-C, while the main thread is wherever it is."""
+    """Press Ctrl-C, whatever the main thread is doing."""
     threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
     return reply("too late", delay=FOREVER)
 
 
 def nested(levels, seen):
-    """A client whose tool asks a client whose tool asks ..., `levels` deep."""
+    """Make a client whose tool asks a client whose tool asks the next, `levels` deep."""
 
     @tool
     def deeper() -> str:
@@ -149,7 +149,7 @@ def test_open_generators_of_a_loop_are_closed_when_its_thread_ends():
         async def inside():
             bridge.run(anyio.lowlevel.checkpoint())
 
-        asyncio.run(inside())  # makes a helper, which ends too
+        asyncio.run(inside())  # starts a helper thread, which ends too
 
     join(start(work))
     assert len(closed) == 1
@@ -226,7 +226,7 @@ def in_a_loop(consume):
         async def cell():
             consume(client)
 
-        loop = asyncio.new_event_loop()  # as a notebook's kernel does; `asyncio.run` would catch Ctrl-C itself
+        loop = asyncio.new_event_loop()  # as in the kernel of a notebook; `asyncio.run` would handle Ctrl-C itself
         try:
             loop.run_until_complete(cell())
         finally:
@@ -361,8 +361,8 @@ def test_the_interpreter_exits_without_output(end):
     assert (run.returncode, run.stderr.decode()) == (0, "")
 
 
-async def test_a_sync_call_does_not_make_async_runs_use_its_thread():
-    """The context of a sync call does not leak into async runs: their sync tools stay in worker threads."""
+async def test_sync_tools_of_async_runs_inside_a_sync_call_run_in_worker_threads():
+    """The context of a sync call does not leak into async runs: their sync tools run in worker threads."""
     seen = []
 
     @tool

@@ -1,4 +1,4 @@
-"""The sync client and stream: the same conversation on sync, asyncio and trio, on the caller's thread."""
+"""The sync client and stream: the same conversation as on asyncio and trio, in the caller's thread."""
 
 import threading
 import time
@@ -156,7 +156,7 @@ def test_one_shot_closes_its_client():
 
 def test_the_usage_of_a_provider_counts_every_reply_of_all_threads():
     class Slow(Usage):
-        """Whoever adds lets the others have their turn in the middle."""
+        """Switches threads in the middle of an addition."""
 
         def __add__(self, other):
             time.sleep(0)

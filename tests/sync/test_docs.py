@@ -1,4 +1,4 @@
-"""`help()` says something true and useful of every public name, on both surfaces."""
+"""`help()` shows a true and useful docstring for every public name of both surfaces."""
 
 import ast
 import inspect

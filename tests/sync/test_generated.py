@@ -1,4 +1,4 @@
-"""The sync twins follow when the async classes change, and what does not fit them is refused."""
+"""The generator makes the sync twins follow changes of the async classes, and refuses what does not fit."""
 
 import ast
 import shutil

@@ -1,4 +1,4 @@
-"""Sync and async handles of one conversation; sync classes of the user's own stay what they are."""
+"""Sync and async handles share one conversation; sync subclasses of users keep their behaviour."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def provider():
 
 
 class Polite(aimu.ModelClient):
-    """A user's own client, with a constructor, an attribute and a chat of its own."""
+    """A user client with its own constructor, attribute and chat."""
 
     def __init__(self, model, *, greeting):
         super().__init__(model, system="Be polite.")
@@ -98,7 +98,7 @@ def test_the_client_of_an_agent_on_a_user_client_has_its_class_and_runs_the_agen
 
 
 class Moody(Agent):
-    """A user's own agent, with a constructor, an attribute and a run of its own."""
+    """A user agent with its own constructor, attribute and run."""
 
     def __init__(self, client, mood):
         super().__init__(client, f"Be {mood}.", "moody")

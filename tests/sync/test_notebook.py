@@ -1,4 +1,4 @@
-"""The sync surface in a notebook's kernel, whose cells run inside a running event loop."""
+"""The sync surface in the kernel of a notebook, whose cells run inside a running event loop."""
 
 import threading
 
@@ -64,7 +64,7 @@ def kernel():
 
 
 def run(client, source, on_output=None):
-    """What a cell prints; `on_output` is called at the first piece."""
+    """Run a cell and return what it prints; call `on_output` at the first piece."""
     cell = nbformat.v4.new_code_cell(source)
     client.nb.cells.append(cell)
     process, outputs = client.process_message, []

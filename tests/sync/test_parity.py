@@ -1,4 +1,4 @@
-"""The two surfaces have the same names, signatures, fields and methods: compared by introspection."""
+"""Both surfaces have the same names, signatures, fields and methods, by introspection."""
 
 import inspect
 from enum import Enum
@@ -22,7 +22,7 @@ RENAMED = {
     "__anext__": "__next__",
     "__aiter__": "__iter__",
 }
-# Made by the library only, out of values that differ.
+# Only the library makes these, from different values on the two surfaces.
 NOT_MADE_BY_USERS = {"Stream", "Results"}
 
 

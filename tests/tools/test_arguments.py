@@ -1,4 +1,4 @@
-"""What a model writes as arguments: bound to the function's types, or refused with the reason."""
+"""Arguments that a model writes: bound to the types of the function, or refused with the reason."""
 
 from __future__ import annotations
 

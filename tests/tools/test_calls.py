@@ -1,4 +1,4 @@
-"""One call from start to end: threads, context, failures, and what its result becomes."""
+"""One call from start to end: threads, context, failures, and the conversion of its result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can be a tool: functions, methods, wrappers; and what cannot, with the remedy."""
+"""What can be a tool: functions, methods and wrappers; and the errors for anything else."""
 
 from __future__ import annotations
 

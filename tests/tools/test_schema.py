@@ -1,4 +1,4 @@
-"""The schema that a model sees of a function, and values on their way through JSON."""
+"""The schema that a model sees of a function, and the round trip of values through JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from aimu.tools import as_tool
 from tests.tools.samples import Color, Item, Options, Point, Tree, describe, floats, parameters
 
-# A type, and the values that JSON can mean by it.
+# A type, and a strategy for its values in JSON.
 numbers = st.integers(-(2**53), 2**53)
 
 

@@ -1,4 +1,4 @@
-"""The tools of one conversation: their names, and calls that fit none of them."""
+"""The tools of one conversation: their names, and invalid calls."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from tests.workflows.models import Shout, agent, asked, model
 
 
 class Gauge:
-    """A provider that keeps no requests and counts how many run at once; it answers when `full` requests run."""
+    """A provider that counts the requests that run at once, and answers once `full` requests run; keeps none."""
 
     def __init__(self, full=1):
         self.full, self.begun = full, anyio.Event()
@@ -186,7 +186,7 @@ async def test_ten_thousand_tasks_run_a_hundred_at_a_time_in_constant_memory():
     assert total == 10_000
     assert gauge.most == 100
     print(f"most at once: {gauge.most}; blocks of memory after 1,000, 5,000 and 9,800 tasks: {kept}")
-    assert max(kept) - kept[0] < 2000  # kept tasks or results would be at least 8,800 objects
+    assert max(kept) - kept[0] < 2000  # if tasks or results were kept, there would be at least 8,800 objects more
 
 
 async def test_a_map_can_only_be_read_inside_its_block_and_entered_once():

@@ -1,4 +1,4 @@
-"""Chain: each step's answer is the next one's task."""
+"""Chain: the answer of each step is the task of the next."""
 
 import pytest
 

@@ -16,7 +16,7 @@ from tests.workflows.models import agent, asked, live, model, read, requests_of,
 
 
 def boss(*calls, then="All in all: done."):
-    """Calls all of these workers in one iteration, then answers."""
+    """Make an answer that calls all given workers in one iteration, then answers."""
 
     def answer(request):
         if request.messages[-1]["role"] == "tool":
@@ -51,7 +51,7 @@ async def test_calls_of_one_iteration_overlap_and_each_has_its_own_conversation(
 
     @tool
     async def meet(me: int) -> str:
-        """Return when the other is here too."""
+        """Wait for the other call, then return."""
         both[me].set()
         await both[1 - me].wait()
         return "met"
@@ -153,7 +153,7 @@ async def test_workers_with_invalid_tool_names_become_numbered_tools():
 
 
 class Newsroom(OrchestratorAgent):
-    """Written as the reference page says."""
+    """An orchestrator written as the reference page says."""
 
     def __init__(self, client):
         self.reporter = aio.Agent(client, "report", "reporter")

@@ -18,7 +18,7 @@ from tests.workflows.models import Shout, agent, live, model, one_tool, read, re
 
 
 class Worker(AsyncRunner):
-    """Waits for its event, then answers or fails; says whether it was cancelled."""
+    """Waits for its event, then answers or fails; records whether it was cancelled."""
 
     messages = {}  # noqa: RUF012 - it has none
 
@@ -136,7 +136,7 @@ async def test_no_more_than_first_answers_are_taken_if_many_come_at_once():
     async with anyio.create_task_group() as group:
         group.start_soon(run)
         await anyio.wait_all_tasks_blocked()
-        go.set()  # all wake in one step of the loop, and wait for nothing more
+        go.set()  # all wake in one step of the loop, and do not wait again
     assert len(answers) == 3
 
 
@@ -233,7 +233,7 @@ async def test_workers_stop_at_the_buffer_size_if_the_reader_stops(depth):
         await anyio.wait_all_tasks_blocked()
         await anyio.wait_all_tasks_blocked()
         print(f"depth {depth}: {made - 1} chunks ahead of the reader, with {workers} workers")
-        assert made - 1 <= 16 + workers  # the buffer, and the one that each worker tries to send
+        assert made - 1 <= 16 + workers  # those in the buffer, and one that each worker tries to send
         for _ in range(50):
             await anext(stream)
         await anyio.wait_all_tasks_blocked()

@@ -16,7 +16,7 @@ from tests.workflows.models import Shout, agent, asked, live, model, read, reque
 
 
 class Scores(Scorer):
-    """The given scores one after the other."""
+    """Gives the scores one after the other."""
 
     def __init__(self, *scores):
         self.scores, self.rows, self.threads = list(scores), [], set()

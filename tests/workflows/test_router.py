@@ -1,4 +1,4 @@
-"""Router: who is named does the task."""
+"""Router: the handler that the classifier names does the task."""
 
 import pytest
 from hypothesis import given

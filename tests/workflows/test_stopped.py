@@ -109,7 +109,7 @@ class Break(Exception):
 
 
 class Stopped:
-    """One run of a workflow that is stopped somewhere, and one after it."""
+    """A run of a workflow that is stopped at some point, and a run after it."""
 
     def __init__(self, shape, mode, *, stop_at=None, raising=False):
         self.mode, self.stop_at, self.raising, self.answer = mode, stop_at, raising, SHAPES[shape]
@@ -155,7 +155,7 @@ class Stopped:
         assert await self.runner.run("go") == self.answer
         self.check_histories(after_another_run=True)
         self.stream = None
-        for _ in range(10):  # the backend closes what was dropped
+        for _ in range(10):  # lets the backend close dropped generators
             await checkpoint()
         assert self.provider.open_streams == 0, "a provider's stream is open"
 
@@ -167,7 +167,7 @@ class Stopped:
         for leaf in leaves(self.runner):
             client = getattr(leaf, "model_client", None)
             assert client is None or not client.conversation.busy, f"{leaf!r} is busy"
-        if not after_another_run:  # which begins workers' calls anew
+        if not after_another_run:  # another run resets the calls of workers
             for name, text in self.seen.items():
                 said = "".join(text_of(message) for message in messages[name] if message["role"] == "assistant")
                 assert said.startswith(text.rstrip()), (name, text, said)
@@ -230,6 +230,6 @@ async def test_chunks_carry_the_keys_of_messages_at_any_depth(shape, way):
     assert chunks[-1].agent == runner.name
     for chunk in chunks[:-1]:
         assert chunk.phase is not StreamingContentType.DONE
-        if chunk.agent != "shout":  # a foreign runner names itself
+        if chunk.agent != "shout":  # a user runner names itself
             said = [text_of(message) for message in runner.messages[chunk.agent] if message["role"] == "assistant"]
             assert not chunk.is_text() or any(chunk.content in text for text in said)
