@@ -107,11 +107,11 @@ class KVStates:
         return tensors
 
     def copy(self, length: int) -> KVStates:
-        twin = KVStates(self._config)
-        twin.length = length
+        copied = KVStates(self._config)
+        copied.length = length
         for index, layer in enumerate(self.cache.layers):
-            twin.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
-        return twin
+            copied.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
+        return copied
 
 
 @final

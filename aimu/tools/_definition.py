@@ -42,13 +42,13 @@ class Tool:
         description: Text for the model. By default the function's docstring, without its section of arguments.
         parameters: JSON Schema of the arguments, an object. By default made from the type hints and the docstring. If
             given, arguments are not validated or coerced; a call only has to be a JSON object with the required names.
-        timeout: Seconds after which a call is stopped; the model is told so. None means no limit. An async tool is
-            cancelled. A sync tool runs to its end and its result counts, unless it polls
+        timeout: Seconds after which a call is stopped, which its result then says; None means no limit. An async tool
+            is cancelled. A sync tool runs to its end and its result counts, unless it polls
             `anyio.from_thread.check_cancelled()`.
         exclusive: Whether a call never overlaps another call of its conversation.
         on_event_loop: Whether a sync tool runs in the thread of the event loop, which it blocks, instead of a worker
             thread.
-        raises: Exceptions of the function that end the run. The model is told of all others.
+        raises: Exceptions of the function that end the run. Any other exception becomes the result of the call.
         origin: Where the tool comes from, for error texts. By default the function's module and name.
 
     Example:
@@ -202,7 +202,7 @@ def as_tool(candidate: Any) -> Tool:
         The Tool. A marked function keeps the options of its mark.
 
     Raises:
-        ToolSignatureError: `candidate` is none of these, a type hint cannot be resolved, or a model could not call it.
+        ToolSignatureError: `candidate` is not a tool, a type hint cannot be resolved, or a model could not call it.
 
     Example:
         as_tool(shop.price).schema["function"]["name"]  # "price"

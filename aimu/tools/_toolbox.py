@@ -1,6 +1,6 @@
 """Holds the tools of one conversation: names, schemas, and the execution of one call.
 
-The model is told of a tool's failure. The failure is also logged under `aimu.tools` at WARNING, with the traceback if
+A failure of a tool becomes the result of its call, and is logged under `aimu.tools` at WARNING, with the traceback if
 the tool raised. The caller records results and decides which calls overlap.
 """
 
@@ -98,7 +98,7 @@ class Toolbox:
 
         def begin() -> list[Awaitable[Any]]:  # in a list, since trio refuses a coroutine as the result of a thread
             on_start()
-            with _failures_told(tool, on_end):
+            with _reported_failures(tool, on_end):
                 result = tool.function(**arguments)
                 if (pending := pending_of(result)) is not None:
                     return [pending]
@@ -108,7 +108,7 @@ class Toolbox:
         here = tool.is_async or tool.on_event_loop
         with anyio.move_on_after(tool.timeout) as scope:
             for pending in begin() if here else await in_thread(begin):
-                with _failures_told(tool, on_end):
+                with _reported_failures(tool, on_end):
                     on_end(content_of(await pending))
         if scope.cancelled_caught:
             log.warning("stopped tool %r at its timeout of %g s", tool.name, tool.timeout)
@@ -116,7 +116,7 @@ class Toolbox:
 
 
 @contextmanager
-def _failures_told(tool: Tool, on_end: OnEnd) -> Generator[None]:
+def _reported_failures(tool: Tool, on_end: OnEnd) -> Generator[None]:
     try:
         yield
     except Exception as exc:  # a tool may raise anything; the exception becomes its result

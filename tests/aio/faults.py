@@ -75,17 +75,17 @@ FAULTS = {
         "        self.left = True\n",
         "        self.left = True\n        self._receive.close()\n",
     ),
-    "an entered stream whose run goes on": (
+    "an entered stream whose run continues": (
         "aimu.aio._stream",
         "            await self._pump.leave()\n",
         "            pass\n",
     ),
-    "cut-off text thrown away": (
+    "interrupted text thrown away": (
         "aimu.aio._turn",
         "message, results = self._partial(), []",
         "message, results = None, []",
     ),
-    "a call that is said not to have run": (
+    "a started call reported as not executed": (
         "aimu.aio._turn",
         "unanswered(call, started=call.id in self._started)",
         "unanswered(call, started=False)",

@@ -123,7 +123,7 @@ class AgentScenario:
 
     async def check(self, *, completed):
         running = {n for n in self.begun if n in THREADED} - self.finished.keys()
-        assert not running, f"threads run on behind the run: {running}"
+        assert not running, f"threads still run after the run has ended: {running}"
         if self.mode != "held":
             assert not self.agent.model_client.conversation.busy, "busy after the stop"
             self.check_history()

@@ -28,16 +28,16 @@ class BusyScenario(EmbeddedScenario):
 @contextmanager
 def neighbour(client):
     """Generate stories on the same engine, in another thread and event loop; record which were correct."""
-    told, ended = [], threading.Event()
+    results, ended = [], threading.Event()
     story = client.fork(keep_history=False).chat(STORY[0]["content"])
 
     async def tell():
         while not ended.is_set():
-            told.append(await aio.client(client).fork(keep_history=False).chat(STORY[0]["content"]) == story)
+            results.append(await aio.client(client).fork(keep_history=False).chat(STORY[0]["content"]) == story)
 
     threads = start(partial(anyio.run, tell))
     try:
-        yield told
+        yield results
     finally:
         ended.set()
         join(threads)
@@ -57,10 +57,10 @@ def test_an_agent_cancelled_at_any_step_does_not_disturb_a_busy_neighbour(batche
     concurrent, sync_tools, _ = RUNS[mode]
     make = partial(BusyScenario, batched_client, mode, concurrent=concurrent, sync_tools=sync_tools)
     make.__qualname__ = f"batched agent, {mode}"
-    with neighbour(batched_client) as told:
+    with neighbour(batched_client) as results:
         cancel_everywhere(make, backend=backend, how=how)
-    assert len(told) > 1
-    assert all(told)
+    assert len(results) > 1
+    assert all(results)
     worker = batched_client.__aio__.provider.provider.worker
     assert (worker.running, worker.waiting) == (0, 0)
 

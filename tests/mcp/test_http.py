@@ -62,13 +62,13 @@ def web_server(answer):
 
 
 async def test_a_fastmcp_server_over_http(opened, friend_url):
-    told = []
+    updates = []
     headers = {"X-Team": "blue"}
     async with opened(config={"friend": {"url": friend_url, "headers": headers}}, timeout=30) as client:
         assert (await client.ping())[0]["function"]["name"] == "add"
         assert await client.call_tool("header", {"name": "x-team"}) == "blue"
-        await client.call_tool("count", {"to": 2}, on_progress=lambda *update: told.append(update))
-        assert told == [(1, 2, "step 1"), (2, 2, "step 2")]
+        await client.call_tool("count", {"to": 2}, on_progress=lambda *update: updates.append(update))
+        assert updates == [(1, 2, "step 1"), (2, 2, "step 2")]
         with pytest.raises(ToolError, match="bad luck"):
             await client.call_tool("fail", {"reason": "bad luck"})
         results = []

@@ -68,14 +68,14 @@ async def test_a_tool_of_this_program_runs_in_the_loop_of_the_caller(opened):
 
 
 async def test_progress_cancellation_and_timeout_reach_a_tool_of_this_program(opened):
-    told = []
+    updates = []
 
     async def tell(*update):
-        told.append(update)
+        updates.append(update)
 
     async with leak_check(), opened(server=friend) as client:
         await client.call_tool("count", {"to": 2}, on_progress=tell)
-        assert told == [(1, 2, "step 1"), (2, 2, "step 2")]
+        assert updates == [(1, 2, "step 1"), (2, 2, "step 2")]
         before = len(cancelled)
         with anyio.CancelScope() as scope:
             await client.call_tool("wait", on_progress=lambda *_: scope.cancel())

@@ -86,28 +86,28 @@ async def test_cancelling_a_call_cancels_it_on_the_server(opened):
 
 async def test_progress_is_reported_in_the_callers_task(opened):
     here = anyio.get_current_task().id
-    told = []
+    updates = []
 
     async def tell(progress, total, message):
         await anyio.lowlevel.checkpoint()
-        told.append((progress, total, message, anyio.get_current_task().id))
-        if len(told) == 3:
+        updates.append((progress, total, message, anyio.get_current_task().id))
+        if len(updates) == 3:
             raise RuntimeError("enough")
 
     async with opened(config=tiny()) as client:
         with pytest.raises(RuntimeError, match="enough"):
             await client.call_tool("busy", on_progress=tell)
-        assert [update[:3] for update in told] == [(step, 9, None) for step in (1, 2, 3)]
-        assert {update[3] for update in told} == {here}
+        assert [update[:3] for update in updates] == [(step, 9, None) for step in (1, 2, 3)]
+        assert {update[3] for update in updates} == {here}
         assert len(json.loads(await client.call_tool("cancelled"))) == 1
 
 
 async def test_progress_does_not_extend_a_timeout(opened):
-    told = []
+    updates = []
     async with opened(config=tiny(), timeout=10) as client:
         with pytest.raises(MCPTimeoutError, match="'tiny': tool 'busy' did not come within 1 s"):
-            await client.call_tool("busy", timeout=1.0, on_progress=lambda *update: told.append(update))
-        assert told
+            await client.call_tool("busy", timeout=1.0, on_progress=lambda *update: updates.append(update))
+        assert updates
         assert len(json.loads(await client.call_tool("cancelled"))) == 1
 
 
@@ -379,10 +379,12 @@ async def test_the_error_of_an_unconnected_client_names_the_remedy():
 
 async def test_a_fastmcp_server_over_stdio(opened):
     async with opened(config={"friend": FRIEND}) as client:
-        told = []
+        updates = []
         assert await client.call_tool("add", {"a": 1, "b": 2}) == "3"
-        assert await client.call_tool("count", {"to": 3}, on_progress=lambda *update: told.append(update)) == "counted"
-        assert told == [(step, 3, f"step {step}") for step in (1, 2, 3)]
+        assert (
+            await client.call_tool("count", {"to": 3}, on_progress=lambda *update: updates.append(update)) == "counted"
+        )
+        assert updates == [(step, 3, f"step {step}") for step in (1, 2, 3)]
         with pytest.raises(ToolError, match="bad luck"):
             await client.call_tool("fail", {"reason": "bad luck"})
         with anyio.CancelScope() as scope:

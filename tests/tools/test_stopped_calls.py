@@ -24,9 +24,9 @@ async def test_an_async_tool_is_stopped_at_its_timeout_and_the_model_is_told():
         finally:
             cleaned.append(1)
 
-    start, told = await Record().run(slow)
+    start, content = await Record().run(slow)
     assert (start, cleaned) == ("start", [1])
-    assert "did not end within 0.01 seconds" in told
+    assert "did not end within 0.01 seconds" in content
 
 
 async def test_a_timeout_error_raised_by_the_tool_is_a_failure_and_not_its_timeout():

@@ -33,7 +33,7 @@ async def test_an_invalid_call_is_sent_back_to_the_model_and_never_started(name,
     record = Record()
     call = ToolCall("1", name, '{"n": "x"}')
     await Toolbox([whoami, whoami_async]).call(call, on_start=record.on_start, on_end=record.on_end)
-    (told,) = record.events
-    assert told.startswith("Error: ")
-    assert ("whoami, whoami_async" if name == "unknown" else "- n: ") in told
+    (content,) = record.events
+    assert content.startswith("Error: ")
+    assert ("whoami, whoami_async" if name == "unknown" else "- n: ") in content
     assert [entry.levelname for entry in caplog.records] == ["WARNING"]

@@ -73,7 +73,7 @@ def main() -> int:
         return 0
     rows = json.loads(options.reference.read_text(encoding="utf8"))
     same_prompt, same_answer = compare(options.model, rows)
-    print(f"prompts tokenized alike: {same_prompt} of {len(rows)}, answers alike: {same_answer} of {len(rows)}")
+    print(f"equal prompt tokens: {same_prompt} of {len(rows)}, equal answers: {same_answer} of {len(rows)}")
     return int(min(same_prompt, same_answer) < len(rows))
 
 
