@@ -18,11 +18,11 @@ NAMES = sorted(
 
 
 def defined():
-    """Names after a module's last name, and after a class: what the source defines there."""
+    """Names by a module's last name (without its underscore) and by class: what the source defines there."""
     found = defaultdict(set)
     for path in (ROOT / "aimu").rglob("*.py"):
         tree = ast.parse(path.read_text("utf8"))
-        module = path.parent.name if path.name == "__init__.py" else path.stem
+        module = path.parent.name if path.name == "__init__.py" else path.stem.lstrip("_")
         found[module] |= set(names(tree.body))
         for node in tree.body:
             if isinstance(node, ast.ClassDef):
