@@ -144,7 +144,13 @@ class LocalEngine(ABC, Generic[M]):
         self.worker.run_sync(self._loaded)
 
     async def complete(self, request: Request) -> Reply:
-        """Return the reply to a request.
+        """Generate the reply to a request.
+
+        Args:
+            request: Messages, tools and options.
+
+        Returns:
+            The reply.
 
         Raises:
             BadRequestError: The model has no chat template, or the template refuses the messages.
@@ -156,7 +162,11 @@ class LocalEngine(ABC, Generic[M]):
         return await self.worker.run(Shared(partial(self._generate, request)))
 
     def stream(self, request: Request) -> ReplyStream:
-        """Yield the deltas of the reply to a request, then the reply; raises as `complete` does."""
+        """Yield the deltas of the reply to a request, then the reply; raises as `complete` does.
+
+        Args:
+            request: Messages, tools and options.
+        """
         return self.worker.stream(Shared(partial(self._generate, request)))
 
     def close(self) -> None:
@@ -280,7 +290,7 @@ class LocalEngine(ABC, Generic[M]):
         """Return the number of tokens that the answer may have."""
         wanted: int | None = options.get("max_tokens")
         if wanted is not None and wanted < 1:
-            raise InvalidOptionError(f"max_tokens must be at least 1, got {wanted!r}")
+            raise InvalidOptionError(f"max_tokens must be at least 1, got {wanted!r}; leave it out for no limit")
         if model.context is None:
             return 1 << 62 if wanted is None else wanted
         left = model.context - length

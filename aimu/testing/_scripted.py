@@ -124,7 +124,13 @@ class ScriptedProvider:
         self._lock = threading.Lock()
 
     async def complete(self, request: Request) -> Reply:
-        """Return the reply of the next step.
+        """Answer a request with the next step.
+
+        Args:
+            request: The request; a copy is added to `requests`.
+
+        Returns:
+            The reply of the step.
 
         Raises:
             AssertionError: The script has no more steps.
@@ -137,7 +143,11 @@ class ScriptedProvider:
         return answer
 
     async def stream(self, request: Request) -> ReplyStream:
-        """Yield the deltas of the next step, then its reply; raises as `complete` does."""
+        """Yield the deltas of the next step, then its reply; raises as `complete` does.
+
+        Args:
+            request: The request; a copy is added to `requests`.
+        """
         step, answer = self._take(request)
         with self._open_stream():
             deltas = step.deltas()

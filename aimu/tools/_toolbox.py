@@ -60,7 +60,14 @@ class Toolbox:
         return tuple(self._tools)
 
     def get(self, name: str) -> Tool | None:
-        """Return the tool of that name, or None."""
+        """Look up a tool.
+
+        Args:
+            name: Name of the tool, as the model knows it.
+
+        Returns:
+            The tool, or None if there is none of that name.
+        """
         return self._tools.get(name)
 
     @functools.cached_property
