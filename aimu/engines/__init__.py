@@ -1,4 +1,4 @@
-"""Engines, which run models in this process: `open_engine` makes the provider of an in-process model.
+"""Engines, which run models in this process; `open_engine` makes the one of a model.
 
 An engine is imported when its name is first used.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HuggingFaceEngine", "LlamaCppEngine", "open_engine"]
 
-if not TYPE_CHECKING:  # type checkers take the imports above, and report a wrong name
+if not TYPE_CHECKING:  # type checkers see the imports above, so they still report a wrong name
     __getattr__, __dir__ = door(
         __name__,
         {
@@ -32,15 +32,15 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and report a wron
 
 
 def open_engine(spec: ModelSpec, **options: Any) -> Provider:
-    """Make the engine of a model; its weights are loaded unless `lazy=True`.
+    """Make the engine of a model, and load its weights unless `lazy=True`.
 
     Args:
         spec: The model; its `provider` must be one that runs in this process.
         **options: The options of the engine's class.
 
     Raises:
-        UnknownProviderError: There is no such provider, or it does not run in this process.
-        InvalidOptionError: The engine does not have one of the options; the text lists those it has.
+        UnknownProviderError: The provider is unknown, or does not run in this process.
+        InvalidOptionError: The engine does not have one of the options; the text lists all that it has.
         MissingExtraError: A package that the engine needs is not installed.
         EngineError: The weights could not be loaded.
     """

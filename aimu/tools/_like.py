@@ -1,4 +1,4 @@
-"""What users may put where a conversation takes tools."""
+"""Types of the tools that a user may give to a conversation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aimu.tools._definition import Tool
 
 @public("aimu.types")
 class ToolServer(Protocol):
-    """Something that has tools of its own: an MCP client, async or sync."""
+    """An object that has tools: an MCP client, async or sync."""
 
     @property
     def get_tools(self) -> Callable[[], Any]:

@@ -41,7 +41,7 @@ def catalogs(agent):
 
 
 @pytest.mark.parametrize("way", [read, live, None])
-async def test_a_skill_is_seen_and_loaded_streamed_or_not(skills, way):
+async def test_a_skill_is_listed_and_loaded_with_and_without_streaming(skills, way):
     provider = ScriptedProvider(answer, repeat=True)
     agent = skilled(provider, skills)
     if way is None:
@@ -56,7 +56,7 @@ async def test_a_skill_is_seen_and_loaded_streamed_or_not(skills, way):
     assert "Five, seven, five." in provider.requests[1].messages[-1]["content"]
 
 
-async def test_the_catalog_comes_without_losing_history_and_only_once(skills):
+async def test_the_catalog_is_added_once_and_keeps_the_history(skills):
     agent = skilled(ScriptedProvider("ok", repeat=True), skills)
     agent.model_client.messages = [
         {"role": "system", "content": "You write."},
@@ -71,7 +71,7 @@ async def test_the_catalog_comes_without_losing_history_and_only_once(skills):
     assert len(agent.tools) == 3
 
 
-async def test_a_history_that_was_saved_with_the_catalog_is_loaded_with_one(skills):
+async def test_a_history_saved_with_the_catalog_has_one_catalog_after_loading(skills):
     agent = skilled(ScriptedProvider("ok", repeat=True), skills)
     await agent.run("first")
     saved = json.loads(json.dumps(agent.messages["agent"]))
@@ -105,7 +105,7 @@ async def test_a_new_skill_is_in_the_catalog_after_refresh(skills, tmp_path):
     assert "- sonnet: Writes sonnets." in agent.model_client.system_message
 
 
-async def test_own_tools_stay_and_new_ones_do_not_drive_the_skill_tools_out(skills):
+async def test_new_tools_replace_neither_own_tools_nor_skill_tools(skills):
     async def mine() -> str:
         """Mine."""
         return "mine"
@@ -119,7 +119,7 @@ async def test_own_tools_stay_and_new_ones_do_not_drive_the_skill_tools_out(skil
         assert [schema["function"]["name"] for schema in request.tools][:2] == ["mine", "activate_skill"]
 
 
-async def test_forks_and_a_skill_agent_within_a_workflow_work(skills):
+async def test_forks_and_skill_agents_inside_workflows_have_the_catalog(skills):
     agent = skilled(ScriptedProvider(answer, repeat=True), skills, name="poet")
     await agent.run("one")
     both = Parallel([agent.fork(), agent.fork("You sing.")])
@@ -129,7 +129,7 @@ async def test_forks_and_a_skill_agent_within_a_workflow_work(skills):
     assert systems[1].startswith("You sing.")
 
 
-async def test_without_skills_it_is_a_plain_agent(tmp_path):
+async def test_a_skill_agent_without_skills_is_a_plain_agent(tmp_path):
     provider = ScriptedProvider("ok")
     agent = SkillAgent(aio.client(provider), skill_manager=SkillManager([tmp_path]))
     await agent.run("first")
@@ -138,7 +138,7 @@ async def test_without_skills_it_is_a_plain_agent(tmp_path):
 
 
 @pytest.mark.parametrize("way", [read, live, None])
-async def test_folders_are_searched_in_a_worker_thread_once_for_all_runs_that_begin(skills, monkeypatch, way):
+async def test_folders_are_searched_once_for_concurrent_runs_in_a_worker_thread(skills, monkeypatch, way):
     searched = []
     search = SkillManager._search
 
@@ -155,7 +155,7 @@ async def test_folders_are_searched_in_a_worker_thread_once_for_all_runs_that_be
     assert searched != [threading.get_ident()]
 
 
-def test_on_the_sync_surface_folders_are_searched_on_the_callers_thread(skills, monkeypatch):
+def test_the_sync_surface_searches_folders_in_the_callers_thread(skills, monkeypatch):
     searched = []
     search = SkillManager._search
 
@@ -169,9 +169,7 @@ def test_on_the_sync_surface_folders_are_searched_on_the_callers_thread(skills, 
     assert searched == [threading.get_ident()]
 
 
-async def test_a_run_that_is_cancelled_while_folders_are_searched_leaves_nothing_and_the_next_one_works(
-    skills, monkeypatch
-):
+async def test_a_run_cancelled_during_the_search_of_folders_leaves_nothing_and_the_next_run_works(skills, monkeypatch):
     began, go_on = anyio.Event(), threading.Event()
     search = SkillManager._search
 
@@ -192,7 +190,7 @@ async def test_a_run_that_is_cancelled_while_folders_are_searched_leaves_nothing
     assert catalogs(agent) == 1
 
 
-async def test_skill_tools_are_put_among_tools_that_were_set_on_the_agents_client(skills):
+async def test_skill_tools_are_added_to_tools_set_on_the_agents_client(skills):
     async def mine() -> str:
         """Mine."""
         return "mine"
