@@ -186,9 +186,7 @@ class RequestQueue:
                 self._admit(request)
                 self._rounds(self.share if request.shares else 1)
             except BaseException as exc:  # noqa: BLE001 - of no single request: all that run end with it
-                for running in list(self.running):
-                    running.error = exc
-                    self._dismiss(running)
+                self._fail_all(request, exc)
             del request  # or the last reply would live as long as the thread waits
         free, self.free = self.free, None
         try:
@@ -212,6 +210,15 @@ class RequestQueue:
     def _dismiss(self, request: QueuedRequest[Any, Any]) -> None:
         self.running.remove(request)
         request.leave()
+
+    def _fail_all(self, begun: QueuedRequest[Any, Any], exc: BaseException) -> None:
+        """End what runs, and the request that was begun last, with an error that none of them raised."""
+        for request in {begun, *self.running}:
+            if not request.left:
+                self.waiting.discard(request)
+                request.error = exc
+                request.leave()
+        self.running.clear()
 
     def _rounds(self, share: int) -> None:
         """A step of each that runs, then what these ask for, again and again until all have ended."""
