@@ -187,9 +187,7 @@ class RequestQueue:
                 self._admit(request)
                 self._rounds(self.share if request.shares else 1)
             except BaseException as exc:  # noqa: BLE001 - belongs to no single request, so all running ones fail
-                for running in list(self.running):
-                    running.error = exc
-                    self._dismiss(running)
+                self._fail_all(request, exc)
             del request  # so that the last reply is not kept while the thread waits
         free, self.free = self.free, None
         try:
@@ -213,6 +211,15 @@ class RequestQueue:
     def _dismiss(self, request: QueuedRequest[Any, Any]) -> None:
         self.running.remove(request)
         request.leave()
+
+    def _fail_all(self, begun: QueuedRequest[Any, Any], exc: BaseException) -> None:
+        """End all running requests, and the one begun last, with an error that none of them raised."""
+        for request in {begun, *self.running}:
+            if not request.left:
+                self.waiting.discard(request)
+                request.error = exc
+                request.leave()
+        self.running.clear()
 
     def _rounds(self, share: int) -> None:
         """Run a step of each running request, then the functions that they yield; repeat until all have ended."""

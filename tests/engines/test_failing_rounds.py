@@ -174,18 +174,24 @@ async def test_a_log_handler_that_raises_does_not_end_the_thread(worker, caplog)
 
 
 @raised
-async def test_an_exception_between_requests_fails_all_running_ones_but_not_the_thread(worker, monkeypatch, error):
-    fill, fails = RequestQueue._fill, iter([False, False, True])
+@pytest.mark.parametrize("where", ["_fill", "_dismiss", "_admit"])
+async def test_an_exception_between_steps_fails_all_running_requests_but_not_the_thread(
+    worker, monkeypatch, where, error
+):
+    original, failed = getattr(RequestQueue, where), []
 
-    def failing(queue, share):
-        if next(fails, False):
-            raise error("no luck")
-        fill(queue, share)
+    def failing(queue, *args):
+        if failed:
+            return original(queue, *args)
+        if where == "_admit":
+            args[0].claim()
+        failed.append(1)
+        raise error("no luck")
 
-    monkeypatch.setattr(RequestQueue, "_fill", failing)
+    monkeypatch.setattr(RequestQueue, where, failing)
     steps = Steps()
     with pytest.raises(error, match="no luck"):
-        await read(worker, steps.job(9))
+        await worker.run(steps.job(9))
     assert steps.inside == 0
     assert await read(worker, Steps().job(2)) == ["step", "step", "end"]
 
