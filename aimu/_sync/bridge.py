@@ -14,8 +14,8 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -98,6 +98,17 @@ def _inside_a_loop() -> bool:
         trio = sys.modules.get("trio")
         return trio is not None and bool(trio.lowlevel.in_trio_run())
     return True
+
+
+@contextmanager
+def _outside_a_loop() -> Generator[None]:
+    """Let the thread run another loop, although it may be inside one: where the garbage collector runs, code runs."""
+    running = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(running)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -225,7 +236,8 @@ class OwnLoop:
         if self._loop.is_running():
             return  # in a daemon thread when the interpreter exits, or in a fork made inside a tool
         if os.getpid() == self._pid:
-            self._runner.close()
+            with _outside_a_loop():
+                self._runner.close()
         else:  # a forked child must not touch its parent's connections
             self._loop.close()
 

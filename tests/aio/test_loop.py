@@ -332,7 +332,7 @@ async def test_the_model_gets_an_error_for_arguments_nested_too_deeply():
     call = ToolCall("c1", "add", '{"a":' * 100_000)
     with ScriptedProvider(reply(calls=[call]), "Sorry.") as provider:
         assert await agent_of(provider).run("Go.") == "Sorry."
-    assert "no valid JSON object" in provider.requests[1].messages[-1]["content"]
+    assert "not a valid JSON object" in provider.requests[1].messages[-1]["content"]
 
 
 @pytest.mark.parametrize("number", [-1, 1.5, None])

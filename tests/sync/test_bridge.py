@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import aimu
@@ -18,7 +19,7 @@ from aimu import aio
 from aimu._sync import bridge
 from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
-from tests.holding import join, start
+from tests.holding import join, start, until
 
 FOREVER = 3600.0
 
@@ -373,3 +374,19 @@ async def test_sync_tools_of_async_runs_inside_a_sync_call_run_in_worker_threads
 
     await aio.client(ScriptedProvider(reply(calls=[("where", {})]), "ok"), tools=[where]).chat("?")
     assert threading.current_thread() not in seen
+
+
+async def test_the_loop_of_an_ended_thread_can_be_collected_inside_another_loop():
+    kept = []
+
+    def use():
+        bridge.run(anyio.lowlevel.checkpoint())
+        kept.append(bridge._local.loops)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    await until(lambda: not thread.is_alive())
+    loop = kept[0]._own._loop
+    kept.clear()  # the last reference: its finalizer runs here
+    assert loop.is_closed()
+    await anyio.lowlevel.checkpoint()

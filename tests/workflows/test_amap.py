@@ -227,5 +227,5 @@ def test_invalid_options_are_refused(fields, text):
 
 
 def test_a_string_instead_of_tasks_is_refused():
-    with pytest.raises(InvalidOptionError, match="must be an iterable of strings, got one string"):
+    with pytest.raises(InvalidOptionError, match="tasks must not be a single string; put it into a list of tasks"):
         aio.amap(agent(model(), "w"), "hello")
