@@ -428,7 +428,10 @@ class SkillError(AimuError, ValueError):
     """
 
     def __init__(self, problem: str, *, path: Path | str | None = None, remedy: str = "", loaded: bool = False) -> None:
-        self.path, self.problem, self.remedy, self.loaded = path, problem, remedy, loaded
+        self.path: Path | str | None = path
+        self.problem: str = problem
+        self.remedy: str = remedy
+        self.loaded: bool = loaded
         super().__init__(("" if path is None else f"{path}: ") + problem + (f"; {remedy}" if remedy else ""))
 
 
