@@ -19,7 +19,7 @@ from aimu.aio._mcp.config import read_config, read_file
 from aimu.aio._mcp.connection import RemoteServer, connect
 from aimu.aio._mcp.memory import MemoryServer
 from aimu.aio._mcp.owner import Owner
-from aimu.aio._mcp.results import Content, content_of, text_of
+from aimu.aio._mcp.results import Content, only_text, result_content
 from aimu.errors import ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
 
@@ -225,9 +225,9 @@ class MCPClient:
         self._check()
         server, own_name = self._find(name)
         result = await server.call(own_name, arguments or {}, timeout, on_progress)
-        content = content_of(result)
+        content = result_content(result)
         if result.is_error:
-            raise ToolError(text_of(content))
+            raise ToolError(only_text(content))
         return content
 
     async def aclose(self) -> None:
@@ -280,7 +280,7 @@ class MCPClient:
             result = await server.call(tool.name, arguments, None, None)
             if result.is_error:
                 log.warning("MCP server %r: tool %r failed", server.name, tool.name)
-            return content_of(result)
+            return result_content(result)
 
         return Tool(
             name=name,

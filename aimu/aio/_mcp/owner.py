@@ -18,6 +18,7 @@ from threading import Lock, Thread
 from typing import Any, Generic, Protocol, TypeVar, final
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, field
 
@@ -122,6 +123,8 @@ class Owner:
         self._kept: set[Kept] = set()
         # Calls a function in the owner's loop; None until the owner runs.
         self._call: Callable[[Callable[[], object]], object] | None = None
+        self._group: TaskGroup | None = None
+        self._wakeup: anyio.Event | None = None
         self._ended = Latch()
         self._pid = os.getpid()
         self._thread: Thread | None = None
@@ -200,6 +203,7 @@ class Owner:
             finally:
                 self._kept.discard(kept)
 
+        assert self._group is not None
         self._kept.add(kept)
         self._group.start_soon(run)
 
@@ -221,23 +225,25 @@ class Owner:
                 call(callback)
 
     def _wake_up(self) -> None:
-        self._wakeup.set()
+        if self._wakeup is not None:
+            self._wakeup.set()
 
     async def _main(self) -> None:
         try:
-            async with anyio.create_task_group() as self._group:
-                self._wakeup = anyio.Event()
+            async with anyio.create_task_group() as group:
+                self._group = group
+                wakeup = self._wakeup = anyio.Event()
                 self._call = loop_caller()
                 while not self._stopping:
                     with self._lock:
                         jobs, self._posted = self._posted, []
                     for job in jobs:
-                        self._group.start_soon(job.run)
-                    await self._wakeup.wait()
-                    self._wakeup = anyio.Event()
+                        group.start_soon(job.run)
+                    await wakeup.wait()
+                    wakeup = self._wakeup = anyio.Event()
                 for kept in list(self._kept):
                     kept.leave()
-                self._group.cancel_scope.deadline = anyio.current_time() + GRACE
+                group.cancel_scope.deadline = anyio.current_time() + GRACE
         finally:
             self._stopping = True
             with self._lock:

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 Content: TypeAlias = str | list[dict[str, Any]]
 
 
-def content_of(result: Any) -> Content:
+def result_content(result: Any) -> Content:
     """Return the content of a `CallToolResult`: text, or a list of content parts if it has images.
 
     If there is only structured content, return it as JSON. Content that a model cannot read is replaced by a note.
@@ -21,7 +21,7 @@ def content_of(result: Any) -> Content:
     return "\n".join(part["text"] for part in parts)
 
 
-def text_of(content: Content) -> str:
+def only_text(content: Content) -> str:
     """Return only the text."""
     if isinstance(content, str):
         return content
