@@ -8,7 +8,7 @@ import pytest
 
 from aimu.engines._rounds import QueuedRequest, RequestQueue, Shared
 from aimu.engines._worker import Worker
-from tests.holding import until
+from tests.holding import until, wait_in_thread
 
 ERRORS = [ArithmeticError, MemoryError, RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit]
 raised = pytest.mark.parametrize("error", ERRORS)
@@ -25,14 +25,19 @@ def worker():
 
 
 class Steps:
-    """Makes shared jobs whose function raises in round number `fails`; `inside` counts the running ones."""
+    """Makes shared jobs whose function raises in round number `fails`; `inside` counts the running ones.
 
-    def __init__(self, error=None, fails=None):
-        self.error, self.fails = error, fails
+    The first round waits until `seated()`.
+    """
+
+    def __init__(self, error=None, fails=None, seated=lambda: True):
+        self.error, self.fails, self.seated = error, fails, seated
         self.rounds, self.inside = 0, 0
 
     def call(self):
         self.rounds += 1
+        if self.rounds == 1:
+            wait_in_thread(self.seated)
         if self.rounds == self.fails:
             raise self.error("no luck")
 
@@ -85,8 +90,11 @@ async def test_an_exception_in_a_plain_job_fails_its_request(worker, error):
 
 
 @raised
-async def test_an_exception_in_a_shared_function_fails_only_the_jobs_that_yielded_it(worker, error):
-    failing, good, found = Steps(error, fails=3), Steps(), {}
+async def test_what_a_shared_call_raises_ends_those_who_asked_for_it_and_nobody_else(worker, error):
+    def seated():
+        return worker.running + worker.waiting == 4
+
+    failing, good, found = Steps(error, 3, seated), Steps(seated=seated), {}
 
     async def one(name, job):
         try:
