@@ -1,13 +1,29 @@
-"""Weights in this process: `open_engine` gives the provider of an in-process model string."""
+"""Weights in this process: `open_engine` gives the provider of an in-process model string.
+
+`ChatFormat` tells what a chat template makes of a conversation, and what the text of its model means.
+"""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models.spec import ModelSpec
 from aimu.providers.base import Provider
+
+if TYPE_CHECKING:
+    from aimu.engines.formats.chat_format import ChatFormat
+
+__all__ = ["ChatFormat", "open_engine"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ChatFormat":
+        from aimu.engines.formats.chat_format import ChatFormat
+
+        return ChatFormat
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def open_engine(spec: ModelSpec, **options: Any) -> Provider:

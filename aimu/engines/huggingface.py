@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
-from aimu.engines.call_text import CallFormat
 from aimu.engines.local import LocalEngine, Tokens
 from aimu.engines.rounds import StopFlag
 from aimu.errors import EngineError, InvalidOptionError
@@ -49,7 +48,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         dtype: str = "auto",
         threads: int | None = None,
         prefix_cache_bytes: int = 256 << 20,
-        tool_format: CallFormat | str | None = None,
+        tool_format: str | None = None,
         batch: int = 1,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:

@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from aimu.core.reply import Delta, Reply, StopReason, Usage
-from aimu.engines.call_text import CallFormat, call_format
-from aimu.engines.chat_format import ReplyParser, template_messages
+from aimu.engines.formats.chat_format import UNKNOWN, ChatFormat
+from aimu.engines.formats.stops import StopStrings
 from aimu.engines.prefix_cache import PrefixCache, States
 from aimu.engines.rounds import Emit, Shared, Steps, StopFlag
 from aimu.engines.worker import Worker
@@ -37,6 +37,7 @@ _HONOURED = frozenset(
         *("repeat_penalty", "thinking", "extra_body"),
     )
 )
+_PROMPT_END = 512  # characters that may have begun the reply
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
 _log = logging.getLogger("aimu.engines")
@@ -57,13 +58,14 @@ class LanguageModel(Protocol[S]):
     """Tokens of prompt and answer together; None if there is no bound."""
 
     @property
-    def template(self) -> str:
-        """Text of the chat template; "" for a base model, which has none."""
+    def templates(self) -> Mapping[str, str]:
+        """Texts of the chat templates, "default" and perhaps "tool_use"; a base model has none."""
         ...
 
-    def render(
-        self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], variables: Mapping[str, Any]
-    ) -> str: ...
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Special tokens by the names that templates use."""
+        ...
 
     def encode(self, text: str) -> list[int]: ...
 
@@ -71,8 +73,8 @@ class LanguageModel(Protocol[S]):
         """All of it, special tokens too."""
         ...
 
-    def detokenizer(self) -> Callable[[int], str]:
-        """Text of tokens as they come; nothing while a character is incomplete."""
+    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
+        """Text of tokens as they come; nothing while a character is incomplete, nor for special ones not `shown`."""
         ...
 
     def new_states(self) -> S: ...
@@ -103,7 +105,8 @@ class LocalEngine(ABC, Generic[M]):
             if importlib.util.find_spec(package) is None:
                 raise MissingExtraError(package, self.extra)
         self.spec = spec
-        self._format = None if tool_format is None else CallFormat(tool_format)
+        ChatFormat.of("", tool_format=tool_format)  # an unknown name is told here and now
+        self._tool_format = tool_format
         self._model: M | None = None
         self._warned: set[str] = set()
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
@@ -157,8 +160,6 @@ class LocalEngine(ABC, Generic[M]):
                 raise
             except Exception as exc:
                 raise EngineError(f"the weights of {self.spec.id!r} cannot be loaded: {exc}") from exc
-            if self._format is None:
-                self._format = call_format(self._model.template)
         return self._model
 
     def _free(self) -> None:
@@ -192,14 +193,14 @@ class LocalEngine(ABC, Generic[M]):
             sampler = self._sampler(model, options)
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
-        prompt = self._render(model, request)
+        form = self._format(model, request)
+        prompt = self._render(model, form, request)
         entry = self.prefix_cache.take(prompt, model.encode, splits=model.splits, new=model.new_states)
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
-        parser = ReplyParser(
-            form=self._format or CallFormat.HERMES, tools=request.tools, stop=_stop(options), prompt=prompt[-64:]
-        )
-        text_of = model.detokenizer()
+        reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:])
+        stops = StopStrings(_stop(options))
+        text_of = model.detokenizer(form.shows)
         reason = StopReason.MAX_TOKENS
         with closing(self._tokens(model, entry.ids, entry.states, sampler, stopped)) as tokens:
             for token in tokens:
@@ -209,32 +210,39 @@ class LocalEngine(ABC, Generic[M]):
                 if token in model.ends:
                     reason = StopReason.END
                     break
-                for delta in parser.feed(text_of(token)):
+                for delta in reader.feed(stops.feed(text_of(token))):
                     emit(delta)
-                if parser.stopped:
+                if stops.stopped:
                     reason = StopReason.STOP_SEQUENCE
                     break
                 if len(entry.ids) - length >= limit:
                     break
-        for delta in parser.finish():
+        for delta in reader.feed(stops.rest()) + reader.end():
             emit(delta)
         entry.text += model.decode(entry.ids[length:])
         entry.marks.append((len(entry.text), len(entry.ids)))
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
-        return parser.reply(reason, usage, self.spec.id)
+        return reader.reply(reason, usage, self.spec.id)
 
-    def _render(self, model: M, request: Request) -> str:
-        messages = template_messages(request.messages)
-        variables = dict(request.options.get("extra_body", {}).get("chat_template_kwargs", {}))
-        if "thinking" in request.options:
-            variables.setdefault("enable_thinking", bool(request.options["thinking"]))
-        if not model.template:
-            raise BadRequestError(f"{self.spec.id!r} has no chat template: it is a base model, not one to talk with")
+    def _format(self, model: M, request: Request) -> ChatFormat:
+        templates = model.templates
+        name = "tool_use" if request.tools and "tool_use" in templates else "default"
+        return ChatFormat.of(templates.get(name, ""), tool_format=self._tool_format)
+
+    def _render(self, model: M, form: ChatFormat, request: Request) -> str:
+        thinking = request.options.get("thinking")
+        variables = {**model.variables, **request.options.get("extra_body", {}).get("chat_template_kwargs", {})}
+        if request.tools and form.name == UNKNOWN:
+            self._warn("tools", "the chat template shows no tool calls, and its format is unknown: pass tool_format=")
+        for reason in form.unheard(thinking):
+            self._warn("thinking", reason)
+        if lost := form.lost(request.messages, request.tools):
+            self._warn(f"lost {lost}", f"the chat template does not show {', '.join(lost)}")
         try:
-            return model.render(messages, request.tools, variables)
-        except Exception as exc:
-            raise BadRequestError(f"the chat template of {self.spec.id!r} refuses this conversation: {exc}") from exc
+            return form.render(request.messages, tools=request.tools, thinking=thinking, variables=variables)
+        except BadRequestError as exc:
+            raise BadRequestError(f"{self.spec}: {exc}") from exc
 
     def _limit(self, model: M, length: int, options: Mapping[str, Any]) -> int:
         """How many tokens may be written."""
@@ -254,9 +262,14 @@ class LocalEngine(ABC, Generic[M]):
     def _warn_of(self, options: Mapping[str, Any]) -> None:
         """Name what cannot be honoured in the log, once."""
         for name, value in options.items():
-            if name not in _HONOURED and value not in _HARMLESS.get(name, ()) and name not in self._warned:
-                self._warned.add(name)
-                _log.warning("%s: %s=%r cannot be honoured by this engine", self.spec, name, value)
+            if name not in _HONOURED and value not in _HARMLESS.get(name, ()):
+                self._warn(name, f"{name}={value!r} cannot be honoured by this engine")
+
+    def _warn(self, about: str, text: str) -> None:
+        """Say a thing in the log once."""
+        if about not in self._warned:
+            self._warned.add(about)
+            _log.warning("%s: %s", self.spec, text)
 
 
 def _stop(options: Mapping[str, Any]) -> list[str]:
