@@ -23,6 +23,7 @@ from pathlib import Path
 
 import nox
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 nox.needs_version = ">=2024.4.15"
 nox.options.sessions = ["lint", "types", "tests"]
@@ -34,7 +35,7 @@ PYPROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
 GROUPS: dict[str, list[str]] = PYPROJECT["dependency-groups"]
 EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 CONSTRAINTS = ROOT / "constraints.txt"
-ENGINES_TESTED = ROOT / "aimu/engines/tested.py"
+ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
 TESTED_PYTHONS = ("3.11", "3.12", "3.13")  # 3.14 has not been tried yet
 EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress"
 BUILD_BACKEND = [*PYPROJECT["build-system"]["requires"], "editables"]
@@ -176,7 +177,7 @@ def llama_cpp_version(session: nox.Session, llama_cpp: str, constrain: Sequence[
     """The pinned version, or the newest in range."""
     if constrain:
         pins = Path(constrain[-1]).read_text("utf8")
-        if pinned := re.search(r"^llama[-_]cpp[-_]python==(\S+)", pins, re.MULTILINE):
+        if pinned := re.search(r"^llama-cpp-python==(\S+)", pins, re.MULTILINE):
             return pinned[1]
     command = ("python", "-m", "pip", "index", "versions", "llama-cpp-python")
     listed = re.search(r"Available versions: (.+)", str(session.run_install(*command, silent=True)))
@@ -276,7 +277,8 @@ def lock(session: nox.Session) -> None:
     run_demo(session, left_out)
     run_suite(session, left_out)
     frozen = str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", "--exclude", "aimu", silent=True))
-    versions = dict(line.split("==") for line in sorted(re.findall(r"^[\w.-]+==[\w.]+", frozen, re.MULTILINE)))
+    pins = re.findall(r"^([\w.-]+)==([\w.]+)", frozen, re.MULTILINE)
+    versions = dict(sorted((canonicalize_name(name), version) for name, version in pins))
     head = f"# Written by `nox -s lock` on Python {python_version(session)}: the versions that the suite passed on.\n"
     CONSTRAINTS.write_text(head + "".join(f"{name}=={version}\n" for name, version in versions.items()), "utf8")
     note_tested(versions)
@@ -286,7 +288,7 @@ def note_tested(versions: dict[str, str]) -> None:
     """Tell the engines which versions they were tested with up to now."""
     text = ENGINES_TESTED.read_text("utf8")
     for name, version in versions.items():
-        text = re.sub(rf'^(    "{name.replace("_", "-")}": \("[\w.]+", )"[\w.]+"', rf'\1"{version}"', text, flags=re.M)
+        text = re.sub(rf'^(    "{name}": \("[\w.]+", )"[\w.]+"', rf'\1"{version}"', text, flags=re.M)
     ENGINES_TESTED.write_text(text, "utf8")
 
 

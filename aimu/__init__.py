@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from aimu._doors import door
 
 if TYPE_CHECKING:
+    from aimu._core.chunks import StreamChunk, StreamingContentType
     from aimu._sync.client import BaseModelClient, ModelClient, chat, client
     from aimu._sync.stream import Stream
-    from aimu.aio.request import Limits
-    from aimu.core.chunks import StreamChunk, StreamingContentType
+    from aimu.aio._request import Limits
 
 __version__ = "0.1.0"
 
@@ -28,8 +28,8 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong n
         __name__,
         {
             **dict.fromkeys(["BaseModelClient", "ModelClient", "chat", "client"], "aimu._sync.client"),
-            **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu.core.chunks"),
+            **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu._core.chunks"),
             "Stream": "aimu._sync.stream",
-            "Limits": "aimu.aio.request",
+            "Limits": "aimu.aio._request",
         },
     )

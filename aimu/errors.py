@@ -1,91 +1,109 @@
-"""Every exception that aimu raises, one tree; each is also the builtin that fits.
+"""Every exception that aimu raises, in one tree; each is also the builtin exception that fits.
 
 ::
 
     AimuError
     ├── UsageError                      the calling program must change
     │   ├── UnknownProviderError        (ValueError)   no such provider in a model string
-    │   ├── InvalidOptionError          (ValueError)   an argument or generate kwarg that cannot be meant
+    │   ├── InvalidOptionError          (ValueError)   an invalid argument or generate kwarg
     │   ├── WeightsLoadedTwiceError     (ValueError)   an async client asked to load weights of its own
-    │   ├── InvalidImageError           (ValueError)   no image, or a model without vision
-    │   ├── InvalidHistoryError         (ValueError)   `messages` breaks the rule, at an index
-    │   ├── ToolNameClashError          (ValueError)   two tools of one name
-    │   ├── ToolSignatureError          (TypeError)    no schema can be made of a function
+    │   ├── InvalidImageError           (ValueError)   not an image, or a model without vision
+    │   ├── InvalidHistoryError         (ValueError)   `messages` is not a valid history
+    │   ├── ToolNameClashError          (ValueError)   two tools share a name
+    │   ├── ToolSignatureError          (TypeError)    a function has no usable schema
     │   ├── MissingExtraError           (ImportError)  an optional dependency is not installed
-    │   ├── MissingKeyError             (ValueError)   no API key given or in the environment
-    │   ├── BusyConversationError       (RuntimeError) a second task on a conversation
-    │   ├── SystemMessageError          (RuntimeError) the system message after the first turn
-    │   ├── StreamClosedError           (RuntimeError) a stream read after its end was forced
-    │   └── ClosedClientError           (RuntimeError) a client used after it was closed
-    ├── ProviderError                   (RuntimeError) a model service answered badly, or not
+    │   ├── MissingKeyError             (ValueError)   no API key was given or found
+    │   ├── BusyConversationError       (RuntimeError) a second task used a conversation
+    │   ├── SystemMessageError          (RuntimeError) the system message was set too late
+    │   ├── StreamClosedError           (RuntimeError) a stream was read after it was closed
+    │   └── ClosedClientError           (RuntimeError) a client was used after it was closed
+    ├── ProviderError                   (RuntimeError) a model service failed
     │   ├── AuthenticationError         (PermissionError)
     │   ├── RateLimitError
     │   ├── OverloadedError
     │   ├── BadRequestError             (ValueError)
     │   │   ├── ContextLengthError
     │   │   └── ModelNotFoundError      (LookupError)
-    │   ├── RefusedError                the model or a filter declined
-    │   ├── TruncatedError              cut by `max_tokens` without usable text, or inside a tool call
-    │   ├── TruncatedStreamError        (EOFError) the stream ended before its terminal event
+    │   ├── RefusedError                the model or a filter refused
+    │   ├── TruncatedError              `max_tokens` cut the answer off
+    │   ├── TruncatedStreamError        (EOFError) the stream ended too early
     │   ├── MalformedResponseError      (ValueError)
     │   ├── ProviderConnectionError     (ConnectionError)
     │   └── ProviderTimeoutError        (TimeoutError)
-    ├── ToolError                       (RuntimeError) a tool cannot give a result
-    │   ├── ToolArgumentsError          (ValueError)   arguments that do not fit the schema
-    │   └── UnknownToolError            (LookupError)  no tool of that name
-    ├── EngineError                     (RuntimeError) weights in this process
-    ├── MCPError                        (RuntimeError)
+    ├── ToolError                       (RuntimeError) a tool failed
+    │   ├── ToolArgumentsError          (ValueError)   the arguments do not fit the schema
+    │   └── UnknownToolError            (LookupError)  the conversation has no such tool
+    ├── EngineError                     (RuntimeError) a model in this process failed
+    ├── MCPError                        (RuntimeError) an MCP server failed
     │   ├── MCPConnectionError          (ConnectionError)
     │   └── MCPTimeoutError             (TimeoutError)
     ├── SkillError                      (ValueError)   a malformed skill
-    └── RunnerError                     (RuntimeError) a workflow cannot go on
+    └── RunnerError                     (RuntimeError) a workflow could not continue
         ├── RoutingError                (ValueError)
         └── ScoringError                (ValueError)
 
-A failing tool is data for the model, so `ToolError` reaches a caller only where a tool is called directly. Errors
-hold facts as attributes and word their own message; none ever holds an API key.
+During a run the model sees the text of a `ToolError`; a caller sees one only after calling a tool directly. Errors
+hold their facts as attributes, word their own message, and can be pickled and copied. None of them holds an API key.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import final
+from typing import Any, final
 
 
 class AimuError(Exception):
-    """Base of every error of this library."""
+    """Base of every error of this library.
+
+    A pickled or copied error has the same class, text, attributes and notes. As with every Python exception, cause,
+    context and traceback are left out.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The inherited method would call the class with its finished text, and most classes take facts instead.
+        inherited: Any = super().__reduce__()
+        args, *rest = inherited[1:]
+        state: dict[str, Any] = {**rest[0]} if rest else {}
+        if "__notes__" in state:  # a copy gets its own list, so that add_note() changes one of the two
+            state["__notes__"] = [*state["__notes__"]]
+        return _restore, (type(self), args), state
+
+
+def _restore(kind: type[AimuError], args: tuple[Any, ...]) -> AimuError:
+    """Make an error without calling its own `__init__`; `__reduce__` supplies the attributes as state."""
+    base: Any = kind
+    while base.__module__ != "builtins":  # the base that gives instances their memory layout, such as OSError
+        base = base.__base__
+    error: AimuError = base.__new__(kind)
+    super(AimuError, error).__init__(*args)
+    return error
 
 
 class UsageError(AimuError):
-    """The program asked for something that cannot be; the text names the thing and the remedy."""
+    """The calling program made a mistake; the text says which one and how to correct it."""
 
 
 @final
 class UnknownProviderError(UsageError, ValueError):
-    """A model string names a provider that does not exist.
-
-    `provider` is the name that was given, `known` those that exist.
-    """
+    """A model string names an unknown `provider`; `known` has the names of those that exist."""
 
     def __init__(self, provider: str, known: Iterable[str]) -> None:
         self.provider = provider
         self.known = tuple(known)
         super().__init__(
-            f"unknown provider {provider!r}; a model string is 'provider:model_id' with one of: {', '.join(self.known)}"
+            f"unknown provider {provider!r}; a model string is 'provider:model_id', "
+            f"where provider is one of: {', '.join(self.known)}"
         )
 
 
 @final
 class InvalidOptionError(UsageError, ValueError):
-    """An argument has a value that cannot be meant."""
+    """An argument has an invalid value."""
 
 
 @final
 class WeightsLoadedTwiceError(UsageError, ValueError):
-    """An async client was asked to load weights of its own.
-
-    `model` is what was asked for, as the user would write it in code.
-    """
+    """An async client was asked to load the weights of `model`, which only a sync client does."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -99,12 +117,12 @@ class WeightsLoadedTwiceError(UsageError, ValueError):
 
 @final
 class InvalidImageError(UsageError, ValueError):
-    """An image that is none, cannot be read, or is given to a model without vision."""
+    """An image is not valid, cannot be read, or was given to a model without vision."""
 
 
 @final
 class InvalidHistoryError(UsageError, ValueError):
-    """`messages` breaks the rule of `aimu.core.messages`; `index` is the first message that does."""
+    """`messages` is not a valid history; `index` is the first invalid message, `reason` its fault."""
 
     def __init__(self, index: int, reason: str) -> None:
         self.index = index
@@ -114,36 +132,44 @@ class InvalidHistoryError(UsageError, ValueError):
 
 @final
 class ToolNameClashError(UsageError, ValueError):
-    """Two tools of one conversation have the same name."""
+    """Two tools of one conversation have the same name.
+
+    Attributes:
+        name: The name that both have.
+        first: Where the first tool comes from.
+        second: Where the second tool comes from.
+    """
 
     def __init__(self, name: str, first: str, second: str) -> None:
         self.name = name
+        self.first = first
+        self.second = second
         super().__init__(
             f"two tools are named {name!r}: one from {first}, one from {second}; "
-            "rename one (`@tool(name=...)`) or leave one out"
+            "rename one with @tool(name=...) or remove one"
         )
 
 
 class ToolSignatureError(UsageError, TypeError):
-    """No JSON Schema can be made of a function's signature; the text names the parameter and the remedy."""
+    """A function's signature has no JSON Schema; the text names the parameter and the remedy."""
 
 
 @final
 class MissingExtraError(UsageError, ImportError):
-    """An optional dependency is not installed; `extra` is the one to install."""
+    """An optional dependency, `package`, is not installed; the extra `extra` of aimu installs it."""
 
     def __init__(self, package: str, extra: str) -> None:
         self.package = package
         self.extra = extra
         super().__init__(
-            f"{package!r} is not installed; it comes with the extra {extra!r}: "
-            f"in the checkout of aimu run `pip install '.[{extra}]'`"
+            f"{package!r} is not installed; it belongs to the extra {extra!r}: "
+            f"run `pip install '.[{extra}]'` in the checkout of aimu"
         )
 
 
 @final
 class MissingKeyError(UsageError, ValueError):
-    """No API key was given and none is in the environment; `variable` is where it is looked for."""
+    """`provider` needs an API key; none was given, and the environment variable `variable` is not set."""
 
     def __init__(self, provider: str, variable: str) -> None:
         self.provider = provider
@@ -153,12 +179,13 @@ class MissingKeyError(UsageError, ValueError):
 
 @final
 class BusyConversationError(UsageError, RuntimeError):
-    """A second task uses a conversation whose turn is still running; nothing of either was mixed."""
+    """A task used a conversation (`who`) while another task's turn was running; that turn is unaffected."""
 
     def __init__(self, who: str = "this conversation") -> None:
+        self.who = who
         super().__init__(
-            f"{who} is busy with another task's turn; wait for it, close its stream, "
-            "or give each task a conversation of its own with client.fork()"
+            f"{who} is busy with another task's turn; wait for that turn, close its stream, "
+            "or give each task its own conversation with client.fork()"
         )
 
 
@@ -169,29 +196,34 @@ class SystemMessageError(UsageError, RuntimeError):
     def __init__(self) -> None:
         super().__init__(
             "the system message cannot change after the first turn; "
-            "call reset(system_message=...) to start over, or fork(system=...) for another conversation"
+            "call reset(system_message=...) to start over, or fork(system=...) for a new conversation"
         )
 
 
 @final
 class StreamClosedError(UsageError, RuntimeError):
-    """A stream was read on after it was closed, or after a newer turn on its conversation took its place."""
+    """A stream was read after it was closed, or after a newer turn on its conversation replaced it."""
 
 
 @final
 class ClosedClientError(UsageError, RuntimeError):
-    """A client was used after it was closed."""
+    """A client (`who`) was used after it was closed."""
 
     def __init__(self, who: str = "this client") -> None:
-        super().__init__(f"{who} is closed; make a new one")
+        self.who = who
+        super().__init__(f"{who} is closed; create a new one")
 
 
 class ProviderError(AimuError, RuntimeError):
-    """A model service answered badly, or not at all.
+    """A model service gave an error, an unreadable answer or none.
 
-    Attributes: `provider` (name or None), `status` (HTTP status or None), `request_id` (the service's own, or None),
-    `retryable` (the same request may succeed later), `retry_after` (seconds that the service asked to wait, or None)
-    and `partial` (text that had arrived, "" when none).
+    Attributes:
+        provider: The provider's name, or None.
+        status: The HTTP status, or None.
+        request_id: The service's id of the request, or None.
+        retryable: Whether the same request may succeed later.
+        retry_after: Seconds that the service asked to wait, or None.
+        partial: The text that arrived before the failure, or "".
     """
 
     retryable: bool = False
@@ -223,25 +255,25 @@ class ProviderError(AimuError, RuntimeError):
 
 @final
 class AuthenticationError(ProviderError, PermissionError):
-    """The service refused the credentials (401, 403)."""
+    """The service rejected the credentials (HTTP 401, 403)."""
 
 
 @final
 class RateLimitError(ProviderError):
-    """Too many requests or tokens (429)."""
+    """The client sent too many requests or tokens (HTTP 429)."""
 
     retryable = True
 
 
 @final
 class OverloadedError(ProviderError):
-    """The service failed or has no capacity (5xx, 529)."""
+    """The service failed or has no capacity (HTTP 5xx)."""
 
     retryable = True
 
 
 class BadRequestError(ProviderError, ValueError):
-    """The service refused the request itself (other 4xx)."""
+    """The service rejected the request as invalid (other HTTP 4xx)."""
 
 
 @final
@@ -256,42 +288,42 @@ class ModelNotFoundError(BadRequestError, LookupError):
 
 @final
 class RefusedError(ProviderError):
-    """The model, or a filter before it, declined to answer."""
+    """The model, or a content filter, refused to answer."""
 
 
 @final
 class TruncatedError(ProviderError):
-    """`max_tokens` ended a turn before it had usable text, or inside a tool call."""
+    """`max_tokens` ended the answer before it had usable text, or inside a tool call."""
 
 
 @final
 class TruncatedStreamError(ProviderError, EOFError):
-    """A stream ended before the terminal event of its format: what had arrived is no answer."""
+    """A stream ended before the terminal event of its format, so its answer is incomplete."""
 
     retryable = True
 
 
 @final
 class MalformedResponseError(ProviderError, ValueError):
-    """The response is not of the format that the service promises."""
+    """The response does not have the format that the service documents."""
 
 
 @final
 class ProviderConnectionError(ProviderError, ConnectionError):
-    """No connection, or one that broke."""
+    """The connection could not be made, or broke."""
 
     retryable = True
 
 
 @final
 class ProviderTimeoutError(ProviderError, TimeoutError):
-    """The service did not answer within the request's own timeout."""
+    """The service did not answer within the timeout of the request."""
 
     retryable = True
 
 
 class ToolError(AimuError, RuntimeError):
-    """A tool could not give a result. Inside a run its text goes to the model."""
+    """A tool could not give a result. During a run the model sees the text of this error."""
 
 
 @final
@@ -301,15 +333,16 @@ class ToolArgumentsError(ToolError, ValueError):
 
 @final
 class UnknownToolError(ToolError, LookupError):
-    """A call names a tool that the conversation does not have."""
+    """A call names a tool, `name`, that the conversation does not have; `known` has the names of those it has."""
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
-        super().__init__(f"there is no tool {name!r}; available: {', '.join(known) or 'none'}")
+        self.known = tuple(known)
+        super().__init__(f"there is no tool {name!r}; available: {', '.join(self.known) or 'none'}")
 
 
 class EngineError(AimuError, RuntimeError):
-    """Weights in this process cannot be loaded or used."""
+    """A model in this process could not be loaded or used."""
 
 
 class MCPError(AimuError, RuntimeError):
@@ -318,7 +351,13 @@ class MCPError(AimuError, RuntimeError):
 
 @final
 class MCPConnectionError(MCPError, ConnectionError):
-    """An MCP server cannot be reached, or died; `server` names it, `stderr` has its last lines."""
+    """An MCP server could not be reached, or died.
+
+    Attributes:
+        server: The server's name.
+        reason: What happened.
+        stderr: The last lines that it wrote to stderr, or "".
+    """
 
     def __init__(self, server: str, reason: str, *, stderr: str = "") -> None:
         self.server = server
@@ -330,20 +369,20 @@ class MCPConnectionError(MCPError, ConnectionError):
 
 @final
 class MCPTimeoutError(MCPError, TimeoutError):
-    """An MCP request did not end within its own timeout."""
+    """An MCP request did not finish within its timeout."""
 
 
 class SkillError(AimuError, ValueError):
-    """A skill breaks a rule of the format; the text names the file and the rule."""
+    """A skill is malformed; the text names the file and the rule that it breaks."""
 
 
 class RunnerError(AimuError, RuntimeError):
-    """A workflow cannot go on."""
+    """A workflow could not continue."""
 
 
 @final
 class RoutingError(RunnerError, ValueError):
-    """A classifier's answer names no handler and there is no fallback."""
+    """A classifier's `answer` names none of the `handlers`, and the Router has no fallback."""
 
     def __init__(self, answer: str, handlers: Iterable[str]) -> None:
         self.answer = answer
@@ -356,4 +395,4 @@ class RoutingError(RunnerError, ValueError):
 
 @final
 class ScoringError(RunnerError, ValueError):
-    """A judge's verdict could not be read."""
+    """A judge's verdict could not be parsed."""

@@ -25,8 +25,8 @@ import transformers
 from _random_model import build_random
 from _rounds import interleaved
 
-from aimu.engines.huggingface import HuggingFaceEngine
-from aimu.providers.base import Request
+from aimu.engines._huggingface import HuggingFaceEngine
+from aimu.providers._base import Request
 
 WORDS = ("you", "are", "a", "helpful", "assistant", "answer", "the", "user", "question", "briefly", "when", "needed")
 

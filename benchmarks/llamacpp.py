@@ -21,8 +21,8 @@ import anyio
 import llama_cpp
 from _rounds import interleaved
 
-from aimu.engines.llamacpp import LlamaCppEngine
-from aimu.providers.base import Request
+from aimu.engines._llamacpp import LlamaCppEngine
+from aimu.providers._base import Request
 from aimu.testing import tiny_gguf
 
 WORDS = ("you", "are", "a", "helpful", "assistant", "answer", "the", "user", "question", "briefly", "when", "needed")

@@ -27,9 +27,9 @@ import openai
 
 from aimu import aio
 from aimu.errors import AimuError
-from aimu.models.spec import ModelSpec
+from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
-from aimu.providers.transport import timeouts
+from aimu.providers._transport import timeouts
 from aimu.tools import tool
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -13,7 +13,7 @@ import anyio
 
 import aimu
 from aimu import aio
-from aimu.testing.scripted import ScriptedProvider
+from aimu.testing._scripted import ScriptedProvider
 
 CALLS = 300
 ROUNDS = 15

@@ -5,6 +5,9 @@ import signal
 
 import pytest
 
+from aimu.testing import virtual_time
+
+pytest_plugins = ["tests.watchdog"]
 os.environ["HF_HUB_OFFLINE"] = "1"  # otherwise a wrong path looks for a hub for a minute
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -12,4 +15,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jo
 
 @pytest.fixture(params=["asyncio", "trio"])
 def anyio_backend(request):
+    if request.node.get_closest_marker("virtual_time"):
+        return request.param, virtual_time(request.param)
     return request.param

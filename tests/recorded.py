@@ -4,16 +4,16 @@ import json
 import os
 from pathlib import Path
 
-from aimu.core.reply import Reply, StopReason
+from aimu._core.reply import Reply, StopReason
 from aimu.errors import ProviderError
-from aimu.models.spec import ModelSpec
-from aimu.providers.anthropic import AnthropicCodec
-from aimu.providers.failures import from_response
-from aimu.providers.ollama import OllamaCodec
-from aimu.providers.openai_chat import ChatCodec
-from aimu.providers.openai_compatible import SERVERS
-from aimu.providers.openai_responses import ResponsesCodec
-from aimu.providers.wire import StreamReader, decode_body
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
+from aimu.providers._anthropic import AnthropicCodec
+from aimu.providers._failures import from_response
+from aimu.providers._ollama import OllamaCodec
+from aimu.providers._openai_chat import ChatCodec
+from aimu.providers._openai_responses import ResponsesCodec
+from aimu.providers._wire import StreamReader, decode_body
 
 # Besides the subset that lies here, the environment may name a folder with all of them.
 ROOTS = [Path(__file__).parent / "recordings", *map(Path, filter(None, [os.environ.get("AIMU_RECORDINGS")]))]
@@ -30,8 +30,8 @@ def load():
 
 RECORDINGS = load()
 OF_CODEC = {
-    "openai-chat": ("openai", lambda spec: ChatCodec(spec, SERVERS["openai"])),
-    "gemini-openai-compat": ("gemini", lambda spec: ChatCodec(spec, SERVERS["gemini"])),
+    "openai-chat": ("openai", lambda spec: ChatCodec(spec, TABLE["openai"])),
+    "gemini-openai-compat": ("gemini", lambda spec: ChatCodec(spec, TABLE["gemini"])),
     "openai-responses": ("openai", ResponsesCodec),
     "anthropic-messages": ("anthropic", AnthropicCodec),
     "ollama-chat": ("ollama", OllamaCodec),
@@ -78,7 +78,7 @@ def answer(recording, pieces=None):
     body = body_of(recording)
     try:
         if response["status"] != 200:
-            return from_response(codec.provider, response["status"], response["headers"], body)
+            return from_response(codec.spec.provider, response["status"], response["headers"], body)
         if not recording["streaming"]:
             return decode_body(codec, body)
         deltas, reply = read(codec, [body] if pieces is None else pieces)

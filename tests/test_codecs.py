@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimu.core.messages import assistant_message, check_history
-from aimu.core.reply import Reply, StopReason
+from aimu._core.messages import assistant_message, check_history
+from aimu._core.reply import Reply, StopReason
 from aimu.errors import (
     AuthenticationError,
     BadRequestError,
@@ -23,16 +23,16 @@ from aimu.errors import (
     RefusedError,
     TruncatedStreamError,
 )
-from aimu.models.spec import ModelSpec
-from aimu.providers.anthropic import AnthropicCodec
-from aimu.providers.base import Request
-from aimu.providers.failures import from_response
-from aimu.providers.ollama import OllamaCodec
-from aimu.providers.openai_chat import ChatCodec
-from aimu.providers.openai_compatible import SERVERS
-from aimu.providers.openai_responses import ResponsesCodec
-from aimu.providers.sse import JSONLinesDecoder, SSEDecoder
-from aimu.providers.wire import StreamReader, decode_body
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
+from aimu.providers._anthropic import AnthropicCodec
+from aimu.providers._base import Request
+from aimu.providers._failures import from_response
+from aimu.providers._ollama import OllamaCodec
+from aimu.providers._openai_chat import ChatCodec
+from aimu.providers._openai_responses import ResponsesCodec
+from aimu.providers._sse import JSONLinesDecoder, SSEDecoder
+from aimu.providers._wire import StreamReader, decode_body
 from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
 
 STREAMS = [r for r in RECORDINGS.values() if r["streaming"] and r["response"]["status"] == 200]
@@ -97,7 +97,7 @@ def test_what_a_recording_says_can_be_sent_back_as_history(recording):
         codec_of(recording),
         AnthropicCodec(ModelSpec("claude", "anthropic")),
         ResponsesCodec(ModelSpec("gpt-5", "openai")),
-        ChatCodec(ModelSpec("any", "vllm"), SERVERS["vllm"]),
+        ChatCodec(ModelSpec("any", "vllm"), TABLE["vllm"]),
         OllamaCodec(ModelSpec("any", "ollama")),
     ):
         sent = json.dumps(codec.encode(Request(messages=history), stream=True))
@@ -107,7 +107,7 @@ def test_what_a_recording_says_can_be_sent_back_as_history(recording):
 
 
 @given(st.data())
-def test_no_bytes_make_a_reader_raise_anything_foreign(data):
+def test_any_bytes_give_text_or_one_of_our_errors(data):
     recording = data.draw(st.sampled_from(STREAMS))
     body = bytearray(body_of(recording))
     for _ in range(data.draw(st.integers(1, 4))):
@@ -149,7 +149,7 @@ def altered(event, data):
 
 @given(st.data())
 @settings(max_examples=400, deadline=None)
-def test_no_json_makes_a_codec_raise_anything_foreign_or_say_what_is_no_text(data):
+def test_any_json_gives_text_or_one_of_our_errors(data):
     recording = data.draw(st.sampled_from(SHORT))
     codec, body = codec_of(recording), body_of(recording)
     sse = not body.lstrip().startswith(b"{")
@@ -207,7 +207,7 @@ def test_a_tail_that_nothing_ended_is_reported():
     assert lines.finish() == b'{"b"'
 
 
-CHAT = ChatCodec(ModelSpec("gpt-4.1", "openai"), SERVERS["openai"])
+CHAT = ChatCodec(ModelSpec("gpt-4.1", "openai"), TABLE["openai"])
 
 
 def chat(*deltas, finish="stop", codec=CHAT):
@@ -233,7 +233,7 @@ def call(name=None, arguments=None, **more):
     ],
     ids=["index", "no index", "name repeated", "one index", "one index, no ids", "nothing", "objects"],
 )
-def test_two_calls_are_told_apart_however_a_server_numbers_them(deltas):
+def test_two_calls_stay_separate_however_a_server_numbers_them(deltas):
     reply = chat(*deltas)
     assert [(c.name, json.loads(c.arguments)) for c in reply.calls] == [("f", {"a": 1}), ("g", {})]
     assert len({c.id for c in reply.calls}) == 2
@@ -242,16 +242,16 @@ def test_two_calls_are_told_apart_however_a_server_numbers_them(deltas):
 
 
 def test_thinking_in_the_text_is_split_off_where_servers_write_it_there():
-    codec = ChatCodec(ModelSpec("qwen3", "vllm"), SERVERS["vllm"])
+    codec = ChatCodec(ModelSpec("qwen3", "vllm"), TABLE["vllm"])
     reply = chat({"content": "<thi"}, {"content": "nk>why"}, {"content": "</think>\n\nso"}, codec=codec)
     assert (reply.thinking, reply.text) == ("why", "so")
     assert chat({"content": "<think>a</think>b"}).text == "<think>a</think>b"
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
-def test_blanks_behind_thinking_that_such_a_server_split_off_are_no_text(key):
+def test_blanks_between_separated_thinking_and_text_are_dropped(key):
     deltas = [{key: "why\n"}, {"content": "\n"}, {"content": "\nso\n"}, {"content": "\nit <think> is"}]
-    codec = ChatCodec(ModelSpec("qwen3", "vllm"), SERVERS["vllm"])
+    codec = ChatCodec(ModelSpec("qwen3", "vllm"), TABLE["vllm"])
     assert chat(*deltas, codec=codec).text == "so\n\nit <think> is"
     assert chat(*deltas).text == "\n\nso\n\nit <think> is"
 
@@ -261,13 +261,13 @@ def test_only_the_first_choice_is_read():
     assert read(CHAT, [f"data: {json.dumps(e)}\n\n".encode() for e in events])[1].text == "0"
 
 
-def test_an_end_said_twice_is_one_end_and_one_said_always_is_none():
+def test_a_repeated_end_is_read_once_and_an_end_in_every_event_does_not_cut_the_text():
     events = [{"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]} for text in "abb"]
     assert read(CHAT, [f"data: {json.dumps(event)}\n\n".encode() for event in events])[1].text == "ab"
 
 
 @pytest.mark.parametrize("wrong", [None, 5, ["x"], {"x": 1}])
-def test_text_that_is_no_text_is_malformed_and_keeps_the_text_before_it(wrong):
+def test_a_text_of_another_type_is_malformed_and_keeps_the_text_before_it(wrong):
     for codec, events in (
         (RESPONSES, [{"type": "response.output_text.delta", "delta": text} for text in ("so", wrong)]),
         (
@@ -283,7 +283,7 @@ def test_text_that_is_no_text_is_malformed_and_keeps_the_text_before_it(wrong):
         assert caught.value.partial == "so"
 
 
-def test_figures_that_count_nothing_are_unknown():
+def test_invalid_token_counts_are_unknown():
     usage = b'{"prompt_tokens": 1e999, "completion_tokens": 3.0, "prompt_tokens_details": 1}'
     reply = decode_body(CHAT, b'{"choices": [{"message": {"content": "hi"}}], "usage": %s}' % usage)
     assert (reply.usage.input, reply.usage.output) == (None, 3)
@@ -298,7 +298,7 @@ def test_a_call_without_a_name_or_an_id_gets_one():
     assert [c.name for c in decode_body(CHAT, body).calls] == ["unknown"]
 
 
-def test_blocks_that_a_proxy_numbers_alike_are_all_kept():
+def test_blocks_with_the_same_index_are_all_kept():
     def block(kind, start, delta):
         yield {"type": "content_block_start", "index": 0, "content_block": {"type": kind, **start}}
         yield {"type": "content_block_delta", "index": 0, "delta": delta}
@@ -325,7 +325,7 @@ def test_a_whole_object_instead_of_a_stream_is_understood():
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>no</html>", b"[]", b"{}", b'{"choices": []}', b'{"choices": 3}', b"{"])
-def test_a_body_that_is_no_answer_is_malformed(body):
+def test_a_body_without_an_answer_is_malformed(body):
     for codec in (CHAT, ANTHROPIC, RESPONSES):
         with pytest.raises(MalformedResponseError):
             decode_body(codec, body)
@@ -350,7 +350,7 @@ def test_half_a_surrogate_pair_passes():
     assert reply.text == "\ud83d"
 
 
-def test_an_end_without_anything_before_it_is_no_answer():
+def test_an_end_without_anything_before_it_is_malformed():
     with pytest.raises(MalformedResponseError):
         read(CHAT, [b"data: [DONE]\n\n"])
     with pytest.raises(MalformedResponseError):

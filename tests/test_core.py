@@ -9,11 +9,12 @@ from anyio.lowlevel import checkpoint
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimu.core.chunks import StreamChunk, StreamingContentType, phases
-from aimu.core.images import image_part, media_type, split_data_url
-from aimu.core.messages import (
+from aimu._core.chunks import StreamChunk, StreamingContentType, phases
+from aimu._core.images import image_part, media_type, split_data_url, url_of
+from aimu._core.messages import (
     assistant_message,
     check_history,
+    content_of,
     copy_history,
     interrupted_message,
     system_message,
@@ -21,9 +22,9 @@ from aimu.core.messages import (
     unanswered,
     user_message,
 )
-from aimu.core.reply import Reply, ToolCall, Usage
-from aimu.core.slots import Slots
-from aimu.core.thinking import ThinkSplitter, split_thinking
+from aimu._core.reply import Reply, ToolCall, Usage
+from aimu._core.slots import Slots
+from aimu._core.thinking import ThinkSplitter, split_thinking
 from aimu.errors import InvalidHistoryError, InvalidImageError, InvalidOptionError
 
 TEXT = st.text(max_size=20)
@@ -89,20 +90,32 @@ def test_a_history_cut_between_turns_is_valid(messages, data):
         ({"role": "user", "content": [{"type": "text"}]}, "text part"),
         ({"role": "user", "content": [{"type": "image_url"}]}, "image_url part"),
         ({"role": "user", "content": [{"type": "image_url", "image_url": {"url": None}}]}, "image_url part"),
-        ({"role": "tool", "content": "1", "tool_call_id": "x"}, "did not make"),
-        ({"role": "assistant", "content": None, "tool_calls": {}}, "no tool message|no list"),
+        ({"role": "user", "content": [{"type": "image_url", "image_url": ""}]}, "image_url part"),
+        ({"role": "tool", "content": "1", "tool_call_id": "x"}, "does not have"),
+        ({"role": "assistant", "content": None, "tool_calls": {"x": 1}}, "not a list"),
         ({"role": "assistant", "content": None, "tool_calls": [{"id": "x"}]}, "without 'function'"),
         ({"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": "{}"}}]}, "without an 'id'"),
         ({"role": "assistant", "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": {}}}]}, "JSON text"),
-        ({"role": "assistant", "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": ""}}]}, "answers"),
+        (
+            {"role": "assistant", "tool_calls": [{"id": "x", "function": {"name": "f", "arguments": ""}}]},
+            "no tool message",
+        ),
     ],
 )
 def test_a_bad_message_is_named_with_its_index(message, reason):
-    if message == {"role": "assistant", "content": None, "tool_calls": {}}:
-        message["tool_calls"] = {"x": 1}
     with pytest.raises(InvalidHistoryError, match=reason) as caught:
         check_history([user_message("Hi"), message, user_message("Well?")])
     assert caught.value.index == 1
+
+
+def test_the_content_of_a_message_is_a_list_of_parts_without_blank_texts():
+    image = {"type": "image_url", "image_url": {"url": "https://box.test/a.png"}}
+    text = {"type": "text", "text": "look"}
+    assert content_of({"role": "user", "content": [text, {"type": "text", "text": " "}, image]}) == [text, image]
+    assert content_of({"role": "user", "content": "look"}) == [text]
+    assert content_of({"role": "assistant", "content": None}) == content_of({"role": "user", "content": "\n"}) == []
+    assert url_of(image) == url_of({"image_url": "https://box.test/a.png"}) == "https://box.test/a.png"
+    assert url_of(text) == url_of({"image_url": {"url": None}}) == ""
 
 
 PIECES = st.lists(st.sampled_from(["<think>", "</think>", " ", "\n", "a", "<", "</th", "ink>", "b c"]), max_size=12)
@@ -161,7 +174,7 @@ def test_images_are_recognised_by_their_first_bytes(content, kind, tmp_path):
         image_part(3)
     with pytest.raises(InvalidImageError, match="URL under"):
         image_part({"type": "image_url"})
-    with pytest.raises(InvalidImageError, match="'text/plain' is no image"):
+    with pytest.raises(InvalidImageError, match="must contain an image, not 'text/plain'"):
         image_part("data:text/plain,hello")
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from aimu import aio
 from aimu.errors import InvalidOptionError, ScoringError
 from aimu.evals import LLMJudgeScorer, Scorer
-from aimu.evals.judge import read_score
+from aimu.evals._judge import read_score
 from aimu.testing import ScriptedProvider
 
 ROW = {"task": "Add 2 and 2.", "output": "4"}

@@ -14,7 +14,7 @@ HEAVY = "torch transformers openai anthropic mcp fastmcp pydantic httpx2 httpx t
 )
 def test_nothing_heavy_is_imported(statement):
     program = f"import sys; {statement}; print(*sorted(set({HEAVY.split()!r}) & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=120)
     assert loaded.stdout.split() == []
 
 
@@ -23,5 +23,7 @@ def test_a_marked_tool_loads_no_validation_library():
         "import sys\nfrom aimu.tools import tool\n@tool\ndef f(x: int) -> int:\n  'F.'\n  return x\n"
         "print('pydantic' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-"], input=program, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, capture_output=True, text=True, check=False, timeout=120
+    )
     assert done.stdout.split() == ["False"], done.stderr

@@ -6,16 +6,16 @@ import httpx2
 import pytest
 
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError, UnknownProviderError
-from aimu.models.spec import ModelSpec
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 from aimu.providers import make_provider
-from aimu.providers.base import Provider, Request
-from aimu.providers.openai_compatible import SERVERS
-from aimu.providers.vendors import ollama_url
+from aimu.providers._base import Provider, Request
+from aimu.providers._vendors import url_of_host
 
 HELLO = [{"role": "user", "content": "hello"}]
 
 
-def test_what_is_missing_is_said_at_construction(monkeypatch):
+def test_a_missing_key_or_package_raises_at_construction(monkeypatch):
     for variable in ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GOOGLE_API_KEY", "GEMINI_API_KEY"):
         monkeypatch.delenv(variable, raising=False)
     for name, variable in (("openai", "OPENAI"), ("anthropic", "ANTHROPIC"), ("gemini", "GOOGLE")):
@@ -50,7 +50,7 @@ def test_reasoning_models_of_openai_get_the_responses_api(model, api, path):
     assert provider.codec.path(Request(messages=HELLO)) == path
 
 
-async def test_each_row_is_reached_where_its_environment_says(monkeypatch):
+async def test_each_server_of_openai_s_format_is_reached_where_its_environment_says(monkeypatch):
     urls = {}
 
     def handler(request):
@@ -59,12 +59,13 @@ async def test_each_row_is_reached_where_its_environment_says(monkeypatch):
         return httpx2.Response(200, json={"choices": [{"message": {"content": "x"}}]})
 
     monkeypatch.setenv("OPENAI_ORG_ID", "org")
-    for name, row in SERVERS.items():
-        for variable in row.key_variables:
+    for name in [row.name for row in TABLE.values() if row.wire == "openai_chat"]:
+        at = TABLE[name].connection
+        for variable in at.key_variables:
             monkeypatch.delenv(variable, raising=False)
-        monkeypatch.setenv(row.url_variables[0], f"http://{name}.test/v1")
+        monkeypatch.setenv(at.url_variables[0], f"http://{name}.test/v1")
         client = httpx2.AsyncClient(transport=httpx2.MockTransport(handler))
-        provider = make_provider(ModelSpec("m", name), http_client=client, api_key="k" if row.key_required else None)
+        provider = make_provider(ModelSpec("m", name), http_client=client, api_key="k" if at.key_required else None)
         await provider.complete(Request(messages=HELLO))
     assert urls.pop("openai.test") == ("Bearer k", "org")
     assert urls.pop("gemini.test") == ("Bearer k", None)
@@ -75,7 +76,7 @@ async def test_each_row_is_reached_where_its_environment_says(monkeypatch):
 @pytest.mark.parametrize(
     ("host", "url"),
     [
-        (None, "http://127.0.0.1:11434"),
+        ("", "http://127.0.0.1:11434"),
         ("0.0.0.0", "http://127.0.0.1:11434"),
         (":8000", "http://127.0.0.1:8000"),
         ("box:1", "http://box:1"),
@@ -92,14 +93,14 @@ async def test_each_row_is_reached_where_its_environment_says(monkeypatch):
     ],
 )
 def test_the_values_of_ollama_host_are_understood(host, url):
-    assert ollama_url(host) == url
+    assert url_of_host(host, 11434) == url
 
 
 @pytest.mark.parametrize("name", ["ollama", "vllm", "anthropic"])
 @pytest.mark.parametrize(
     "url", ["localhost:port", "http://box:port/v1", "box:99999", "http://a b/v1", "ftp://box", "http://box/v1?key=1"]
 )
-def test_a_base_url_that_can_be_none_is_an_error_at_construction(name, url):
+def test_an_invalid_base_url_is_an_error_at_construction(name, url):
     with pytest.raises(InvalidOptionError, match="base URL"):
         make_provider(ModelSpec("m", name), base_url=url, api_key="k")
 
@@ -111,7 +112,7 @@ def test_an_error_about_a_base_url_shows_no_password():
 
 
 @pytest.mark.parametrize("name", ["anthropic", "openai", "ollama"])
-async def test_empty_variables_and_blanks_around_values_count_as_nothing(name, monkeypatch):
+async def test_empty_variables_count_as_unset_and_blanks_around_values_are_dropped(name, monkeypatch):
     sent = []
 
     def handler(request):
@@ -134,6 +135,6 @@ async def test_empty_variables_and_blanks_around_values_count_as_nothing(name, m
 
 
 @pytest.mark.parametrize("timeout", [0, -1, float("nan"), "5", True])
-def test_a_timeout_that_is_no_time_is_refused(timeout):
+def test_an_invalid_timeout_is_refused(timeout):
     with pytest.raises(InvalidOptionError, match="timeout"):
         make_provider(ModelSpec("m", "ollama"), timeout=timeout)

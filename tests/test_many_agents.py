@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from aimu import aio
-from aimu.models.spec import ModelSpec
+from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
 from aimu.testing import leak_check
 from aimu.tools import tool

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimu.core.messages import assistant_message, check_history
-from aimu.models.options import warn_unsupported
-from aimu.models.spec import ModelSpec
-from aimu.providers.anthropic import AnthropicCodec
-from aimu.providers.base import Request
-from aimu.providers.ollama import OllamaCodec
-from aimu.providers.openai_chat import ChatCodec
-from aimu.providers.openai_compatible import SERVERS
-from aimu.providers.openai_responses import ResponsesCodec
+from aimu._core.messages import assistant_message, check_history
+from aimu.models._options import warn_unsupported
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
+from aimu.providers._anthropic import AnthropicCodec
+from aimu.providers._base import Request
+from aimu.providers._ollama import OllamaCodec
+from aimu.providers._openai_chat import ChatCodec
+from aimu.providers._openai_responses import ResponsesCodec
 
-CHAT = ChatCodec(ModelSpec("gpt-4.1", "openai"), SERVERS["openai"])
+CHAT = ChatCodec(ModelSpec("gpt-4.1", "openai"), TABLE["openai"])
 
 
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}}}
@@ -56,14 +56,13 @@ def test_a_tool_round_in_chat_completions():
     assert body["tool_choice"] == {"type": "function", "function": {"name": "f"}}
     assert body["user"] == "u"
     assert not {"thinking", "status", "name"} & {key for message in body["messages"] for key in message}
-    vllm = encode(ChatCodec(ModelSpec("m", "vllm"), SERVERS["vllm"]), max_tokens=5, repeat_penalty=1.1, thinking=False)
+    vllm = encode(ChatCodec(ModelSpec("m", "vllm"), TABLE["vllm"]), max_tokens=5, repeat_penalty=1.1, thinking=False)
     assert vllm["max_tokens"] == 5
     assert vllm["repetition_penalty"] == 1.1
     assert vllm["chat_template_kwargs"] == {"enable_thinking": False}
     assert vllm["messages"][2]["reasoning"] == "hm"
     assert (
-        encode(ChatCodec(ModelSpec("m", "vllm"), SERVERS["vllm"]), thinking_budget_tokens=9)["thinking_token_budget"]
-        == 9
+        encode(ChatCodec(ModelSpec("m", "vllm"), TABLE["vllm"]), thinking_budget_tokens=9)["thinking_token_budget"] == 9
     )
 
 
@@ -184,7 +183,7 @@ def test_encrypted_reasoning_goes_back_verbatim_until_it_cannot():
 
 
 def test_what_gemini_signs_goes_back_with_its_call():
-    codec = ChatCodec(ModelSpec("gemini-3", "gemini"), SERVERS["gemini"])
+    codec = ChatCodec(ModelSpec("gemini-3", "gemini"), TABLE["gemini"])
     signed = {"google": {"thought_signature": "s"}}
     called = {"id": "1", "extra_content": signed, "function": {"name": "f", "arguments": "{}"}}
     reply = codec.decode({"choices": [{"message": {"tool_calls": [called]}, "finish_reason": "tool_calls"}]})
@@ -193,14 +192,14 @@ def test_what_gemini_signs_goes_back_with_its_call():
 
 def test_only_unknown_options_are_warned_about(caplog):
     warn_unsupported.cache_clear()
-    encode(ChatCodec(ModelSpec("m", "lmstudio"), SERVERS["lmstudio"]), temperature=0.1, top_k=3, thinking=True, seed=1)
+    encode(ChatCodec(ModelSpec("m", "lmstudio"), TABLE["lmstudio"]), temperature=0.1, top_k=3, thinking=True, seed=1)
     assert [record.args for record in caplog.records] == [("lmstudio", "thinking")]
 
 
 @pytest.mark.parametrize("server", ["ollama-openai", "hf-openai"])
-def test_a_server_that_hears_no_tool_choice_is_offered_no_tools_where_none_may_be_called(server, caplog):
+def test_a_server_that_ignores_tool_choice_is_offered_no_tools_for_none(server, caplog):
     warn_unsupported.cache_clear()
-    codec = ChatCodec(ModelSpec("m", server), SERVERS[server])
+    codec = ChatCodec(ModelSpec("m", server), TABLE[server])
     assert not {"tools", "tool_choice"} & encode(codec, tool_choice="none").keys()
     assert encode(codec, tool_choice="auto")["tools"] == [TOOL]
     assert not caplog.records
@@ -210,8 +209,8 @@ def test_a_server_that_hears_no_tool_choice_is_offered_no_tools_where_none_may_b
     assert {record.args for record in caplog.records} == {(server, "tool_choice"), (server, "parallel_tool_calls")}
 
 
-def test_transformers_serve_is_sent_only_what_it_knows():
-    codec = ChatCodec(ModelSpec("m", "hf-openai"), SERVERS["hf-openai"])
+def test_transformers_serve_is_sent_only_keys_that_it_knows():
+    codec = ChatCodec(ModelSpec("m", "hf-openai"), TABLE["hf-openai"])
     request = Request(messages=ROUND, options={"thinking": False, "presence_penalty": 1.0, "max_tokens": 3})
     body = codec.encode(request, stream=True)
     assert body["chat_template_kwargs"] == {"enable_thinking": False}
@@ -252,7 +251,7 @@ EFFORTS = {
     ("server", "model", "effort"), [(name, *item) for name, models in EFFORTS.items() for item in models.items()]
 )
 def test_thinking_is_switched_off_by_the_lowest_effort_that_the_model_accepts(server, model, effort):
-    body = encode(ChatCodec(ModelSpec(model, server), SERVERS[server]), thinking=False)
+    body = encode(ChatCodec(ModelSpec(model, server), TABLE[server]), thinking=False)
     assert body["reasoning_effort"] == effort
     if server == "openai":
         assert encode(ResponsesCodec(ModelSpec(model, server)), thinking=False)["reasoning"] == {"effort": effort}
@@ -272,7 +271,7 @@ def test_thinking_is_switched_off_by_the_lowest_effort_that_the_model_accepts(se
 )
 def test_a_model_that_does_not_reason_takes_sampling_options(model, rests):
     spec = ModelSpec(model, "openai")
-    for codec in (ChatCodec(spec, SERVERS["openai"]), ResponsesCodec(spec)):
+    for codec in (ChatCodec(spec, TABLE["openai"]), ResponsesCodec(spec)):
         for thinking in (None, True, False):
             options = {} if thinking is None else {"thinking": thinking}
             body = encode(codec, temperature=0.5, top_p=0.9, **options)
@@ -282,7 +281,7 @@ def test_a_model_that_does_not_reason_takes_sampling_options(model, rests):
 @pytest.mark.parametrize(("model", "effort"), [("gpt-5.2", "medium"), ("gpt-5.4-mini", "medium"), ("gpt-5", None)])
 def test_a_model_that_reasons_only_when_told_to_is_told(model, effort):
     spec = ModelSpec(model, "openai")
-    assert encode(ChatCodec(spec, SERVERS["openai"]), thinking=True).get("reasoning_effort") == effort
+    assert encode(ChatCodec(spec, TABLE["openai"]), thinking=True).get("reasoning_effort") == effort
     told = {"summary": "auto"} | ({} if effort is None else {"effort": effort})
     assert encode(ResponsesCodec(spec), thinking=True)["reasoning"] == told
 
@@ -407,7 +406,7 @@ def test_no_history_makes_a_request_that_openai_or_a_server_of_its_formats_refus
         known = {"type", "call_id", "name", "arguments", "output", "role", "content"}
         assert not {key for item in sent for key in item} - known
     else:
-        sent = encode(ChatCodec(ModelSpec("m", name), SERVERS[name]), history)["messages"]
+        sent = encode(ChatCodec(ModelSpec("m", name), TABLE[name]), history)["messages"]
         made = [call for message in sent for call in message.get("tool_calls", ())]
         calls = [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in made]
         assert all(set(call["function"]) == {"name", "arguments"} for call in made)

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from aimu.errors import InvalidOptionError, MissingExtraError, SkillError
 from aimu.skills import Skill, SkillManager, skill_tools, skills_server
-from aimu.skills import frontmatter as frontmatter_module
-from aimu.skills import skill as skill_module
+from aimu.skills import _frontmatter as frontmatter_module
+from aimu.skills import _skill as skill_module
 
 ON_ONE_FOLDER = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -267,7 +267,7 @@ def test_a_folder_may_be_a_skill_itself_and_the_search_has_a_depth_and_an_end(tm
     (tmp_path / "a" / "circle").symlink_to(tmp_path)
     assert list(SkillManager(tmp_path).skills) == ["outer", "reached"]
     assert list(SkillManager(tmp_path / "a" / "b" / "reached").skills) == ["reached"]
-    monkeypatch.setattr("aimu.skills.discovery.MAX_FOLDERS", 2)
+    monkeypatch.setattr("aimu.skills._discovery.MAX_FOLDERS", 2)
     assert "more than 2 folders" in str(SkillManager(tmp_path).problems[0])
 
 

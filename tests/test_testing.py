@@ -18,10 +18,10 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimu.core.chunks import StreamingContentType
-from aimu.core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu._core.chunks import StreamingContentType
+from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.errors import InvalidOptionError, OverloadedError
-from aimu.providers.base import Provider, Request
+from aimu.providers._base import Provider, Request
 from aimu.testing import (
     RealRequestError,
     ScriptedProvider,
@@ -34,7 +34,8 @@ from aimu.testing import (
     tiny_model,
     virtual_time,
 )
-from aimu.testing.recipe.corpus import conversation
+from aimu.testing._recipe.corpus import conversation
+from tests.holding import Hold, start, until
 
 BACKENDS = ["asyncio", "trio"]
 STOPS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
@@ -282,7 +283,7 @@ class Tool:
 
     async def check(self, *, completed):
         if self.began.is_set():
-            await to_thread.run_sync(self.ended.wait)
+            await until(self.ended.is_set)
         assert len(self.results) == self.returned, "a finished tool without its result"
 
 
@@ -422,18 +423,11 @@ async def test_idle_pool_workers_are_not_a_leak():
 
 
 async def test_a_busy_pool_worker_is_a_leak():
-    began, release = threading.Event(), threading.Event()
-
-    def work():
-        began.set()
-        release.wait()
-
     async with anyio.create_task_group() as group:
-        with pytest.raises(AssertionError, match="thread"):
+        with Hold() as hold, pytest.raises(AssertionError, match="thread"):
             with leak_check(within=0):
-                group.start_soon(to_thread.run_sync, work)
-                await to_thread.run_sync(began.wait)
-        release.set()
+                group.start_soon(to_thread.run_sync, hold)
+                await until(hold.reached.is_set)
 
 
 async def test_a_task_left_running_is_a_leak():
@@ -445,11 +439,9 @@ async def test_a_task_left_running_is_a_leak():
 
 
 def test_a_thread_left_running_is_a_leak():
-    release = threading.Event()
-    with pytest.raises(AssertionError, match="thread stray"):
+    with Hold() as hold, pytest.raises(AssertionError, match="thread stray"):
         with leak_check(within=0):
-            threading.Thread(target=release.wait, name="stray").start()
-    release.set()
+            threading.Thread(target=hold, name="stray").start()
 
 
 def test_a_thread_that_ends_in_time_is_not_a_leak():
@@ -470,7 +462,7 @@ def test_a_child_process_that_nobody_waited_for_is_a_leak():
     with pytest.raises(AssertionError, match="child process"):
         with leak_check(within=0):
             stray = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    stray.communicate(b"\n")
+    stray.communicate(b"\n", timeout=30)
 
 
 async def test_an_open_generator_is_a_leak():
@@ -490,12 +482,10 @@ def test_a_whole_event_loop_leaves_nothing(backend):
 
 
 def test_an_error_of_the_block_is_not_masked_by_its_leaks():
-    release = threading.Event()
-    with pytest.raises(KeyError):
+    with Hold() as hold, pytest.raises(KeyError):
         with leak_check():
-            threading.Thread(target=release.wait).start()
+            start(hold)
             raise KeyError
-    release.set()
 
 
 # The network

@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import from_thread
 
-from aimu.core.threads import run_in_thread
+from aimu._core.threads import run_in_thread
 
 variable = contextvars.ContextVar("variable", default="unset")
 
@@ -144,12 +144,15 @@ async def test_a_native_timeout_around_the_call_is_a_timeout_after_the_thread_ha
     gate = Gate()
 
     async def call():
-        async with asyncio.timeout(0.01):
+        async with asyncio.timeout(None) as timeout:
+            timeouts.append(timeout)
             await run_in_thread(gate)
 
+    timeouts = []
     task = asyncio.create_task(call())
     await gate.began.wait()
-    await asyncio.sleep(0.02)
+    timeouts[0].reschedule(0)
+    await anyio.wait_all_tasks_blocked()
     assert not task.done()
     gate.open.set()
     with pytest.raises(TimeoutError):

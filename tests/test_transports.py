@@ -4,15 +4,16 @@ import gc
 import json
 import logging
 import os
+import pickle
 import random
 from contextlib import aclosing
-from threading import Thread
+from functools import partial
 
 import anyio
 import httpx2
 import pytest
 
-from aimu.core.reply import Reply
+from aimu._core.reply import Reply
 from aimu.errors import (
     AuthenticationError,
     ClosedClientError,
@@ -24,9 +25,10 @@ from aimu.errors import (
     ProviderTimeoutError,
     RateLimitError,
 )
-from aimu.models.spec import ModelSpec
+from aimu.models._spec import ModelSpec
 from aimu.providers import HTTP_PROVIDERS, make_provider
-from aimu.providers.base import Request
+from aimu.providers._base import Request
+from tests.holding import join, start
 from tests.recorded import OF_CODEC, RECORDINGS, assert_right
 from tests.replay import ReplayServer
 
@@ -187,11 +189,7 @@ def test_one_provider_serves_several_threads_at_once(server):
     def work(backend):
         got.extend(anyio.run(ask, provider, recording, backend=backend) for _ in range(3))
 
-    threads = [Thread(target=work, args=(backend,)) for backend in ("asyncio", "trio", "asyncio", "trio")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    join(start(*(partial(work, backend) for backend in ("asyncio", "trio", "asyncio", "trio"))))
     assert len(got) == 12
     for reply in got:
         assert_right(recording, reply)
@@ -339,6 +337,7 @@ async def test_a_key_is_in_no_repr_log_or_error(server, caplog, monkeypatch):
                 pass
         session = vars(getattr(provider, "_http", provider))
         assert KEY not in f"{provider!r} {caught.value} {caught.value!r} {streamed.value} {session}"
+        assert KEY.encode() not in pickle.dumps([caught.value, streamed.value])
     assert KEY not in caplog.text
     with pytest.raises(InvalidOptionError) as wrong:
         make_provider(ModelSpec("m", "openai"), api_key=f"{KEY}\nx")

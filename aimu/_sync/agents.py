@@ -1,43 +1,55 @@
-"""The sync agents: twins of `aimu.aio`'s. They decide nothing."""
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
+
+The sync twins of Agent, SkillAgent, OrchestratorAgent. They decide nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import cached_property
-from typing import Any, Self, final
+from collections.abc import Callable, Sequence
+from typing import Any, Self
 
-from aimu import aio
+from aimu._sync import bridge
 from aimu._sync.client import BaseModelClient
-from aimu._sync.runner import Runner, TwinRunner
-from aimu._sync.twin import FACTORY, Mirror, Twins, aio_of, sync_of, twin_of
-from aimu.aio.agent import DEFAULT_CONTINUATION_PROMPT
-from aimu.aio.orchestrator import held_by
-from aimu.aio.runner import AsyncRunner
+from aimu._sync.own import Orchestrating, client_of
+from aimu._sync.runner import TwinRunner
+from aimu._sync.twin import FACTORY, aio_of, field_of, twin_of
+from aimu.aio._agent import DEFAULT_CONTINUATION_PROMPT
+from aimu.aio._agent import Agent as AsyncAgent
+from aimu.aio._orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
+from aimu.aio._runner import MessageHistory
+from aimu.aio._skill_agent import SkillAgent as AsyncSkillAgent
 from aimu.skills import SkillManager
 
 
-@twin_of(aio.Agent)
+@twin_of(AsyncAgent)
 class Agent(TwinRunner):
-    """A model that works on a task with tools until it answers.
+    """A model that works on a task, with tools, until it answers.
 
-    The given client is forked with its history: agents built on one client do not disturb each other or the client;
-    `model_client` is the agent's own conversation. `system_message` and `tools` are the client's where not given.
-    `max_iterations` bounds the model requests of a run that may call tools; at the limit pending calls are settled as
-    not executed and one more request asks for the answer. `continuation_prompt` is sent when the model's turn came
-    back empty. History persists over runs unless `reset_messages_on_run`. `concurrent_tool_calls` overlaps the calls
-    of one iteration in worker threads (True, or how many at once); else sync tools run on the caller's thread.
+    The history stays from run to run. Agents that were made from one client disturb neither it nor each other. They
+    borrow its provider: an agent works as long as that client, or a fork of it, is open.
+
+    Args:
+        model_client: The client of the agent's own conversation; it is forked, with its history, from the one given
+            here.
+        system_message: The system message; None keeps that of the client.
+        name: The agent's name in chunks, in `messages` and in notes on errors.
+        tools: Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client.
+        max_iterations: How many model requests of a run may call tools, at least 1. At the limit, open calls are marked
+            as not executed and one more request asks for the answer.
+        continuation_prompt: What is sent if the model's reply is empty.
+        reset_messages_on_run: Whether each run begins with an empty history.
+        concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. Then sync
+            tools run in worker threads, otherwise on the caller's thread. False keeps the setting of the client.
+
+    Raises:
+        InvalidOptionError: `max_iterations` is less than 1, or `model_client` is one of `aimu.aio`.
+
+    Example:
+        agent = Agent(aimu.client("ollama:qwen3.5:9b"), "You are a careful clerk.", tools=[add])
+        print(agent.run("What is 17 plus 25?"))
     """
 
-    __aio__: aio.Agent
-
-    model_client: Mirror[BaseModelClient] = Twins()
-    system_message: Mirror[str | None] = Mirror()
-    name: Mirror[str | None] = Mirror()
-    tools: Mirror[list[Callable[..., Any]]] = Mirror()
-    max_iterations: Mirror[int] = Mirror()
-    continuation_prompt: Mirror[str] = Mirror()
-    reset_messages_on_run: Mirror[bool] = Mirror()
-    concurrent_tool_calls: Mirror[bool | int] = Mirror()
+    __aio__: AsyncAgent  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
@@ -52,7 +64,7 @@ class Agent(TwinRunner):
         concurrent_tool_calls: bool | int = False,
     ) -> None:
         self._hold(
-            aio.Agent(
+            AsyncAgent(
                 aio_of(model_client),
                 system_message,
                 name,
@@ -64,26 +76,118 @@ class Agent(TwinRunner):
             )
         )
 
+    @property
+    def model_client(self) -> BaseModelClient:
+        """The client of the agent's own conversation; it is forked, with its history, from the one given here."""
+        value: BaseModelClient = field_of(self.__aio__, "model_client")
+        return value
+
+    @model_client.setter
+    def model_client(self, value: BaseModelClient) -> None:
+        self.__aio__.model_client = aio_of(value)
+
+    @property
+    def system_message(self) -> str | None:
+        """The system message; None keeps that of the client."""
+        return self.__aio__.system_message
+
+    @system_message.setter
+    def system_message(self, value: str | None) -> None:
+        self.__aio__.system_message = value
+
+    @property
+    def name(self) -> str | None:
+        """The agent's name in chunks, in `messages` and in notes on errors."""
+        return self.__aio__.name
+
+    @name.setter
+    def name(self, value: str | None) -> None:
+        self.__aio__.name = value
+
+    @property
+    def tools(self) -> list[Callable[..., Any]]:
+        """Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client."""
+        return self.__aio__.tools
+
+    @tools.setter
+    def tools(self, value: list[Callable[..., Any]]) -> None:
+        self.__aio__.tools = value
+
+    @property
+    def max_iterations(self) -> int:
+        """How many model requests of a run may call tools, at least 1. At the limit, open calls are marked as not
+        executed and one more request asks for the answer.
+        """
+        return self.__aio__.max_iterations
+
+    @max_iterations.setter
+    def max_iterations(self, value: int) -> None:
+        self.__aio__.max_iterations = value
+
+    @property
+    def continuation_prompt(self) -> str:
+        """What is sent if the model's reply is empty."""
+        return self.__aio__.continuation_prompt
+
+    @continuation_prompt.setter
+    def continuation_prompt(self, value: str) -> None:
+        self.__aio__.continuation_prompt = value
+
+    @property
+    def reset_messages_on_run(self) -> bool:
+        """Whether each run begins with an empty history."""
+        return self.__aio__.reset_messages_on_run
+
+    @reset_messages_on_run.setter
+    def reset_messages_on_run(self, value: bool) -> None:
+        self.__aio__.reset_messages_on_run = value
+
+    @property
+    def concurrent_tool_calls(self) -> bool | int:
+        """Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker
+        threads, otherwise on the caller's thread. False keeps the setting of the client.
+        """
+        return self.__aio__.concurrent_tool_calls
+
+    @concurrent_tool_calls.setter
+    def concurrent_tool_calls(self, value: bool | int) -> None:
+        self.__aio__.concurrent_tool_calls = value
+
+    @property
+    def messages(self) -> MessageHistory:
+        """This agent's history under its name."""
+        return self.__aio__.messages
+
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """The same agent on a new conversation."""
+        """Make the same agent on a new conversation.
+
+        Args:
+            system: The system message of the new agent; None keeps this one's.
+            keep_history: Whether the new conversation begins with a copy of this one's history.
+
+        Returns:
+            The new agent.
+        """
         return self._like(self.__aio__.fork(system, keep_history))
 
     def as_model_client(self) -> BaseModelClient:
-        """A client whose every `chat` runs this agent's loop on this agent's conversation."""
-        client: BaseModelClient = sync_of(self.__aio__.as_model_client())
-        return client
+        """Give a client of this agent's conversation whose `chat` runs this agent."""
+        return client_of(self)
 
 
-@twin_of(aio.SkillAgent)
+@twin_of(AsyncSkillAgent)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of `skill_manager` is brought up to date at the end of the system message (the
-    history stays), and `activate_skill`, `list_skill_files` and `read_skill_file` are put among `tools` unless tools of
-    these names are there. Without skills it is a plain agent.
+    At the start of each run the catalog of skills is brought up to date at the end of the system message; the history
+    stays. `activate_skill`, `list_skill_files` and `read_skill_file` are added to `tools`, except where tools have
+    these names already. Without skills it is a plain agent; for its other arguments see `Agent`.
+
+    Args:
+        skill_manager: Finds the skills; it cannot be replaced later.
     """
 
-    skill_manager: Mirror[SkillManager] = Mirror()
+    __aio__: AsyncSkillAgent  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
@@ -99,7 +203,7 @@ class SkillAgent(Agent):
         concurrent_tool_calls: bool | int = False,
     ) -> None:
         self._hold(
-            aio.SkillAgent(
+            AsyncSkillAgent(
                 aio_of(model_client),
                 system_message,
                 name,
@@ -112,22 +216,37 @@ class SkillAgent(Agent):
             )
         )
 
+    @property
+    def skill_manager(self) -> SkillManager:
+        """Finds the skills; it cannot be replaced later."""
+        return self.__aio__.skill_manager
 
-@twin_of(aio.OrchestratorAgent)
-class OrchestratorAgent(TwinRunner):
-    """An agent that gives parts of its task to workers, as tool calls.
 
-    `assemble` makes one of a list of agents. A subclass of its own makes workers and tools in `__init__` and then calls
-    `_init_orchestrator`; runners that it keeps as attributes, or in lists and dicts there, are in `messages`.
+@twin_of(AsyncOrchestratorAgent)
+class OrchestratorAgent(TwinRunner, Orchestrating):
+    """An agent that delegates parts of its task to workers, as tool calls.
+
+    `assemble` makes one from a list of agents. A subclass makes workers and tools in its `__init__` and then calls
+    `_init_orchestrator`; `messages` includes the runners that it keeps as attributes, or in lists and dicts there.
+
+    Example:
+        workers = [Agent(client, "Search.", "search"), Agent(client, "Write.", "write")]
+        team = OrchestratorAgent.assemble(client, "Delegate each part of the task.", workers=workers)
+        print(team.run("Report on tides."))
     """
 
-    agent: Mirror[Agent] = Twins()
-    name: Mirror[str | None] = Mirror()
+    __aio__: AsyncOrchestratorAgent  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    @cached_property
-    def __aio__(self) -> aio.OrchestratorAgent:
-        self._hold(_Orchestrator(self))
-        return self.__aio__
+    @property
+    def agent(self) -> Agent:
+        """The agent that orchestrates."""
+        value: Agent = field_of(self.__aio__, "agent")
+        return value
+
+    @property
+    def name(self) -> str | None:
+        """The name of the agent that orchestrates."""
+        return self.__aio__.name
 
     def _init_orchestrator(
         self,
@@ -138,8 +257,18 @@ class OrchestratorAgent(TwinRunner):
         tools: list[Callable[..., Any]],
         concurrent_tool_calls: bool | int = False,
     ) -> None:
-        """Make the agent that orchestrates, on a conversation forked from the client. `tools` call the workers."""
-        self.__aio__._init_orchestrator(
+        """Make the agent that orchestrates; a subclass calls this at the end of its `__init__`.
+
+        Args:
+            model_client: The agent gets a conversation of its own, forked from this client.
+            name: The agent's name in chunks and in `messages`.
+            system_message: The agent's system message; None keeps that of the client.
+            tools: The functions that call the workers.
+            concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. Then
+                sync tools run in worker threads, otherwise on the caller's thread.
+        """
+        bridge.call(
+            self.__aio__._init_orchestrator,
             aio_of(model_client),
             name=name,
             system_message=system_message,
@@ -153,19 +282,32 @@ class OrchestratorAgent(TwinRunner):
         model_client: BaseModelClient,
         system_message: str,
         *,
-        workers: list[Agent],
+        workers: Sequence[Agent],
         name: str = "orchestrator",
         concurrent_tool_calls: bool | int = True,
     ) -> Self:
-        """An orchestrator with one tool for each worker, named after it and described by its system message.
+        """Make an orchestrator with one tool for each worker, named after it and described by its system message.
 
-        Each call of a worker is a conversation of its own, begun with the worker's system message and tools; calls of
-        one iteration overlap. Two workers of one name are a ToolNameClashError. `messages` has, for each worker, the
-        calls of the latest run that made any, in the order in which they began: under the worker's name, then `name#2`,
-        `name#3`, …; chunks are tagged alike.
+        Each call of a worker is a new conversation with the worker's system message and tools. `messages` has the calls
+        of the latest run that called the worker, in the order in which they began, as `name`, `name#2`, `name#3`, …;
+        chunks carry the same names.
+
+        Args:
+            model_client: The agent that orchestrates gets a conversation of its own, forked from this client.
+            system_message: Its system message.
+            workers: The agents that it may call; their names must differ.
+            name: Its name in chunks and in `messages`.
+            concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. Then
+                sync tools run in worker threads, otherwise on the caller's thread.
+
+        Returns:
+            The orchestrator.
+
+        Raises:
+            ToolNameClashError: Two workers have the same name.
         """
         return cls._of(
-            aio.OrchestratorAgent.assemble(
+            AsyncOrchestratorAgent.assemble(
                 aio_of(model_client),
                 system_message,
                 workers=aio_of(workers),
@@ -173,14 +315,3 @@ class OrchestratorAgent(TwinRunner):
                 concurrent_tool_calls=concurrent_tool_calls,
             )
         )
-
-
-@final
-class _Orchestrator(aio.OrchestratorAgent):
-    """The twin of a user's own subclass: its sub-runners are the attributes of the sync object."""
-
-    def __init__(self, facade: OrchestratorAgent) -> None:
-        self._facade = facade
-
-    def _parts(self) -> Iterable[AsyncRunner]:
-        return [self.agent, *(aio_of(part) for part in held_by(self._facade) if isinstance(part, Runner))]

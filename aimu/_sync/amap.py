@@ -1,17 +1,20 @@
-"""One sync runner over many tasks: the twin of `aimu.aio.task_map`."""
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
+
+The sync twins of amap, Results. They decide nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, TypeVar, final, overload
+from typing import Any, Literal, final, overload
 
-from aimu import aio
+from aimu._sync.own import factory_of
+from aimu._sync.reader import Reader
 from aimu._sync.runner import Runner
-from aimu._sync.stream import Reader
-from aimu._sync.twin import aio_of, twin_of
-from aimu.aio.task_map import Results as AsyncResults
-
-R_co = TypeVar("R_co", covariant=True)
+from aimu._sync.twin import sync_of, twin_of
+from aimu.aio._task_map import R_co
+from aimu.aio._task_map import Results as AsyncResults
+from aimu.aio._task_map import amap as async_amap
 
 
 @overload
@@ -36,6 +39,17 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[str | Exception]: ...
+@overload
+def amap(
+    runner_or_factory: Runner | Callable[[], Runner],
+    tasks: Iterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise", "collect"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[str | Exception]: ...
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
     tasks: Iterable[str],
@@ -46,42 +60,55 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[Any]:
-    """Run many tasks, at most `max_concurrency` at once; results come as they complete, with their index::
+    """Run many tasks, and give each result with its index as soon as it is there.
 
+    The results are read inside a block. Each task has a conversation of its own. The next task is taken when a run may
+    begin; a slow reader holds new ones back. With `on_error="raise"` the first failure cancels the other tasks and is
+    raised, with a note that names its task.
+
+    Args:
+        runner_or_factory: An agent, which is forked for each task without its history, or a function that makes a
+            runner.
+        tasks: The users' texts; a generator may be endless.
+        max_concurrency: How many tasks may run at once, at least 1.
+        on_error: "raise", or "collect": an exception is then its task's result.
+        generate_kwargs: Options for every model request, as in `run`.
+        timeout: Seconds for each task; None is no limit.
+        progress: Whether to show a bar on stderr (extra `progress`); None does if stderr is a terminal and tqdm is
+            installed.
+
+    Returns:
+        The results, to be entered and iterated.
+
+    Raises:
+        InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
+        MissingExtraError: On entering, `progress` is True and tqdm is not installed.
+
+    Example:
         with amap(agent, tasks, max_concurrency=100) as results:
             for index, answer in results:
-                ...
-
-    Each task has a conversation of its own: an agent is forked for it without its history, anything else is given as a
-    factory that makes a runner. `tasks` are taken as they are begun, so that they may be a generator; a slow reader
-    holds new ones back. The first failure cancels the rest and is raised with a note that names the task; with
-    `on_error="collect"` the exception is that task's result. `timeout` is seconds for each task. `progress` shows a bar
-    on stderr (extra `progress`); None means: where stderr is a terminal and tqdm is installed.
+                print(index, answer)
     """
-    # The two values of `on_error` differ in types only, and either overload leads to the same call.
-    settings: Any = {"on_error": on_error}
-    return Results(
-        aio.amap(
-            _factory(runner_or_factory),
+    result: Results[Any] = sync_of(
+        async_amap(
+            factory_of(runner_or_factory),
             tasks,
             max_concurrency=max_concurrency,
+            on_error=on_error,
             generate_kwargs=generate_kwargs,
             timeout=timeout,
             progress=progress,
-            **settings,
         )
     )
-
-
-def _factory(given: Any) -> Any:
-    make = getattr(given, "fork", None) if isinstance(given, Runner) else given
-    return (lambda: aio_of(make())) if callable(make) else aio_of(given)
+    return result
 
 
 @final
 @twin_of(AsyncResults)
 class Results(Reader[tuple[int, R_co]]):
-    """The results of a map: a context manager, and in its block an iterator of (index, result).
+    """The results of `amap`: a context manager, and inside its block an iterator of (index, result).
 
-    Leaving the block, in any way, has cancelled and cleaned up everything before the next line runs.
+    However the block is left, all tasks have been cancelled and cleaned up before the next line runs.
     """
+
+    __aio__: AsyncResults[R_co]

@@ -19,19 +19,20 @@ from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import Any, NoReturn, TypeAlias, TypeVar, final
+from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar, final
 
 from anyio import CancelScope, from_thread
 
-from aimu.aio.run import ENCLOSING, IN_THREAD
-from aimu.core.threads import InThread
+from aimu._core.threads import InThread
+from aimu.aio._run import ENCLOSING, IN_THREAD
 from aimu.errors import StreamClosedError
 
 LOOK = 0.05  # s between two looks at the cancellation of a worker thread
 WAKE = 0.5  # s that a wait on the main thread lasts at most: one that a Ctrl-C just preceded is not ended by it
 
+P = ParamSpec("P")
 T = TypeVar("T")
-Task: TypeAlias = "asyncio.Task[Any]"
+AsyncioTask: TypeAlias = "asyncio.Task[Any]"
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
@@ -41,6 +42,15 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     coroutine, waits for its clean-up and raises KeyboardInterrupt; a second one is raised inside the clean-up.
     """
     return here().run(coroutine)
+
+
+def call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """The result of a plain function, called on this thread's loop: it may look at the tasks that run there."""
+    return run(_called(func, *args, **kwargs))
+
+
+async def _called(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    return func(*args, **kwargs)
 
 
 def here() -> Level:
@@ -119,7 +129,7 @@ class OwnLoop:
         self._loop = self._runner.get_loop()
         self._thread = threading.current_thread()
         self._pid = os.getpid()
-        self._task: Task | None = None
+        self._task: AsyncioTask | None = None
         self._look: asyncio.TimerHandle | None = None
         self._lent = False  # whether the thread is at a sync tool
         self._stop: BaseException | None = None  # what ends the call, once its clean-up is done
@@ -152,7 +162,7 @@ class OwnLoop:
             if stop is not None:
                 raise stop
 
-    def _to_its_end(self, task: Task) -> Any:
+    def _to_its_end(self, task: AsyncioTask) -> Any:
         try:
             return self._loop.run_until_complete(task)
         except BaseException:
@@ -238,17 +248,17 @@ class HelperLoop:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         context = _context(self._call)
-        task: Task | None = None
+        task: AsyncioTask | None = None
         ended = False
 
-        def begin() -> Task:
+        def begin() -> AsyncioTask:
             nonlocal task
             if task is None:  # Ctrl-C may come so early that `cancel` is first
                 task = self._loop.create_task(coroutine, context=context)
                 task.add_done_callback(end)
             return task
 
-        def end(task: Task) -> None:
+        def end(task: AsyncioTask) -> None:
             nonlocal ended
             ended = True
             self._inbox.put(None)

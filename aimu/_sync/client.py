@@ -1,95 +1,166 @@
-"""The sync clients: twins of `aimu.aio`'s, one conversation over a shared provider."""
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
+
+The sync twins of AsyncBaseModelClient, AsyncModelClient, client, chat. They decide nothing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, final, overload
+from typing import Any, Literal, Self, overload
 
+from aimu._core.chunks import Include
+from aimu._core.messages import Message
+from aimu._core.reply import StopReason, Usage
 from aimu._sync import bridge
-from aimu._sync.runner import own_steps
-from aimu._sync.stream import Stream, perform
-from aimu._sync.twin import Facade, Mirror, twin_of
-from aimu.aio.base_client import AsyncBaseModelClient
-from aimu.aio.conversation import Conversation
-from aimu.aio.factory import AsyncModelClient, OwningClient, one_shot
-from aimu.aio.loop import Policy
-from aimu.aio.request import SharedProvider
-from aimu.aio.run import Run, Steps, Task
-from aimu.core.chunks import Include
-from aimu.core.messages import Message
-from aimu.core.reply import StopReason, Usage
-from aimu.models.spec import Model, ModelSpec
+from aimu._sync.own import AdaptedClient
+from aimu._sync.reader import perform
+from aimu._sync.stream import Stream
+from aimu._sync.twin import aio_of, twin_of
+from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._conversation import Conversation
+from aimu.aio._factory import AsyncModelClient, OwningClient, one_shot
+from aimu.aio._request import SharedProvider
+from aimu.aio._run import Task
+from aimu.models._spec import Model, ModelSpec
 
 
 @twin_of(AsyncBaseModelClient)
-class BaseModelClient(Facade):
-    """One conversation over a shared provider.
+class BaseModelClient(AdaptedClient):
+    """A handle on one conversation over a shared provider.
 
-    `messages` is the history (see `aimu.core.messages`), `provider` what several conversations share. `generate_kwargs`
-    are this client's defaults, `max_tool_rounds` bounds the iterations of one `chat`, `concurrent_tool_calls` overlaps
-    the calls of one iteration (True, or how many at once). One thread uses a client at a time; others `fork()`.
+    Only one thread at a time may use the conversation; others `fork()`. History, tools and settings belong to the
+    conversation: other handles of it, such as its agent, show and set the same.
+
+    Args:
+        conversation: The conversation, which other handles may share.
     """
 
     __aio__: AsyncBaseModelClient
 
-    spec: Mirror[ModelSpec] = Mirror()
-    provider: Mirror[SharedProvider] = Mirror()
-    conversation: Mirror[Conversation] = Mirror()
-    generate_kwargs: Mirror[dict[str, Any]] = Mirror()
-    max_tool_rounds: Mirror[int] = Mirror()
-    concurrent_tool_calls: Mirror[bool | int] = Mirror()
-    system_message: Mirror[str | None] = Mirror()
-    tools: Mirror[list[Any]] = Mirror()
-    mcp_client: Mirror[Any] = Mirror()
-    usage: Mirror[Usage | None] = Mirror()
-    last_usage: Mirror[Usage | None] = Mirror()
-    last_thinking: Mirror[str] = Mirror()
-    last_stop_reason: Mirror[StopReason | None] = Mirror()
+    def __init__(self, conversation: Conversation) -> None:
+        self._hold(AsyncBaseModelClient(conversation))
 
-    def __init__(
-        self,
-        provider: SharedProvider,
-        conversation: Conversation,
-        *,
-        generate_kwargs: dict[str, Any] | None = None,
-        max_tool_rounds: int = 10,
-        concurrent_tool_calls: bool | int = False,
-    ) -> None:
-        self._hold(
-            AsyncBaseModelClient(
-                provider,
-                conversation,
-                generate_kwargs=generate_kwargs,
-                max_tool_rounds=max_tool_rounds,
-                concurrent_tool_calls=concurrent_tool_calls,
-            )
-        )
+    @property
+    def conversation(self) -> Conversation:
+        """The conversation: provider, history, tools and settings, which other handles of it show and set too."""
+        return self.__aio__.conversation
+
+    @property
+    def provider(self) -> SharedProvider:
+        """The connection or the weights, which several conversations may share."""
+        return self.__aio__.provider
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model that answers."""
+        return self.__aio__.spec
 
     @property
     def messages(self) -> list[Message]:
+        """The history, as dicts in OpenAI shape. Assign another one between turns; the next request checks it."""
         return self.__aio__.messages
 
     @messages.setter
-    def messages(self, messages: Sequence[Message]) -> None:
-        bridge.run(self._load(messages))
+    def messages(self, value: Sequence[Message]) -> None:
+        bridge.call(setattr, self.__aio__, "messages", value)
 
-    async def _load(self, messages: Sequence[Message]) -> None:
-        self.__aio__.messages = list(messages)  # on the loop, which knows whether a turn was abandoned
+    @property
+    def system_message(self) -> str | None:
+        """The system message. Set it before the first turn; later that raises SystemMessageError, so call `reset`."""
+        return self.__aio__.system_message
+
+    @system_message.setter
+    def system_message(self, value: str | None) -> None:
+        bridge.call(setattr, self.__aio__, "system_message", value)
+
+    @property
+    def tools(self) -> list[Any]:
+        """Functions (`@tool` or plain), `Tool` objects, MCP clients; may be changed between turns."""
+        return self.__aio__.tools
+
+    @tools.setter
+    def tools(self, value: Sequence[Any]) -> None:
+        bridge.call(setattr, self.__aio__, "tools", value)
+
+    @property
+    def mcp_client(self) -> Any:
+        """An MCP client (or a list of them) whose tools are offered beside `tools`."""
+        return self.__aio__.mcp_client
+
+    @mcp_client.setter
+    def mcp_client(self, value: Any) -> None:
+        bridge.call(setattr, self.__aio__, "mcp_client", value)
+
+    @property
+    def generate_kwargs(self) -> dict[str, Any]:
+        """Options for every model request of this conversation; those of a call override them."""
+        return self.__aio__.generate_kwargs
+
+    @generate_kwargs.setter
+    def generate_kwargs(self, value: Mapping[str, Any] | None) -> None:
+        bridge.call(setattr, self.__aio__, "generate_kwargs", value)
+
+    @property
+    def max_tool_rounds(self) -> int:
+        """How many model requests of one `chat` may call tools, at least 1."""
+        return self.__aio__.max_tool_rounds
+
+    @max_tool_rounds.setter
+    def max_tool_rounds(self, value: int) -> None:
+        bridge.call(setattr, self.__aio__, "max_tool_rounds", value)
+
+    @property
+    def concurrent_tool_calls(self) -> bool | int:
+        """Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker
+        threads, otherwise on the caller's thread.
+        """
+        return self.__aio__.concurrent_tool_calls
+
+    @concurrent_tool_calls.setter
+    def concurrent_tool_calls(self, value: bool | int) -> None:
+        bridge.call(setattr, self.__aio__, "concurrent_tool_calls", value)
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of this conversation; None if the service does not say."""
+        return self.__aio__.usage
+
+    @property
+    def last_usage(self) -> Usage | None:
+        """The tokens of the last turn; None if the service does not say."""
+        return self.__aio__.last_usage
+
+    @property
+    def last_thinking(self) -> str:
+        """The reasoning of the last reply; empty if there was none."""
+        return self.__aio__.last_thinking
+
+    @property
+    def last_stop_reason(self) -> StopReason | None:
+        """Why the last reply ended; None before the first one."""
+        return self.__aio__.last_stop_reason
 
     def reset(self, system_message: str | None = None) -> None:
-        """Clear the history; the system message stays unless another is given."""
-        bridge.run(self._reset(system_message))
+        """Clear the history.
 
-    async def _reset(self, system_message: str | None) -> None:
-        self.__aio__.reset(system_message)
+        Args:
+            system_message: A new system message; None keeps the present one.
+
+        Raises:
+            BusyConversationError: A turn is running.
+        """
+        bridge.call(self.__aio__.reset, system_message)
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """A new conversation on the same provider, with the same tools.
+        """Open a new conversation on the same provider, with the same tools and settings.
 
-        `system` replaces the system message. With `keep_history` the new conversation starts with a copy of what this
-        one has published.
+        Args:
+            system: The system message of the new conversation; None keeps this one's.
+            keep_history: Whether the new conversation begins with a copy of this one's history.
+
+        Returns:
+            A client of the new conversation.
         """
         return self._like(self.__aio__.fork(system, keep_history))
 
@@ -140,11 +211,28 @@ class BaseModelClient(Facade):
         *,
         timeout: float | None = None,
     ) -> str | Stream:
-        """One turn: the model's answer to `user_message`, after the tools that it asks for.
+        """Send a message and get the model's answer, after the tools that it calls.
 
-        `use_tools=False` offers none. `images` are paths, bytes, URLs or data URLs. See `Runner.run` for the rest.
-        Raises `TruncatedError` and `RefusedError` (with the partial text), `BusyConversationError`,
-        `InvalidHistoryError`, and the provider's errors.
+        Args:
+            user_message: The message.
+            generate_kwargs: Options for the model requests of this turn; they override those of the client.
+            use_tools: Whether the model may call tools.
+            stream: Whether to return a `Stream` of chunks.
+            images: Images that go with the message: paths, bytes, URLs or data URLs.
+            include: The phases that a stream shows; None shows all.
+            timeout: Seconds for the whole turn; None is no limit.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            BusyConversationError: Another turn of this conversation is running.
+            InvalidHistoryError: A loaded history is not valid; the error names the message.
+            InvalidImageError: An image cannot be read, or the model takes none.
+            TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
+            RefusedError: The model declines to answer.
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            ProviderError: The model service fails.
         """
         return perform(
             self.__aio__.chat(user_message, generate_kwargs, use_tools, stream, images, include, timeout=timeout)
@@ -193,19 +281,33 @@ class BaseModelClient(Facade):
         *,
         timeout: float | None = None,
     ) -> str | Stream:
-        """The model's answer to `prompt` alone: stateless, without tools; the system message holds, history does not.
+        """Get the model's answer to a prompt alone: without history and without tools, under the system message.
 
-        May be called while a turn runs.
+        The history stays as it is; a turn may be running meanwhile.
+
+        Args:
+            prompt: The message.
+            generate_kwargs: Options for this request; they override those of the client.
+            stream: Whether to return a `Stream` of chunks.
+            images: Images that go with the prompt: paths, bytes, URLs or data URLs.
+            include: The phases that a stream shows; None shows all.
+            timeout: Seconds for the request and its retries; None is no limit.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            InvalidImageError: An image cannot be read, or the model takes none.
+            TruncatedError: `max_tokens` ended the reply before any text.
+            RefusedError: The model declines to answer.
+            TimeoutError: `timeout` expires.
+            ProviderError: The model service fails.
         """
         return perform(self.__aio__.generate(prompt, generate_kwargs, stream, images, include, timeout=timeout))
 
-    def _as_aio(self) -> AsyncBaseModelClient:
-        own = type(self).chat is not BaseModelClient.chat or type(self).generate is not BaseModelClient.generate
-        return _OwnClient(self) if own else self.__aio__
-
     def close(self) -> None:
-        """Let go of the provider; the last conversation to do so closes its connections or frees its weights."""
-        bridge.run(self.__aio__.aclose())
+        """Let go of the provider. The last conversation to do so closes its connections, or frees its weights."""
+        bridge.run(self.provider.let_go(self.__aio__, repr(self)))
 
     def __enter__(self) -> Self:
         return self
@@ -216,52 +318,56 @@ class BaseModelClient(Facade):
         self.close()
 
 
-@final
-class _OwnClient(AsyncBaseModelClient):
-    """A sync client whose `chat` or `generate` is the user's own, among async ones; it shares the conversation."""
-
-    def __init__(self, client: BaseModelClient) -> None:
-        self.__dict__.update(client.__aio__.__dict__)
-        self.__sync__ = client
-
-    def _steps(
-        self,
-        task: Task,
-        run: Run,
-        *,
-        use_tools: bool = True,
-        kind: Literal["chat", "generate"] = "chat",
-        policy: Policy | None = None,
-        label: str | None = None,
-    ) -> Steps:
-        kwargs, images = task.copies()
-        if kind == "generate":
-            return own_steps(partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run)
-        return own_steps(partial(self.__sync__.chat, task.text, kwargs, use_tools, run.streaming, images), run)
-
-    def _fork(self, system: str | None, keep_history: bool) -> _OwnClient:
-        return _OwnClient(self.__sync__._like(self.__sync__.__aio__._fork(system, keep_history)))
-
-
 @twin_of(AsyncModelClient)
 class ModelClient(BaseModelClient):
     """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
-    Keyword arguments: `system`, `tools`, `mcp_client`, `generate_kwargs`, `max_tool_rounds`, `concurrent_tool_calls`;
-    `max_retries`, `max_concurrency`, `limits`; and what the provider takes (`base_url`, `api_key`, `timeout`,
-    `http_client`, `api`). In-process models (`hf`, `llamacpp`) load their weights here, once; `aio.client(this)` is
-    an async handle on the same conversation and weights.
+    Args:
+        model: `"provider:model_id"`, a member of a model enum such as `OllamaModel`, a `ModelSpec`, or an object with
+            the methods of `aimu.providers.Provider`. Models that run in this process (`hf`, `llamacpp`) load their
+            weights here, once. Or another sync client: both are then handles on one conversation, as is
+            `aimu.aio.client(client)`.
+        **kwargs: `system`, `tools`, `mcp_client`, `generate_kwargs`, `max_tool_rounds`, `concurrent_tool_calls`;
+            `max_retries`, `max_concurrency`, `limits`; and what the provider takes: `base_url`, `api_key`, `timeout`,
+            `http_client`, `api`.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        InvalidOptionError: An option is unknown or has an invalid value.
+
+    Example:
+        with aimu.ModelClient("anthropic:claude-sonnet-4-6", system="Be brief.") as client:
+            print(client.chat("What are tides?"))
     """
+
+    __aio__: AsyncModelClient  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
         self._hold(OwningClient(model, **kwargs))
 
 
 def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any) -> ModelClient:
-    """A client for a model string, enum or provider, or a second handle on an existing sync client.
+    """Open a client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
-    `system` is the system message; other keyword arguments are those of `ModelClient`. Raises `UnknownProviderError`
-    (ValueError), `MissingExtraError` (ImportError), `MissingKeyError` (ValueError).
+    Args:
+        model: What `ModelClient` takes.
+        system: The system message.
+        **kwargs: The options of `ModelClient`.
+
+    Returns:
+        The client.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        InvalidOptionError: An option is unknown or has an invalid value.
+
+    Example:
+        client = aimu.client("ollama:qwen3.5:9b", system="Be brief.")
+        print(client.chat("What are tides?"))
     """
     if system is not None:
         kwargs["system"] = system
@@ -311,9 +417,29 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
 ) -> str | Stream:
-    """One message to a fresh client, one answer; the client is closed when the answer is there.
+    """Send one message to a fresh client, which is closed once the answer is there.
 
-    A stream's connection is closed when it ends or is left.
+    Args:
+        user_message: The message.
+        model: What `ModelClient` takes.
+        system: The system message.
+        generate_kwargs: Options for the request.
+        stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is left.
+        images: Images that go with the message: paths, bytes, URLs or data URLs.
+        include: The phases that a stream shows; None shows all.
+
+    Returns:
+        The answer, or with `stream=True` a `Stream`.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        TruncatedError: `max_tokens` ended the reply before any text.
+        RefusedError: The model declines to answer.
+        ProviderError: The model service fails.
+
+    Example:
+        print(aimu.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
-    once = client(model, system=system).__aio__
-    return perform(one_shot(once, Task(user_message, generate_kwargs, images), stream, include))
+    return perform(
+        one_shot(aio_of(client(model, system=system)), Task(user_message, generate_kwargs, images), stream, include)
+    )

@@ -1,107 +1,154 @@
-"""One sync client class for each provider, for code that names the provider itself."""
+"""Generated from the table of providers by `python -m aimu._tools.generate`: do not edit.
+
+One sync client class for each provider.
+"""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-from aimu._sync.client import ModelClient
+from aimu._sync.provider_client import ProviderClient
 from aimu._sync.twin import twin_of
-from aimu.aio import clients
-from aimu.models.spec import Model, ModelSpec
-
-
-class _ProviderClient(ModelClient):
-    provider_name: ClassVar[str]
-
-    def __init__(self, model: Model | ModelSpec | str, **kwargs: Any) -> None:
-        super().__init__(clients.of_provider(model, self.provider_name), **kwargs)
+from aimu.aio import _clients as clients
 
 
 @twin_of(clients.AsyncAnthropicClient)
-class AnthropicClient(_ProviderClient):
-    """A client for any `AnthropicModel` or an id of `anthropic`, without the prefix."""
+class AnthropicClient(ProviderClient):
+    """A client for Anthropic.
+
+    Args:
+        model: A member of `AnthropicModel`, or the id of a model, without the prefix `anthropic:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "anthropic"
 
 
 @twin_of(clients.AsyncGeminiClient)
-class GeminiClient(_ProviderClient):
-    """A client for any `GeminiModel` or an id of `gemini`, without the prefix."""
+class GeminiClient(ProviderClient):
+    """A client for Gemini.
+
+    Args:
+        model: A member of `GeminiModel`, or the id of a model, without the prefix `gemini:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "gemini"
 
 
 @twin_of(clients.AsyncHFOpenAIClient)
-class HFOpenAIClient(_ProviderClient):
-    """A client for any `HFOpenAIModel` or an id of `hf-openai`, without the prefix."""
+class HFOpenAIClient(ProviderClient):
+    """A client for transformers serve.
+
+    Args:
+        model: A member of `HFOpenAIModel`, or the id of a model, without the prefix `hf-openai:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "hf-openai"
 
 
 @twin_of(clients.AsyncHuggingFaceClient)
-class HuggingFaceClient(_ProviderClient):
-    """A client for any `HuggingFaceModel` or an id of `hf`, without the prefix.
+class HuggingFaceClient(ProviderClient):
+    """A client for Hugging Face models, which loads their weights into this process.
 
-    The weights are loaded here, once, in this process.
+    Args:
+        model: A member of `HuggingFaceModel`, or the id of a model, without the prefix `hf:`.
+        **kwargs: The options of `ModelClient` and of `HuggingFaceEngine`.
     """
 
     provider_name = "hf"
 
 
-@twin_of(clients.AsyncLMStudioClient)
-class LMStudioClient(_ProviderClient):
-    """A client for any `LMStudioModel` or an id of `lmstudio`, without the prefix."""
-
-    provider_name = "lmstudio"
-
-
 @twin_of(clients.AsyncLlamaCppClient)
-class LlamaCppClient(_ProviderClient):
-    """A client for any `LlamaCppModel` or an id of `llamacpp`, without the prefix.
+class LlamaCppClient(ProviderClient):
+    """A client for GGUF models, which loads their weights into this process.
 
-    The weights are loaded here, once, in this process.
+    Args:
+        model: A member of `LlamaCppModel`, or the id of a model, without the prefix `llamacpp:`.
+        **kwargs: The options of `ModelClient` and of `LlamaCppEngine`.
     """
 
     provider_name = "llamacpp"
 
 
 @twin_of(clients.AsyncLlamaServerClient)
-class LlamaServerClient(_ProviderClient):
-    """A client for any `LlamaServerModel` or an id of `llamaserver`, without the prefix."""
+class LlamaServerClient(ProviderClient):
+    """A client for llama.cpp's llama-server.
+
+    Args:
+        model: A member of `LlamaServerModel`, or the id of a model, without the prefix `llamaserver:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "llamaserver"
 
 
+@twin_of(clients.AsyncLMStudioClient)
+class LMStudioClient(ProviderClient):
+    """A client for LM Studio.
+
+    Args:
+        model: A member of `LMStudioModel`, or the id of a model, without the prefix `lmstudio:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "lmstudio"
+
+
 @twin_of(clients.AsyncOllamaClient)
-class OllamaClient(_ProviderClient):
-    """A client for any `OllamaModel` or an id of `ollama`, without the prefix."""
+class OllamaClient(ProviderClient):
+    """A client for Ollama.
+
+    Args:
+        model: A member of `OllamaModel`, or the id of a model, without the prefix `ollama:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "ollama"
 
 
 @twin_of(clients.AsyncOllamaOpenAIClient)
-class OllamaOpenAIClient(_ProviderClient):
-    """A client for any `OllamaOpenAIModel` or an id of `ollama-openai`, without the prefix."""
+class OllamaOpenAIClient(ProviderClient):
+    """A client for Ollama's OpenAI-compatible endpoint.
+
+    Args:
+        model: A member of `OllamaOpenAIModel`, or the id of a model, without the prefix `ollama-openai:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "ollama-openai"
 
 
 @twin_of(clients.AsyncOpenAIClient)
-class OpenAIClient(_ProviderClient):
-    """A client for any `OpenAIModel` or an id of `openai`, without the prefix."""
+class OpenAIClient(ProviderClient):
+    """A client for OpenAI.
+
+    Args:
+        model: A member of `OpenAIModel`, or the id of a model, without the prefix `openai:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "openai"
 
 
 @twin_of(clients.AsyncSGLangClient)
-class SGLangClient(_ProviderClient):
-    """A client for any `SGLangModel` or an id of `sglang`, without the prefix."""
+class SGLangClient(ProviderClient):
+    """A client for SGLang.
+
+    Args:
+        model: A member of `SGLangModel`, or the id of a model, without the prefix `sglang:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "sglang"
 
 
 @twin_of(clients.AsyncVLLMClient)
-class VLLMClient(_ProviderClient):
-    """A client for any `VLLMModel` or an id of `vllm`, without the prefix."""
+class VLLMClient(ProviderClient):
+    """A client for vLLM.
+
+    Args:
+        model: A member of `VLLMModel`, or the id of a model, without the prefix `vllm:`.
+        **kwargs: The options of `ModelClient`.
+    """
 
     provider_name = "vllm"

@@ -1,4 +1,7 @@
-"""The sync MCP client: the twin of `aimu.aio.MCPClient`. It decides nothing."""
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
+
+The sync twins of MCPClient. They decide nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,31 +10,44 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
-from aimu import aio
 from aimu._sync import bridge
 from aimu._sync.twin import Facade, twin_of
-from aimu.aio.mcp.results import Content
-from aimu.tools.definition import Tool
+from aimu.aio._mcp.client import MCPClient as AsyncMCPClient
+from aimu.aio._mcp.results import Content
+from aimu.tools._definition import Tool
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
 
 
 @final
-@twin_of(aio.MCPClient)
+@twin_of(AsyncMCPClient)
 class MCPClient(Facade):
-    """The tools of one or more MCP servers; give it among the `tools` of a client or agent, or as `mcp_client`.
+    """The tools of one or more MCP servers, to be given among the `tools` of a client or agent.
 
-    Exactly one of: `server`, a FastMCP server object, called on this thread; `config`, the usual
-    `{"mcpServers": {...}}`; `file`, the path of such a JSON file. With several servers each tool is named
-    `<server>_<tool>`. `timeout` bounds the handshake and each request, in seconds (None: no bound), whatever the
-    server sends meanwhile. After a connection was lost, each further call says so at once, or with `reconnect` makes a
-    new one; a call that was in flight is never repeated.
+    `with MCPClient(...)` connects until the block is left. Without a block, `MCPClient.connect(...)` connects until
+    `close()`. Calls may be made concurrently and from any thread. Give exactly one of `config`, `server` and `file`.
+    With several servers each tool is named `<server>_<tool>`.
 
-    `MCPClient.connect(...)`, or a `with` block around the instance, connects; calls may come from any thread.
+    Args:
+        config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
+        server: A FastMCP server in this program, which is called on the caller's thread.
+        file: The path of a JSON file in the form of `config`.
+        reconnect: After a connection is lost, make a new one for the next call; a call that was in flight is never
+            repeated. Otherwise each further call raises at once.
+        timeout: Seconds for the handshake and for each request, whatever the server sends meanwhile; None is no limit.
+
+    Raises:
+        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given.
+        MissingExtraError: The extra `mcp` is not installed.
+
+    Example:
+        with MCPClient(file="mcp.json") as mcp:
+            agent = Agent(client, tools=[mcp])
+            print(agent.run("List the open issues."))
     """
 
-    __aio__: aio.MCPClient
+    __aio__: AsyncMCPClient
 
     def __init__(
         self,
@@ -42,7 +58,7 @@ class MCPClient(Facade):
         reconnect: bool = False,
         timeout: float | None = None,
     ) -> None:
-        self._hold(aio.MCPClient(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout))
+        self._hold(AsyncMCPClient(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout))
 
     @classmethod
     def connect(
@@ -54,12 +70,29 @@ class MCPClient(Facade):
         reconnect: bool = False,
         timeout: float | None = None,
     ) -> Self:
-        """A connected client, to be closed with `close()`; see the class.
+        """Make a client and connect it; close it with `close()`.
 
-        Raises MCPConnectionError when a server cannot be started or reached, MCPTimeoutError when it does not answer;
-        then everything that was begun has ended first.
+        If connecting fails or is cancelled, everything that it began has ended before the error is raised.
+
+        Args:
+            config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
+            server: A FastMCP server in this program.
+            file: The path of a JSON file in the form of `config`.
+            reconnect: Whether to make a new connection after one is lost.
+            timeout: Seconds for the handshake and for each request; None is no limit.
+
+        Returns:
+            The connected client.
+
+        Raises:
+            MCPConnectionError: A server cannot be started or reached.
+            MCPTimeoutError: A server does not answer in time.
         """
-        return cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout).__enter__()
+        return cls._of(
+            bridge.run(
+                AsyncMCPClient.connect(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
+            )
+        )
 
     def __enter__(self) -> Self:
         bridge.run(self.__aio__._hold_in_thread())
@@ -71,15 +104,38 @@ class MCPClient(Facade):
         self.close()
 
     def ping(self) -> list[dict[str, Any]]:
-        """Ask every server for its tools now; they are returned as `get_tools` does. Raises as `call_tool` does."""
+        """Ask every server for its tools now.
+
+        Returns:
+            The tools, as `get_tools` gives them.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
         return bridge.run(self.__aio__.ping())
 
     def get_tools(self) -> list[dict[str, Any]]:
-        """The tools in OpenAI function format."""
+        """List the tools in OpenAI function format.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
         return bridge.run(self.__aio__.get_tools())
 
     def as_tools(self) -> list[Tool]:
-        """The tools as a conversation takes them. What a failing tool says is its result; a lost server raises."""
+        """List the tools as objects to be given to a client or agent.
+
+        What a failing tool says is its result, for the model to read; a lost server raises in the run that called it.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
         return bridge.run(self.__aio__.as_tools())
 
     def call_tool(
@@ -90,14 +146,31 @@ class MCPClient(Facade):
         timeout: float | None = None,
         on_progress: Callable[[float, float | None, str | None], object] | None = None,
     ) -> Content:
-        """Call a tool by the name that `get_tools` gives: its text, or content parts where it returns images.
+        """Call a tool. Cancelling this call cancels it on the server too.
 
-        `on_progress(progress, total, message)`, sync or async, is called on this thread. `timeout` replaces the
-        client's for this call. Raises ToolError with what a failing tool says, MCPConnectionError when the server is
-        lost (the call may have run), MCPTimeoutError, and MCPError for an answer that is a protocol error.
+        Args:
+            name: The name of the tool as `get_tools` gives it.
+            arguments: The arguments by name; None is no arguments.
+            timeout: Seconds for this call, in place of the client's `timeout`.
+            on_progress: Called on the thread of this call, with progress, total and message when the server reports
+                them; may be `async def`.
+
+        Returns:
+            The text of the result, or content parts if it has images.
+
+        Raises:
+            ToolError: The tool fails, with what it says.
+            InvalidOptionError: No server has a tool of this name.
+            MCPConnectionError: The connection is lost; the call may have run.
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server answers with a protocol error.
+            ClosedClientError: The client was closed.
         """
         return bridge.run(self.__aio__.call_tool(name, arguments, timeout=timeout, on_progress=on_progress))
 
     def close(self) -> None:
-        """Close the connections and wait until server processes have ended. Idempotent; from any thread."""
+        """Close the connections and wait until server processes have ended.
+
+        May be called from any thread, and more than once.
+        """
         bridge.run(self.__aio__.aclose())

@@ -1,135 +1,60 @@
-"""Streams read from sync code: an iterator and a context manager over an async one.
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
 
-A run goes on during the reader's steps only; inside a running loop (a notebook), while it is entered, also between
-them, as far as the buffer allows.
+The sync twins of Stream. They decide nothing.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Coroutine
-from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, final
+from typing import final
 
-import anyio
-
-from aimu._sync import bridge
-from aimu._sync.twin import Facade, Mirror, twin_of
-from aimu.aio.stream import Stream as AsyncStream
-from aimu.core.chunks import StreamChunk
-from aimu.core.reply import Usage
-
-T = TypeVar("T")
-
-
-def perform(pending: Coroutine[Any, Any, str] | AsyncStream) -> str | Stream:
-    """What a run of the async surface is on this one: its result, or its stream."""
-    return Stream(pending) if isinstance(pending, AsyncStream) else bridge.run(pending)
-
-
-class Reader(Facade, Generic[T]):
-    """An async iterator that is also a context manager, as sync ones; on the loop where it was begun."""
-
-    def __init__(self, aio: Any) -> None:
-        self._hold(aio)
-        self._level: bridge.Level | None = None
-        self._taken: deque[T] = deque()
-        self._holder: object = None
-
-    def __iter__(self) -> Self:
-        self.__aio__.__aiter__()
-        return self
-
-    def __next__(self) -> T:
-        if not self._taken:
-            try:
-                self._taken.extend(self._run(self._take()))
-            except StopAsyncIteration:
-                raise StopIteration from None
-        return self._taken.popleft()
-
-    async def _take(self) -> list[T]:
-        return [await anext(self.__aio__)]
-
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        if self._level is None:
-            self._level = bridge.here()
-        return self._level.run(coroutine)
-
-    def __enter__(self) -> Self:
-        try:
-            self._run(self._enter())
-        except BaseException:  # Ctrl-C may come when it is entered already
-            if self._holder is not None:
-                self._run(self._exit())
-            raise
-        return self
-
-    async def _enter(self) -> None:
-        # A task group is left by the task that entered it, and each call is a task of its own: one more task holds it.
-        self._entered, self._leave, self._left = anyio.Event(), anyio.Event(), anyio.Event()
-        self._failure: Exception | None = None
-        self._holder = bridge.spawn(self._held())
-        await self._entered.wait()
-        if self._failure is not None:
-            raise self._failure
-
-    async def _held(self) -> None:
-        try:
-            async with self.__aio__:
-                self._entered.set()
-                await self._leave.wait()
-        except Exception as exc:  # noqa: BLE001 - raised by whoever enters or leaves
-            self._failure = exc
-        finally:
-            self._entered.set()
-            self._left.set()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._taken.clear()
-        self._run(self._exit())
-
-    async def _exit(self) -> None:
-        self._leave.set()
-        await self._left.wait()
-        if self._failure is not None:
-            raise self._failure
+from aimu._core.reply import Usage
+from aimu._sync.reader import StreamReader
+from aimu._sync.twin import twin_of
+from aimu.aio._stream import Stream as AsyncStream
 
 
 @final
 @twin_of(AsyncStream)
-class Stream(Reader[StreamChunk]):
-    """An iterator of StreamChunk and a context manager.
+class Stream(StreamReader):
+    """The chunks of a run: an iterator of StreamChunk and a context manager.
 
-    - `with stream: for chunk in stream:` is live: concurrent workers interleave, with bounded buffering, and leaving
-      the block, in any way, has stopped and cleaned up everything before the next line runs.
-    - A bare `for` pulls the run step by step. It may be abandoned anywhere.
+    - Entered, it is live: concurrent workers interleave, and buffering is bounded. However the block is left, the run
+      has been stopped and cleaned up before the next line runs.
+    - A bare loop pulls the run step by step and may be abandoned anywhere.
 
-    The last chunk is `done`. A stream is read once, by one thread.
+    The last chunk is `done`. A stream is read once, by one thread. A `timeout` counts from the first step or from
+    entering, and raises TimeoutError after the chunks that were buffered.
+
+    Example:
+        with agent.run("Tell me a story.", stream=True) as stream:
+            for chunk in stream:
+                if chunk.is_text():
+                    print(chunk.content, end="")
+        print(stream.usage)
     """
 
-    result: Mirror[str] = Mirror()
-    usage: Mirror[Usage | None] = Mirror()
+    __aio__: AsyncStream
 
-    def __next__(self) -> StreamChunk:
-        try:
-            return super().__next__()
-        except KeyboardInterrupt:  # it may have come between two pieces, where nothing was cancelled
-            self.close()
-            raise
+    @property
+    def result(self) -> str:
+        """The answer that a plain run returns.
 
-    async def _take(self) -> list[StreamChunk]:
-        return [await anext(self.__aio__), *self.__aio__._ready()]
+        Raises:
+            StreamClosedError: The stream was not read to its end.
+        """
+        return self.__aio__.result
 
-    def __del__(self) -> None:
-        # The loop stands still between steps: without this a dropped stream goes on until the next call.
-        level = getattr(self, "_level", None)
-        if level is not None and level.free and self._holder is None:
-            self.close()
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens that the run has used so far; None if the service does not say."""
+        return self.__aio__.usage
 
     def close(self) -> None:
-        """Stop the run; what had streamed is kept in the history. Idempotent."""
-        self._taken.clear()
+        """Stop the run; what had streamed stays in the history.
+
+        May be called more than once.
+
+        Raises:
+            StreamClosedError: Another thread began to read the stream.
+        """
         self._run(self.__aio__.aclose())

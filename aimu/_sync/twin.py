@@ -1,29 +1,29 @@
-"""How a sync object and its async twin find each other, and how fields are mirrored.
+"""How a sync object and its async twin find each other.
 
-A facade holds its async twin as `__aio__` and decides nothing. `aio_of` and `sync_of` translate what goes in and comes
-out; `@twin_of` tells which class belongs to which.
+A facade holds its async twin as `__aio__` and decides nothing. `aio_of` and `sync_of` translate what goes in and what
+comes out; `@twin_of` says which class belongs to which. The facades themselves are generated.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Generic, Self, TypeVar, final, overload
+from typing import Any, Self, TypeVar, final, overload
 from weakref import WeakValueDictionary
 
 from attrs import NOTHING
 
-from aimu.aio.base_client import AsyncBaseModelClient
-from aimu.aio.runner import AsyncRunner
+from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._runner import AsyncRunner
 from aimu.errors import InvalidOptionError
 
-T = TypeVar("T")
 C = TypeVar("C", bound="Facade")
 
 # The default of a field whose async twin makes a new object for each instance; `inspect` shows both alike.
 FACTORY: Any = NOTHING
 
 _CLASSES: dict[type, type[Facade]] = {}  # async class -> facade
+_TWINS: set[type] = set()  # the facades among them
 _FACADES: WeakValueDictionary[int, Facade] = WeakValueDictionary()  # by id of the async object, which they keep alive
 
 
@@ -61,6 +61,7 @@ def twin_of(aio: type) -> Callable[[type[C]], type[C]]:
 
     def declare(facade: type[C]) -> type[C]:
         _CLASSES[aio] = facade
+        _TWINS.add(facade)
         return facade
 
     return declare
@@ -130,7 +131,7 @@ def sync_of(value: Any) -> Any:
         return [sync_of(item) for item in value]
     if isinstance(value, Mapping):
         return {key: sync_of(item) for key, item in value.items()}
-    given: Any = getattr(value, "__sync__", None)  # of an adapter
+    given: Any = getattr(getattr(value, "_responder", value), "__sync__", None)  # of an adapter
     if given is not None:
         return given
     found = _FACADES.get(id(value))
@@ -140,37 +141,16 @@ def sync_of(value: Any) -> Any:
     return value if facade is None else facade._of(value)
 
 
-class Mirror(Generic[T]):
-    """A field of a facade that is the field of the same name of its async twin."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, facade: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, facade: Facade, owner: type) -> T: ...
-    def __get__(self, facade: Facade | None, owner: type) -> Self | T:
-        return self if facade is None else self._read(facade.__aio__)
-
-    def __set__(self, facade: Facade, value: T) -> None:
-        setattr(facade.__aio__, self._name, value)
-
-    def _read(self, aio: Any) -> T:
-        value: T = getattr(aio, self._name)
-        return value
+def field_of(aio: Any, name: str) -> Any:
+    """A field of an async object that holds clients or runners, as sync ones."""
+    value = getattr(aio, name)
+    given = sync_of(value)
+    if isinstance(value, list | tuple | dict):  # from now on it is this one, which the user may change in place
+        setattr(aio, name, aio_of(given))
+    return given
 
 
-@final
-class Twins(Mirror[T]):
-    """A mirrored field that holds clients or runners: sync ones here, their twins there."""
-
-    def __set__(self, facade: Facade, value: T) -> None:
-        super().__set__(facade, aio_of(value))
-
-    def _read(self, aio: Any) -> T:
-        value = super()._read(aio)
-        given: T = sync_of(value)
-        if isinstance(value, list | tuple | dict):  # from now on it is this one, to be changed in place
-            setattr(aio, self._name, aio_of(given))
-        return given
+def overridden(facade: object, *names: str) -> bool:
+    """Whether a user's class, rather than one of the library's, defines one of these methods."""
+    owners = (next(kind for kind in type(facade).__mro__ if name in vars(kind)) for name in names)
+    return any(kind not in _TWINS for kind in owners)

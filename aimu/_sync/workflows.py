@@ -1,53 +1,108 @@
-"""The sync workflows: twins of `aimu.aio`'s. They decide nothing."""
+"""Generated from aimu.aio by `python -m aimu._tools.generate`: do not edit.
+
+The sync twins of Chain, Router, Parallel, EvaluatorOptimizer, PlanExecuteEvaluator. They decide nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
-from aimu import aio
 from aimu._sync.client import BaseModelClient
 from aimu._sync.runner import Runner, TwinRunner
-from aimu._sync.twin import Mirror, Twins, aio_of, twin_of
-from aimu.aio.workflows.parallel import SEPARATOR, OnError
+from aimu._sync.twin import aio_of, field_of, twin_of
+from aimu.aio._workflows.chain import Chain as AsyncChain
+from aimu.aio._workflows.evaluator_optimizer import EvaluatorOptimizer as AsyncEvaluatorOptimizer
+from aimu.aio._workflows.parallel import SEPARATOR, OnError
+from aimu.aio._workflows.parallel import Parallel as AsyncParallel
+from aimu.aio._workflows.plan_execute_evaluator import PlanExecuteEvaluator as AsyncPlanExecuteEvaluator
+from aimu.aio._workflows.router import Router as AsyncRouter
 from aimu.evals import Scorer
 from aimu.skills import SkillManager
 
 
-@twin_of(aio.Chain)
+@twin_of(AsyncChain)
 class Chain(TwinRunner):
-    """Each step's answer is the next step's task; the last answer is the chain's.
+    """Run agents one after another: each answer is the next one's task, and the last answer is the chain's.
 
-    `images` go to the first step only. At least one step.
+    Args:
+        agents: The steps in order, at least one. Images go to the first step only.
+        name: The name of the chain in chunks and in notes on errors.
+
+    Raises:
+        InvalidOptionError: `agents` is empty.
+
+    Example:
+        chain = Chain([Agent(client, "Outline the topic."), Agent(client, "Write the essay.")])
+        print(chain.run("Tides"))
     """
 
-    agents: Mirror[Sequence[Runner]] = Twins()
-    name: Mirror[str] = Mirror()
+    __aio__: AsyncChain  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(self, agents: Sequence[Runner], name: str = "chain") -> None:
-        self._hold(aio.Chain(aio_of(agents), name))
+        self._hold(AsyncChain(aio_of(agents), name))
+
+    @property
+    def agents(self) -> Sequence[Runner]:
+        """The steps in order, at least one. Images go to the first step only."""
+        value: Sequence[Runner] = field_of(self.__aio__, "agents")
+        return value
+
+    @agents.setter
+    def agents(self, value: Sequence[Runner]) -> None:
+        self.__aio__.agents = aio_of(value)
+
+    @property
+    def name(self) -> str:
+        """The name of the chain in chunks and in notes on errors."""
+        return self.__aio__.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.__aio__.name = value
 
     @classmethod
     def from_client(cls, client: BaseModelClient, prompts: list[str], *, name: str = "chain") -> Self:
-        """A chain of agents named `step_1`, `step_2`, …; each prompt is the system message of one.
+        """Make a chain of new agents named `step_1`, `step_2`, …
 
-        Each has a conversation of its own, forked from the client without its history.
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            prompts: The system message of each agent.
+            name: The name of the chain.
+
+        Returns:
+            The chain.
+
+        Raises:
+            InvalidOptionError: `prompts` is empty.
         """
-        return cls._of(aio.Chain.from_client(aio_of(client), prompts, name=name))
+        return cls._of(AsyncChain.from_client(aio_of(client), prompts, name=name))
 
 
-@twin_of(aio.Router)
+@twin_of(AsyncRouter)
 class Router(TwinRunner):
-    """The routing agent's answer names the handler that does the task; both are given the whole task, images included.
+    """Let one agent choose the handler that does the task.
 
-    The answer is read without quotes, punctuation and case: the exact name of a handler, else the single name that
-    occurs in it as a whole word, else `fallback` does the task; without one, RoutingError names answer and handlers.
+    The answer of the routing agent is read without quotes, punctuation and case. It chooses a handler if it is the
+    handler's name, or if that is the only name that occurs in it as a whole word. Otherwise `fallback` does the task.
+    The routing agent and the handler both get the whole task, images included.
+
+    Args:
+        routing_agent: The runner that names a handler.
+        handlers: The runners by name, at least one.
+        name: The name of the router in chunks and in notes on errors.
+        fallback: The runner for answers that choose no handler; without one, the run raises RoutingError.
+
+    Raises:
+        InvalidOptionError: `handlers` is empty.
+
+    Example:
+        handlers = {"math": Agent(client, "Calculate."), "prose": Agent(client, "Write.")}
+        router = Router(Agent(client, "Answer with one word: math or prose."), handlers)
+        print(router.run("What is 2 plus 2?"))
     """
 
-    routing_agent: Mirror[Runner] = Twins()
-    handlers: Mirror[Mapping[str, Runner]] = Twins()
-    name: Mirror[str] = Mirror()
-    fallback: Mirror[Runner | None] = Twins()
+    __aio__: AsyncRouter  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
@@ -56,7 +111,46 @@ class Router(TwinRunner):
         name: str = "router",
         fallback: Runner | None = None,
     ) -> None:
-        self._hold(aio.Router(aio_of(routing_agent), aio_of(handlers), name, aio_of(fallback)))
+        self._hold(AsyncRouter(aio_of(routing_agent), aio_of(handlers), name, aio_of(fallback)))
+
+    @property
+    def routing_agent(self) -> Runner:
+        """The runner that names a handler."""
+        value: Runner = field_of(self.__aio__, "routing_agent")
+        return value
+
+    @routing_agent.setter
+    def routing_agent(self, value: Runner) -> None:
+        self.__aio__.routing_agent = aio_of(value)
+
+    @property
+    def handlers(self) -> Mapping[str, Runner]:
+        """The runners by name, at least one."""
+        value: Mapping[str, Runner] = field_of(self.__aio__, "handlers")
+        return value
+
+    @handlers.setter
+    def handlers(self, value: Mapping[str, Runner]) -> None:
+        self.__aio__.handlers = aio_of(value)
+
+    @property
+    def name(self) -> str:
+        """The name of the router in chunks and in notes on errors."""
+        return self.__aio__.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.__aio__.name = value
+
+    @property
+    def fallback(self) -> Runner | None:
+        """The runner for answers that choose no handler; without one, the run raises RoutingError."""
+        value: Runner | None = field_of(self.__aio__, "fallback")
+        return value
+
+    @fallback.setter
+    def fallback(self, value: Runner | None) -> None:
+        self.__aio__.fallback = aio_of(value)
 
     @classmethod
     def from_client(
@@ -68,35 +162,53 @@ class Router(TwinRunner):
         fallback: Runner | str | None = None,
         name: str = "router",
     ) -> Self:
-        """A router whose classifier, and each handler given as a system message, is an agent forked from the client.
+        """Make a router whose agents are new: the classifier, and each handler that is given as a system message.
 
-        The classifier's prompt has to name the handlers. Histories are separate, and the client's is in none.
+        Args:
+            client: Each new agent gets a conversation of its own, forked from this client without its history.
+            classifier_prompt: The system message of the classifier. It has to list the names of the handlers.
+            handlers: By name, a runner, or the system message of a new agent.
+            fallback: A runner, or the system message of a new agent, for answers that choose no handler.
+            name: The name of the router.
+
+        Returns:
+            The router.
+
+        Raises:
+            InvalidOptionError: `handlers` is empty.
         """
         return cls._of(
-            aio.Router.from_client(
+            AsyncRouter.from_client(
                 aio_of(client), classifier_prompt, aio_of(handlers), fallback=aio_of(fallback), name=name
             )
         )
 
 
-@twin_of(aio.Parallel)
+@twin_of(AsyncParallel)
 class Parallel(TwinRunner):
-    """All workers do the same task at once; their answers, in the order of the workers, are joined by `separator`.
+    """Give the same task to all workers at once, and join their answers in the order of the workers.
 
-    An `aggregator` is given the joined answers as its task. The first failure cancels the other workers, and an
-    ExceptionGroup is raised whose leaves have a note that names the worker. With `on_error="collect"` the others go on
-    and failed workers' answers are left out (and logged); the group is raised only when too few are left: none, or
-    fewer than `first`. `first=n` takes the first n answers and cancels the rest. At most `max_concurrency` workers run
-    at once. Sync tools of the workers run in worker threads.
+    If a worker fails, the others are cancelled and an ExceptionGroup is raised; a note on each error names the worker.
+
+    Args:
+        workers: The runners, at least one. Their sync tools run in worker threads.
+        name: The name of the workflow in chunks and in notes on errors.
+        aggregator: A runner whose task is the joined answers; its answer is then the result.
+        separator: The text between two answers.
+        on_error: Either "cancel" or "collect": the other workers go on, failures are logged, and their answers are left
+            out. Then the ExceptionGroup is raised only if too few answers are left: none, or fewer than `first`.
+        first: Take this many answers and cancel the other workers. From 1 to the number of workers; None takes all.
+        max_concurrency: How many workers may run at once, at least 1; None is no limit.
+
+    Raises:
+        InvalidOptionError: `workers` is empty, or another argument is out of its range.
+
+    Example:
+        panel = Parallel([Agent(client, "Argue for it."), Agent(client, "Argue against it.")])
+        print(panel.run("Should cities ban cars?"))
     """
 
-    workers: Mirror[Sequence[Runner]] = Twins()
-    name: Mirror[str] = Mirror()
-    aggregator: Mirror[Runner | None] = Twins()
-    separator: Mirror[str] = Mirror()
-    on_error: Mirror[OnError] = Mirror()
-    first: Mirror[int | None] = Mirror()
-    max_concurrency: Mirror[int | None] = Mirror()
+    __aio__: AsyncParallel  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
@@ -110,7 +222,7 @@ class Parallel(TwinRunner):
         max_concurrency: int | None = None,
     ) -> None:
         self._hold(
-            aio.Parallel(
+            AsyncParallel(
                 aio_of(workers),
                 name,
                 aio_of(aggregator),
@@ -120,6 +232,73 @@ class Parallel(TwinRunner):
                 max_concurrency=max_concurrency,
             )
         )
+
+    @property
+    def workers(self) -> Sequence[Runner]:
+        """The runners, at least one. Their sync tools run in worker threads."""
+        value: Sequence[Runner] = field_of(self.__aio__, "workers")
+        return value
+
+    @workers.setter
+    def workers(self, value: Sequence[Runner]) -> None:
+        self.__aio__.workers = aio_of(value)
+
+    @property
+    def name(self) -> str:
+        """The name of the workflow in chunks and in notes on errors."""
+        return self.__aio__.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.__aio__.name = value
+
+    @property
+    def aggregator(self) -> Runner | None:
+        """A runner whose task is the joined answers; its answer is then the result."""
+        value: Runner | None = field_of(self.__aio__, "aggregator")
+        return value
+
+    @aggregator.setter
+    def aggregator(self, value: Runner | None) -> None:
+        self.__aio__.aggregator = aio_of(value)
+
+    @property
+    def separator(self) -> str:
+        """The text between two answers."""
+        return self.__aio__.separator
+
+    @separator.setter
+    def separator(self, value: str) -> None:
+        self.__aio__.separator = value
+
+    @property
+    def on_error(self) -> OnError:
+        """Either "cancel" or "collect": the other workers go on, failures are logged, and their answers are left out.
+        Then the ExceptionGroup is raised only if too few answers are left: none, or fewer than `first`.
+        """
+        return self.__aio__.on_error
+
+    @on_error.setter
+    def on_error(self, value: OnError) -> None:
+        self.__aio__.on_error = value
+
+    @property
+    def first(self) -> int | None:
+        """Take this many answers and cancel the other workers. From 1 to the number of workers; None takes all."""
+        return self.__aio__.first
+
+    @first.setter
+    def first(self, value: int | None) -> None:
+        self.__aio__.first = value
+
+    @property
+    def max_concurrency(self) -> int | None:
+        """How many workers may run at once, at least 1; None is no limit."""
+        return self.__aio__.max_concurrency
+
+    @max_concurrency.setter
+    def max_concurrency(self, value: int | None) -> None:
+        self.__aio__.max_concurrency = value
 
     @classmethod
     def from_client(
@@ -134,12 +313,26 @@ class Parallel(TwinRunner):
         first: int | None = None,
         max_concurrency: int | None = None,
     ) -> Self:
-        """Workers named `worker_1`, `worker_2`, … and an `aggregator`; each prompt is the system message of one.
+        """Make workers named `worker_1`, `worker_2`, … and, if wanted, an `aggregator`: all of them new agents.
 
-        Each has a conversation of its own, forked from the client without its history.
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            worker_prompts: The system message of each worker.
+            aggregator_prompt: The system message of the aggregator; None makes none.
+            separator: The text between two answers.
+            name: The name of the workflow.
+            on_error: "cancel" or "collect", as for the class.
+            first: How many answers to take; None takes all.
+            max_concurrency: How many workers may run at once; None is no limit.
+
+        Returns:
+            The workflow.
+
+        Raises:
+            InvalidOptionError: `worker_prompts` is empty, or another argument is out of its range.
         """
         return cls._of(
-            aio.Parallel.from_client(
+            AsyncParallel.from_client(
                 aio_of(client),
                 worker_prompts,
                 aggregator_prompt=aggregator_prompt,
@@ -152,20 +345,30 @@ class Parallel(TwinRunner):
         )
 
 
-@twin_of(aio.EvaluatorOptimizer)
+@twin_of(AsyncEvaluatorOptimizer)
 class EvaluatorOptimizer(TwinRunner):
-    """The generator's draft goes to the evaluator until that accepts it, at most `max_rounds` times.
+    """Draft, review and revise until the evaluator accepts the draft.
 
-    Accepted is a draft when the first or last non-empty line of the evaluator's answer, without markup, begins with
-    `pass_keyword` as a word. Otherwise the generator is given task, draft and feedback. The last draft is returned in
-    any case. `images` go to the first draft.
+    The evaluator accepts by beginning the first or the last non-empty line of its answer with `pass_keyword`; markup
+    before the keyword is ignored. Otherwise the generator gets the task, its draft and the evaluator's answer, and
+    writes a new draft. After the last round the last draft is the answer.
+
+    Args:
+        generator: The runner that writes. Images go to its first draft.
+        evaluator: The runner that reviews.
+        name: The name of the workflow in chunks and in notes on errors.
+        max_rounds: How many drafts may be written, at least 1.
+        pass_keyword: The word that accepts; it has to match in case and as a whole word.
+
+    Raises:
+        InvalidOptionError: `max_rounds` is less than 1.
+
+    Example:
+        writer, critic = Agent(client, "Write a haiku."), Agent(client, "Answer PASS, or say what to improve.")
+        print(EvaluatorOptimizer(writer, critic).run("Autumn"))
     """
 
-    generator: Mirror[Runner] = Twins()
-    evaluator: Mirror[Runner] = Twins()
-    name: Mirror[str] = Mirror()
-    max_rounds: Mirror[int] = Mirror()
-    pass_keyword: Mirror[str] = Mirror()
+    __aio__: AsyncEvaluatorOptimizer  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
@@ -175,7 +378,54 @@ class EvaluatorOptimizer(TwinRunner):
         max_rounds: int = 3,
         pass_keyword: str = "PASS",
     ) -> None:
-        self._hold(aio.EvaluatorOptimizer(aio_of(generator), aio_of(evaluator), name, max_rounds, pass_keyword))
+        self._hold(AsyncEvaluatorOptimizer(aio_of(generator), aio_of(evaluator), name, max_rounds, pass_keyword))
+
+    @property
+    def generator(self) -> Runner:
+        """The runner that writes. Images go to its first draft."""
+        value: Runner = field_of(self.__aio__, "generator")
+        return value
+
+    @generator.setter
+    def generator(self, value: Runner) -> None:
+        self.__aio__.generator = aio_of(value)
+
+    @property
+    def evaluator(self) -> Runner:
+        """The runner that reviews."""
+        value: Runner = field_of(self.__aio__, "evaluator")
+        return value
+
+    @evaluator.setter
+    def evaluator(self, value: Runner) -> None:
+        self.__aio__.evaluator = aio_of(value)
+
+    @property
+    def name(self) -> str:
+        """The name of the workflow in chunks and in notes on errors."""
+        return self.__aio__.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.__aio__.name = value
+
+    @property
+    def max_rounds(self) -> int:
+        """How many drafts may be written, at least 1."""
+        return self.__aio__.max_rounds
+
+    @max_rounds.setter
+    def max_rounds(self, value: int) -> None:
+        self.__aio__.max_rounds = value
+
+    @property
+    def pass_keyword(self) -> str:
+        """The word that accepts; it has to match in case and as a whole word."""
+        return self.__aio__.pass_keyword
+
+    @pass_keyword.setter
+    def pass_keyword(self, value: str) -> None:
+        self.__aio__.pass_keyword = value
 
     @classmethod
     def from_client(
@@ -188,12 +438,25 @@ class EvaluatorOptimizer(TwinRunner):
         pass_keyword: str = "PASS",
         name: str = "evaluator_optimizer",
     ) -> Self:
-        """Two agents, `generator` and `evaluator`, forked from the client without its history.
+        """Make the workflow with two new agents, `generator` and `evaluator`.
 
-        The evaluator's prompt has to say how to accept: answer with `pass_keyword`.
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            generator_prompt: The system message of the generator.
+            evaluator_prompt: The system message of the evaluator. It has to say when to answer with `pass_keyword`; the
+                evaluator is shown "Task: …" and "Response: …".
+            max_rounds: How many drafts may be written, at least 1.
+            pass_keyword: The word that accepts.
+            name: The name of the workflow.
+
+        Returns:
+            The workflow.
+
+        Raises:
+            InvalidOptionError: `max_rounds` is less than 1.
         """
         return cls._of(
-            aio.EvaluatorOptimizer.from_client(
+            AsyncEvaluatorOptimizer.from_client(
                 aio_of(client),
                 generator_prompt,
                 evaluator_prompt,
@@ -204,24 +467,30 @@ class EvaluatorOptimizer(TwinRunner):
         )
 
 
-@twin_of(aio.PlanExecuteEvaluator)
+@twin_of(AsyncPlanExecuteEvaluator)
 class PlanExecuteEvaluator(TwinRunner):
-    """The planner plans, the executor works to the plan, the scorer scores; at most `max_rounds` times.
+    """Plan, execute and score; plan again while the score is too low.
 
-    The scorer is given a row with `task`, `plan`, `output`, and `criteria` where there are any. An output passes when
-    its score is at least `pass_threshold`, or when `pass_keyword` is given and the scorer's reason accepts with it (as
-    in EvaluatorOptimizer). Otherwise the planner is given task, plan, output and feedback. Without an output that
-    passes, the best-scoring one is returned, the later of equals. `images` go to the first plan and each execution.
+    The scorer gets a row with `task`, `plan` and `output`, and `criteria` if there are any. If an output does not pass,
+    the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
+    passes, the answer is the one with the best score, the latest among equals.
+
+    Args:
+        planner: The runner that writes the plan. Images go to its first plan.
+        executor: The runner that carries out a plan. Images go to each execution.
+        scorer: What scores an output. A `score` that is not `async def` runs in a worker thread.
+        criteria: What the scorer should judge by.
+        name: The name of the workflow in chunks and in notes on errors.
+        max_rounds: How many plans may be carried out, at least 1.
+        pass_threshold: The score from which an output passes.
+        pass_keyword: An output also passes if the scorer's reason begins a first or last line with this word, as in
+            `EvaluatorOptimizer`; None looks at the score only.
+
+    Raises:
+        InvalidOptionError: `max_rounds` is less than 1.
     """
 
-    planner: Mirror[Runner] = Twins()
-    executor: Mirror[Runner] = Twins()
-    scorer: Mirror[Scorer] = Mirror()
-    criteria: Mirror[str | None] = Mirror()
-    name: Mirror[str] = Mirror()
-    max_rounds: Mirror[int] = Mirror()
-    pass_threshold: Mirror[float] = Mirror()
-    pass_keyword: Mirror[str | None] = Mirror()
+    __aio__: AsyncPlanExecuteEvaluator  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
         self,
@@ -235,10 +504,86 @@ class PlanExecuteEvaluator(TwinRunner):
         pass_keyword: str | None = None,
     ) -> None:
         self._hold(
-            aio.PlanExecuteEvaluator(
+            AsyncPlanExecuteEvaluator(
                 aio_of(planner), aio_of(executor), scorer, criteria, name, max_rounds, pass_threshold, pass_keyword
             )
         )
+
+    @property
+    def planner(self) -> Runner:
+        """The runner that writes the plan. Images go to its first plan."""
+        value: Runner = field_of(self.__aio__, "planner")
+        return value
+
+    @planner.setter
+    def planner(self, value: Runner) -> None:
+        self.__aio__.planner = aio_of(value)
+
+    @property
+    def executor(self) -> Runner:
+        """The runner that carries out a plan. Images go to each execution."""
+        value: Runner = field_of(self.__aio__, "executor")
+        return value
+
+    @executor.setter
+    def executor(self, value: Runner) -> None:
+        self.__aio__.executor = aio_of(value)
+
+    @property
+    def scorer(self) -> Scorer:
+        """What scores an output. A `score` that is not `async def` runs in a worker thread."""
+        return self.__aio__.scorer
+
+    @scorer.setter
+    def scorer(self, value: Scorer) -> None:
+        self.__aio__.scorer = value
+
+    @property
+    def criteria(self) -> str | None:
+        """What the scorer should judge by."""
+        return self.__aio__.criteria
+
+    @criteria.setter
+    def criteria(self, value: str | None) -> None:
+        self.__aio__.criteria = value
+
+    @property
+    def name(self) -> str:
+        """The name of the workflow in chunks and in notes on errors."""
+        return self.__aio__.name
+
+    @name.setter
+    def name(self, value: str) -> None:
+        self.__aio__.name = value
+
+    @property
+    def max_rounds(self) -> int:
+        """How many plans may be carried out, at least 1."""
+        return self.__aio__.max_rounds
+
+    @max_rounds.setter
+    def max_rounds(self, value: int) -> None:
+        self.__aio__.max_rounds = value
+
+    @property
+    def pass_threshold(self) -> float:
+        """The score from which an output passes."""
+        return self.__aio__.pass_threshold
+
+    @pass_threshold.setter
+    def pass_threshold(self, value: float) -> None:
+        self.__aio__.pass_threshold = value
+
+    @property
+    def pass_keyword(self) -> str | None:
+        """An output also passes if the scorer's reason begins a first or last line with this word, as in
+        `EvaluatorOptimizer`; None looks at the score only.
+        """
+        return self.__aio__.pass_keyword
+
+    @pass_keyword.setter
+    def pass_keyword(self, value: str | None) -> None:
+        self.__aio__.pass_keyword = value
 
     @classmethod
     def from_client(
@@ -256,12 +601,30 @@ class PlanExecuteEvaluator(TwinRunner):
         pass_keyword: str | None = None,
         name: str = "plan_execute_evaluator",
     ) -> Self:
-        """A `planner` with skills and an `executor` with tools, forked from the client without its history.
+        """Make the workflow with two new agents, a `planner` with skills and an `executor` with tools, and a model as
+        judge.
 
-        The judge is `judge_client`, sync or async, or another fork of the client.
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            judge_client: A client for the judge, sync or async; None forks `client`.
+            criteria: What the judge should judge by.
+            executor_tools: The tools of the executor; None gives it those of `client`.
+            skill_manager: The skills of the planner; None looks in the usual folders.
+            planner_system_message: The system message of the planner; None uses a general one.
+            executor_system_message: The system message of the executor; None uses a general one.
+            max_rounds: How many plans may be carried out, at least 1.
+            pass_threshold: The score from which an output passes.
+            pass_keyword: A word in the judge's reason that also lets an output pass.
+            name: The name of the workflow.
+
+        Returns:
+            The workflow.
+
+        Raises:
+            InvalidOptionError: `max_rounds` is less than 1.
         """
         return cls._of(
-            aio.PlanExecuteEvaluator.from_client(
+            AsyncPlanExecuteEvaluator.from_client(
                 aio_of(client),
                 judge_client=judge_client,
                 criteria=criteria,

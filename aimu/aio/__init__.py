@@ -8,50 +8,24 @@ from typing import TYPE_CHECKING
 from aimu._doors import door
 
 if TYPE_CHECKING:
-    from aimu.aio.agent import Agent
-    from aimu.aio.base_client import AsyncBaseModelClient
-    from aimu.aio.clients import (
-        AsyncAnthropicClient,
-        AsyncGeminiClient,
-        AsyncHFOpenAIClient,
-        AsyncHuggingFaceClient,
-        AsyncLlamaCppClient,
-        AsyncLlamaServerClient,
-        AsyncLMStudioClient,
-        AsyncOllamaClient,
-        AsyncOllamaOpenAIClient,
-        AsyncOpenAIClient,
-        AsyncSGLangClient,
-        AsyncVLLMClient,
-    )
-    from aimu.aio.factory import AsyncModelClient, chat, client
-    from aimu.aio.mcp import MCPClient
-    from aimu.aio.orchestrator import OrchestratorAgent
-    from aimu.aio.request import Limits
-    from aimu.aio.runner import AsyncRunner
-    from aimu.aio.skill_agent import SkillAgent
-    from aimu.aio.stream import Stream
-    from aimu.aio.task_map import amap
-    from aimu.aio.workflows import Chain, EvaluatorOptimizer, Parallel, PlanExecuteEvaluator, Router
-    from aimu.core.chunks import StreamChunk, StreamingContentType
+    from aimu._core.chunks import StreamChunk, StreamingContentType
+    from aimu.aio._agent import Agent
+    from aimu.aio._base_client import AsyncBaseModelClient
+    from aimu.aio._factory import AsyncModelClient, chat, client
+    from aimu.aio._mcp import MCPClient
+    from aimu.aio._orchestrator import OrchestratorAgent
+    from aimu.aio._request import Limits
+    from aimu.aio._runner import AsyncRunner
+    from aimu.aio._skill_agent import SkillAgent
+    from aimu.aio._stream import Stream
+    from aimu.aio._task_map import amap
+    from aimu.aio._workflows import Chain, EvaluatorOptimizer, Parallel, PlanExecuteEvaluator, Router
 
 __all__ = [
     "Agent",
-    "AsyncAnthropicClient",
     "AsyncBaseModelClient",
-    "AsyncGeminiClient",
-    "AsyncHFOpenAIClient",
-    "AsyncHuggingFaceClient",
-    "AsyncLMStudioClient",
-    "AsyncLlamaCppClient",
-    "AsyncLlamaServerClient",
     "AsyncModelClient",
-    "AsyncOllamaClient",
-    "AsyncOllamaOpenAIClient",
-    "AsyncOpenAIClient",
     "AsyncRunner",
-    "AsyncSGLangClient",
-    "AsyncVLLMClient",
     "Chain",
     "EvaluatorOptimizer",
     "Limits",
@@ -69,24 +43,57 @@ __all__ = [
     "client",
 ]
 
+# Generated from the table of providers by `python -m aimu._tools.generate`: do not edit.
+if TYPE_CHECKING:
+    from aimu.aio._clients import (
+        AsyncAnthropicClient,
+        AsyncGeminiClient,
+        AsyncHFOpenAIClient,
+        AsyncHuggingFaceClient,
+        AsyncLlamaCppClient,
+        AsyncLlamaServerClient,
+        AsyncLMStudioClient,
+        AsyncOllamaClient,
+        AsyncOllamaOpenAIClient,
+        AsyncOpenAIClient,
+        AsyncSGLangClient,
+        AsyncVLLMClient,
+    )
+
+__all__ += [
+    "AsyncAnthropicClient",
+    "AsyncGeminiClient",
+    "AsyncHFOpenAIClient",
+    "AsyncHuggingFaceClient",
+    "AsyncLMStudioClient",
+    "AsyncLlamaCppClient",
+    "AsyncLlamaServerClient",
+    "AsyncOllamaClient",
+    "AsyncOllamaOpenAIClient",
+    "AsyncOpenAIClient",
+    "AsyncSGLangClient",
+    "AsyncVLLMClient",
+]
+# End of the generated part.
+
 if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
     _clients = [name for name in __all__ if name.startswith("Async") and name.endswith("Client")]
     _workflows = ["Chain", "EvaluatorOptimizer", "Parallel", "PlanExecuteEvaluator", "Router"]
     __getattr__, __dir__ = door(
         __name__,
         {
-            **dict.fromkeys(_clients, "aimu.aio.clients"),
-            **dict.fromkeys(_workflows, "aimu.aio.workflows"),
-            **dict.fromkeys(["AsyncModelClient", "chat", "client"], "aimu.aio.factory"),
-            **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu.core.chunks"),
-            "Agent": "aimu.aio.agent",
-            "AsyncBaseModelClient": "aimu.aio.base_client",
-            "AsyncRunner": "aimu.aio.runner",
-            "Limits": "aimu.aio.request",
-            "MCPClient": "aimu.aio.mcp",
-            "OrchestratorAgent": "aimu.aio.orchestrator",
-            "SkillAgent": "aimu.aio.skill_agent",
-            "Stream": "aimu.aio.stream",
-            "amap": "aimu.aio.task_map",
+            **dict.fromkeys(_clients, "aimu.aio._clients"),
+            **dict.fromkeys(_workflows, "aimu.aio._workflows"),
+            **dict.fromkeys(["AsyncModelClient", "chat", "client"], "aimu.aio._factory"),
+            **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu._core.chunks"),
+            "Agent": "aimu.aio._agent",
+            "AsyncBaseModelClient": "aimu.aio._base_client",
+            "AsyncRunner": "aimu.aio._runner",
+            "Limits": "aimu.aio._request",
+            "MCPClient": "aimu.aio._mcp",
+            "OrchestratorAgent": "aimu.aio._orchestrator",
+            "SkillAgent": "aimu.aio._skill_agent",
+            "Stream": "aimu.aio._stream",
+            "amap": "aimu.aio._task_map",
         },
     )

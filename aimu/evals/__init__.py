@@ -1,6 +1,6 @@
 """Scorers: how good an output is, as a number with a reason."""
 
-from aimu.evals.judge import LLMJudgeScorer
-from aimu.evals.scorer import Scorer
+from aimu.evals._judge import LLMJudgeScorer
+from aimu.evals._scorer import Scorer
 
 __all__ = ["LLMJudgeScorer", "Scorer"]

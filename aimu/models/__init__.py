@@ -1,11 +1,23 @@
-"""What models are: specs, catalogs, model strings. A catalog is imported when its first name is used."""
+"""Models and their providers: the table of providers, catalogs, specs, model strings.
+
+A catalog is imported when one of its names is first used.
+"""
 
 from typing import TYPE_CHECKING
 
 from aimu._doors import door
-from aimu.models.resolve import CATALOGS, PROVIDERS, resolve_model_string
-from aimu.models.spec import Model, ModelSpec
+from aimu.models._resolve import CATALOGS, PROVIDERS, resolve_model_string
+from aimu.models._spec import Model, ModelSpec
+from aimu.models._table import TABLE
 
+__all__ = [
+    "PROVIDERS",
+    "Model",
+    "ModelSpec",
+    "resolve_model_string",
+]
+
+# Generated from the table of providers by `python -m aimu._tools.generate`: do not edit.
 if TYPE_CHECKING:
     from aimu._sync.clients import (
         AnthropicClient,
@@ -21,13 +33,13 @@ if TYPE_CHECKING:
         SGLangClient,
         VLLMClient,
     )
-    from aimu.models.anthropic import AnthropicModel
-    from aimu.models.gemini import GeminiModel
-    from aimu.models.huggingface import HuggingFaceModel
-    from aimu.models.llamacpp import LlamaCppModel
-    from aimu.models.ollama import OllamaModel
-    from aimu.models.openai import OpenAIModel
-    from aimu.models.servers import (
+    from aimu.models._anthropic import AnthropicModel
+    from aimu.models._gemini import GeminiModel
+    from aimu.models._huggingface import HuggingFaceModel
+    from aimu.models._llamacpp import LlamaCppModel
+    from aimu.models._ollama import OllamaModel
+    from aimu.models._openai import OpenAIModel
+    from aimu.models._servers import (
         HFOpenAIModel,
         LlamaServerModel,
         LMStudioModel,
@@ -36,8 +48,7 @@ if TYPE_CHECKING:
         VLLMModel,
     )
 
-__all__ = [
-    "PROVIDERS",
+__all__ += [
     "AnthropicClient",
     "AnthropicModel",
     "GeminiClient",
@@ -52,8 +63,6 @@ __all__ = [
     "LlamaCppModel",
     "LlamaServerClient",
     "LlamaServerModel",
-    "Model",
-    "ModelSpec",
     "OllamaClient",
     "OllamaModel",
     "OllamaOpenAIClient",
@@ -64,11 +73,10 @@ __all__ = [
     "SGLangModel",
     "VLLMClient",
     "VLLMModel",
-    "resolve_model_string",
 ]
+# End of the generated part.
 
-if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
+if not TYPE_CHECKING:  # type checkers take the imports above, and report a wrong name
     _catalogs = {name: module for module, name in CATALOGS.values()}
-    # The sync clients are named as their catalogs are.
-    _clients = [name.removesuffix("Model") + "Client" for name in _catalogs]
+    _clients = [f"{row.stem}Client" for row in TABLE.values()]
     __getattr__, __dir__ = door(__name__, {**_catalogs, **dict.fromkeys(_clients, "aimu._sync.clients")})

@@ -1,6 +1,6 @@
-"""One file per wire format, a pure codec each; one thin transport; `make_provider` puts them together.
+"""Providers over HTTP: a pure codec for each wire format, one thin transport, and `make_provider`, which combines them.
 
-Nothing is imported here before a provider is made.
+Nothing else is imported before the first provider is made.
 """
 
 from __future__ import annotations
@@ -8,23 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from aimu.errors import InvalidOptionError, UnknownProviderError
-from aimu.models.spec import ModelSpec
+from aimu.models._row import ProviderRow
+from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 
 if TYPE_CHECKING:
-    from aimu.providers.base import Provider
+    from aimu.providers._base import Provider
+    from aimu.providers._wire import Codec
 
-HTTP_PROVIDERS = (
-    "anthropic",
-    "openai",
-    "gemini",
-    "ollama",
-    "ollama-openai",
-    "lmstudio",
-    "vllm",
-    "sglang",
-    "llamaserver",
-    "hf-openai",
-)
+HTTP_PROVIDERS = tuple(row.name for row in TABLE.values() if row.connection is not None)
+"""The names of the providers that `make_provider` can make."""
 
 
 def make_provider(
@@ -37,47 +30,57 @@ def make_provider(
     api: Literal["chat", "responses"] | None = None,
     keep_alive: str | float | None = None,
 ) -> Provider:
-    """The provider of a model that is served over HTTP.
+    """Make the provider of a model that is served over HTTP.
 
-    `timeout` is seconds without a byte; `http_client` an `httpx2.AsyncClient` that stays the caller's to close; `api`
-    forces one of OpenAI's two (by default its reasoning models get "responses", all others "chat"); `keep_alive` is
-    Ollama's. Raises MissingExtraError, MissingKeyError, InvalidOptionError; UnknownProviderError for models that run
-    in this process.
+    Args:
+        spec: The model; its `provider` must be one of `HTTP_PROVIDERS`.
+        base_url: The URL of the API. Defaults to the provider's environment variable, then to its usual URL.
+        api_key: The API key. Defaults to the provider's environment variable.
+        timeout: Seconds without a byte after which a request fails, above 0. Defaults to 600, and 60 to connect.
+        http_client: An `httpx2.AsyncClient` to use for all requests; the caller closes it.
+        api: Which of OpenAI's APIs to use. Defaults to "responses" for its reasoning models, else to "chat".
+        keep_alive: How long Ollama keeps the model loaded after an answer: "5m", a number of seconds, or -1 for ever.
+
+    Returns:
+        The provider; it has sent nothing yet.
+
+    Raises:
+        UnknownProviderError: There is no such provider, or its models run in this process.
+        InvalidOptionError: An argument is invalid, or does not apply to this provider.
+        MissingExtraError: The vendor's package is not installed.
+        MissingKeyError: The provider needs an API key and has none.
     """
-    name = spec.provider
-    if name not in HTTP_PROVIDERS:
-        raise UnknownProviderError(name, HTTP_PROVIDERS)
-    if api is not None and (name != "openai" or api not in ("chat", "responses")):
-        raise InvalidOptionError("api= is 'chat' or 'responses', and for the provider 'openai' only")
-    if keep_alive is not None and name != "ollama":
-        raise InvalidOptionError("keep_alive= is for the provider 'ollama' only")
+    row = TABLE.get(spec.provider)
+    if row is None or row.connection is None:
+        raise UnknownProviderError(spec.provider, HTTP_PROVIDERS)
+    if api is not None and (not row.responses or api not in ("chat", "responses")):
+        both = ", ".join(repr(other.name) for other in TABLE.values() if other.responses)
+        raise InvalidOptionError(f"api= must be 'chat' or 'responses', and applies to {both} only; got {api!r}")
+    if keep_alive is not None and row.wire != "ollama":
+        raise InvalidOptionError(f"keep_alive= is an option of the provider 'ollama', not of {row.name!r}")
 
-    from aimu.providers import vendors
-    from aimu.providers.transport import HttpProvider
-    from aimu.providers.wire import Codec
+    from aimu.providers import _vendors as vendors
+    from aimu.providers._transport import HttpProvider
 
-    codec: Codec
     client = vendors.checked_client(http_client)
     timeout = vendors.checked_timeout(timeout)
-    if name == "ollama":
-        from aimu.providers.ollama import OllamaCodec, OllamaProvider
+    connect = vendors.connect(row.name, row.connection, base_url=base_url, api_key=api_key)
+    if row.wire == "ollama":
+        from aimu.providers._ollama import OllamaCodec, OllamaProvider
 
-        connect = vendors.ollama(base_url=base_url, api_key=api_key)
-        codec = OllamaCodec(spec, keep_alive=keep_alive)
-        return OllamaProvider(codec, connect, timeout=timeout, http_client=client)
-    if name == "anthropic":
-        from aimu.providers.anthropic import AnthropicCodec
+        return OllamaProvider(OllamaCodec(spec, keep_alive=keep_alive), connect, timeout=timeout, http_client=client)
+    return HttpProvider(_codec(row, spec, api), connect, timeout=timeout, http_client=client)
 
-        codec = AnthropicCodec(spec)
-        connect = vendors.anthropic(base_url=base_url, api_key=api_key)
-        return HttpProvider(codec, connect, timeout=timeout, http_client=client)
 
-    from aimu.providers.openai_chat import ChatCodec
-    from aimu.providers.openai_compatible import SERVERS, is_reasoning_model
-    from aimu.providers.openai_responses import ResponsesCodec
+def _codec(row: ProviderRow, spec: ModelSpec, api: str | None) -> Codec:
+    if row.wire == "anthropic":
+        from aimu.providers._anthropic import AnthropicCodec
 
-    server = SERVERS[name]
-    responses = api == "responses" or (api is None and name == "openai" and is_reasoning_model(spec.id))
-    codec = ResponsesCodec(spec) if responses else ChatCodec(spec, server)
-    connect = vendors.openai(server, base_url=base_url, api_key=api_key)
-    return HttpProvider(codec, connect, timeout=timeout, http_client=client)
+        return AnthropicCodec(spec)
+    from aimu.providers._openai_chat import ChatCodec
+    from aimu.providers._openai_reasoning import is_reasoning_model
+    from aimu.providers._openai_responses import ResponsesCodec
+
+    if api is None and row.responses and is_reasoning_model(spec.id):
+        api = "responses"
+    return ResponsesCodec(spec) if api == "responses" else ChatCodec(spec, row)

@@ -4,12 +4,12 @@ Public: `ScriptedProvider`, `Step` / `reply`, `scripted_client`; `tiny_model`, `
 `leak_check`; `no_real_requests`; `virtual_time`. Imports neither a model library nor an event loop: that waits for use.
 """
 
-from aimu.testing.backends import Backend, virtual_time
-from aimu.testing.canceller import Scenario, cancel_everywhere
-from aimu.testing.embedded import tiny_gguf, tiny_model
-from aimu.testing.leaks import leak_check
-from aimu.testing.network import RealRequestError, no_real_requests
-from aimu.testing.scripted import ScriptedProvider, Step, reply, scripted_client
+from aimu.testing._backends import Backend, virtual_time
+from aimu.testing._canceller import Scenario, cancel_everywhere
+from aimu.testing._embedded import tiny_gguf, tiny_model
+from aimu.testing._leaks import leak_check
+from aimu.testing._network import RealRequestError, no_real_requests
+from aimu.testing._scripted import ScriptedProvider, Step, reply, scripted_client
 
 __all__ = [
     "Backend",

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING
 
 from aimu._doors import door
 from aimu.errors import ToolSignatureError
-from aimu.tools.definition import Tool, as_tool, tool
-from aimu.tools.serve import serve_mcp
-from aimu.tools.toolbox import Toolbox
+from aimu.tools._definition import Tool, as_tool, tool
+from aimu.tools._serve import serve_mcp
+from aimu.tools._toolbox import Toolbox
 
 if TYPE_CHECKING:
     from aimu._sync.mcp import MCPClient

@@ -16,78 +16,77 @@ from functools import partial
 
 FAULTS = {
     "an await inside the commit": (
-        "aimu.aio.loop",
-        "                turn.check()\n                turn.flush()\n",
-        "                turn.check()\n"
-        "                turn.conversation.messages.append(turn.staged.pop())\n"
-        "                await anyio.lowlevel.checkpoint()\n"
-        "                turn.flush()\n",
+        "aimu.aio._loop",
+        "                turn.end_round()\n",
+        "                turn.history.messages.append(turn.staged.pop())\n"
+        "                await __import__('anyio').lowlevel.checkpoint()\n"
+        "                turn.end_round()\n",
     ),
     "an await between a tool and its result": (
-        "aimu.tools.toolbox",
+        "aimu.tools._toolbox",
         "                    on_end(content_of(await pending))\n",
         "                    value = await pending\n"
         "                    await anyio.lowlevel.checkpoint()\n"
         "                    on_end(content_of(value))\n",
     ),
     "a sync tool's result stored by the task that waits": (
-        "aimu.tools.toolbox",
+        "aimu.tools._toolbox",
         "                on_end(content_of(result))\n            return []\n",
         "\n                async def later():\n                    return result\n\n"
         "                return [later()]\n            return []\n",
     ),
     "a thread that is not waited for": (
-        "aimu.core.threads",
+        "aimu._core.threads",
         "                        while not left.is_set():\n",
         "                        while False:\n",
     ),
     "a dropped stream that is not settled": (
-        "aimu.aio.stream",
-        "            self._run.settle()\n",
-        "            pass\n",
+        "aimu.aio._stream",
+        "is _State.PULLED and self._run is not None:\n            self._run.settle()\n",
+        "is _State.PULLED and self._run is not None:\n            pass\n",
     ),
     "a strong reference from the run to its generator": (
-        "aimu.aio.stream",
+        "aimu.aio._stream",
         "weakref.ref(self._steps)",
         "lambda steps=self._steps: steps",
     ),
     "no aclosing around the steps that are pumped": (
-        "aimu.aio.stream",
-        "        async with aclosing(self._begin(run)) as steps:\n",
-        "        if steps := self._begin(run):\n",
+        "aimu.aio._stream",
+        "                async with aclosing(self._begin(run)) as steps:\n",
+        "                if steps := self._begin(run):\n",
     ),
     "a paused turn that stays busy": (
-        "aimu.aio.conversation",
-        "            if not old.abandoned():\n",
+        "aimu.aio._conversation",
+        "            if not user.abandoned():\n",
         "            if True:\n",
     ),
     "a paused turn that is settled without its stream knowing": (
-        "aimu.aio.conversation",
-        "            old.run.state.superseded = True\n",
+        "aimu.aio._conversation",
+        "            user.superseded = True\n",
         "            pass\n",
     ),
     "a turn that is not settled when its run ends": (
-        "aimu.aio.loop",
+        "aimu.aio._loop",
         "    finally:\n        turn.settle()\n",
         "    finally:\n        pass\n",
     ),
     "the channel closed before its producers have ended": (
-        "aimu.aio.stream",
-        "        self._pump_scope.cancel()\n        try:\n            await self._group",
-        "        self._receive.close()\n        self._pump_scope.cancel()\n        try:\n            await self._group",
+        "aimu.aio._pump",
+        "        self.left = True\n",
+        "        self.left = True\n        self._receive.close()\n",
     ),
     "an entered stream whose run goes on": (
-        "aimu.aio.stream",
-        "        self._pump_scope.cancel()\n        try:\n            await self._group.__aexit__(None, None, None)\n",
-        "        try:\n            pass\n",
+        "aimu.aio._stream",
+        "            await self._pump.leave()\n",
+        "            pass\n",
     ),
     "cut-off text thrown away": (
-        "aimu.aio.conversation",
-        'message = interrupted_message("".join(self._said), "".join(self._thought))',
-        "message = None",
+        "aimu.aio._turn",
+        "message, results = self._partial(), []",
+        "message, results = None, []",
     ),
     "a call that is said not to have run": (
-        "aimu.aio.conversation",
+        "aimu.aio._turn",
         "unanswered(call, started=call.id in self._started)",
         "unanswered(call, started=False)",
     ),

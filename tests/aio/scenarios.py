@@ -15,8 +15,8 @@ import anyio
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
+from aimu._core.messages import check_history, text_of
 from aimu.aio import StreamingContentType
-from aimu.core.messages import check_history, text_of
 from aimu.errors import StreamClosedError
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool

@@ -7,7 +7,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
-from aimu.core.messages import check_history
+from aimu._core.messages import check_history
 from aimu.errors import (
     BusyConversationError,
     ClosedClientError,
@@ -22,7 +22,7 @@ from aimu.errors import (
     WeightsLoadedTwiceError,
 )
 from aimu.models import HuggingFaceModel
-from aimu.models.spec import ModelSpec
+from aimu.models._spec import ModelSpec
 from aimu.skills import SkillManager
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
@@ -110,7 +110,7 @@ async def test_a_paused_stream_of_another_living_task_is_busy_and_of_an_ended_on
     assert client.messages[1] == {"role": "assistant", "content": "One ", "interrupted": True}
 
 
-@pytest.mark.parametrize("change", ["reset", "load", "replace_system", None])
+@pytest.mark.parametrize("change", ["reset", "load", "replace_system_message", None])
 async def test_a_turn_after_a_paused_stream_gets_its_slot_also_when_the_history_was_changed_between(change):
     provider = ScriptedProvider("One two three.", "Next.")
     client = aio.client(provider, max_concurrency=1)
@@ -121,8 +121,8 @@ async def test_a_turn_after_a_paused_stream_gets_its_slot_also_when_the_history_
             client.reset()
         case "load":
             client.messages = []
-        case "replace_system":
-            client.conversation.replace_system("Be brief.")
+        case "replace_system_message":
+            client.conversation.replace_system_message("Be brief.")
     with anyio.fail_after(5):
         assert await client.chat("Second") == "Next."
     assert provider.open_streams == 0
@@ -205,7 +205,7 @@ async def test_images_are_content_parts_and_refused_without_vision(tmp_path):
     await client.chat("What?", images=[path, PNG, "https://example.com/x.png"])
     kinds = [part["type"] for part in client.messages[0]["content"]]
     assert kinds == ["text", "image_url", "image_url", "image_url"]
-    with pytest.raises(InvalidImageError, match="no image"):
+    with pytest.raises(InvalidImageError, match="4 bytes is not an image"):
         await client.chat("What?", images=[b"text"])
     with pytest.raises(InvalidImageError, match="nothing.png"):
         await client.chat("What?", images=["nothing.png"])

@@ -7,8 +7,8 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
-from aimu.core.messages import check_history
-from aimu.core.reply import StopReason, ToolCall, Usage
+from aimu._core.messages import check_history
+from aimu._core.reply import StopReason, ToolCall, Usage
 from aimu.errors import InvalidOptionError, RefusedError, ToolNameClashError, TruncatedError
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
@@ -287,13 +287,29 @@ async def test_an_agent_run_by_a_tool_shows_its_chunks_in_the_stream_of_the_run(
         assert sum(c.phase is aio.StreamingContentType.DONE for c in chunks) == 1
 
 
-async def test_a_limit_below_one_is_refused():
-    with pytest.raises(InvalidOptionError, match="max_iterations"):
-        agent_of(ScriptedProvider(), max_iterations=0)
-    with pytest.raises(InvalidOptionError, match="max_tool_rounds"):
-        aio.client(ScriptedProvider(), max_tool_rounds=0)
+@pytest.mark.parametrize("number", [0, -1, 1.5, True, "many", None])
+async def test_an_invalid_limit_is_refused_where_it_is_given(number):
+    client = aio.client(ScriptedProvider())
+    agent = aio.Agent(client)
+    for make, holder, name in ((aio.Agent, agent, "max_iterations"), (aio.client, client, "max_tool_rounds")):
+        with pytest.raises(InvalidOptionError, match=f"{name} must be an integer of at least 1"):
+            make(client if make is aio.Agent else ScriptedProvider(), **{name: number})
+        with pytest.raises(InvalidOptionError, match=f"{name} must be an integer of at least 1"):
+            setattr(holder, name, number)
+        assert getattr(holder, name) == 10
 
 
+async def test_an_invalid_generate_kwarg_of_a_client_is_refused_where_it_is_given():
+    client = aio.client(ScriptedProvider(), generate_kwargs={"seed": 1})
+    for wrong in ({"temprature": 1}, {"temperature": "warm"}):
+        with pytest.raises(InvalidOptionError, match=next(iter(wrong))):
+            client.generate_kwargs = wrong
+        with pytest.raises(InvalidOptionError, match=next(iter(wrong))):
+            aio.client(ScriptedProvider(), generate_kwargs=wrong)
+    assert client.generate_kwargs == {"seed": 1}
+
+
+@pytest.mark.virtual_time
 async def test_the_deadline_of_a_run_is_a_timeout_error_and_what_was_done_is_kept():
     @tool
     async def slow(n: int) -> int:
@@ -320,10 +336,16 @@ async def test_arguments_that_nest_without_an_end_go_back_to_the_model():
 
 
 @pytest.mark.parametrize("number", [-1, 1.5, None])
-async def test_a_number_of_concurrent_calls_that_is_none_is_refused_before_a_request(number):
-    provider = ScriptedProvider("Hi.")
-    client = aio.client(provider)
-    client.concurrent_tool_calls = number
+async def test_an_invalid_number_of_concurrent_calls_is_refused_where_it_is_given(number):
+    client = aio.client(ScriptedProvider("Hi."))
+    agent = aio.Agent(client)
+    for holder in (client, agent, agent.model_client):
+        with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
+            holder.concurrent_tool_calls = number
+        assert holder.concurrent_tool_calls is False
     with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
-        await client.chat("Go.")
-    assert provider.requests == client.messages == []
+        aio.client(ScriptedProvider(), concurrent_tool_calls=number)
+    if number is not None:  # which leaves the client's
+        with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
+            aio.Agent(client, concurrent_tool_calls=number)
+    assert await client.chat("Go.") == "Hi."

@@ -2,8 +2,8 @@
 
 from contextlib import aclosing
 
-from aimu.core.reply import Delta
-from aimu.providers.base import Request
+from aimu._core.reply import Delta
+from aimu.providers._base import Request
 
 
 def tool(name, **kinds):

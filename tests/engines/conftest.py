@@ -7,8 +7,8 @@ from functools import partial
 import pytest
 
 import aimu
-from aimu.engines.huggingface import HuggingFaceEngine
-from aimu.engines.llamacpp import LlamaCppEngine
+from aimu.engines._huggingface import HuggingFaceEngine
+from aimu.engines._llamacpp import LlamaCppEngine
 from aimu.testing import tiny_gguf, tiny_model
 from tests.engines.evaluations import evaluations
 
@@ -91,7 +91,7 @@ def slice_prefill(monkeypatch):
     """Sets how many tokens of a prompt are computed at once."""
 
     def set_slice(length):
-        for model in ("torch_model", "gguf_model"):
+        for model in ("_torch_model", "_gguf_model"):
             monkeypatch.setattr(f"aimu.engines.{model}.PREFILL_SLICE", length)
 
     return set_slice

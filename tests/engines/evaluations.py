@@ -3,7 +3,8 @@
 from contextlib import contextmanager
 from threading import Lock
 
-from aimu.engines.huggingface import HuggingFaceEngine
+from aimu.engines._huggingface import HuggingFaceEngine
+from tests.holding import wait_in_thread
 
 
 class Evaluations:
@@ -56,17 +57,20 @@ def evaluations(engine):
 class Passes:
     """The forward passes of an engine: `rows` decoded in each, 0 for a slice of a prompt; `tokens` computed in all.
 
-    `before` is called in each with its input ids.
+    `before` is called in each with its input ids. The next one waits until as many requests are there as `gather` says.
     """
 
     def __init__(self, engine):
         self.rows, self.tokens = [], 0
         self.most_at_once = self.most_running = 0
+        self.gather = 0
         self.before = lambda ids: None
         self._engine = engine
 
     def note(self, *, input_ids, position_ids=None, **kwargs):
+        worker, wanted, self.gather = self._engine.worker, self.gather, 0
+        wait_in_thread(lambda: worker.running + worker.waiting >= wanted)
         self.rows.append(0 if position_ids is None else len(input_ids))
         self.tokens += input_ids.numel()
-        self.most_running = max(self.most_running, self._engine.worker.running)
+        self.most_running = max(self.most_running, worker.running)
         self.before(input_ids)

@@ -15,6 +15,7 @@ from aimu.tools import tool
 from tests.engines.asking import STORY
 from tests.engines.evaluations import Passes, evaluations
 from tests.engines.test_embedded_agents import RUNS, EmbeddedScenario
+from tests.holding import join, start
 
 
 class BusyScenario(EmbeddedScenario):
@@ -34,13 +35,12 @@ def neighbour(client):
         while not ended.is_set():
             told.append(await aio.client(client).fork(keep_history=False).chat(STORY[0]["content"]) == story)
 
-    thread = threading.Thread(target=anyio.run, args=[tell])
-    thread.start()
+    threads = start(partial(anyio.run, tell))
     try:
         yield told
     finally:
         ended.set()
-        thread.join()
+        join(threads)
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ async def test_agents_at_once_call_their_tools_and_answer_rightly(batched_client
 
     with evaluations(batched_client.__aio__.provider.provider) as counts:
         seen = Passes(batched_client.__aio__.provider.provider)
-        counts.before = seen.note
+        counts.before, seen.gather = seen.note, 10
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 group.start_soon(one, random.randrange(1000), random.randrange(1000))

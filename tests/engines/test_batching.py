@@ -1,16 +1,16 @@
 """A Hugging Face engine with `batch=4`: requests share forward passes, and nothing else."""
 
 import random
-import threading
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing
+from functools import partial
 from itertools import pairwise
 
 import anyio
 import pytest
 
 import aimu
-from aimu.core.messages import assistant_message, tool_message
-from aimu.engines.huggingface import HuggingFaceEngine
+from aimu._core.messages import assistant_message, tool_message
+from aimu.engines._huggingface import HuggingFaceEngine
 from aimu.errors import (
     BadRequestError,
     ClosedClientError,
@@ -19,9 +19,10 @@ from aimu.errors import (
     InvalidOptionError,
 )
 from aimu.testing import tiny_gguf
-from aimu.testing.recipe.world import CITIES, PLAIN, SUMS, SYSTEM_PROMPTS, THOUGHTFUL, WEATHER_QUESTIONS
+from aimu.testing._recipe.world import CITIES, PLAIN, SUMS, SYSTEM_PROMPTS, THOUGHTFUL, WEATHER_QUESTIONS
 from tests.engines.asking import STORY, TOOLS, ask, streamed, user
 from tests.engines.evaluations import Passes, evaluations
+from tests.holding import Hold, join, start, until, wait_in_thread
 
 STORIES = [ask(*STORY, max_tokens=tokens) for tokens in (40, 50, 60)]
 
@@ -87,6 +88,7 @@ async def at_once(engine, requests):
 async def test_each_of_many_requests_says_what_it_says_alone(hf_engine, batch_engine, passes):
     chance = random.Random(7)
     requests = [greedy_request(chance) for _ in range(40)]
+    passes.gather = 40
     assert await at_once(batch_engine, requests) == await one_by_one(hf_engine, requests)
     assert max(passes.rows) == passes.most_running == 4
 
@@ -100,44 +102,33 @@ async def test_draws_with_a_seed_are_the_requests_own(hf_engine, batch_engine, p
 
 
 async def test_forward_passes_are_shared(batch_engine, passes):
+    passes.gather = 3
     replies = await at_once(batch_engine, STORIES)
     assert sum(reply[-1] for reply in replies) == 40 + 50 + 60
     assert len(passes.rows) <= 60 + 2 * 3
     assert passes.rows.count(3) >= 38
 
 
-@contextmanager
 def held(passes, number):
-    """The forward pass of that number waits in the block's thread for `released`; `reached` tells that it came."""
-    reached, released = threading.Event(), threading.Event()
-
-    def hold(ids):
-        if len(passes.rows) == number:
-            reached.set()
-            assert released.wait(30)
-
-    passes.before = hold
-    try:
-        yield reached, released
-    finally:
-        released.set()
+    """Hold the forward pass of that number."""
+    hold = Hold()
+    passes.before = lambda ids: hold() if len(passes.rows) == number else None
+    return hold
 
 
 async def test_who_comes_while_others_run_joins_them(hf_engine, batch_engine, passes):
     late = [ask("What is 3 plus 4?", tools=TOOLS), ask("Who are you?"), ask("Is 9 a prime number?")]
     came = []
-    with held(passes, 10) as (reached, released):
-        async with anyio.create_task_group() as group:
 
-            async def others():
-                came.extend(await at_once(batch_engine, late))
+    async def others():
+        came.extend(await at_once(batch_engine, late))
 
+    async with anyio.create_task_group() as group:
+        with held(passes, 10) as hold:
             group.start_soon(batch_engine.complete, STORIES[0])
-            await anyio.to_thread.run_sync(reached.wait)
+            await until(hold.reached.is_set)
             group.start_soon(others)
-            while batch_engine.worker.waiting < 3:
-                await anyio.lowlevel.checkpoint()
-            released.set()
+            await until(lambda: batch_engine.worker.waiting == 3)
     assert came == await one_by_one(hf_engine, late)
     assert max(passes.rows) == 4
 
@@ -149,11 +140,16 @@ async def test_a_long_prompt_lets_the_others_go_on(hf_engine, batch_engine, pass
     async def stories():
         came.extend(await at_once(batch_engine, STORIES))
 
-    async with anyio.create_task_group() as group:
-        group.start_soon(stories)
-        while 3 not in passes.rows:
-            await anyio.lowlevel.checkpoint()
+    async def last():
         came.append(said(await batch_engine.complete(long)))
+
+    async with anyio.create_task_group() as group:
+        with Hold() as hold:
+            passes.gather, passes.before = 3, lambda ids: hold() if len(ids) == 3 else None
+            group.start_soon(stories)
+            await until(hold.reached.is_set)
+            group.start_soon(last)
+            await until(lambda: batch_engine.worker.waiting == 1)
     decoding = passes.rows[passes.rows.index(3) : len(passes.rows) - passes.rows[::-1].index(3)]
     assert decoding.count(0) > 10
     assert not any(a == b == 0 for a, b in pairwise(decoding))
@@ -165,14 +161,12 @@ async def test_more_than_fit_wait_and_begin_in_the_order_in_which_they_came(batc
     begun, render = [], batch_engine._render
     monkeypatch.setattr(batch_engine, "_render", lambda m, r: (begun.append(r), render(m, r))[1])
     requests = [ask(f"What is {n} plus 1?", tools=TOOLS) for n in range(15)]
-    with held(passes, 1) as (_, released):
-        async with anyio.create_task_group() as group:
+    async with anyio.create_task_group() as group:
+        with held(passes, 1):
             for n, request in enumerate(requests):
                 group.start_soon(batch_engine.complete, request)
-                while batch_engine.worker.running + batch_engine.worker.waiting <= n:
-                    await anyio.lowlevel.checkpoint()
+                await until(lambda n=n: batch_engine.worker.running + batch_engine.worker.waiting > n)
             assert batch_engine.worker.waiting >= 11
-            released.set()
     assert begun == requests
     assert passes.most_running == 4
 
@@ -189,15 +183,16 @@ async def test_one_is_cancelled_and_the_others_do_not_notice(hf_engine, batch_en
     victim = LONG if when == "prefill" else STORIES[2]
     others = STORIES if when != "waiting" else [*STORIES, ask("Count to ten.")]
     expected = await one_by_one(hf_engine, others)
-    arrived, released, rows = threading.Event(), threading.Event(), []
-    robot = hf_engine._model.encode(" robot")[0]
+    rows, robot = [], hf_engine._model.encode(" robot")[0]
+    passes.gather = len(others) + 1
+    worker = batch_engine.worker
 
     def before(ids):
         mine = when == "prefill" and ids.shape[0] == 1 and (ids == robot).sum() > 5
-        if mine or (when == "decode" and len(ids) == 4) or (when == "waiting" and batch_engine.worker.waiting):
+        waits = when == "waiting" and (worker.running, worker.waiting) == (4, 1)
+        if mine or waits or (when == "decode" and len(ids) == 4):
             rows.append(len(ids))
-            arrived.set()
-            assert released.wait(30)
+            hold()
 
     passes.before = before
     found = []
@@ -207,29 +202,29 @@ async def test_one_is_cancelled_and_the_others_do_not_notice(hf_engine, batch_en
 
     async def let_go():
         await anyio.wait_all_tasks_blocked()
-        released.set()
+        hold.released.set()
 
     async with anyio.create_task_group() as group:
-        group.start_soon(neighbours)
-        while batch_engine.worker.running + batch_engine.worker.waiting < len(others):
-            await anyio.lowlevel.checkpoint()
-        if way == "native":
-            import asyncio
+        with Hold() as hold:
+            group.start_soon(neighbours)
+            await until(lambda: worker.running + worker.waiting == len(others))
+            if way == "native":
+                import asyncio
 
-            task = asyncio.create_task(batch_engine.complete(victim))
-            await anyio.to_thread.run_sync(arrived.wait)
-            task.cancel()
-            group.start_soon(let_go)
-            with pytest.raises(asyncio.CancelledError):
-                await task
-        else:
-            with anyio.CancelScope() as scope:
-                async with anyio.create_task_group() as inner:
-                    inner.start_soon(streamed, batch_engine, victim)
-                    await anyio.to_thread.run_sync(arrived.wait)
-                    group.start_soon(let_go)
-                    scope.cancel()
-        assert batch_engine.worker.running + batch_engine.worker.waiting <= len(others)
+                task = asyncio.create_task(batch_engine.complete(victim))
+                await until(hold.reached.is_set)
+                task.cancel()
+                group.start_soon(let_go)
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                with anyio.CancelScope() as scope:
+                    async with anyio.create_task_group() as inner:
+                        inner.start_soon(streamed, batch_engine, victim)
+                        await until(hold.reached.is_set)
+                        group.start_soon(let_go)
+                        scope.cancel()
+            assert worker.running + worker.waiting <= len(others)
     assert found == expected
     assert when == "waiting" or len(rows) == 1
     check_idle(batch_engine)
@@ -273,25 +268,29 @@ async def test_a_request_that_fails_fails_alone(hf_engine, batch_engine, passes,
     assert len(caught) == 2
 
 
-async def test_a_failing_forward_pass_fails_those_who_shared_it_and_the_next_is_right(hf_engine, batch_engine, passes):
+@pytest.mark.parametrize("error", [ArithmeticError, MemoryError, KeyboardInterrupt, SystemExit])
+async def test_a_failing_forward_pass_fails_those_who_shared_it_and_the_next_is_right(
+    hf_engine, batch_engine, passes, error
+):
     def fail(ids):
         if len(ids) == 3:
-            raise ArithmeticError("no such luck")
+            raise error("no such luck")
 
-    passes.before = fail
+    passes.gather, passes.before = 3, fail
     for request in STORIES:
         assert request.messages == STORY
     failures = []
 
     async def one(request):
-        with pytest.raises(EngineError, match="no such luck"):
+        with pytest.raises(EngineError, match=f"{error.__name__}: no such luck") as caught:
             await batch_engine.complete(request)
-        failures.append(1)
+        failures.append(caught.value)
 
     async with anyio.create_task_group() as group:
         for request in STORIES:
             group.start_soon(one, request)
-    assert len(failures) == 3
+    assert len({id(failure) for failure in failures}) == 3
+    check_idle(batch_engine)
     passes.before = lambda ids: None
     assert await at_once(batch_engine, STORIES) == await one_by_one(hf_engine, STORIES)
 
@@ -329,11 +328,7 @@ def test_two_loops_in_two_threads_share_forward_passes(hf_engine, batch_engine, 
     def run(backend):
         found[backend] = anyio.run(at_once, batch_engine, requests[backend], backend=backend)
 
-    threads = [threading.Thread(target=run, args=(backend,)) for backend in requests]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    join(start(*(partial(run, backend) for backend in requests)))
     for backend, asked in requests.items():
         assert found[backend] == anyio.run(one_by_one, hf_engine, asked, backend="asyncio")
 
@@ -348,15 +343,17 @@ async def test_closing_stops_all_that_run_and_refuses_who_waits(tiny):
         refused.append(1)
 
     with evaluations(engine) as counts:
+        seen, queue = Passes(engine), engine.worker._queue
+        counts.before, seen.gather = seen.note, 4
+        seen.before = lambda ids: wait_in_thread(lambda: counts.calls < 4 or queue.closed)
         async with anyio.create_task_group() as group:
             for _ in range(4):
                 group.start_soon(one)
-            while counts.calls < 4:
-                await anyio.lowlevel.checkpoint()
+            await until(lambda: counts.calls == 4)
             assert (engine.worker.running, engine.worker.waiting) == (2, 2)
             await engine.aclose()
     assert len(refused) == 4
-    assert counts.calls < 60
+    assert counts.calls == 4
     assert not engine.worker._thread.is_alive()
     assert engine._batch is None
 
@@ -374,5 +371,5 @@ def test_less_than_one_at_a_time_is_refused(tiny, batch):
 
 
 def test_llamacpp_takes_no_batch():
-    with pytest.raises(InvalidOptionError, match="takes no batch"):
+    with pytest.raises(InvalidOptionError, match="has no option 'batch'"):
         aimu.client(f"llamacpp:{tiny_gguf()}", batch=2)

@@ -1,7 +1,6 @@
 """Agents on real weights: right answers, truthful histories wherever they are stopped, one generation at a time."""
 
 import random
-import threading
 from functools import partial
 
 import anyio
@@ -11,10 +10,11 @@ from anyio.lowlevel import checkpoint
 
 import aimu
 from aimu import aio
-from aimu.core.messages import check_history, text_of
+from aimu._core.messages import check_history, text_of
 from aimu.testing import ScriptedProvider, cancel_everywhere, leak_check
 from aimu.tools import tool
 from tests.engines.evaluations import evaluations
+from tests.holding import Hold, join, start, until
 
 CITIES = ["Paris", "Rome", "London", "Tokyo", "Berlin", "Oslo", "Madrid", "Cairo", "Lima", "Vienna"]
 
@@ -76,7 +76,7 @@ class EmbeddedScenario:
         async for chunk in stream:
             if chunk.is_text():
                 self.seen += chunk.content
-            for _ in range(3):  # points at each chunk, however many come at once
+            for _ in range(4):  # points at each chunk, however many come at once
                 await checkpoint()
 
     async def check(self, *, completed):
@@ -124,9 +124,11 @@ def test_an_agent_cancelled_at_any_step_is_settled_truthfully(weights, mode, bac
     cancel_everywhere(make, backend=backend, how=how, minimum=minimum)
 
 
-async def twelve(weights, answers):
-    """Twelve conversations: four are cancelled while they generate, four while they wait, four are to be right."""
-    engine = weights.__aio__.provider.provider
+async def twelve(weights, answers, hold, queued, loops):
+    """Twelve conversations: four are cancelled while they generate, four while they wait, four are to be right.
+
+    The first evaluation of `loops` that do so is held until all have asked and cancelled; `queued` counts the loops.
+    """
     scopes = {}
 
     @tool
@@ -149,19 +151,21 @@ async def twelve(weights, answers):
         check_history(agent.model_client.messages)
 
     async with anyio.create_task_group() as group:
-        for number in range(4):
-            group.start_soon(ask, number, "Tell me a story.", None)
-        for number in range(4, 8):
-            a, b = random.randint(10, 99), random.randint(10, 99)
-            group.start_soon(ask, number, f"What is {a} plus {b}?", f"The answer is {a + b}.")
-        while engine.worker.waiting < 4:
-            await anyio.sleep(0.001)
-        for number in range(8, 12):
-            group.start_soon(ask, number, "Tell me a story.", None)
-        while len(scopes) < 12:
-            await anyio.lowlevel.checkpoint()
-        for number in range(8, 12):
-            scopes[number].cancel()  # while it waits
+        with hold:
+            for number in range(4):
+                group.start_soon(ask, number, "Tell me a story.", None)
+            for number in range(4, 8):
+                a, b = random.randint(10, 99), random.randint(10, 99)
+                group.start_soon(ask, number, f"What is {a} plus {b}?", f"The answer is {a + b}.")
+            await anyio.wait_all_tasks_blocked()
+            for number in range(8, 12):
+                group.start_soon(ask, number, "Tell me a story.", None)
+            await anyio.wait_all_tasks_blocked()
+            for number in range(8, 12):
+                scopes[number].cancel()  # while it waits
+            await anyio.wait_all_tasks_blocked()
+            queued.append(1)
+            await until(lambda: len(queued) == loops)
 
 
 @pytest.mark.parametrize("backends", [["asyncio"], ["trio"], ["asyncio", "trio"]], ids="+".join)
@@ -169,19 +173,16 @@ def test_twelve_conversations_on_one_engine_never_run_two_generations(model_stri
     aimu.client(ScriptedProvider("x")).chat("x")  # the event loop of this thread stays until its end
     with leak_check(within=3.0):
         with aimu.client(model_string, threads=1) as weights, evaluations(weights.__aio__.provider.provider) as counts:
-            answers, failures = [], []
+            answers, failures, queued, hold = [], [], [], Hold()
+            counts.before = lambda *args, **kwargs: hold()
 
             def loop(backend):
                 try:
-                    anyio.run(twelve, weights, answers, backend=backend)
+                    anyio.run(twelve, weights, answers, hold, queued, len(backends), backend=backend)
                 except BaseException as exc:
                     failures.append(exc)
 
-            threads = [threading.Thread(target=loop, args=[backend]) for backend in backends]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join(60)
+            join(start(*(partial(loop, backend) for backend in backends)))
             if failures:
                 raise failures[0]
         assert answers == [True] * 4 * len(backends)

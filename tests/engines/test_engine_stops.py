@@ -1,13 +1,27 @@
 """Engines under cancellation and with many at once: one forward at a time, stops at the next token."""
 
 import random
-import threading
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 import pytest
 
 from tests.engines.asking import STORY, TOOLS, ask, streamed
+from tests.holding import Hold, join, start, until
+
+
+def held(forwards, number):
+    """Hold the forward pass of that number."""
+    hold = Hold()
+    forwards.before = lambda *args, **kwargs: hold() if forwards.calls == number else None
+    return hold
+
+
+async def let_go(hold):
+    """Release the thread as soon as all tasks wait for it."""
+    await anyio.wait_all_tasks_blocked()
+    hold.released.set()
 
 
 async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, slice_prefill):
@@ -16,11 +30,14 @@ async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, sl
     engine.prefix_cache.clear()
     forwards.calls = 0
     async with anyio.create_task_group() as group:
-        group.start_soon(engine.complete, ask("What is 1 plus 2?", tools=TOOLS))
-        while forwards.calls < 3:  # two slices have ended then; the running one may be broken off
-            await anyio.lowlevel.checkpoint()
-        group.cancel_scope.cancel()
-    assert forwards.calls < expected.usage.input
+        with held(forwards, 3) as hold:  # two slices have ended then; the running one may be broken off
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as inner:
+                    inner.start_soon(engine.complete, ask("What is 1 plus 2?", tools=TOOLS))
+                    await until(hold.reached.is_set)
+                    group.start_soon(let_go, hold)
+                    scope.cancel()
+    assert forwards.calls == 3 < expected.usage.input
     assert engine.prefix_cache.entries == 1  # what was computed is kept
     again = await engine.complete(ask("What is 1 plus 2?", tools=TOOLS))
     assert again.usage.cache_read > 0
@@ -33,59 +50,47 @@ async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, sl
 )
 async def test_stopping_takes_at_most_one_more_step(engine, forwards, way):
     """The forward in which the stop arrives is held, so that the count is exact."""
-    held, seen = threading.Event(), threading.Event()
-
-    def slow(*args, **kwargs):
-        if forwards.calls == 11:
-            seen.set()
-            held.wait()
-
-    forwards.before = slow
-
-    async def let_go():
-        await anyio.wait_all_tasks_blocked()
-        held.set()
-
     async with anyio.create_task_group() as group:
-        if way == "scope":
-            with anyio.CancelScope() as scope:
+        with held(forwards, 11) as hold:
+            if way == "scope":
+                with anyio.CancelScope() as scope:
+                    pieces = engine.stream(ask(*STORY))
+                    await anext(pieces)
+                    await until(hold.reached.is_set)
+                    group.start_soon(let_go, hold)
+                    scope.cancel()
+                    async for _ in pieces:
+                        pass
+                assert scope.cancelled_caught
+            elif way == "close":
                 pieces = engine.stream(ask(*STORY))
                 await anext(pieces)
-                await anyio.to_thread.run_sync(seen.wait)
-                group.start_soon(let_go)
-                scope.cancel()
-                async for _ in pieces:
-                    pass
-            assert scope.cancelled_caught
-        elif way == "close":
-            pieces = engine.stream(ask(*STORY))
-            await anext(pieces)
-            await anyio.to_thread.run_sync(seen.wait)
-            group.start_soon(let_go)
-            await pieces.aclose()
-        else:
-            import asyncio
+                await until(hold.reached.is_set)
+                group.start_soon(let_go, hold)
+                await pieces.aclose()
+            else:
+                import asyncio
 
-            task = asyncio.create_task(engine.complete(ask(*STORY)))
-            await anyio.to_thread.run_sync(seen.wait)
-            task.cancel()
-            group.start_soon(let_go)
-            with pytest.raises(asyncio.CancelledError):
-                await task
+                task = asyncio.create_task(engine.complete(ask(*STORY)))
+                await until(hold.reached.is_set)
+                task.cancel()
+                group.start_soon(let_go, hold)
+                with pytest.raises(asyncio.CancelledError):
+                    await task
     assert forwards.calls == 11
     assert engine.worker.running == 0
     reply = await engine.complete(ask("Say hello."))
     assert reply.text == "Hello! How can I help you today?"
 
 
-async def twelve(engine):
+async def twelve(engine, hold, queued, loops):
     """Twelve conversations at once: four cancelled in the queue, four while generating, four that ask for sums.
 
-    Returns the calls that were expected and those that came, by the numbers asked.
+    The first forward pass of `loops` that do so is held until all have asked and cancelled in the queue; `queued`
+    counts the loops. Returns the calls that were expected and those that came, by the numbers asked.
     """
     numbers = [(random.randrange(1000), random.randrange(1000)) for _ in range(4)]
     called, stories = {}, {}
-    begun, released = anyio.Event(), anyio.Event()
     scopes = [anyio.CancelScope() for _ in range(8)]
 
     async def sum_of(a, b):
@@ -97,25 +102,25 @@ async def twelve(engine):
         with scopes[n]:
             async with aclosing(engine.stream(ask(*STORY))) as pieces:
                 async for _ in pieces:
-                    begun.set()
                     stories[n] += 1
                     if stories[n] == 3:
-                        await released.wait()
                         scopes[n].cancel()
         assert scopes[n].cancelled_caught
 
     async with anyio.create_task_group() as group:
-        group.start_soon(story, 0)
-        await begun.wait()
-        for n in range(1, 8):
-            group.start_soon(story, n)
-        for pair in numbers:
-            group.start_soon(sum_of, *pair)
-        for _ in range(5):  # until each has asked; the first story is far from its end
-            await anyio.lowlevel.checkpoint()
-        for n in range(4, 8):
-            scopes[n].cancel()
-        released.set()
+        with hold:
+            for first in (0, 4):  # whoever is cancelled in the queue has others before them
+                for n in range(first, first + 4):
+                    group.start_soon(story, n)
+                await anyio.wait_all_tasks_blocked()
+            for pair in numbers:
+                group.start_soon(sum_of, *pair)
+            await anyio.wait_all_tasks_blocked()
+            for n in range(4, 8):
+                scopes[n].cancel()
+            await anyio.wait_all_tasks_blocked()
+            queued.append(1)
+            await until(lambda: len(queued) == loops)
     assert all(stories[n] >= 3 for n in range(4))
     assert all(stories[n] == 0 for n in range(4, 8))
     return {pair: [("add", '{{"a": {}, "b": {}}}'.format(*pair))] for pair in numbers}, called
@@ -127,7 +132,7 @@ one_at_a_time = pytest.mark.parametrize("engine", ["hf", "llamacpp"], indirect=T
 @one_at_a_time
 async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwards):
     before = engine.worker.requests
-    asked, answered = await twelve(engine)
+    asked, answered = await twelve(engine, held(forwards, 1), [], 1)
     assert answered == asked
     assert engine.worker.requests == before + 12
     assert forwards.most == 1
@@ -136,16 +141,12 @@ async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwa
 
 @one_at_a_time
 def test_two_loops_in_two_threads_at_once(engine, forwards):
-    found = []
+    found, hold, queued = [], held(forwards, 1), []
 
     def run(backend):
-        found.append(anyio.run(twelve, engine, backend=backend))
+        found.append(anyio.run(twelve, engine, hold, queued, 2, backend=backend))
 
-    threads = [threading.Thread(target=run, args=(backend,)) for backend in ("asyncio", "trio")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    join(start(partial(run, "asyncio"), partial(run, "trio")))
     assert len(found) == 2
     assert all(asked == answered for asked, answered in found)
     assert forwards.most == 1

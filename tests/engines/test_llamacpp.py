@@ -13,15 +13,16 @@ import psutil
 import pytest
 
 import aimu
-from aimu.core.messages import assistant_message, check_history
-from aimu.engines.gguf_model import GGUFModel, Sampling
-from aimu.engines.llamacpp import LlamaCppEngine
+from aimu._core.messages import assistant_message, check_history
+from aimu.engines._gguf_model import GGUFModel, Sampling
+from aimu.engines._llamacpp import LlamaCppEngine
 from aimu.errors import BadRequestError, ClosedClientError, EngineError, InvalidOptionError, MissingExtraError
 from aimu.models import LlamaCppModel
 from aimu.testing import tiny_gguf
-from aimu.testing.recipe.corpus import conversation
+from aimu.testing._recipe.corpus import conversation
 from tests.engines.asking import STORY, TOOLS, ask, user
 from tests.engines.evaluations import evaluations
+from tests.holding import Hold, until
 
 HELLO = "Hello! How can I help you today?"
 
@@ -78,28 +79,23 @@ def test_both_engines_give_the_same_greedy_reply_to_random_conversations(opened)
 
 
 async def test_an_abort_reaches_into_the_evaluation_and_leaves_the_instance_usable(llama_engine):
-    entered, flagged = threading.Event(), threading.Event()
     with evaluations(llama_engine) as counts:
-
-        def hold(*args):
-            entered.set()
-            flagged.wait()
-
-        counts.before = hold
         async with anyio.create_task_group() as group:
 
             async def cancel():
-                await anyio.to_thread.run_sync(entered.wait)
+                await until(hold.reached.is_set)
                 group.start_soon(let_go)
                 scope.cancel()
 
             async def let_go():
                 await anyio.wait_all_tasks_blocked()
-                flagged.set()
+                hold.released.set()
 
-            group.start_soon(cancel)
-            with anyio.CancelScope() as scope:
-                await llama_engine.complete(ask("word " * 900))
+            with Hold() as hold:
+                counts.before = lambda *args: hold()
+                group.start_soon(cancel)
+                with anyio.CancelScope() as scope:
+                    await llama_engine.complete(ask("word " * 900))
         assert counts.codes == [2]  # aborted: nothing of the slice was computed
         counts.before = lambda *args: None
         assert (await llama_engine.complete(ask("Say hello."))).text == HELLO
@@ -241,7 +237,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
 
 def test_the_c_library_says_nothing_but_to_the_log():
     code = f"""
-import logging, aimu.engines.llamacpp, sys
+import logging, aimu.engines._llamacpp, sys
 assert not {{'llama_cpp', 'numpy', 'jinja2'}} & set(sys.modules)
 logging.basicConfig(level=logging.INFO)
 import aimu
@@ -255,7 +251,7 @@ log.addHandler(Keeping()); log.setLevel(logging.DEBUG); log.propagate = False
 aimu.client("llamacpp:{tiny_gguf()}", threads=1).close()
 assert len(records) > 100 and {{r.levelno for r in records}} == {{logging.DEBUG}}
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -1,9 +1,9 @@
 """Twelve conversations on one llama.cpp instance, half cancelled: three while they write, three in a prefill."""
 
 import random
-import threading
 from collections import Counter
 from contextlib import aclosing
+from functools import partial
 
 import anyio
 import anyio.lowlevel
@@ -11,23 +11,23 @@ import pytest
 
 from tests.engines.asking import STORY, TOOLS, ask, streamed
 from tests.engines.evaluations import evaluations
+from tests.holding import Hold, join, start, until
 
 SLICE = 64
 WORDS = {"asyncio": ["weather", "number", "user"], "trio": ["city", "robot", "answer"]}
 
 
-class Prefill:
-    """A long prompt of one word: tells when its first slice is computed, which then waits for `released`."""
+class Prefill(Hold):
+    """A long prompt of one word, held when its first slice is computed."""
 
     def __init__(self, word):
+        super().__init__()
         self.request = ask(f" {word}" * 600)
-        self.begun, self.released = threading.Event(), threading.Event()
         self.slices = 0
 
-    def hold(self):
+    def __call__(self):
         self.slices += 1
-        self.begun.set()
-        self.released.wait(10)
+        super().__call__()
 
 
 def watch(engine, prefills):
@@ -41,7 +41,7 @@ def watch(engine, prefills):
         if batch.n_tokens == SLICE:
             token, times = Counter(batch.token[: batch.n_tokens]).most_common(1)[0]
             if times > SLICE / 3 and token in by_token:
-                by_token[token].hold()
+                by_token[token]()
 
     assert len(by_token) == len(prefills)
     return before
@@ -65,11 +65,10 @@ async def twelve(engine, prefills):
 
     async def long(prefill):
         async def stop():
-            await anyio.to_thread.run_sync(prefill.begun.wait)
-            scope.cancel()
-            for _ in range(10):
-                await anyio.lowlevel.checkpoint()
-            prefill.released.set()
+            with prefill:
+                await until(prefill.reached.is_set)
+                scope.cancel()
+                await anyio.wait_all_tasks_blocked()
 
         group.start_soon(stop)
         with anyio.CancelScope() as scope:
@@ -100,11 +99,7 @@ def test_half_of_twelve_are_cancelled_and_the_others_are_right(llama_engine, sli
     asked = llama_engine.worker.requests
     with evaluations(llama_engine) as counts:
         counts.before = watch(llama_engine, [prefill for group in prefills.values() for prefill in group])
-        threads = [threading.Thread(target=loop, args=[backend]) for backend in backends]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+        join(start(*(partial(loop, backend) for backend in backends)))
     if failures:
         raise failures[0]
     assert right == [True] * 6 * len(backends)

@@ -5,14 +5,14 @@ import random
 
 import pytest
 
-from aimu.core.messages import assistant_message, tool_message
-from aimu.core.reply import StopReason
+from aimu._core.messages import assistant_message, tool_message
+from aimu._core.reply import StopReason
 from aimu.errors import (
     ContextLengthError,
     InvalidImageError,
     InvalidOptionError,
 )
-from aimu.providers.base import Provider
+from aimu.providers._base import Provider
 from tests.engines.asking import STORY, TOOLS, ask, streamed, user
 
 

@@ -6,7 +6,7 @@ from attrs import define
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aimu.engines.prefix_cache import PrefixCache, common_prefix
+from aimu.engines._prefix_cache import PrefixCache, common_prefix
 
 BYTES = 10  # of a token's states
 

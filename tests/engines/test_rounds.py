@@ -1,15 +1,14 @@
 """Jobs in steps: a worker with a share runs several side by side, and whatever they yield once a round."""
 
-import threading
 from contextlib import aclosing
 
 import anyio
 import pytest
-from anyio.lowlevel import checkpoint
 
-from aimu.engines.rounds import Shared
-from aimu.engines.worker import Worker
+from aimu.engines._rounds import Shared
+from aimu.engines._worker import Worker
 from aimu.errors import ClosedClientError
+from tests.holding import Hold, until
 
 
 @pytest.fixture
@@ -26,10 +25,11 @@ class Table:
 
     def __init__(self, worker):
         self.worker, self.rounds, self.sitting = worker, 0, 0
-        self.before_round = lambda: None
+        self.holds = {}
 
     def turn(self):
-        self.before_round()
+        if self.rounds in self.holds:
+            self.holds[self.rounds]()
         self.rounds += 1
 
     def job(self, rounds, fails=False):
@@ -50,16 +50,8 @@ class Table:
         return Shared(begin)
 
     def hold(self, number):
-        """Round `number` waits for what is returned last, and sets what is returned first."""
-        reached, released = threading.Event(), threading.Event()
-
-        def before():
-            if self.rounds == number:
-                reached.set()
-                assert released.wait(30)
-
-        self.before_round = before
-        return reached, released
+        """Hold the thread in round `number`."""
+        return self.holds.setdefault(number, Hold())
 
 
 async def seat(worker, group, *jobs):
@@ -75,18 +67,15 @@ async def seat(worker, group, *jobs):
     for n, job in enumerate(jobs):
         before = worker.requests
         group.start_soon(one, n, job)
-        while worker.requests == before:
-            await checkpoint()
+        await until(lambda before=before: worker.requests > before)
     return ended
 
 
 async def test_jobs_in_steps_run_side_by_side_and_ask_once_a_round(sharing):
     table = Table(sharing)
-    reached, released = table.hold(0)
     async with anyio.create_task_group() as group:
-        ended = await seat(sharing, group, *(table.job(n) for n in (10, 20, 30)))
-        await anyio.to_thread.run_sync(reached.wait)
-        released.set()
+        with table.hold(0):
+            ended = await seat(sharing, group, *(table.job(n) for n in (10, 20, 30)))
     assert sorted(ended) == [(0, "end"), (1, "end"), (2, "end")]
     assert table.rounds <= 31
     assert sharing.running == 0
@@ -105,13 +94,13 @@ async def test_without_a_share_they_run_in_turns():
 
 async def test_a_fourth_waits_for_a_seat_and_a_failure_gives_one_free(sharing):
     table = Table(sharing)
-    reached, released = table.hold(1)
     async with anyio.create_task_group() as group:
-        jobs = table.job(50), table.job(50), table.job(4, fails=True), table.job(5)
-        ended = await seat(sharing, group, *jobs)
-        await anyio.to_thread.run_sync(reached.wait)
-        assert (sharing.running, sharing.waiting) == (3, 1)
-        released.set()
+        with table.hold(1) as second, table.hold(0) as first:
+            jobs = table.job(50), table.job(50), table.job(4, fails=True), table.job(5)
+            ended = await seat(sharing, group, *jobs)
+            first.released.set()
+            await until(second.reached.is_set)
+            assert (sharing.running, sharing.waiting) == (3, 1)
     results = dict(ended)
     assert isinstance(results.pop(2), LookupError)
     assert results == {0: "end", 1: "end", 3: "end"}
@@ -120,12 +109,10 @@ async def test_a_fourth_waits_for_a_seat_and_a_failure_gives_one_free(sharing):
 
 async def test_a_job_that_shares_with_nobody_runs_alone_in_its_turn(sharing):
     table, seen = Table(sharing), []
-    reached, released = table.hold(0)
     async with anyio.create_task_group() as group:
-        jobs = table.job(5), (lambda emit, stopped: seen.append((table.sitting, table.rounds))), table.job(5)
-        ended = await seat(sharing, group, *jobs)
-        await anyio.to_thread.run_sync(reached.wait)
-        released.set()
+        with table.hold(0):
+            jobs = table.job(5), (lambda emit, stopped: seen.append((table.sitting, table.rounds))), table.job(5)
+            ended = await seat(sharing, group, *jobs)
     assert len(ended) == 3
     assert seen == [(0, 5)]
     assert table.rounds == 10
@@ -133,19 +120,16 @@ async def test_a_job_that_shares_with_nobody_runs_alone_in_its_turn(sharing):
 
 async def test_a_job_withdrawn_at_the_head_of_the_queue_keeps_nobody_out(sharing):
     table = Table(sharing)
-    reached, released = table.hold(1)
     async with anyio.create_task_group() as group:
-        ended = await seat(sharing, group, table.job(10**9))
-        await anyio.to_thread.run_sync(reached.wait)
-        with anyio.CancelScope() as scope:
-            async with anyio.create_task_group() as inner:
-                await seat(sharing, inner, lambda emit, stopped: "alone")
-                scope.cancel()
-        late = await seat(sharing, group, table.job(3))
-        released.set()
-        with anyio.fail_after(30):
-            while not late:
-                await checkpoint()
+        with table.hold(1) as hold:
+            ended = await seat(sharing, group, table.job(10**9))
+            await until(hold.reached.is_set)
+            with anyio.CancelScope() as scope:
+                async with anyio.create_task_group() as inner:
+                    await seat(sharing, inner, lambda emit, stopped: "alone")
+                    scope.cancel()
+            late = await seat(sharing, group, table.job(3))
+        await until(lambda: late)
         assert not ended
         group.cancel_scope.cancel()
     assert late == [(0, "end")]
@@ -153,26 +137,27 @@ async def test_a_job_withdrawn_at_the_head_of_the_queue_keeps_nobody_out(sharing
 
 async def test_a_cancelled_job_leaves_at_the_next_round_and_the_others_go_on(sharing):
     table = Table(sharing)
-    reached, released = table.hold(3)
 
     async def let_go():
         await anyio.wait_all_tasks_blocked()
-        released.set()
+        hold.released.set()
 
     async with anyio.create_task_group() as group:
-        ended = await seat(sharing, group, table.job(9), table.job(9))
-        async with anyio.create_task_group() as inner:
-            await seat(sharing, inner, table.job(1000))
-            await anyio.to_thread.run_sync(reached.wait)
-            group.start_soon(let_go)
-            inner.cancel_scope.cancel()
+        with table.hold(3) as hold, table.hold(0) as first:
+            ended = await seat(sharing, group, table.job(9), table.job(9))
+            async with anyio.create_task_group() as inner:
+                await seat(sharing, inner, table.job(1000))
+                first.released.set()
+                await until(hold.reached.is_set)
+                assert sharing.running == 3
+                group.start_soon(let_go)
+                inner.cancel_scope.cancel()
     assert sorted(ended) == [(0, "end"), (1, "end")]
     assert table.rounds <= 12
 
 
 async def test_close_stops_all_that_run_side_by_side(sharing):
     table, refused = Table(sharing), []
-    reached, released = table.hold(3)
 
     async def ask():
         with pytest.raises(ClosedClientError):
@@ -180,12 +165,13 @@ async def test_close_stops_all_that_run_side_by_side(sharing):
         refused.append(1)
 
     async with anyio.create_task_group() as group:
-        for _ in range(5):
-            group.start_soon(ask)
-        await anyio.to_thread.run_sync(reached.wait)
-        while sharing.requests < 5:
-            await checkpoint()
-        released.set()
+        with table.hold(3) as hold, table.hold(0) as first:
+            for _ in range(5):
+                group.start_soon(ask)
+            await until(lambda: sharing.requests == 5)
+            first.released.set()
+            await until(hold.reached.is_set)
+            assert (sharing.running, sharing.waiting) == (3, 2)
         await sharing.aclose()
     assert len(refused) == 5
     assert (table.sitting, sharing.running, sharing.waiting) == (0, 0, 0)

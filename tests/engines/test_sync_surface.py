@@ -10,6 +10,7 @@ import pytest
 import aimu
 from aimu import agents, aio
 from aimu.tools import tool
+from tests.holding import join, start
 
 SYSTEM = "You are a careful agent."
 QUESTIONS = ["What is the weather in Oslo?", "What is 17 plus 25?", "Say hello."]
@@ -92,9 +93,7 @@ def test_a_dropped_stream_frees_the_engine_at_once(weights):
     next(stream)
     del stream
     answers = []
-    other = threading.Thread(target=lambda: answers.append(weights.fork().chat("Say hello.")))
-    other.start()
-    other.join(10)
+    join(start(lambda: answers.append(weights.fork().chat("Say hello."))))
     assert len(answers) == 1
 
 

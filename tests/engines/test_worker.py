@@ -12,8 +12,9 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from aimu.engines.worker import Worker
+from aimu.engines._worker import Worker
 from aimu.errors import ClosedClientError, EngineError
+from tests.holding import Hold, join, until
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ class Gate:
         return "out"
 
     async def wait_entered(self):
-        await anyio.to_thread.run_sync(self.entered.wait)
+        await until(self.entered.is_set)
 
 
 def counting(n):
@@ -160,26 +161,23 @@ async def test_a_request_cancelled_in_the_queue_never_begins_and_is_not_waited_f
 async def test_a_native_cancel_is_delivered_only_when_the_thread_has_left_the_request(worker):
     import asyncio
 
-    slow = threading.Event()
-
-    def job(emit, stopped):
-        gate.entered.set()
-        while not stopped():
-            time.sleep(0.001)
-        slow.wait()
-        return "out"
-
-    gate = Gate()
     for call in (worker.run, lambda job: read(worker, job)):
-        slow.clear()
-        gate.entered.clear()
-        task = asyncio.create_task(call(job))
-        await gate.wait_entered()
-        for _ in range(3):
-            task.cancel()
-            await anyio.wait_all_tasks_blocked()
-            assert not task.done()
-        slow.set()
+        with Hold() as slow:
+            entered = threading.Event()
+
+            def job(emit, stopped, entered=entered, slow=slow):
+                entered.set()
+                while not stopped():
+                    time.sleep(0.001)
+                slow()
+                return "out"
+
+            task = asyncio.create_task(call(job))
+            await until(entered.is_set)
+            for _ in range(3):
+                task.cancel()
+                await anyio.wait_all_tasks_blocked()
+                assert not task.done()
         with pytest.raises(asyncio.CancelledError):
             await task
         assert worker.running == 0
@@ -252,9 +250,8 @@ def test_two_loops_in_two_threads_share_a_worker_in_turns(worker):
                 group.start_soon(one)
 
     threads = [run_in_thread(backend, main) for backend in ("asyncio", "trio")]
-    for thread, failures in threads:
-        thread.join()
-        assert not failures
+    join(thread for thread, _ in threads)
+    assert not any(failures for _, failures in threads)
     assert most == [1] * 50
 
 
@@ -332,7 +329,7 @@ def test_a_forgotten_worker_ends_its_thread():
 def test_the_interpreter_ends_while_a_worker_computes():
     code = """
 import threading
-from aimu.engines.worker import Worker
+from aimu.engines._worker import Worker
 worker = Worker("busy")
 begun = threading.Event()
 def job(emit, stopped):

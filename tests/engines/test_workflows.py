@@ -6,6 +6,7 @@ import pytest
 
 import aimu
 from aimu import aio
+from aimu._core.messages import check_history
 from aimu.aio import (
     Agent,
     Chain,
@@ -16,7 +17,6 @@ from aimu.aio import (
     Router,
     SkillAgent,
 )
-from aimu.core.messages import check_history
 from aimu.evals import Scorer
 from aimu.skills import SkillManager
 from aimu.testing import tiny_model

@@ -50,20 +50,27 @@ def children():
     return lambda: [child for child in psutil.Process().children() if child not in before]
 
 
+def accepting(process, port):
+    """Wait until a server accepts connections."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            assert time.monotonic() < deadline
+            assert process.poll() is None
+            time.sleep(0.05)
+
+
 @pytest.fixture(scope="module")
 def friend_url():
     """A FastMCP server over HTTP, in a process of its own."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen([FRIEND["command"], *FRIEND["args"], str(port)], stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                assert process.poll() is None
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/mcp"
-        process.kill()
+        try:
+            accepting(process, port)
+            yield f"http://127.0.0.1:{port}/mcp"
+        finally:
+            process.kill()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimu import aio
-from aimu.aio.mcp.config import HTTPSpec, ProcessSpec, read_config, read_file
+from aimu.aio._mcp.config import HTTPSpec, ProcessSpec, read_config, read_file
 from aimu.errors import InvalidOptionError
 from tests.mcp.conftest import tiny
 

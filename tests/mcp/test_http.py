@@ -4,6 +4,7 @@ import gc
 import json
 import threading
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import anyio
@@ -11,6 +12,7 @@ import pytest
 
 from aimu import aio
 from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
+from tests.holding import join, start
 
 # The SDK leaves the generators of an event stream unfinished after it has closed the response; trio reports each.
 pytestmark = pytest.mark.filterwarnings(
@@ -50,13 +52,12 @@ def web_server(answer):
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
+    threads = start(partial(server.serve_forever, 0.01))
     try:
         yield f"http://user:secret@127.0.0.1:{server.server_port}/mcp?key=secret"
     finally:
         server.shutdown()
-        thread.join()
+        join(threads)
         server.server_close()
 
 
@@ -117,10 +118,12 @@ async def test_a_server_that_never_answers_ends_at_the_timeout(opened):
         return 500, {}, None
 
     with web_server(never) as url:
-        with pytest.raises(MCPTimeoutError, match="did not answer the handshake within 0.2 s"):
-            async with opened(config={"remote": {"url": url}}, timeout=0.2):
-                raise AssertionError("it never answers")
-        stop.set()
+        try:
+            with pytest.raises(MCPTimeoutError, match="did not answer the handshake within 0.2 s"):
+                async with opened(config={"remote": {"url": url}}, timeout=0.2):
+                    raise AssertionError("it never answers")
+        finally:
+            stop.set()
 
 
 class Sessions:

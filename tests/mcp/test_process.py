@@ -256,7 +256,7 @@ async def test_one_server_of_several_that_fails_takes_the_others_down(opened, ch
 
 
 async def test_a_stubborn_server_and_its_children_are_killed_at_the_close(opened, monkeypatch, children):
-    monkeypatch.setattr("aimu.aio.mcp.process.EXIT", 0.1)
+    monkeypatch.setattr("aimu.aio._mcp.process.EXIT", 0.1)
     async with opened(config=tiny("stubborn")) as client:
         child = psutil.Process(int(await client.call_tool("breed")))
     await ended(child)

@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 
 import anyio
 import pytest
@@ -19,7 +18,7 @@ import aimu
 from aimu import aio
 from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
 from aimu.testing import leak_check, reply, scripted_client, tiny_model
-from tests.mcp.conftest import FRIEND
+from tests.mcp.conftest import FRIEND, accepting
 
 pytestmark = [
     pytest.mark.real_servers,
@@ -43,17 +42,12 @@ def everything_url():
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            break
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    yield f"http://127.0.0.1:{port}/mcp"
-    process.kill()
-    process.wait()
+    try:
+        accepting(process, port)
+        yield f"http://127.0.0.1:{port}/mcp"
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 @pytest.fixture(params=["stdio", "http"])
@@ -90,7 +84,7 @@ async def test_the_time_server_lists_answers_refuses_and_dies(opened, children):
 
 @pytest.fixture
 def repository(tmp_path):
-    subprocess.run(["git", "init", "-q", "-b", "trunk", str(tmp_path)], check=True)
+    subprocess.run(["git", "init", "-q", "-b", "trunk", str(tmp_path)], check=True, timeout=60)
     return str(tmp_path)
 
 

@@ -7,8 +7,8 @@ import pytest
 
 import aimu
 from aimu import aio
+from aimu._core.messages import check_history
 from aimu.aio import StreamingContentType
-from aimu.core.messages import check_history
 from aimu.errors import ProviderError
 from aimu.testing import tiny_model
 from aimu.tools import tool

@@ -12,7 +12,7 @@ from aimu import agents, aio
 from aimu.agents import Agent, Chain, EvaluatorOptimizer, OrchestratorAgent, Parallel, PlanExecuteEvaluator, Router
 from aimu.errors import InvalidOptionError
 from aimu.evals import Scorer
-from aimu.testing.scripted import ScriptedProvider, reply
+from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
 
 
@@ -223,7 +223,12 @@ def test_a_users_own_agent_class_is_run_by_its_own_run():
         def run(self, task, *args, **kwargs):
             return super().run(task * 2, *args, **kwargs)
 
-    assert Chain([Twice(aimu.client(provider()), "t", "t")]).run("x") == "t: xx"
+    agent = Twice(aimu.client(provider()), "t", "t")
+    assert Chain([agent]).run("x") == "t: xx"
+    fork = agent.fork()
+    assert Chain([fork]).run("y") == "t: yy"
+    assert [message["content"] for message in fork.messages["t"]] == ["t", "yy", "t: yy"]
+    assert len(agent.messages["t"]) == 3
 
 
 def test_async_runners_and_clients_are_refused_with_a_hint():

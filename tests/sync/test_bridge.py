@@ -16,8 +16,9 @@ import pytest
 import aimu
 from aimu import aio
 from aimu._sync import bridge
-from aimu.testing.scripted import ScriptedProvider, reply
+from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
+from tests.holding import join, start
 
 FOREVER = 3600.0
 
@@ -150,13 +151,12 @@ def test_what_a_loop_still_holds_is_closed_with_its_thread():
 
         asyncio.run(inside())  # makes a helper, which ends too
 
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
+    join(start(work))
     assert len(closed) == 1
     assert len([thread for thread in threading.enumerate() if thread.name == "aimu-sync"]) <= 1  # ours
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_call_goes_on_in_a_forked_child():
     client = aimu.client(ScriptedProvider("a", "b", repeat=True))
     client.chat("?")
@@ -314,7 +314,7 @@ EXITS = {
         """,
     "with a daemon thread in a call": """
         import threading
-        from aimu.testing.scripted import reply
+        from aimu.testing._scripted import reply
         begun = threading.Event()
         busy = aimu.client(ScriptedProvider(lambda request: begun.set() or reply('never', delay=3600.0)))
         threading.Thread(target=busy.chat, args=('?',), daemon=True).start()
@@ -335,7 +335,7 @@ EXITS = {
         """,
     "by Ctrl-C": """
         import signal
-        from aimu.testing.scripted import reply
+        from aimu.testing._scripted import reply
         slow = reply(delay=3600.0)
         client = aimu.client(ScriptedProvider(lambda request: signal.raise_signal(signal.SIGINT) or slow))
         try:
@@ -352,7 +352,7 @@ def test_the_interpreter_exits_in_silence(end):
         [
             "import logging; logging.getLogger('asyncio').setLevel('ERROR')  # its debug mode reports slow callbacks",
             "import aimu",
-            "from aimu.testing.scripted import ScriptedProvider",
+            "from aimu.testing._scripted import ScriptedProvider",
             "client = aimu.client(ScriptedProvider('one two three ' * 50, repeat=True))",
             textwrap.dedent(end),
         ]

@@ -7,10 +7,11 @@ import pytest
 
 import aimu
 from aimu import aio
-from aimu.core.reply import Usage
+from aimu._core.reply import Usage
 from aimu.errors import BusyConversationError, StreamClosedError
-from aimu.testing.scripted import ScriptedProvider, reply
+from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
+from tests.holding import join, start
 
 
 @tool
@@ -93,9 +94,7 @@ def test_a_stream_is_read_where_it_was_begun():
         except StreamClosedError as exc:
             errors.append(exc)
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    thread.join()
+    join(start(read))
     assert len(errors) == 1
     assert next(stream).content == "two "
 
@@ -171,9 +170,5 @@ def test_the_usage_of_a_provider_counts_every_reply_over_threads():
         for _ in range(50):
             fork.generate("Hello")
 
-    threads = [threading.Thread(target=chat) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    join(start(*[chat] * 4))
     assert client.provider.usage.input == 200

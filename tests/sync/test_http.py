@@ -9,6 +9,7 @@ import pytest
 
 import aimu
 from aimu.agents import Parallel
+from tests.holding import join, start
 
 
 class Silent(BaseHTTPRequestHandler):
@@ -33,11 +34,11 @@ class Silent(BaseHTTPRequestHandler):
 @pytest.fixture
 def silent_server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+        server.daemon_threads = True  # one that nobody hangs up on is not waited for
+        threads = start(server.serve_forever)
         yield f"http://127.0.0.1:{server.server_address[1]}/v1"
         server.shutdown()
-        thread.join()
+        join(threads)
 
 
 def test_ctrl_c_in_a_parallel_of_requests_hangs_up_on_all_of_them(silent_server):

@@ -11,7 +11,7 @@ import asyncio, sqlite3, threading
 asyncio.get_running_loop()
 import aimu
 from aimu.agents import Agent, Parallel
-from aimu.testing.scripted import ScriptedProvider, reply
+from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
 database = sqlite3.connect(":memory:")
 

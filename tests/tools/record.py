@@ -6,7 +6,7 @@ import threading
 
 import anyio
 
-from aimu.core.reply import ToolCall
+from aimu._core.reply import ToolCall
 from aimu.tools import Tool, Toolbox, as_tool, tool
 
 

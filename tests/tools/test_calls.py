@@ -14,7 +14,7 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
-from aimu.core.threads import run_in_thread
+from aimu._core.threads import run_in_thread
 from aimu.tools import tool
 from tests.tools.record import Record, at_once, failing, whoami, whoami_async
 from tests.tools.samples import Color, Item, Point, Tree

@@ -143,4 +143,4 @@ def test_importing_and_decorating_load_no_pydantic():
         "@tool\ndef f(a: int): ...\n"
         "Toolbox([f]); assert not {'pydantic', 'pydantic_core'} & set(sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2], timeout=120)

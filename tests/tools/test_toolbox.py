@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from aimu.core.reply import ToolCall
+from aimu._core.reply import ToolCall
 from aimu.errors import ToolNameClashError
 from aimu.tools import Toolbox, tool
 from tests.tools.record import Record, whoami, whoami_async

@@ -3,8 +3,8 @@
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
+from aimu._core.messages import text_of
 from aimu.aio import AsyncRunner, StreamingContentType
-from aimu.core.messages import text_of
 from aimu.testing import ScriptedProvider, reply
 
 

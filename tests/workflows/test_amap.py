@@ -24,7 +24,7 @@ class Gauge:
         self.running = self.most = self.answered = 0
 
     async def complete(self, request):
-        from aimu.core.reply import Reply
+        from aimu._core.reply import Reply
 
         self.running += 1
         self.most = max(self.most, self.running)
@@ -128,6 +128,7 @@ async def test_a_failing_source_of_tasks_ends_the_map_whatever_the_policy():
                 pass
 
 
+@pytest.mark.virtual_time
 async def test_a_timeout_is_for_each_task():
     worker = agent(ScriptedProvider(delayed, repeat=True), "w")
     async with aio.amap(worker, ["slow", "fast"], timeout=0.05, on_error="collect") as results:

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aimu import aio
 from aimu.aio import EvaluatorOptimizer
-from aimu.aio.workflows.evaluator_optimizer import accepts
+from aimu.aio._workflows.evaluator_optimizer import accepts
 from aimu.errors import InvalidOptionError
 from tests.workflows.models import Shout, agent, asked, live, model, read, requests_of, text_by
 
@@ -91,5 +91,5 @@ async def test_generator_and_evaluator_may_be_any_runner():
 
 
 def test_there_is_at_least_one_round():
-    with pytest.raises(InvalidOptionError, match="max_rounds is at least 1, not 0"):
+    with pytest.raises(InvalidOptionError, match="max_rounds must be an integer of at least 1, got 0"):
         EvaluatorOptimizer(Shout(), Shout(), max_rounds=0)

@@ -6,9 +6,9 @@ import anyio
 import pytest
 
 from aimu import aio
+from aimu._core.messages import check_history
+from aimu._core.reply import Usage
 from aimu.aio import OrchestratorAgent, Parallel, StreamingContentType
-from aimu.core.messages import check_history
-from aimu.core.reply import Usage
 from aimu.errors import InvalidOptionError, ToolNameClashError
 from aimu.testing import reply
 from aimu.tools import tool

@@ -8,9 +8,9 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
+from aimu._core.messages import check_history
 from aimu.aio import AsyncRunner, Parallel, StreamChunk, StreamingContentType
-from aimu.aio.run import IN_THREAD
-from aimu.core.messages import check_history
+from aimu.aio._run import IN_THREAD
 from aimu.errors import InvalidOptionError, RateLimitError
 from aimu.testing import leak_check, reply, virtual_time
 from aimu.tools import tool
@@ -182,7 +182,7 @@ async def test_no_more_than_max_concurrency_workers_run_at_once():
         ({"on_error": "ignore"}, "on_error is 'cancel' or 'collect'"),
         ({"first": 3}, "first is from 1 to the 2 workers"),
         ({"first": 0}, "first is from 1"),
-        ({"max_concurrency": 0}, "max_concurrency is at least 1"),
+        ({"max_concurrency": 0}, "max_concurrency must be an integer of at least 1, got 0"),
     ],
 )
 def test_invalid_policies_are_refused(fields, text):
@@ -288,6 +288,7 @@ async def test_sync_tools_of_concurrent_workers_run_in_worker_threads_below_fore
     assert threading.get_ident() not in threads
 
 
+@pytest.mark.virtual_time
 async def test_a_timeout_ends_all_workers_and_keeps_what_they_did():
     provider = model({"fast": "done", "slow": reply("never", delay=1000)})
     parallel = Parallel([agent(provider, "slow"), agent(provider, "fast")])

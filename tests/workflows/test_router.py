@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from aimu import aio
 from aimu.aio import Router
-from aimu.aio.workflows.router import named
+from aimu.aio._workflows.router import named
 from aimu.errors import RoutingError
 from tests.workflows.models import Shout, agent, live, model, read, requests_of, text_by
 

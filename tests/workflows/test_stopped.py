@@ -9,6 +9,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from aimu import aio
+from aimu._core.messages import check_history, text_of
 from aimu.aio import (
     Chain,
     EvaluatorOptimizer,
@@ -19,8 +20,7 @@ from aimu.aio import (
     SkillAgent,
     StreamingContentType,
 )
-from aimu.aio.runner import leaves
-from aimu.core.messages import check_history, text_of
+from aimu.aio._runner import leaves
 from aimu.evals import Scorer
 from aimu.skills import SkillManager
 from aimu.testing import cancel_everywhere, leak_check, reply

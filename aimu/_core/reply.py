@@ -1,0 +1,124 @@
+"""What a provider returns: deltas while it streams, then one reply. Values only."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, final
+
+from attrs import define, field, frozen
+
+from aimu._core.chunks import StreamingContentType
+
+
+@final
+class StopReason(StrEnum):
+    """Why a reply ended, in the same words for all providers."""
+
+    END = "end"
+    TOOL_CALLS = "tool_calls"
+    MAX_TOKENS = "max_tokens"
+    STOP_SEQUENCE = "stop_sequence"
+    REFUSED = "refused"
+    PAUSED = "paused"  # to continue, send the same conversation again (Anthropic's pause_turn)
+
+
+@final
+@frozen
+class ToolCall:
+    """A model's request to run a tool.
+
+    Attributes:
+        id: The provider's id of the call.
+        name: The name of the tool.
+        arguments: The JSON text as the model wrote it, valid or not.
+    """
+
+    id: str
+    name: str
+    arguments: str
+
+
+UNKNOWN_NAME = "unknown"
+"""The name of a call that the model left unnamed: services refuse a history with an empty name."""
+
+
+def new_call_id() -> str:
+    """Return a new id, for a call that came without one or with the id of another call."""
+    return f"call_{uuid.uuid4().hex[:24]}"
+
+
+@final
+@frozen(kw_only=True)
+class Usage:
+    """Numbers of tokens as the provider counts them; None where it does not tell.
+
+    The sum of two has each number that at least one of them has.
+
+    Attributes:
+        input: Prompt tokens.
+        output: Generated tokens.
+        cache_read: Prompt tokens read from the provider's cache; OpenAI includes them in `input`, Anthropic does not.
+        cache_write: Prompt tokens written to the provider's cache; likewise.
+        reasoning: The part of `output` that is reasoning.
+    """
+
+    input: int | None = None
+    output: int | None = None
+    cache_read: int | None = None
+    cache_write: int | None = None
+    reasoning: int | None = None
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            input=_add(self.input, other.input),
+            output=_add(self.output, other.output),
+            cache_read=_add(self.cache_read, other.cache_read),
+            cache_write=_add(self.cache_write, other.cache_write),
+            reasoning=_add(self.reasoning, other.reasoning),
+        )
+
+
+def _add(a: int | None, b: int | None) -> int | None:
+    if a is None:
+        return b
+    return a if b is None else a + b
+
+
+@final
+@define(unsafe_hash=True)  # a value, see StreamChunk
+class Delta:
+    """A streamed piece of text; `phase` is THINKING or GENERATING."""
+
+    phase: StreamingContentType
+    text: str
+
+
+@final
+@frozen(kw_only=True)
+class Reply:
+    """One complete answer of a model.
+
+    Attributes:
+        text: The answer.
+        thinking: The reasoning before it, as far as the service shows it.
+        refusal: The words with which the model refused, if the service separates them from the text.
+        calls: The tools to run.
+        stop_reason: Why the answer ended.
+        usage: Its tokens; None if the service does not tell.
+        model: The model that answered, as the service names it, or None.
+        request_id: The service's id of the request, or None.
+        replay: What the provider needs back verbatim with this answer, under one key for its wire format, such as
+            `{"anthropic": {...}}`. It becomes part of the assistant message and goes to that provider only.
+    """
+
+    text: str = ""
+    thinking: str = ""
+    refusal: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    stop_reason: StopReason = StopReason.END
+    usage: Usage | None = None
+    model: str | None = None
+    request_id: str | None = None
+    replay: Mapping[str, Any] = field(factory=dict[str, Any])

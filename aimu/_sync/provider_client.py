@@ -1,0 +1,18 @@
+"""The base of the sync client classes in `clients`, each of which takes the models of one provider."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from aimu._sync.client import ModelClient
+from aimu.aio._provider_client import of_provider
+from aimu.models._spec import Model, ModelSpec
+
+
+class ProviderClient(ModelClient):
+    """A client for the models of one provider, whose name in model strings is `provider_name`."""
+
+    provider_name: ClassVar[str]
+
+    def __init__(self, model: Model | ModelSpec | str, **kwargs: Any) -> None:
+        super().__init__(of_provider(model, self.provider_name), **kwargs)

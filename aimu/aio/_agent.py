@@ -1,0 +1,182 @@
+"""The agent: a name and terms for the loop of a turn, on a conversation of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+from attrs import Attribute, define, field, frozen
+
+from aimu._core.field_docs import with_field_docs
+from aimu.aio._base_client import AsyncBaseModelClient, duplicate
+from aimu.aio._checks import at_least_one
+from aimu.aio._conversation import Conversation
+from aimu.aio._responder import Responder
+from aimu.aio._run import Run, Steps, Task
+from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio._turn import Terms
+from aimu.errors import InvalidOptionError
+
+DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task, or answer it if it is done."
+
+
+def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> None:
+    if not isinstance(client, AsyncBaseModelClient):
+        hint = "; wrap it: aio.client(sync_client)" if hasattr(client, "__aio__") else ""
+        raise InvalidOptionError(f"an agent needs an async client, not {type(client).__name__}{hint}")
+
+
+@define(eq=False, slots=False)
+class Agent(StepRunner):
+    """A model that works on a task, with tools, until it answers.
+
+    The history stays from run to run. Agents that were made from one client disturb neither it nor each other. They
+    borrow its provider: an agent works as long as that client, or a fork of it, is open.
+
+    Args:
+        model_client: The client of the agent's own conversation; it is forked, with its history, from the one given
+            here.
+        system_message: The system message; None keeps that of the client.
+        name: The agent's name in chunks, in `messages` and in notes on errors.
+        tools: Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client.
+        max_iterations: How many model requests of a run may call tools, at least 1. At the limit, open calls are marked
+            as not executed and one more request asks for the answer.
+        continuation_prompt: What is sent if the model's reply is empty.
+        reset_messages_on_run: Whether each run begins with an empty history.
+        concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. False keeps
+            the setting of the client.
+
+    Raises:
+        InvalidOptionError: `max_iterations` is less than 1, or `model_client` is not an async client.
+
+    Example:
+        agent = aio.Agent(aio.client("ollama:qwen3.5:9b"), "You are a careful clerk.", tools=[add])
+        print(await agent.run("What is 17 plus 25?"))
+    """
+
+    model_client: AsyncBaseModelClient = field(validator=_async_client)
+    system_message: str | None = None
+    name: str | None = None
+    tools: list[Callable[..., Any]] = field(factory=list[Callable[..., Any]])
+    max_iterations: int = field(default=10, validator=at_least_one)
+    continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT
+    reset_messages_on_run: bool = False
+    concurrent_tool_calls: bool | int = field(default=False, kw_only=True)
+
+    _constructed = False  # a flag of the instance, no field
+
+    def __attrs_post_init__(self) -> None:
+        given = {name: vars(self).pop(name) for name in _OF_CONVERSATION}
+        self.model_client = self.model_client._fork(given.pop("system_message"), keep_history=True)
+        self._constructed = True
+        for name, value in given.items():
+            if value:
+                setattr(self, name, value)
+
+    def __repr__(self) -> str:
+        name, size = self.name or "agent", len(self._history())
+        return f"<{type(self).__name__} {name!r} {self.model_client.spec}, {size} messages>"
+
+    @property
+    def messages(self) -> MessageHistory:
+        """This agent's history under its name."""
+        return {self.name or "agent": self._history()}
+
+    def _history(self) -> list[dict[str, Any]]:
+        return self.model_client.messages
+
+    def _parts(self) -> Iterable[AsyncRunner]:
+        return ()
+
+    def _steps(self, task: Task, run: Run) -> Steps:
+        client = self.model_client
+        if type(client).chat is AsyncBaseModelClient.chat:
+            return self._loop(client._responder, task, run, None)
+        kwargs, images = task.copies()  # a chat of the user's own
+        return self._begin(
+            run, lambda: foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run)
+        )
+
+    def _loop(self, responder: Responder, task: Task, run: Run, label: str | None) -> Steps:
+        terms = Terms(
+            max_iterations=self.max_iterations,
+            continuation_prompt=self.continuation_prompt,
+            reset=self.reset_messages_on_run,
+        )
+        label = label or run.label(self, self.name or "agent")
+        return self._begin(run, lambda: responder.chat(task, run, terms=terms, label=label))
+
+    def _begin(self, run: Run, steps: Callable[[], Steps]) -> Steps:
+        """The steps of a run, after what has to be done before."""
+        return steps()
+
+    def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
+        """Make the same agent on a new conversation.
+
+        Args:
+            system: The system message of the new agent; None keeps this one's.
+            keep_history: Whether the new conversation begins with a copy of this one's history.
+
+        Returns:
+            The new agent.
+        """
+        fork = duplicate(self)
+        fork.model_client = self.model_client._fork(system, keep_history)
+        return fork
+
+    def as_model_client(self) -> AsyncBaseModelClient:
+        """Give a client of this agent's conversation whose `chat` runs this agent."""
+        return self.model_client._with(AgentResponder(self))
+
+
+class _OfConversation:
+    """A field of an agent that its conversation stores. What the constructor sets waits in the agent until then."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __get__(self, agent: Agent | None, owner: type | None = None) -> Any:
+        return self if agent is None else getattr(agent.model_client, self._name)
+
+    def __set__(self, agent: Agent, value: Any) -> None:
+        if agent._constructed:
+            setattr(agent.model_client, self._name, value)
+        else:
+            vars(agent)[self._name] = value
+
+
+_OF_CONVERSATION = ("system_message", "tools", "concurrent_tool_calls")
+for _name in _OF_CONVERSATION:  # attrs has made the constructor; from here on reading and setting go to the client
+    setattr(Agent, _name, _OfConversation(_name))
+with_field_docs(Agent)
+
+
+@frozen(eq=False)
+class AgentResponder(Responder):
+    """An agent in the place of its own client: every `chat` is a run of the agent."""
+
+    agent: Agent
+
+    @property
+    def conversation(self) -> Conversation:
+        return self.agent.model_client.conversation
+
+    def chat(
+        self, task: Task, run: Run, *, use_tools: bool = True, terms: Terms | None = None, label: str | None = None
+    ) -> Steps:
+        return self._run(task, run, label) if use_tools else self._below.chat(task, run, use_tools=False, label=label)
+
+    def generate(self, task: Task, run: Run) -> Steps:
+        return self._below.generate(task, run)
+
+    @property
+    def _below(self) -> Responder:
+        return self.agent.model_client._responder.beneath
+
+    def _run(self, task: Task, run: Run, label: str | None) -> Steps:
+        if type(self.agent).run is not StepRunner.run:  # a run of the user's own
+            return steps_of(self.agent, task, run)
+        return self.agent._loop(self._below, task, run, label)
+
+    def fork(self, system_message: str | None, keep_history: bool) -> Responder:
+        return AgentResponder(self.agent.fork(system_message, keep_history))

@@ -1,0 +1,245 @@
+"""Opening clients: from model strings, catalog entries, providers of one's own, and existing sync clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing
+from typing import Any, Literal, final, overload
+
+from anyio import CancelScope
+
+from aimu._core.chunks import Include, StreamingContentType
+from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._conversation import Conversation
+from aimu.aio._request import Limits, SharedProvider
+from aimu.aio._run import Run, Steps, Task
+from aimu.aio._runner import start
+from aimu.aio._stream import Stream
+from aimu.errors import InvalidOptionError, WeightsLoadedTwiceError
+from aimu.models._resolve import IN_PROCESS, resolve
+from aimu.models._spec import Model, ModelSpec
+from aimu.providers._base import Provider
+
+
+class AsyncModelClient(AsyncBaseModelClient):
+    """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
+
+    Args:
+        model: `"provider:model_id"`, a member of a model enum such as `OllamaModel`, a `ModelSpec`, or an object with
+            the methods of `aimu.providers.Provider`. Or a sync client: both are then handles on one conversation;
+            models that run in this process (`hf`, `llamacpp`) need this, since the sync client loads their weights.
+        **kwargs: `system`, `tools`, `mcp_client`, `generate_kwargs`, `max_tool_rounds`, `concurrent_tool_calls`;
+            `max_retries`, `max_concurrency`, `limits`; and what the provider takes: `base_url`, `api_key`, `timeout`,
+            `http_client`, `api`.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.
+        InvalidOptionError: An option is unknown or has an invalid value.
+
+    Example:
+        async with aio.AsyncModelClient("anthropic:claude-sonnet-4-6", system="Be brief.") as client:
+            print(await client.chat("What are tides?"))
+    """
+
+    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
+        owner = getattr(model, "__aio__", None)
+        if isinstance(owner, AsyncBaseModelClient):
+            if kwargs:
+                raise InvalidOptionError(
+                    f"a client that wraps a sync client shares its settings; set {', '.join(kwargs)} on the sync client"
+                )
+            as_aio = getattr(
+                model, "_as_aio", lambda: owner
+            )  # where the user wrote the sync client's `chat`, not `owner`
+            self._responder = as_aio()._responder
+            return
+        if isinstance(model, Provider):
+            self._open(lambda **rest: _as_given(model, rest), **kwargs)
+            return
+        spec = resolve(model)
+        if spec.provider in IN_PROCESS:
+            raise WeightsLoadedTwiceError(
+                f"{type(model).__name__}.{model.name}" if isinstance(model, Model) else repr(str(spec))
+            )
+        self._open(lambda **rest: _http_provider(spec, rest), **kwargs)
+
+    def _open(
+        self,
+        make_provider: Callable[..., Provider],
+        *,
+        system: str | None = None,
+        tools: Sequence[Any] = (),
+        mcp_client: Any = None,
+        generate_kwargs: Mapping[str, Any] | None = None,
+        max_tool_rounds: int = 10,
+        concurrent_tool_calls: bool | int = False,
+        max_retries: int = 2,
+        max_concurrency: int | None = None,
+        limits: Limits | None = None,
+        **provider_kwargs: Any,
+    ) -> None:
+        provider = SharedProvider(
+            make_provider(**provider_kwargs), max_retries=max_retries, max_concurrency=max_concurrency, limits=limits
+        )
+        conversation = Conversation(
+            provider=provider,
+            tools=tools,
+            mcp_client=mcp_client,
+            generate_kwargs=generate_kwargs,
+            max_tool_rounds=max_tool_rounds,
+            concurrent_tool_calls=concurrent_tool_calls,
+        )
+        conversation.set_system_message(system)
+        super().__init__(conversation)
+        provider.keep(self)
+
+
+@final
+class OwningClient(AsyncModelClient):
+    """What the sync facade holds: the one client that may load weights."""
+
+    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
+        if isinstance(model, Model | ModelSpec | str) and (spec := resolve(model)).provider in IN_PROCESS:
+            self._open(lambda **rest: _engine(spec, rest), **kwargs)
+        else:
+            super().__init__(model, **kwargs)
+
+
+def _as_given(provider: Provider, kwargs: Mapping[str, Any]) -> Provider:
+    if kwargs:
+        raise InvalidOptionError(f"{', '.join(kwargs)}: give a provider of your own its settings when you make it")
+    return provider
+
+
+def _http_provider(spec: ModelSpec, kwargs: Mapping[str, Any]) -> Provider:
+    from aimu.providers import make_provider
+
+    return make_provider(spec, **kwargs)
+
+
+def _engine(spec: ModelSpec, kwargs: Mapping[str, Any]) -> Provider:
+    from aimu.engines import open_engine
+
+    return open_engine(spec, **kwargs)
+
+
+def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any) -> AsyncModelClient:
+    """Open a client for a model string, a catalog entry, a provider of your own, or an existing sync client.
+
+    Args:
+        model: What `AsyncModelClient` takes.
+        system: The system message.
+        **kwargs: The options of `AsyncModelClient`.
+
+    Returns:
+        The client.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        MissingExtraError: A dependency of the provider is not installed.
+        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.
+        InvalidOptionError: An option is unknown or has an invalid value.
+
+    Example:
+        client = aio.client("ollama:qwen3.5:9b", system="Be brief.")
+        print(await client.chat("What are tides?"))
+    """
+    if system is not None:
+        kwargs["system"] = system
+    return AsyncModelClient(model, **kwargs)
+
+
+@overload
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: Literal[False] = False,
+    images: list[Any] | None = None,
+    include: Include = None,
+) -> Coroutine[Any, Any, str]: ...
+@overload
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: Literal[True],
+    images: list[Any] | None = None,
+    include: Include = None,
+) -> Stream: ...
+@overload
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: bool = False,
+    images: list[Any] | None = None,
+    include: Include = None,
+) -> Coroutine[Any, Any, str] | Stream: ...
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: bool = False,
+    images: list[Any] | None = None,
+    include: Include = None,
+) -> Coroutine[Any, Any, str] | Stream:
+    """Send one message to a fresh client, which is closed once the answer is there.
+
+    Args:
+        user_message: The message.
+        model: What `AsyncModelClient` takes.
+        system: The system message.
+        generate_kwargs: Options for the request.
+        stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is left.
+        images: Images that go with the message: paths, bytes, URLs or data URLs.
+        include: The phases that a stream shows; None shows all.
+
+    Returns:
+        The answer, or with `stream=True` a `Stream`.
+
+    Raises:
+        UnknownProviderError: The model string names no known provider.
+        TruncatedError: `max_tokens` ended the reply before any text.
+        RefusedError: The model declines to answer.
+        ProviderError: The model service fails.
+
+    Example:
+        print(await aio.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
+    """
+    return one_shot(client(model, system=system), Task(user_message, generate_kwargs, images), stream, include)
+
+
+def one_shot(
+    once: AsyncBaseModelClient, task: Task, stream: bool, include: Include
+) -> Coroutine[Any, Any, str] | Stream:
+    """One turn of a client that is closed behind it."""
+    return start(lambda run: _once(once, task, run), stream=stream, timeout=None, include=include)
+
+
+async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:
+    done = None
+    try:
+        async with aclosing(once._responder.chat(task, run)) as steps:
+            async for chunk in steps:
+                if chunk.phase is StreamingContentType.DONE:
+                    done = chunk
+                else:
+                    yield chunk
+    finally:
+        with CancelScope(shield=True):  # closing is bounded by the provider itself
+            await once.aclose()
+    if done is not None:
+        yield done

@@ -1,0 +1,84 @@
+"""The loop of a turn: ask, run the tools that the model asks for, ask again, until it answers.
+
+Drives `aimu.aio._turn` for plain, pulled and entered runs, for a client's `chat` and for agents; decides nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Literal
+
+from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.images import image_part
+from aimu._core.messages import Message, user_message
+from aimu._core.reply import Reply
+from aimu.aio._calls import run_calls
+from aimu.aio._conversation import Conversation
+from aimu.aio._run import Run, Steps, Task
+from aimu.aio._turn import Finished, Outcome, RunTools, Terms
+from aimu.errors import InvalidImageError
+from aimu.models import _options as options
+from aimu.tools._toolbox import Toolbox
+
+
+async def turn_steps(
+    conversation: Conversation,
+    task: Task,
+    run: Run,
+    *,
+    terms: Terms,
+    label: str | None = None,
+    use_tools: bool = True,
+    kind: Literal["chat", "generate"] = "chat",
+) -> Steps:
+    """The chunks of one turn; the last is `done`, yielded after the turn is settled."""
+    # One generator, since each further one that deltas pass through costs them time, and since the one `finally` has to
+    # see every way out.
+    provider = conversation.provider
+    merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
+    turn, stale = conversation.begin(_message(conversation, task), run, terms, merged, kind)
+    try:
+        if stale is not None:
+            await stale.aclose()
+        toolbox = await conversation.toolbox() if use_tools else Toolbox()
+        turn.tools = toolbox.schemas
+        outcome: Outcome | None = None
+        while not isinstance(outcome, Finished):
+            request, reply = turn.next_request(), None
+            iteration = turn.iteration
+            if run.streaming:
+                async with aclosing(provider.stream(request)) as deltas:
+                    async for delta in deltas:
+                        if type(delta) is Reply:
+                            reply = delta
+                            continue
+                        turn.feed(delta)
+                        yield StreamChunk(delta.phase, delta.text, label, iteration)
+            else:
+                reply = await provider.complete(request)
+            if reply is not None:
+                run.used(reply.usage)
+            outcome = turn.receive(reply)
+            if isinstance(outcome, RunTools):
+                concurrent = conversation.concurrent_tool_calls
+                async with aclosing(run_calls(turn, outcome.calls, toolbox, run, concurrent, label)) as steps:
+                    async for chunk in steps:
+                        yield chunk
+                turn.end_round()
+    except Exception as exc:
+        exc.add_note(f"in {f'agent {label!r}' if label else 'a chat'}, iteration {max(turn.iteration, 0)}")
+        raise
+    finally:
+        turn.settle()
+    yield StreamChunk(StreamingContentType.DONE, outcome.text, label, turn.iteration)
+
+
+def _message(conversation: Conversation, task: Task) -> Message:
+    images, spec = task.images or (), conversation.provider.spec
+    if isinstance(images, str | bytes | bytearray | os.PathLike | Mapping):
+        raise InvalidImageError("images= is a list of images; put the one into a list")
+    if images and spec.vision is False:
+        raise InvalidImageError(f"{spec} has no vision; leave images= out or choose a model that has it")
+    return user_message(task.text, [image_part(image) for image in images])

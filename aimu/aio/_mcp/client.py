@@ -1,0 +1,294 @@
+"""The MCP client as users hold it: its life, its tools, and a call by name."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import weakref
+from collections.abc import Callable
+from importlib import import_module
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, final
+
+import anyio
+from anyio.abc import TaskGroup
+
+from aimu.aio._mcp.config import read_config, read_file
+from aimu.aio._mcp.connection import RemoteServer, connect
+from aimu.aio._mcp.memory import MemoryServer
+from aimu.aio._mcp.owner import Owner
+from aimu.aio._mcp.results import Content, content_of, text_of
+from aimu.errors import ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
+from aimu.tools._definition import Tool
+
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+
+log = logging.getLogger("aimu.aio")
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_-]")
+
+
+@final
+class MCPClient:
+    """The tools of one or more MCP servers, to be given among the `tools` of a client or agent.
+
+    `async with MCPClient(...)` connects, and holds the connections in this event loop until the block is left. Without
+    a block, `await MCPClient.connect(...)` holds them in a thread; any async task may call `aclose()` then. Calls may
+    be made concurrently and from any event loop. Give exactly one of `config`, `server` and `file`. With several
+    servers each tool is named `<server>_<tool>`.
+
+    Args:
+        config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
+        server: A FastMCP server in this program, which is called in the caller's event loop.
+        file: The path of a JSON file in the form of `config`.
+        reconnect: After a connection is lost, make a new one for the next call; a call that was in flight is never
+            repeated. Otherwise each further call raises at once.
+        timeout: Seconds for the handshake and for each request, whatever the server sends meanwhile; None is no limit.
+
+    Raises:
+        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given.
+        MissingExtraError: The extra `mcp` is not installed.
+
+    Example:
+        async with aio.MCPClient(file="mcp.json") as mcp:
+            agent = aio.Agent(client, tools=[mcp])
+            print(await agent.run("List the open issues."))
+    """
+
+    def __init__(
+        self,
+        *,
+        config: dict[str, Any] | None = None,
+        server: FastMCP[Any] | None = None,
+        file: str | os.PathLike[str] | None = None,
+        reconnect: bool = False,
+        timeout: float | None = None,
+    ) -> None:
+        if sum(given is not None for given in (config, server, file)) != 1:
+            raise InvalidOptionError("an MCPClient takes exactly one of config=, server= and file=")
+        self._servers: list[RemoteServer | MemoryServer]
+        self._owner: Owner | None = None
+        self._group: TaskGroup | None = None
+        self._state = "new"
+        self._names: dict[str, str] = {}  # of tools whose own name is none that a model service takes
+        try:
+            if server is not None:
+                self._servers = [MemoryServer(server, timeout=timeout)]
+                return
+            import_module("mcp")  # to fail here, not in the task of the connections
+        except ImportError as exc:
+            raise MissingExtraError(exc.name or "mcp", "mcp") from exc
+        specs = read_config(config) if config is not None else read_file(file or "")
+        self._owner = owner = Owner(f"the MCP client of {', '.join(repr(spec.name) for spec in specs)}")
+        self._servers = [RemoteServer(spec, owner, reconnect=reconnect, timeout=timeout) for spec in specs]
+        weakref.finalize(self, owner.stop).atexit = False
+
+    @classmethod
+    async def connect(
+        cls,
+        *,
+        config: dict[str, Any] | None = None,
+        server: FastMCP[Any] | None = None,
+        file: str | os.PathLike[str] | None = None,
+        reconnect: bool = False,
+        timeout: float | None = None,
+    ) -> Self:
+        """Make a client and connect it; close it with `aclose()`.
+
+        If connecting fails or is cancelled, everything that it began has ended before the error is raised.
+
+        Args:
+            config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
+            server: A FastMCP server in this program.
+            file: The path of a JSON file in the form of `config`.
+            reconnect: Whether to make a new connection after one is lost.
+            timeout: Seconds for the handshake and for each request; None is no limit.
+
+        Returns:
+            The connected client.
+
+        Raises:
+            MCPConnectionError: A server cannot be started or reached.
+            MCPTimeoutError: A server does not answer in time.
+        """
+        client = cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
+        await client._hold_in_thread()
+        return client
+
+    async def _hold_in_thread(self) -> None:
+        if self._state == "closed":
+            raise ClosedClientError(self._who)
+        if self._state == "new":
+            if self._owner is not None:
+                self._owner.start_thread()
+            await self._open()
+
+    async def __aenter__(self) -> Self:
+        if self._state == "closed":
+            raise ClosedClientError(self._who)
+        if self._state == "new":
+            if self._owner is not None:
+                self._group = await anyio.create_task_group().__aenter__()
+                self._group.start_soon(self._owner.run_here)
+            try:
+                await self._open()
+            except BaseException:
+                await self._leave_group()
+                raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()
+        await self._leave_group()
+
+    def __repr__(self) -> str:
+        return f"<MCPClient {', '.join(repr(server.name) for server in self._servers)}, {self._state}>"
+
+    async def ping(self) -> list[dict[str, Any]]:
+        """Ask every server for its tools now.
+
+        Returns:
+            The tools, as `get_tools` gives them.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
+        return [tool.schema for tool in await self._tools(fresh=True)]
+
+    async def get_tools(self) -> list[dict[str, Any]]:
+        """List the tools in OpenAI function format.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
+        return [tool.schema for tool in await self.as_tools()]
+
+    async def as_tools(self) -> list[Tool]:
+        """List the tools as objects to be given to a client or agent.
+
+        What a failing tool says is its result, for the model to read; a lost server raises in the run that called it.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
+        return await self._tools(fresh=False)
+
+    async def call_tool(
+        self,
+        name: str,
+        arguments: dict[str, Any] | None = None,
+        *,
+        timeout: float | None = None,
+        on_progress: Callable[[float, float | None, str | None], object] | None = None,
+    ) -> Content:
+        """Call a tool. Cancelling this call cancels it on the server too.
+
+        Args:
+            name: The name of the tool as `get_tools` gives it.
+            arguments: The arguments by name; None is no arguments.
+            timeout: Seconds for this call, in place of the client's `timeout`.
+            on_progress: Called in the async task of this call, with progress, total and message when the server reports
+                them; may be `async def`.
+
+        Returns:
+            The text of the result, or content parts if it has images.
+
+        Raises:
+            ToolError: The tool fails, with what it says.
+            InvalidOptionError: No server has a tool of this name.
+            MCPConnectionError: The connection is lost; the call may have run.
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server answers with a protocol error.
+            ClosedClientError: The client was closed.
+        """
+        self._check()
+        server, own_name = self._find(name)
+        result = await server.call(own_name, arguments or {}, timeout, on_progress)
+        content = content_of(result)
+        if result.is_error:
+            raise ToolError(text_of(content))
+        return content
+
+    async def aclose(self) -> None:
+        """Close the connections and wait until server processes have ended.
+
+        May be called from any async task, and more than once.
+        """
+        started, self._state = self._state != "new", "closed"
+        if self._owner is not None and started:
+            await self._owner.aclose()
+
+    async def _open(self) -> None:
+        self._state = "connected"
+        if self._owner is not None:
+            try:
+                await connect(self._owner, [server for server in self._servers if isinstance(server, RemoteServer)])
+            except BaseException:
+                await self.aclose()
+                raise
+
+    async def _leave_group(self) -> None:
+        if self._group is not None:
+            group, self._group = self._group, None
+            await group.__aexit__(None, None, None)
+
+    @property
+    def _who(self) -> str:
+        return "this MCP client" if self._owner is None else self._owner.who
+
+    def _check(self) -> None:
+        if self._state == "new":
+            raise InvalidOptionError(
+                "this MCPClient is not connected; use `async with` or `await MCPClient.connect(...)`"
+            )
+        if self._state == "closed":
+            raise ClosedClientError(self._who)
+
+    async def _tools(self, *, fresh: bool) -> list[Tool]:
+        self._check()
+        return [self._tool(server, tool) for server in self._servers for tool in await server.tools(fresh=fresh)]
+
+    def _tool(self, server: RemoteServer | MemoryServer, tool: Any) -> Tool:
+        given = self._prefix(server) + tool.name
+        name = _UNFIT.sub("_", given)[:64]
+        if name != given:
+            self._names[name] = given
+
+        async def call(**arguments: Any) -> Content:
+            self._check()
+            result = await server.call(tool.name, arguments, None, None)
+            if result.is_error:
+                log.warning("MCP server %r: tool %r failed", server.name, tool.name)
+            return content_of(result)
+
+        return Tool(
+            name=name,
+            function=call,
+            description=tool.description or tool.title or "",
+            parameters=tool.input_schema,
+            origin=f"MCP server {server.name!r}",
+        )
+
+    def _prefix(self, server: RemoteServer | MemoryServer) -> str:
+        return f"{server.name}_" if len(self._servers) > 1 else ""
+
+    def _find(self, name: str) -> tuple[RemoteServer | MemoryServer, str]:
+        given = self._names.get(name, name)
+        found = [server for server in self._servers if given.startswith(self._prefix(server))]
+        if not found:
+            raise InvalidOptionError(
+                f"no MCP server has a tool {name!r}; with several servers tools are named <server>_<tool>, "
+                f"with one of: {', '.join(server.name for server in self._servers)}"
+            )
+        server = max(found, key=lambda server: len(server.name))
+        return server, given.removeprefix(self._prefix(server))

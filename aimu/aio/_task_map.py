@@ -1,0 +1,240 @@
+"""One runner over many tasks, some at a time. Owns how many run at once, and the progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Sized
+from contextlib import aclosing, nullcontext
+from types import TracebackType
+from typing import Any, Generic, Literal, Self, TypeVar, final, overload
+
+import anyio
+
+from aimu._core.groups import single_failure
+from aimu.aio._pump import Pump
+from aimu.aio._run import begin_branch
+from aimu.aio._runner import AsyncRunner
+from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
+
+CLOSING = 5.0  # s that an async generator of tasks has to close
+
+R_co = TypeVar("R_co", covariant=True)
+
+
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[str]: ...
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["collect"],
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[str | Exception]: ...
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise", "collect"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[str | Exception]: ...
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise", "collect"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+) -> Results[Any]:
+    """Run many tasks, and give each result with its index as soon as it is there.
+
+    The results are read inside a block. Each task has a conversation of its own. The next task is taken when a run may
+    begin; a slow reader holds new ones back. With `on_error="raise"` the first failure cancels the other tasks and is
+    raised, with a note that names its task.
+
+    Args:
+        runner_or_factory: An agent, which is forked for each task without its history, or a function that makes a
+            runner.
+        tasks: The users' texts; a generator may be endless.
+        max_concurrency: How many tasks may run at once, at least 1.
+        on_error: "raise", or "collect": an exception is then its task's result.
+        generate_kwargs: Options for every model request, as in `run`.
+        timeout: Seconds for each task; None is no limit.
+        progress: Whether to show a bar on stderr (extra `progress`); None does if stderr is a terminal and tqdm is
+            installed.
+
+    Returns:
+        The results, to be entered and iterated.
+
+    Raises:
+        InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
+        MissingExtraError: On entering, `progress` is True and tqdm is not installed.
+
+    Example:
+        async with aio.amap(agent, tasks, max_concurrency=100) as results:
+            async for index, answer in results:
+                print(index, answer)
+    """
+    if max_concurrency < 1:
+        raise InvalidOptionError(f"max_concurrency is at least 1, not {max_concurrency!r}")
+    if isinstance(tasks, str):
+        raise InvalidOptionError("tasks is one string; give a list of tasks")
+    if on_error not in ("raise", "collect"):
+        raise InvalidOptionError(f"on_error is 'raise' or 'collect', not {on_error!r}")
+    make = _factory(runner_or_factory)
+
+    async def answer(task: str) -> str:
+        with anyio.fail_after(timeout):
+            return str(await make().run(task, None if generate_kwargs is None else dict(generate_kwargs)))
+
+    return Results(answer, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
+
+
+@final
+class Results(Generic[R_co]):
+    """The results of `amap`: an async context manager, and inside its block an async iterator of (index, result).
+
+    However the block is left, all tasks have been cancelled and cleaned up before the next line runs.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[str], Awaitable[str]],
+        tasks: Iterable[str] | AsyncIterable[str],
+        max_concurrency: int,
+        *,
+        collect: bool,
+        progress: bool | None,
+    ) -> None:
+        self._answer = answer
+        self._given = tasks
+        self._max_concurrency = max_concurrency
+        self._collect = collect
+        self._progress = progress
+        self._tasks = _numbered(tasks)
+        self._bar: Any = None
+        self._pump: Pump[tuple[int, R_co]] | None = None
+
+    async def __aenter__(self) -> Self:
+        if self._pump is not None:
+            raise StreamClosedError("a map is entered once")
+        self._bar = _bar(self._given, self._progress)
+        pump = self._pump = Pump[tuple[int, R_co]](lambda: self._fill(pump), 0)
+        await pump.start()
+        return self
+
+    async def _fill(self, pump: Pump[tuple[int, R_co]]) -> None:
+        begin_branch()
+        taking, failures = anyio.Lock(), list[Exception]()
+
+        async def work() -> None:
+            try:
+                while (taken := await self._take(taking)) is not None:
+                    await pump.send.send(await self._result(*taken))
+            except Exception as exc:  # noqa: BLE001 - raised below, plain
+                failures.append(exc)
+                workers.cancel_scope.cancel()
+
+        with single_failure():
+            async with anyio.create_task_group() as workers:
+                for _ in range(self._max_concurrency):
+                    workers.start_soon(work)
+        if failures:
+            raise failures[0]
+
+    async def _take(self, taking: anyio.Lock) -> tuple[int, str] | None:
+        async with taking:
+            return await anext(self._tasks, None)
+
+    async def _result(self, index: int, task: str) -> tuple[int, Any]:
+        try:
+            result: str | Exception = await self._answer(task)
+        except Exception as exc:
+            exc.add_note(f"in task {index} of a map")
+            if not self._collect:
+                raise
+            result = exc
+        if self._bar is not None:
+            self._bar.update()
+        return index, result
+
+    def __aiter__(self) -> Self:
+        self._entered()
+        return self
+
+    def __anext__(self) -> Coroutine[Any, Any, tuple[int, R_co]]:
+        return self._entered().receive()
+
+    def _entered(self) -> Pump[tuple[int, R_co]]:
+        if self._pump is None or self._pump.left:
+            raise StreamClosedError(
+                "a map is read inside its block: "
+                "async with aio.amap(...) as results: async for index, result in results: ..."
+            )
+        return self._pump
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        assert self._pump is not None
+        try:
+            await self._pump.leave()
+        finally:
+            if self._bar is not None:
+                self._bar.close()
+            with anyio.move_on_after(CLOSING, shield=True):
+                await self._tasks.aclose()
+
+
+async def _numbered(tasks: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[tuple[int, str], None]:
+    index = 0
+    if isinstance(tasks, AsyncIterable):
+        async with aclosing(tasks) if isinstance(tasks, AsyncGenerator) else nullcontext(tasks) as items:
+            async for task in items:
+                yield index, task
+                index += 1
+    else:
+        for index, task in enumerate(tasks):
+            yield index, task
+
+
+def _factory(given: AsyncRunner | Callable[[], AsyncRunner]) -> Callable[[], AsyncRunner]:
+    fork: Callable[[], AsyncRunner] | None = getattr(given, "fork", None)
+    if isinstance(given, AsyncRunner) and fork is not None:
+        return fork
+    if isinstance(given, AsyncRunner) or not callable(given):
+        raise InvalidOptionError(
+            f"a {type(given).__name__} cannot be forked for each task; give a function that makes one"
+        )
+    return given
+
+
+def _bar(tasks: object, wanted: bool | None) -> Any:
+    """A progress bar that is closed by leaving it, or None."""
+    if wanted is False or (wanted is None and not sys.stderr.isatty()):
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError as exc:
+        if wanted is None:
+            return None
+        raise MissingExtraError("tqdm", "progress") from exc
+    return tqdm(total=len(tasks) if isinstance(tasks, Sized) else None, file=sys.stderr, unit="task")

@@ -1,0 +1,121 @@
+"""Draft, review, revise. Owns the prompts of review and revision, and how a verdict is read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Self
+
+from attrs import define, evolve, field
+
+from aimu._core.field_docs import with_field_docs
+from aimu.aio._agent import Agent
+from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._checks import at_least_one
+from aimu.aio._run import Run, Steps, Task
+from aimu.aio._runner import AsyncRunner, StepRunner
+from aimu.aio._workflows.flow import Ask, Flow, follow
+
+_MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d+[.)](?=\s)|</?\w+[^>]*>)*"
+
+
+@with_field_docs
+@define(eq=False)
+class EvaluatorOptimizer(StepRunner):
+    """Draft, review and revise until the evaluator accepts the draft.
+
+    The evaluator accepts by beginning the first or the last non-empty line of its answer with `pass_keyword`; markup
+    before the keyword is ignored. Otherwise the generator gets the task, its draft and the evaluator's answer, and
+    writes a new draft. After the last round the last draft is the answer.
+
+    Args:
+        generator: The runner that writes. Images go to its first draft.
+        evaluator: The runner that reviews.
+        name: The name of the workflow in chunks and in notes on errors.
+        max_rounds: How many drafts may be written, at least 1.
+        pass_keyword: The word that accepts; it has to match in case and as a whole word.
+
+    Raises:
+        InvalidOptionError: `max_rounds` is less than 1.
+
+    Example:
+        writer, critic = aio.Agent(client, "Write a haiku."), aio.Agent(client, "Answer PASS, or say what to improve.")
+        print(await aio.EvaluatorOptimizer(writer, critic).run("Autumn"))
+    """
+
+    generator: AsyncRunner
+    evaluator: AsyncRunner
+    name: str = "evaluator_optimizer"
+    max_rounds: int = field(default=3, validator=at_least_one)
+    pass_keyword: str = "PASS"
+
+    @classmethod
+    def from_client(
+        cls,
+        client: AsyncBaseModelClient,
+        generator_prompt: str,
+        evaluator_prompt: str,
+        *,
+        max_rounds: int = 3,
+        pass_keyword: str = "PASS",
+        name: str = "evaluator_optimizer",
+    ) -> Self:
+        """Make the workflow with two new agents, `generator` and `evaluator`.
+
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            generator_prompt: The system message of the generator.
+            evaluator_prompt: The system message of the evaluator. It has to say when to answer with `pass_keyword`; the
+                evaluator is shown "Task: …" and "Response: …".
+            max_rounds: How many drafts may be written, at least 1.
+            pass_keyword: The word that accepts.
+            name: The name of the workflow.
+
+        Returns:
+            The workflow.
+
+        Raises:
+            InvalidOptionError: `max_rounds` is less than 1.
+        """
+        return cls(
+            Agent(client, name="generator").fork(generator_prompt),
+            Agent(client, name="evaluator").fork(evaluator_prompt),
+            name,
+            max_rounds,
+            pass_keyword,
+        )
+
+    def _parts(self) -> Iterable[AsyncRunner]:
+        return self.generator, self.evaluator
+
+    def _steps(self, task: Task, run: Run) -> Steps:
+        return follow(self._flow(task), self.name, run)
+
+    async def _flow(self, task: Task) -> Flow:
+        now, draft = task, ""
+        for round_ in range(self.max_rounds):
+            draft = yield Ask(self.generator, now, round_)
+            review = f"Task: {task.text}\n\nResponse:\n{draft}"
+            verdict = yield Ask(self.evaluator, evolve(task, text=review, images=None), round_)
+            if accepts(verdict, self.pass_keyword):
+                break
+            revision = sections(
+                "Revise the draft so that it answers the feedback. Give the whole new draft and nothing else.",
+                Task=task.text,
+                Draft=draft,
+                Feedback=verdict,
+            )
+            now = evolve(task, text=revision, images=None)
+        yield draft
+
+
+def sections(instruction: str, **parts: str) -> str:
+    """A prompt: what to do, then each text under its title."""
+    return "\n\n".join([instruction, *(f"## {title}\n{text}" for title, text in parts.items())])
+
+
+def accepts(verdict: str, keyword: str) -> bool:
+    """Whether the first or last non-empty line, without markup, begins with `keyword` as a word."""
+    lines = [line for line in verdict.splitlines() if line.strip()]
+    passing = re.compile(_MARKUP + re.escape(keyword) + r"(?=_*(?:\W|$))")
+    return any(passing.match(line) for line in (*lines[:1], *lines[-1:]))

@@ -1,0 +1,52 @@
+"""How a sequential workflow is written: an async generator that asks runners, one after another, and gives an answer.
+
+Owns the passing on of chunks. A flow decides what is asked next and sees whole texts only; it opens no scope that is
+still open when it asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TypeAlias, final
+
+from attrs import frozen
+
+from aimu._core.chunks import StreamChunk
+from aimu.aio._run import Run, Steps, Task
+from aimu.aio._runner import DONE, AsyncRunner, steps_of
+
+
+@final
+@frozen
+class Ask:
+    """Run `runner` on `task`, as this step or round of the workflow; the flow is sent the text of its answer."""
+
+    runner: AsyncRunner
+    task: Task
+    step: int = 0
+
+
+Flow: TypeAlias = AsyncGenerator[Ask | str, str]
+"""Yields each Ask, then the workflow's answer."""
+
+
+async def follow(flow: Flow, name: str, run: Run) -> Steps:
+    """The steps of a workflow named `name` that goes as `flow` says."""
+    step = 0
+    async with aclosing(flow):
+        try:
+            asked = await anext(flow)
+            while isinstance(asked, Ask):
+                step, answer = asked.step, ""
+                async with aclosing(steps_of(asked.runner, asked.task, run)) as steps:
+                    async for chunk in steps:
+                        if chunk.phase is DONE:
+                            answer = str(chunk.content)
+                        else:
+                            yield chunk
+                asked = await flow.asend(answer)
+        except Exception as exc:
+            exc.add_note(f"in {name!r}, step {step}")
+            raise
+    yield StreamChunk(DONE, asked, name, step)

@@ -1,0 +1,191 @@
+"""Several runners on one task at once. The one workflow that owns a task group."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import aclosing
+from typing import Literal, Self, final
+
+import anyio
+from attrs import define, field
+
+from aimu._core.chunks import StreamChunk
+from aimu._core.field_docs import with_field_docs
+from aimu.aio._agent import Agent
+from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._checks import at_least_one_or_none, not_empty
+from aimu.aio._run import Run, Sink, Steps, Task, begin_branch, drain
+from aimu.aio._runner import DONE, AsyncRunner, StepRunner, steps_of
+from aimu.errors import InvalidOptionError
+
+log = logging.getLogger("aimu.aio")
+
+OnError = Literal["cancel", "collect"]
+SEPARATOR = "\n\n---\n\n"
+
+
+@with_field_docs
+@define(eq=False)
+class Parallel(StepRunner):
+    """Give the same task to all workers at once, and join their answers in the order of the workers.
+
+    If a worker fails, the others are cancelled and an ExceptionGroup is raised; a note on each error names the worker.
+
+    Args:
+        workers: The runners, at least one. Their sync tools run in worker threads.
+        name: The name of the workflow in chunks and in notes on errors.
+        aggregator: A runner whose task is the joined answers; its answer is then the result.
+        separator: The text between two answers.
+        on_error: Either "cancel" or "collect": the other workers go on, failures are logged, and their answers are left
+            out. Then the ExceptionGroup is raised only if too few answers are left: none, or fewer than `first`.
+        first: Take this many answers and cancel the other workers. From 1 to the number of workers; None takes all.
+        max_concurrency: How many workers may run at once, at least 1; None is no limit.
+
+    Raises:
+        InvalidOptionError: `workers` is empty, or another argument is out of its range.
+
+    Example:
+        panel = aio.Parallel([aio.Agent(client, "Argue for it."), aio.Agent(client, "Argue against it.")])
+        print(await panel.run("Should cities ban cars?"))
+    """
+
+    workers: Sequence[AsyncRunner] = field(validator=not_empty)
+    name: str = "parallel"
+    aggregator: AsyncRunner | None = None
+    separator: str = SEPARATOR
+    on_error: OnError = field(default="cancel", kw_only=True)
+    first: int | None = field(default=None, kw_only=True)
+    max_concurrency: int | None = field(default=None, kw_only=True, validator=at_least_one_or_none)
+
+    def __attrs_post_init__(self) -> None:
+        if self.on_error not in ("cancel", "collect"):
+            raise InvalidOptionError(f"on_error is 'cancel' or 'collect', not {self.on_error!r}")
+        if self.first is not None and not 1 <= self.first <= len(self.workers):
+            raise InvalidOptionError(f"first is from 1 to the {len(self.workers)} workers, not {self.first!r}")
+
+    @classmethod
+    def from_client(
+        cls,
+        client: AsyncBaseModelClient,
+        worker_prompts: list[str],
+        *,
+        aggregator_prompt: str | None = None,
+        separator: str = SEPARATOR,
+        name: str = "parallel",
+        on_error: OnError = "cancel",
+        first: int | None = None,
+        max_concurrency: int | None = None,
+    ) -> Self:
+        """Make workers named `worker_1`, `worker_2`, … and, if wanted, an `aggregator`: all of them new agents.
+
+        Args:
+            client: Each agent gets a conversation of its own, forked from this client without its history.
+            worker_prompts: The system message of each worker.
+            aggregator_prompt: The system message of the aggregator; None makes none.
+            separator: The text between two answers.
+            name: The name of the workflow.
+            on_error: "cancel" or "collect", as for the class.
+            first: How many answers to take; None takes all.
+            max_concurrency: How many workers may run at once; None is no limit.
+
+        Returns:
+            The workflow.
+
+        Raises:
+            InvalidOptionError: `worker_prompts` is empty, or another argument is out of its range.
+        """
+        return cls(
+            [Agent(client, name=f"worker_{n}").fork(prompt) for n, prompt in enumerate(worker_prompts, 1)],
+            name,
+            None if aggregator_prompt is None else Agent(client, name="aggregator").fork(aggregator_prompt),
+            separator,
+            on_error=on_error,
+            first=first,
+            max_concurrency=max_concurrency,
+        )
+
+    def _parts(self) -> Iterable[AsyncRunner]:
+        return self.workers if self.aggregator is None else [*self.workers, self.aggregator]
+
+    async def _steps(self, task: Task, run: Run) -> Steps:
+        held: list[StreamChunk] = []
+
+        async def hold(chunk: StreamChunk) -> None:
+            held.append(chunk)
+
+        race = _Race(self, task, run, run.sink or hold)
+        failure: ExceptionGroup | None = None
+        try:
+            await race.run()
+        except ExceptionGroup as group:
+            failure = group
+        for chunk in held:
+            yield chunk
+        if failure is not None:
+            raise failure
+        answer, step = self.separator.join(race.in_order()), 0
+        if self.aggregator is not None:
+            joined, step = Task(answer, task.generate_kwargs), 1
+            async with aclosing(steps_of(self.aggregator, joined, run)) as steps:
+                async for chunk in steps:
+                    if chunk.phase is DONE:
+                        answer = str(chunk.content)
+                    else:
+                        yield chunk
+        yield StreamChunk(DONE, answer, self.name, step)
+
+
+@final
+@define(eq=False)
+class _Race:
+    """The workers of one run: what they answered, and how they failed."""
+
+    parallel: Parallel
+    task: Task
+    outer: Run
+    sink: Sink
+    answers: dict[int, str] = field(factory=dict[int, str], init=False)  # worker's index -> answer
+    failures: list[Exception] = field(factory=list[Exception], init=False)
+
+    def in_order(self) -> list[str]:
+        return [self.answers[index] for index in sorted(self.answers)]
+
+    @property
+    def won(self) -> bool:
+        return len(self.answers) == self.parallel.first
+
+    async def run(self) -> None:
+        workers, wanted = self.parallel.workers, self.parallel.first or 1
+        limiter = anyio.Semaphore(self.parallel.max_concurrency or len(workers))
+        async with anyio.create_task_group() as group:
+
+            async def work(index: int, worker: AsyncRunner) -> None:
+                begin_branch()
+                async with limiter:
+                    await self._work(index, worker)
+                if self.won:
+                    group.cancel_scope.cancel()
+
+            for index, worker in enumerate(workers):
+                group.start_soon(work, index, worker)
+        if len(self.answers) < wanted:
+            raise ExceptionGroup(f"{len(self.failures)} of {len(workers)} workers failed", self.failures)
+
+    async def _work(self, index: int, worker: AsyncRunner) -> None:
+        try:
+            done = await drain(steps_of(worker, self.task, self.outer.branch(self.sink)), self.sink)
+        except Exception as exc:
+            where = f"worker {index + 1} ({_name(worker)}) of {self.parallel.name!r}"
+            exc.add_note(f"in {where}")
+            if self.parallel.on_error == "cancel" and not self.won:
+                raise
+            log.warning("%s failed: %r", where, exc)
+            self.failures.append(exc)
+        else:
+            if not self.won:
+                self.answers[index] = str(done.content)
+
+
+def _name(runner: AsyncRunner) -> str:
+    return repr(getattr(runner, "name", None) or type(runner).__name__)

@@ -1,0 +1,355 @@
+"""A GGUF model in llama.cpp as tokens in, tokens out: loading, prefill, decoding, sampling, states.
+
+Imports llama_cpp and jinja2, so it is imported by `llamacpp` when weights are loaded, and by nobody else. Runs in the
+engine's thread; knows no message, option or request. Uses llama.cpp's C interface alone: the class `Llama` above it
+keeps one prompt only and silences the C library by closing the process's stderr.
+https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h (that of llama-cpp-python 0.3.36).
+"""
+
+from __future__ import annotations
+
+import codecs
+import ctypes
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import cached_property, partial
+from importlib import import_module
+from typing import Any, final
+from weakref import finalize, ref
+
+from attrs import field, frozen, validators
+
+from aimu.engines._rounds import StopFlag
+from aimu.errors import InvalidOptionError
+
+llama_cpp: Any = import_module("llama_cpp")  # ctypes: its annotations promise what it does not keep
+
+PREFILL_SLICE = 512
+"""Tokens of a prompt that are computed between two looks at the stop flag; the CPU looks within a slice too."""
+
+_ABORTED = 2
+_ERROR = 4
+_RANDOM = 0xFFFFFFFF
+_TEMPLATES = {"default": None, "tool_use": b"tool_use"}
+_RECOMMENDED = {
+    "temperature": "temp",
+    "top_k": "top_k",
+    "top_p": "top_p",
+    "min_p": "min_p",
+    "repeat_penalty": "penalty_repeat",
+}
+"""Keys below "general.sampling" in the file, https://github.com/ggml-org/llama.cpp/pull/17120"""
+
+_log = logging.getLogger("aimu.engines")
+_said = threading.local()
+
+# llama.cpp asks "abort?" at each node of a graph, with a pointer of ours. The answer is true where the C string there
+# is not empty, which strlen tells; a Python function would take the GIL some forty times for each token.
+_abort_if_not_empty = ctypes.cast(
+    (ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)).strlen, llama_cpp.ggml_abort_callback
+)
+
+
+def _to_logging(level: int, text: bytes, _: Any) -> None:
+    line = text.decode(errors="replace").strip()
+    if level == _ERROR:
+        _errors().append(line)
+    if line:
+        _log.debug("llama.cpp: %s", line)
+
+
+def _errors() -> deque[str]:
+    """The last errors that llama.cpp told in this thread."""
+    if not hasattr(_said, "errors"):
+        _said.errors = deque[str](maxlen=2)
+    errors: deque[str] = _said.errors
+    return errors
+
+
+def _reason(what: str) -> str:
+    return ": ".join([what, *_errors()])
+
+
+def _free(context: Any, model: Any) -> None:
+    llama_cpp.llama_free(context)
+    llama_cpp.llama_model_free(model)
+
+
+_log_callback = llama_cpp.llama_log_callback(_to_logging)
+llama_cpp.llama_log_set(_log_callback, None)
+
+
+@final
+class SequenceStates:
+    """The states of one sequence, as `prefix_cache.States`.
+
+    In the model's context while it is the last one that ran, in `saved` bytes once another one ran. Either may hold
+    more than `length` tokens: what is too much is cut off when it runs again.
+    """
+
+    def __init__(self, model: GGUFModel, length: int = 0, saved: Any = None) -> None:
+        self._model = model
+        self.length = length
+        self.saved = saved
+        self.nbytes = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    @property
+    def croppable(self) -> bool:
+        return self._model.croppable
+
+    def crop(self, length: int) -> None:
+        self.length = length
+
+    def copy(self, length: int) -> SequenceStates:
+        if self.saved is None:
+            self._model.save()
+        return SequenceStates(self._model, length, self.saved)
+
+
+def _number(default: float, *checks: Any) -> Any:
+    return field(default=default, converter=float, validator=list(checks))
+
+
+@final
+@frozen(kw_only=True)
+class Sampling:
+    """How the next token is picked; ValueError where a value cannot be meant.
+
+    `temperature` 0 is the likeliest, else the candidates are narrowed in llama.cpp's own order: top_k, typical_p,
+    top_p, min_p, temperature. `repeat_penalty` counts the prompt too, `presence_penalty` and
+    `frequency_penalty` what was written.
+    `grammar` is GBNF and rules the whole text, thinking included.
+    """
+
+    temperature: float = _number(0.8, validators.ge(0))
+    top_k: int = field(default=40, converter=int)
+    top_p: float = _number(0.95, validators.gt(0), validators.le(1))
+    min_p: float = _number(0.05, validators.ge(0), validators.le(1))
+    typical_p: float = _number(1.0, validators.gt(0), validators.le(1))
+    repeat_penalty: float = _number(1.0, validators.gt(0))
+    presence_penalty: float = _number(0.0)
+    frequency_penalty: float = _number(0.0)
+    seed: int | None = None
+    grammar: str | None = None
+
+
+@final
+class _EndTokens(Container[int]):
+    def __init__(self, vocabulary: Any) -> None:
+        self._vocabulary = vocabulary
+
+    def __contains__(self, token: object) -> bool:
+        return bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
+
+
+@final
+class GGUFModel:
+    """Weights, vocabulary and one context. `layers_on_gpu` -1 is all; `context` None: the model's, within 8,192."""
+
+    def __init__(self, path: str, *, context: int | None, layers_on_gpu: int, threads: int | None) -> None:
+        _errors().clear()
+        model_settings = llama_cpp.llama_model_default_params()
+        model_settings.n_gpu_layers = layers_on_gpu
+        self._model = llama_cpp.llama_model_load_from_file(os.fsencode(path), model_settings)
+        if not self._model:
+            raise ValueError(_reason("llama.cpp refuses the file"))
+        settings = llama_cpp.llama_context_default_params()
+        # Memory for the whole context is taken at once: not the 131,072 tokens of today's models unless asked for.
+        settings.n_ctx = context or min(8192, llama_cpp.llama_model_n_ctx_train(self._model))
+        settings.n_batch = settings.n_ubatch = PREFILL_SLICE
+        settings.n_threads = settings.n_threads_batch = threads or max(1, (os.cpu_count() or 1) // 2)
+        if not llama_cpp.llama_supports_gpu_offload():
+            # On a CPU flash attention makes the short prompts of a conversation that goes on slower, tenfold at worst.
+            settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        self._context = llama_cpp.llama_init_from_model(self._model, settings)
+        if not self._context:
+            llama_cpp.llama_model_free(self._model)
+            raise ValueError(_reason(f"no context of {settings.n_ctx} tokens"))
+        self.close = finalize(self, _free, self._context, self._model)
+        self.close.atexit = False  # the worker's thread may still compute when finalizers run
+        self._memory = llama_cpp.llama_get_memory(self._context)
+        self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
+        self._pieces: dict[int, bytes] = {}
+        self._inside: Callable[[], SequenceStates | None] = lambda: None
+        self.context: int | None = context or int(llama_cpp.llama_n_ctx(self._context))
+        self.ends: Container[int] = _EndTokens(self._vocabulary)
+        self.croppable = not (
+            llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model)
+        )
+        self.splits = self._splits()
+
+    # Text
+
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """As `LanguageModel.templates`."""
+        return self._template_texts
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """As `LanguageModel.variables`."""
+        return self._variables
+
+    def encode(self, text: str) -> list[int]:
+        raw = text.encode(errors="replace")
+        tokens = (llama_cpp.llama_token * (len(raw) + 2))()
+        count = llama_cpp.llama_tokenize(self._vocabulary, raw, len(raw), tokens, len(tokens), False, True)
+        return list(tokens[:count])
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return b"".join(map(self._piece, ids)).decode(errors="replace")
+
+    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
+        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        return lambda token: "" if self._silent(token, shown) else decoder.decode(self._piece(token))
+
+    @cached_property
+    def _template_texts(self) -> dict[str, str]:
+        named = {name: llama_cpp.llama_model_chat_template(self._model, key) for name, key in _TEMPLATES.items()}
+        return {name: text.decode() for name, text in named.items() if text}
+
+    @cached_property
+    def _variables(self) -> Mapping[str, str]:
+        tokens = {
+            "bos_token": llama_cpp.llama_vocab_bos(self._vocabulary),
+            "eos_token": llama_cpp.llama_vocab_eos(self._vocabulary),
+        }
+        return {name: self.decode([token]) if token >= 0 else "" for name, token in tokens.items()}
+
+    def _piece(self, token: int) -> bytes:
+        piece = self._pieces.get(token)
+        if piece is None:
+            size = 32
+            while (used := self._write_piece(token, buffer := ctypes.create_string_buffer(size))) < 0:
+                size = -used
+            piece = self._pieces[token] = buffer.raw[:used]
+        return piece
+
+    def _write_piece(self, token: int, buffer: Any) -> int:
+        return int(llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, True))
+
+    def _silent(self, token: int, shown: Callable[[str], bool]) -> bool:
+        """Whether a token is no text of the reply."""
+        return llama_cpp.llama_vocab_is_control(self._vocabulary, token) and not shown(
+            self._piece(token).decode(errors="replace")
+        )
+
+    def _splits(self) -> bool:
+        token = llama_cpp.llama_vocab_eos(self._vocabulary)
+        if token < 0:
+            return False
+        end = self.decode([token])
+        return self.encode(end + "a") == self.encode(end) + self.encode("a")
+
+    # Tokens
+
+    def sampling(self, values: Mapping[str, Any]) -> Sampling:
+        """What the file recommends, and llama.cpp where it says nothing, changed by `values`."""
+        found = {name: self._metadata(f"general.sampling.{key}") for name, key in _RECOMMENDED.items()}
+        own: dict[str, Any] = {name: value for name, value in found.items() if value}
+        return Sampling(**own | dict(values))
+
+    def inference(self) -> AbstractContextManager[Any]:
+        return nullcontext()
+
+    def new_states(self) -> SequenceStates:
+        return SequenceStates(self)
+
+    def save(self) -> None:
+        """Move the states that are in the context into bytes of their own, if anybody still needs them."""
+        states = self._inside()
+        self._inside = lambda: None
+        if states is not None and len(states):
+            size = llama_cpp.llama_state_seq_get_size(self._context, 0)
+            states.saved = (ctypes.c_uint8 * size)()
+            states.nbytes = llama_cpp.llama_state_seq_get_data(self._context, states.saved, size, 0)
+
+    def tokens(self, ids: list[int], states: SequenceStates, sampler: Sampling, stopped: StopFlag) -> Generator[int]:
+        """As `LanguageModel.tokens`."""
+        cell = (ctypes.c_char * len(stopped.cell)).from_buffer(stopped.cell)
+        chain = self._chain(sampler, ids)
+        try:
+            self._enter(states)
+            llama_cpp.llama_set_abort_callback(self._context, _abort_if_not_empty, ctypes.addressof(cell))
+            while not stopped():
+                if not self._compute(ids[len(states) : len(states) + PREFILL_SLICE], states):
+                    return
+                if len(states) == len(ids):
+                    token: int = llama_cpp.llama_sampler_sample(chain, self._context, -1)
+                    ids.append(token)
+                    yield token
+        finally:
+            llama_cpp.llama_set_abort_callback(self._context, llama_cpp.ggml_abort_callback(), None)
+            llama_cpp.llama_sampler_free(chain)
+            states.nbytes = llama_cpp.llama_state_seq_get_size(self._context, 0)
+
+    def _enter(self, states: SequenceStates) -> None:
+        """Have the first `len(states)` tokens in the context, and no others."""
+        if self._inside() is not states:
+            self.save()
+            llama_cpp.llama_memory_clear(self._memory, False)
+            saved, states.saved = states.saved, None
+            if saved is not None and not llama_cpp.llama_state_seq_set_data(self._context, saved, len(saved), 0):
+                raise RuntimeError(_reason("saved states cannot be loaded"))
+            self._inside = ref(states)
+        self._cut(states)
+
+    def _cut(self, states: SequenceStates) -> None:
+        if not llama_cpp.llama_memory_seq_rm(self._memory, 0, len(states), -1):
+            llama_cpp.llama_memory_clear(self._memory, False)
+            states.length = 0
+
+    def _compute(self, step: Sequence[int], states: SequenceStates) -> bool:
+        """One forward pass; False when it was stopped in the midst, with what had been computed kept."""
+        batch = (llama_cpp.llama_token * len(step))(*step)
+        code = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(batch, len(step)))
+        if code == 0:
+            states.length += len(step)
+        elif code == _ABORTED:
+            states.length *= self.croppable  # recurrent states were overwritten
+            self._cut(states)
+        else:
+            raise RuntimeError(_reason(f"llama_decode returned {code}"))
+        return bool(code == 0)
+
+    def _chain(self, sampling: Sampling, ids: Sequence[int]) -> Any:
+        chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
+        add = partial(llama_cpp.llama_sampler_chain_add, chain)
+        penalties = partial(
+            llama_cpp.llama_sampler_init_penalties, llama_cpp.llama_vocab_n_tokens(self._vocabulary), self.context
+        )
+        if sampling.grammar is not None:
+            grammar = llama_cpp.llama_sampler_init_grammar(self._vocabulary, sampling.grammar.encode(), b"root")
+            if not grammar:
+                llama_cpp.llama_sampler_free(chain)
+                raise InvalidOptionError(f"the grammar is no GBNF with a rule named root: {sampling.grammar!r}")
+            add(grammar)
+        if sampling.repeat_penalty != 1:
+            repeat = penalties(sampling.repeat_penalty, 0.0, 0.0)
+            for token in ids:
+                llama_cpp.llama_sampler_accept(repeat, token)
+            add(repeat)
+        if sampling.presence_penalty or sampling.frequency_penalty:
+            add(penalties(1.0, sampling.frequency_penalty, sampling.presence_penalty))
+        if sampling.temperature == 0:
+            add(llama_cpp.llama_sampler_init_greedy())
+            return chain
+        add(llama_cpp.llama_sampler_init_top_k(sampling.top_k))
+        add(llama_cpp.llama_sampler_init_typical(sampling.typical_p, 1))
+        add(llama_cpp.llama_sampler_init_top_p(sampling.top_p, 1))
+        add(llama_cpp.llama_sampler_init_min_p(sampling.min_p, 1))
+        add(llama_cpp.llama_sampler_init_temp(sampling.temperature))
+        add(llama_cpp.llama_sampler_init_dist(_RANDOM if sampling.seed is None else sampling.seed & _RANDOM))
+        return chain
+
+    def _metadata(self, key: str) -> str:
+        value = ctypes.create_string_buffer(64)
+        llama_cpp.llama_model_meta_val_str(self._model, key.encode(), value, len(value))
+        return value.value.decode(errors="replace")

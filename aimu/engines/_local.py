@@ -1,0 +1,290 @@
+"""What every engine does with a request: template, prefix cache, tokens, reply; in the thread of its worker.
+
+Owns the life of an engine and the options that mean the same to all. Knows no library: what computes is a
+`LanguageModel`. Images are refused: text models only.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing
+from functools import partial
+from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+
+from aimu._core.reply import Delta, Reply, StopReason, Usage
+from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
+from aimu.engines._formats.stops import StopStrings
+from aimu.engines._prefix_cache import PrefixCache, States
+from aimu.engines._rounds import Emit, Shared, Steps, StopFlag
+from aimu.engines._tested import versions_note
+from aimu.engines._worker import Worker
+from aimu.errors import (
+    AimuError,
+    BadRequestError,
+    ContextLengthError,
+    EngineError,
+    InvalidOptionError,
+    MissingExtraError,
+)
+from aimu.models._spec import ModelSpec
+from aimu.providers._base import ReplyStream, Request
+
+_HONOURED = frozenset(
+    (
+        *("max_tokens", "temperature", "top_p", "top_k", "stop", "seed", "presence_penalty", "frequency_penalty"),
+        *("repeat_penalty", "thinking", "extra_body"),
+    )
+)
+_PROMPT_END = 512  # characters that may have begun the reply
+_HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
+
+_log = logging.getLogger("aimu.engines")
+
+S = TypeVar("S", bound=States)
+Tokens: TypeAlias = Generator[int | Callable[[], object]]
+"""Tokens, and where sequences share the model between them: what is to be called before this one can go on."""
+
+
+class LanguageModel(Protocol[S]):
+    """Weights and tokenizer: tokens in, tokens out. Used in the engine's thread only."""
+
+    ends: Container[int]
+    """Tokens that end a reply."""
+    splits: bool
+    """Whether the rest of a text is encoded as it is in the whole; not so where a word's first blank is implied."""
+    context: int | None
+    """Tokens of prompt and answer together; None if there is no bound."""
+
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """Texts of the chat templates, "default" and perhaps "tool_use"; a base model has none."""
+        ...
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Special tokens by the names that templates use."""
+        ...
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """All of it, special tokens too."""
+        ...
+
+    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
+        """Text of tokens as they come; nothing while a character is incomplete, nor for special ones not `shown`."""
+        ...
+
+    def new_states(self) -> S: ...
+
+    def inference(self) -> AbstractContextManager[Any]: ...
+
+    def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Tokens:
+        """Tokens that follow `ids`, each also appended to it, without end; `states` grow along, one token behind.
+
+        Stops between two steps once `stopped()`.
+        """
+        ...
+
+
+M = TypeVar("M", bound=LanguageModel[Any])
+
+
+class LocalEngine(ABC, Generic[M]):
+    """A `Provider` on weights in this process. Below it are the engines, and nothing else."""
+
+    extra: ClassVar[str]
+    packages: ClassVar[tuple[str, ...]]
+    distributions: ClassVar[tuple[str, ...]]
+    """Whose versions decide whether weights can be loaded, as the package index names them."""
+
+    def __init__(
+        self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None, share: int = 1
+    ) -> None:
+        for package in self.packages:
+            if importlib.util.find_spec(package) is None:
+                raise MissingExtraError(package, self.extra)
+        self.spec = spec
+        ChatFormat.of("", tool_format=tool_format)  # raises where there is no format of that name
+        self._tool_format = tool_format
+        self._model: M | None = None
+        self._warned: set[str] = set()
+        self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
+        self.worker = Worker(f"aimu {spec}", share=share)
+        if not lazy:
+            try:
+                self.load()
+            except BaseException:
+                self.worker.close()
+                raise
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.spec.id!r}, loaded={self.loaded})"
+
+    @property
+    def loaded(self) -> bool:
+        return self._model is not None
+
+    def load(self) -> None:
+        """Load the weights now, if they are not; blocks."""
+        self.worker.run_sync(self._loaded)
+
+    async def complete(self, request: Request) -> Reply:
+        return await self.worker.run(Shared(partial(self._generate, request)))
+
+    def stream(self, request: Request) -> ReplyStream:
+        return self.worker.stream(Shared(partial(self._generate, request)))
+
+    def close(self) -> None:
+        """Stop what runs, free the weights, end the thread. Idempotent."""
+        self.worker.close(self._free)
+
+    async def aclose(self) -> None:
+        await self.worker.aclose(self._free)
+
+    # From here on in the worker's thread.
+
+    @abstractmethod
+    def _load(self) -> M:
+        """The weights; any exception says why there are none."""
+
+    @abstractmethod
+    def _sampler(self, model: M, options: Mapping[str, Any]) -> Any:
+        """How `options` say that tokens are picked; ValueError where they cannot be meant."""
+
+    def _loaded(self) -> M:
+        if self._model is None:
+            try:
+                self._model = self._load()
+            except AimuError:
+                raise
+            except Exception as exc:
+                reason = str(exc) or type(exc).__name__
+                note = versions_note(self.distributions)
+                raise EngineError(f"the weights of {self.spec.id!r} cannot be loaded: {reason} ({note})") from exc
+        return self._model
+
+    def _free(self) -> None:
+        self._model = None
+        self.prefix_cache.clear()
+
+    def _tokens(self, model: M, ids: list[int], states: Any, sampler: Any, stopped: StopFlag) -> Tokens:
+        """As `LanguageModel.tokens`."""
+        return model.tokens(ids, states, sampler, stopped)
+
+    def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
+        failure: BaseException | None = None
+        try:
+            model = self._loaded()
+            steps = self._reply(model, request, emit, stopped)
+            while True:
+                with model.inference():  # the thread's, and so held within a step only
+                    call = next(steps) if failure is None else steps.throw(failure)
+                failure = None
+                try:
+                    yield call
+                except BaseException as exc:  # noqa: BLE001 - raised where the call was asked for, so that it is left
+                    failure = exc
+        except StopIteration as end:
+            reply: Reply = end.value
+            return reply
+        except (AimuError, GeneratorExit):
+            raise
+        except BaseException as exc:
+            # Not only an Exception: what ends a program, raised in the engine's thread, says nothing to the reader's.
+            raise EngineError(f"{self.spec}: {type(exc).__name__}: {exc}") from exc
+        finally:
+            del failure  # else its traceback and this frame would hold each other
+
+    def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
+        options = request.options
+        self._warn_of(options)
+        try:
+            sampler = self._sampler(model, options)
+        except ValueError as exc:
+            raise InvalidOptionError(str(exc)) from exc
+        form = self._format(model, request)
+        prompt = self._render(model, form, request)
+        entry = self.prefix_cache.take(prompt, model.encode, splits=model.splits, new=model.new_states)
+        length, reused = len(entry.ids), len(entry.states)
+        limit = self._limit(model, length, options)
+        reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:])
+        stops = StopStrings(_stop(options))
+        text_of = model.detokenizer(form.shows)
+        reason = StopReason.MAX_TOKENS
+        with closing(self._tokens(model, entry.ids, entry.states, sampler, stopped)) as tokens:
+            for token in tokens:
+                if not isinstance(token, int):
+                    yield token
+                    continue
+                if token in model.ends:
+                    reason = StopReason.END
+                    break
+                for delta in reader.feed(stops.feed(text_of(token))):
+                    emit(delta)
+                if stops.stopped:
+                    reason = StopReason.STOP_SEQUENCE
+                    break
+                if len(entry.ids) - length >= limit:
+                    break
+        for delta in reader.feed(stops.rest()) + reader.end():
+            emit(delta)
+        entry.text += model.decode(entry.ids[length:])
+        entry.marks.append((len(entry.text), len(entry.ids)))
+        self.prefix_cache.put(entry)
+        usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
+        return reader.reply(reason, usage, self.spec.id)
+
+    def _format(self, model: M, request: Request) -> ChatFormat:
+        templates = model.templates
+        name = "tool_use" if request.tools and "tool_use" in templates else "default"
+        return ChatFormat.of(templates.get(name, ""), tool_format=self._tool_format)
+
+    def _render(self, model: M, form: ChatFormat, request: Request) -> str:
+        thinking = request.options.get("thinking")
+        variables = {**model.variables, **request.options.get("extra_body", {}).get("chat_template_kwargs", {})}
+        if request.tools and form.name == UNKNOWN:
+            self._warn("tools", "the format of tool calls is unknown: the chat template shows none; pass tool_format=")
+        for reason in form.unheard(thinking):
+            self._warn("thinking", reason)
+        if lost := form.lost(request.messages, request.tools):
+            self._warn(f"lost {lost}", f"the chat template does not show {', '.join(lost)}")
+        try:
+            return form.render(request.messages, tools=request.tools, thinking=thinking, variables=variables)
+        except BadRequestError as exc:
+            raise BadRequestError(f"{self.spec}: {exc}") from exc
+
+    def _limit(self, model: M, length: int, options: Mapping[str, Any]) -> int:
+        """How many tokens may be written."""
+        wanted: int | None = options.get("max_tokens")
+        if wanted is not None and wanted < 1:
+            raise InvalidOptionError(f"max_tokens={wanted!r}; at least one token is written")
+        if model.context is None:
+            return 1 << 62 if wanted is None else wanted
+        left = model.context - length
+        if left < 1:
+            raise ContextLengthError(
+                f"the prompt has {length} tokens, {1 - left} more than {self.spec.id!r} can take, "
+                f"whose context of {model.context} must also hold the answer"
+            )
+        return left if wanted is None else min(wanted, left)
+
+    def _warn_of(self, options: Mapping[str, Any]) -> None:
+        """Name what cannot be honoured in the log, once."""
+        for name, value in options.items():
+            if name not in _HONOURED and value not in _HARMLESS.get(name, ()):
+                self._warn(name, f"{name}={value!r} cannot be honoured by this engine")
+
+    def _warn(self, about: str, text: str) -> None:
+        """Say a thing in the log once."""
+        if about not in self._warned:
+            self._warned.add(about)
+            _log.warning("%s: %s", self.spec, text)
+
+
+def _stop(options: Mapping[str, Any]) -> list[str]:
+    stop = options.get("stop", [])
+    return [stop] if isinstance(stop, str) else list(stop)

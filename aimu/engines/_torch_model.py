@@ -1,0 +1,320 @@
+"""A causal language model of transformers as tokens in, tokens out: loading, prefill, decoding, sampling, states.
+
+Imports torch, so it is imported by `huggingface` when weights are loaded, and by nobody else. Runs in the engine's
+thread; knows no message, option or request. Beam search and image input are not offered.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import sys
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, cast, final
+
+import torch
+import transformers
+from tokenizers.decoders import DecodeStream
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
+
+from aimu.engines._torch_probe import cache_argument, check_cache
+
+PREFILL_SLICE = 512
+"""Tokens of a prompt that are computed between two looks at the stop flag."""
+
+# generation_config's field, the processor, and the value at which it does nothing; in the order of `generate`
+_PROCESSORS: tuple[tuple[str, Any, Any], ...] = (
+    ("repetition_penalty", transformers.RepetitionPenaltyLogitsProcessor, 1.0),
+    ("no_repeat_ngram_size", transformers.NoRepeatNGramLogitsProcessor, 0),
+    ("suppress_tokens", transformers.SuppressTokensLogitsProcessor, []),
+)
+_WARPERS: tuple[tuple[str, Any, Any], ...] = (
+    ("temperature", transformers.TemperatureLogitsWarper, 1.0),
+    ("top_k", transformers.TopKLogitsWarper, 0),
+    ("top_p", transformers.TopPLogitsWarper, 1.0),
+    ("min_p", transformers.MinPLogitsWarper, 0.0),
+    ("typical_p", transformers.TypicalLogitsWarper, 1.0),
+    ("epsilon_cutoff", transformers.EpsilonLogitsWarper, 0.0),
+    ("eta_cutoff", transformers.EtaLogitsWarper, 0.0),
+)
+
+
+class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
+    """A layer of the cache with room at its end: a new token is written in place instead of copying all others."""
+
+    _room: tuple[Any, Any] | None = None
+
+    def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+            self.keys, self.values = key_states[..., :0, :], value_states[..., :0, :]
+        known: Any = self.keys
+        start = known.shape[-2]
+        end = start + key_states.shape[-2]
+        if self._room is None or self._room[0].shape[-2] < end:
+            length = end + max(256, end // 4)
+            self._room = _moved(self.keys, length), _moved(self.values, length)
+        keys, values = self._room
+        keys[..., start:end, :], values[..., start:end, :] = key_states, value_states
+        self.keys, self.values = keys[..., :end, :], values[..., :end, :]
+        return self.keys, self.values
+
+
+def _moved(states: Any, length: int) -> Any:
+    room = states.new_empty(*states.shape[:-2], length, states.shape[-1])
+    room[..., : states.shape[-2], :] = states
+    return room
+
+
+@final
+class KVStates:
+    """The cache of one sequence, as `prefix_cache.States`."""
+
+    def __init__(self, config: Any) -> None:
+        self._config = config
+        self.cache: Any = DynamicCache(config=config)
+        self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
+        self.length = 0  # counted here, since recurrent layers cannot tell
+
+    def __len__(self) -> int:
+        return self.length
+
+    @property
+    def croppable(self) -> bool:
+        return all(type(layer) is _GrowingLayer for layer in self.cache.layers)
+
+    @property
+    def nbytes(self) -> int:
+        storages: dict[int, int] = {}
+        for layer in self.cache.layers:
+            for value in vars(layer).values():
+                for tensor in value if isinstance(value, list | tuple) else [value]:
+                    if isinstance(tensor, torch.Tensor):
+                        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return sum(storages.values())
+
+    def crop(self, length: int) -> None:
+        self.cache.crop(length - self.length)
+        self.length = length
+
+    def move_out(self) -> list[tuple[Any, Any]]:
+        """Keys and values of each layer, shape (1, heads, length, width), which are no longer kept here."""
+        tensors = [(layer.keys, layer.values) for layer in self.cache.layers]
+        self.cache = KVStates(self._config).cache
+        return tensors
+
+    def copy(self, length: int) -> KVStates:
+        twin = KVStates(self._config)
+        twin.length = length
+        for index, layer in enumerate(self.cache.layers):
+            twin.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
+        return twin
+
+
+@final
+class Sampler:
+    """Picks the next token. `settings` are fields of GenerationConfig; ValueError where one cannot be meant.
+
+    Without `do_sample` the likeliest is picked. `presence` and `frequency` are subtracted from the logits of tokens
+    written so far, once and per occurrence. With `seed` the draws are the request's own.
+    """
+
+    def __init__(
+        self, settings: Any, device: Any, *, seed: int | None = None, presence: float = 0.0, frequency: float = 0.0
+    ) -> None:
+        self._sampling = bool(settings.do_sample)
+        self._processors = _built(_PROCESSORS, settings)
+        self._warpers = _built(_WARPERS, settings) if self._sampling else []
+        self._penalties = presence, frequency
+        self._generator = None if seed is None else torch.Generator(device).manual_seed(seed)
+        self._counts: Any = None
+        self._ids: Any = None
+
+    def start(self, ids: Sequence[int], device: Any) -> None:
+        """Take the prompt into account."""
+        if self._processors:
+            self._ids = torch.tensor([ids], device=device)
+
+    def __call__(self, logits: Any) -> Any:
+        """The next token, shape (1, 1), for logits of shape (1, vocabulary)."""
+        if self._processors or self._warpers or self._counts is not None or any(self._penalties):
+            logits = self._processed(logits.float())
+        if self._sampling:
+            token = torch.multinomial(torch.softmax(logits.float(), dim=-1), 1, generator=self._generator)
+        else:
+            token = logits.argmax(dim=-1, keepdim=True)
+        if self._processors:
+            self._ids = torch.cat([self._ids, token], dim=-1)
+        if self._counts is not None:
+            self._counts[0, token[0]] += 1
+        return token
+
+    def _processed(self, scores: Any) -> Any:
+        for processor in self._processors:
+            scores = processor(self._ids, scores)
+        presence, frequency = self._penalties
+        if presence or frequency:
+            if self._counts is None:
+                self._counts = torch.zeros_like(scores)
+            scores = scores - presence * (self._counts > 0) - frequency * self._counts
+        for warper in self._warpers:
+            scores = warper(self._ids, scores)
+        return scores
+
+
+def _built(table: Any, settings: Any) -> list[Any]:
+    found = ((make, getattr(settings, field, None), idle) for field, make, idle in table)
+    return [make(value) for make, value, idle in found if value is not None and value != idle]
+
+
+@final
+class Detokenizer:
+    """Text of tokens as they come; nothing while a character is incomplete."""
+
+    def __init__(self, tokenizer: Any, dropped: frozenset[int]) -> None:
+        self._tokenizer, self._dropped = tokenizer, dropped
+        self._stream: Any = DecodeStream(skip_special_tokens=False) if tokenizer.is_fast else None
+        self._ids: list[int] = []
+        self._shown = self._before = 0
+
+    def __call__(self, token: int) -> str:
+        if token in self._dropped:
+            return ""
+        if self._stream is None:
+            return self._by_difference(token)
+        try:
+            text = self._stream.step(self._tokenizer.backend_tokenizer, token)
+        except Exception:  # noqa: BLE001 - bytes that are no UTF-8 leave the stream unusable; it raises plain Exception
+            self._stream = DecodeStream(skip_special_tokens=False)
+            text = self._stream.step(self._tokenizer.backend_tokenizer, token)
+        return text or ""
+
+    def _by_difference(self, token: int) -> str:
+        """For tokenizers in Python: decode the last piece again with what stands before it, and compare."""
+        self._ids.append(token)
+        before = self._tokenizer.decode(self._ids[self._before : self._shown])
+        text = cast(str, self._tokenizer.decode(self._ids[self._before :]))
+        if text.endswith("\N{REPLACEMENT CHARACTER}"):
+            return ""
+        self._before, self._shown = self._shown, len(self._ids)
+        return text[len(before) :]
+
+
+@final
+class TorchModel:
+    """Weights and tokenizer. `source` is a folder or hub id; `kwargs` go to `AutoModelForCausalLM.from_pretrained`."""
+
+    def __init__(self, source: str, *, device: str, dtype: str, threads: int | None, kwargs: Mapping[str, Any]) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
+        with _bars_for_people():
+            self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **kwargs)
+        if "device_map" not in kwargs:
+            model = model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+        self.model = model.eval()
+        self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        self.ends: Container[int] = _ends(model, self.tokenizer)
+        self.splits = self._splits()
+        self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
+        self._cache_argument = cache_argument(model, takes)
+        self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        with self.inference():
+            check_cache(model, self.new_states, self.extend)
+
+    @property
+    def templates(self) -> Mapping[str, str]:
+        """As `LanguageModel.templates`."""
+        template = self.tokenizer.chat_template or {}
+        return {"default": template} if isinstance(template, str) else template
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """As `LanguageModel.variables`."""
+        return cast(Mapping[str, str], self.tokenizer.special_tokens_map)
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """All of it, special tokens too."""
+        return cast(str, self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    def detokenizer(self, shown: Callable[[str], bool]) -> Detokenizer:
+        special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
+        return Detokenizer(self.tokenizer, frozenset(token for token, text in special if not shown(text)))
+
+    def new_states(self) -> KVStates:
+        return KVStates(self.model.config)
+
+    def settings(self) -> Any:
+        """A copy of the model's own generation config, to be changed."""
+        return copy.deepcopy(self.model.generation_config)
+
+    def sampler(self, settings: Any, **kwargs: Any) -> Sampler:
+        return Sampler(settings, self.model.device, **kwargs)
+
+    def inference(self) -> AbstractContextManager[Any]:
+        return cast(AbstractContextManager[Any], torch.inference_mode())
+
+    def forward(self, step: Any, cache: Any, **kwargs: Any) -> Any:
+        """Logits after the last of `step`, shape (batch, vocabulary), for token ids of shape (batch, tokens)."""
+        kwargs[self._cache_argument] = cache
+        output = self.model(input_ids=step, use_cache=True, **self._last_only, **kwargs)
+        return output.logits[:, -1]
+
+    def extend(self, step: Any, states: KVStates) -> Any:
+        """Append the states of `step`, shape (1, tokens); the logits after it, shape (1, vocabulary)."""
+        logits = self.forward(step, states.cache)
+        states.length += step.shape[-1]
+        return logits
+
+    def tokens(
+        self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
+    ) -> Generator[int | Callable[[], object]]:
+        """Tokens that follow `ids`, each also appended to it, without end; `states` grow along, one token behind.
+
+        Stops between two steps once `stopped()`.
+        """
+        device = self.model.device
+        sampler.start(ids, device)
+        step: Any = None
+        while not stopped():
+            if step is None:
+                step = torch.tensor([ids[len(states) : len(states) + PREFILL_SLICE]], device=device)
+            logits = self.extend(step, states)
+            if len(states) < len(ids):
+                step = None
+                continue
+            step = sampler(logits)
+            token = int(step)
+            ids.append(token)
+            yield token
+
+    def _splits(self) -> bool:
+        """Whether the rest of a text is encoded as it is in the whole; not so where a word's first blank is implied."""
+        end = self.tokenizer.eos_token
+        return end is not None and self.encode(end + "a") == self.encode(end) + self.encode("a")
+
+
+@contextmanager
+def _bars_for_people() -> Generator[None]:
+    """Progress bars without a terminal are noise in a log, and leave a thread of tqdm's behind."""
+    bars = transformers.utils.logging
+    silence = bars.is_progress_bar_enabled() and not sys.stderr.isatty()
+    if silence:
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if silence:
+            bars.enable_progress_bar()
+
+
+def _ends(model: Any, tokenizer: Any) -> frozenset[int]:
+    own = model.generation_config.eos_token_id
+    ends = {*(own if isinstance(own, list) else [own]), tokenizer.eos_token_id}
+    return frozenset(ends - {None})

@@ -1,0 +1,195 @@
+"""One thread per set of weights, and the bridge that carries what it makes to whoever waits for it.
+
+Owns the thread's beginning and end and its readers, over all event loops and threads; what the thread does is in
+`rounds`. Knows no model: a request is a function. Never computes two things at once, and never waits for a reader.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import AsyncGenerator, Callable
+from threading import Event, Thread, current_thread
+from typing import Any, TypeVar, final
+from weakref import WeakKeyDictionary, finalize
+
+import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from aimu._core.slots import loop_caller
+from aimu.engines._rounds import Job, QueuedRequest, RequestQueue, Shared
+from aimu.errors import EngineError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@final
+class _Bell:
+    """Wakes the one task that made it, from any thread; rings that nobody waits for cost nothing."""
+
+    def __init__(self) -> None:
+        self._call = loop_caller()
+        self._event: anyio.Event | None = None
+
+    def ring(self) -> bool:
+        """False if there is nobody left to be woken: the event loop has ended."""
+        event = self._event
+        if event is not None:
+            self._event = None
+            try:
+                self._call(event.set)
+            except RuntimeError:
+                return False
+        return True
+
+    async def wait(self, ready: Callable[[], object]) -> None:
+        """Return once `ready()`, which is looked at after each ring."""
+        while not ready():
+            event = self._event = anyio.Event()
+            if ready():  # it may have become so before the bell had an event to set
+                self._event = None
+                return
+            await event.wait()
+
+    async def wait_through(self, ready: Callable[[], object]) -> None:
+        """As `wait`, but a cancellation, a native `Task.cancel()` too, is delivered only when `ready()`."""
+        if ready():
+            return
+        interruption: BaseException | None = None
+        with anyio.CancelScope(shield=True):
+            while not ready():
+                try:
+                    await self.wait(ready)
+                except BaseException as exc:  # noqa: BLE001 - raised below
+                    interruption = exc
+        if interruption is not None:
+            raise interruption
+
+
+@final
+class _Hold:
+    """Held by the reader only, so that a reader which vanishes without its clean-up stops its request."""
+
+    def __init__(self, queue: RequestQueue, request: QueuedRequest[Any, Any]) -> None:
+        self._queue, self._request = queue, request
+
+    def stop(self) -> None:
+        self._queue.withdraw(self._request)
+
+    __del__ = stop
+
+
+_live: WeakKeyDictionary[Thread, RequestQueue] = WeakKeyDictionary()
+
+
+@atexit.register
+def _end_all() -> None:
+    """Native code that still computes while the interpreter is taken down crashes it."""
+    for thread, queue in list(_live.items()):
+        queue.close()
+        thread.join()
+
+
+@final
+class Worker:
+    """Runs jobs in one thread of its own, in the order in which they came: one at a time, or `share` that are `Shared`.
+
+    All methods may be used from any thread and any event loop; after `close`
+    they raise ClosedClientError, and in a child of `os.fork()`, which has no such thread, EngineError.
+    """
+
+    def __init__(self, name: str, *, share: int = 1) -> None:
+        self._pid = os.getpid()
+        self._queue = RequestQueue(share)
+        # A daemon, since the interpreter joins other threads before anybody could tell them to end.
+        self._thread = Thread(target=self._queue.serve, name=name, daemon=True)
+        self.requests = 0  # how many jobs were ever accepted
+        finalize(self, self._queue.close).atexit = False
+        _live[self._thread] = self._queue
+        self._thread.start()
+
+    @property
+    def running(self) -> int:
+        return len(self._queue.running)
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue.waiting)
+
+    def run_sync(self, fn: Callable[[], R]) -> R:
+        """What `fn` returns; the calling thread blocks meanwhile."""
+        done = Event()
+
+        def notify() -> bool:
+            done.set()
+            return True
+
+        request = QueuedRequest[None, R](lambda emit, stopped: fn(), notify, discard=True)
+        hold = self._put(request)
+        try:
+            done.wait()
+        finally:
+            hold.stop()
+        return request.outcome()
+
+    async def run(self, job: Job[Any, R] | Shared[Any, R]) -> R:
+        """What `job` returns. A cancellation stops it and is raised when the thread has left it."""
+        await checkpoint_if_cancelled()
+        bell = _Bell()
+        request = QueuedRequest[Any, R](job, bell.ring, discard=True)
+        hold = self._put(request)
+        try:
+            await bell.wait(lambda: request.left)
+        finally:
+            hold.stop()
+            await bell.wait_through(lambda: request.left)
+        return request.outcome()
+
+    async def stream(self, job: Job[T, R] | Shared[T, R]) -> AsyncGenerator[T | R, None]:
+        """What `job` emits, as it comes, and at last what it returns.
+
+        Closing the generator, or a cancellation in it, stops the job and waits until the thread has left it.
+        """
+        await checkpoint_if_cancelled()
+        bell = _Bell()
+        request = QueuedRequest[T, R](job, bell.ring)
+        hold = self._put(request)
+        items = request.items
+        try:
+            while not request.left or items:  # in this order: what was emitted before it left is seen
+                while items:
+                    yield items.popleft()
+                await checkpoint_if_cancelled()
+                await bell.wait(lambda: items or request.left)
+        finally:
+            hold.stop()
+            await bell.wait_through(lambda: request.left)
+        yield request.outcome()
+
+    def close(self, free: Callable[[], object] | None = None) -> None:
+        """Stop what runs, refuse what waits, call `free` in the thread and join it. Idempotent."""
+        if self._pid == os.getpid():
+            self._queue.close(free)
+            if self._thread is not current_thread():
+                self._thread.join()
+
+    async def aclose(self, free: Callable[[], object] | None = None) -> None:
+        """As `close`, without blocking the event loop."""
+        if self._pid == os.getpid():
+            bell = _Bell()
+            self._queue.at_end.append(bell.ring)
+            self._queue.close(free)
+            await bell.wait_through(lambda: self._queue.ended)
+            self._thread.join()
+
+    def _put(self, request: QueuedRequest[Any, Any]) -> _Hold:
+        if self._pid != os.getpid():
+            raise EngineError(
+                "this engine was made before os.fork() and cannot be used in the child; make it after the fork, "
+                "or start processes with multiprocessing's method 'spawn'"
+            )
+        hold = _Hold(self._queue, request)
+        self._queue.put(request)
+        self.requests += 1
+        return hold

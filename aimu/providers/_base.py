@@ -1,0 +1,67 @@
+"""The interface to a model: one request in, one reply or a stream of deltas out.
+
+A provider has no history, does not retry and takes no slot: `aimu.aio` does that. To add a model service, implement
+`Provider` and pass an instance to `aio.client`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias, final, runtime_checkable
+
+from attrs import field, frozen
+
+from aimu._core.messages import Message
+from aimu._core.reply import Delta, Reply
+from aimu.models._spec import ModelSpec
+
+
+@final
+@frozen(kw_only=True)
+class Request:
+    """One model request.
+
+    Attributes:
+        messages: A valid history, see `aimu._core.messages`; a provider must not change it.
+        tools: The tools that the model may call, in OpenAI's function format.
+        options: The merged `generate_kwargs`, without unset keys.
+        kind: "generate" for a stateless prompt, for which some services have a separate endpoint; else "chat".
+    """
+
+    messages: Sequence[Message]
+    tools: Sequence[Mapping[str, Any]] = ()
+    options: Mapping[str, Any] = field(factory=dict[str, Any])
+    kind: Literal["chat", "generate"] = "chat"
+
+
+ReplyStream: TypeAlias = AsyncGenerator[Delta | Reply, None]
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """What a model service or an engine implements.
+
+    All methods must work on asyncio and trio, in successive event loops, and in the loops of several threads at once.
+    They raise errors from `aimu.errors` only.
+    """
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model that answers."""
+        ...
+
+    async def complete(self, request: Request) -> Reply:
+        """Return the whole reply."""
+        ...
+
+    def stream(self, request: Request) -> ReplyStream:
+        """Yield deltas as they arrive, then exactly one Reply.
+
+        This is an async generator that holds no cancel scope or task group across a yield. It must not end without a
+        Reply: if the service cuts the stream off, it raises TruncatedStreamError.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close connections or free weights; may be called more than once."""
+        ...

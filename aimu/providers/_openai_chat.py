@@ -1,0 +1,188 @@
+"""OpenAI's chat completions, which many servers speak: the pure codec. `openai_chat_reply` reads the answers.
+
+Format: https://platform.openai.com/docs/api-reference/chat.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, final
+
+from attrs import frozen
+
+from aimu._core.messages import Message, content_of, text_of
+from aimu._core.reply import UNKNOWN_NAME, Reply
+from aimu._core.thinking import ThinkSplitter
+from aimu.errors import MalformedResponseError
+from aimu.models._options import warn_unsupported
+from aimu.models._row import ProviderRow
+from aimu.models._spec import ModelSpec
+from aimu.providers._base import Request
+from aimu.providers._failures import from_error
+from aimu.providers._openai_chat_reply import KEPT, ChatDecoder
+from aimu.providers._openai_reasoning import effort, is_reasoning_model, refused_sampling
+from aimu.providers._sse import SSEDecoder
+from aimu.providers._wire import is_empty, object_text, overlay, plain_name, refuse, renamed, short_id
+
+_CHOICES = ("auto", "none", "required")
+
+
+@final
+@frozen
+class ChatCodec:
+    """The codec of one model of one server; `row` says where the server differs from OpenAI."""
+
+    spec: ModelSpec
+    row: ProviderRow
+
+    frames = SSEDecoder
+
+    @property
+    def missing_model(self) -> str:
+        return self.row.missing_model.format(model=self.spec.id)
+
+    def path(self, request: Request) -> str:
+        return "chat/completions"
+
+    def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
+        body: dict[str, Any] = {"model": self.spec.id, "messages": self._messages(request.messages)}
+        if stream:
+            body["stream"] = True
+            if self.row.chat.stream_usage:
+                body["stream_options"] = {"include_usage": True}
+        options = dict(request.options)
+        extra = options.pop("extra_body", None)
+        if request.tools:
+            body.update(self._tools(request))
+        overlay(body, self._thinking(options))
+        refuse(options, self._refused(options.get("thinking")), str(self.spec))
+        special = ("tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
+        body.update(renamed(options, self.row.chat.names, self.spec.provider, but=special))
+        return overlay(body, extra)
+
+    def _tools(self, request: Request) -> dict[str, Any]:
+        quirks = self.row.chat
+        choice, parallel = (request.options.get(key) for key in ("tool_choice", "parallel_tool_calls"))
+        body: dict[str, Any] = {"tools": [dict(tool) for tool in request.tools]}
+        if choice is not None:
+            kind = choice if choice in _CHOICES else "name"
+            word = quirks.tool_choices.get(kind)
+            if word is not None:
+                body["tool_choice"] = word if choice in _CHOICES else {"type": word, word: {"name": choice}}
+            elif choice == "none":  # without the word, the only way is to offer no tools
+                return {}
+            elif choice != "auto":
+                warn_unsupported(self.spec.provider, "tool_choice")
+        if parallel is not None:
+            if quirks.parallel_tool_calls:
+                body["parallel_tool_calls"] = parallel
+            else:
+                warn_unsupported(self.spec.provider, "parallel_tool_calls")
+        return body
+
+    def _reasons(self) -> bool:
+        return self.row.chat.efforts == "openai" and is_reasoning_model(self.spec.id)
+
+    def _refused(self, thinking: bool | None) -> tuple[str, ...]:
+        """Return the options that this model refuses in a request that says `thinking`."""
+        refused = refused_sampling(self.spec.id, thinking) if self._reasons() else ()
+        of_model = (keys for pattern, keys in self.row.chat.refused.items() if re.match(pattern, self.spec.id))
+        return (*refused, *chain.from_iterable(of_model))
+
+    def _thinking(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what `thinking` and its budget add to the body."""
+        added: dict[str, Any] = {}
+        on = options.get("thinking")
+        if on is not None:
+            switch = self._switch(on=on)
+            if switch is None:
+                warn_unsupported(self.spec.provider, "thinking")
+            overlay(added, switch)
+        budget = options.get("thinking_budget_tokens")
+        if budget is not None and on is not False:
+            if not self.row.chat.budget:
+                warn_unsupported(self.spec.provider, "thinking_budget_tokens")
+            for key in reversed(self.row.chat.budget):
+                budget = {key: budget}
+            overlay(added, budget if isinstance(budget, dict) else None)
+        return added
+
+    def _switch(self, *, on: bool) -> Mapping[str, Any] | None:
+        """Return what switches thinking on or off; None if nothing does."""
+        if self._reasons() or (self.row.chat.efforts == "gemini" and not on):
+            level = effort(self.spec.id, thinking=on)
+            return {} if level is None else {"reasoning_effort": level}
+        return self.row.chat.thinking_on if on else self.row.chat.thinking_off
+
+    def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
+        encoded: list[dict[str, Any]] = []
+        pictures: list[dict[str, Any]] = []  # from tool results, whose messages can only hold text
+        for message in messages:
+            role = message["role"]
+            if role == "tool":
+                pictures += [part for part in content_of(message) if part["type"] != "text"]
+                call_id = self._id(message["tool_call_id"])
+                encoded.append({"role": "tool", "tool_call_id": call_id, "content": text_of(message)})
+                continue
+            if pictures:
+                encoded.append({"role": "user", "content": pictures})
+                pictures = []
+            if role != "assistant":
+                encoded.append({"role": role, "content": message["content"]})
+            elif not is_empty(message):
+                encoded.append(self._assistant(message))
+        if pictures:
+            encoded.append({"role": "user", "content": pictures})
+        return encoded
+
+    def _assistant(self, message: Message) -> dict[str, Any]:
+        encoded: dict[str, Any] = {"role": "assistant", "content": message.get("content") or None}
+        kept: Mapping[str, Any] = message.get(self.spec.provider) or {}
+        encoded.update({key: kept[key] for key in KEPT if key in kept})
+        calls = message.get("tool_calls")
+        if calls:
+            of_calls: Mapping[str, Any] = kept.get("tool_calls") or {}
+            encoded["tool_calls"] = [
+                {
+                    "id": self._id(call["id"]),
+                    "type": "function",
+                    "function": self._function(call["function"]),
+                    **of_calls.get(call["id"], {}),
+                }
+                for call in calls
+            ]
+            if self.row.chat.reasoning_back and message.get("thinking"):
+                encoded[self.row.chat.reasoning_back] = message["thinking"]
+        return encoded
+
+    def _id(self, call_id: str) -> str:
+        return short_id(call_id, self.row.chat.longest_id, self.row.chat.id_pattern)
+
+    def _function(self, function: Mapping[str, Any]) -> dict[str, Any]:
+        name = function["name"] or UNKNOWN_NAME
+        if self.row.chat.plain_names:
+            name = plain_name(name)
+        return {"name": name, "arguments": object_text(function["arguments"])}
+
+    def decode(self, body: dict[str, Any]) -> Reply:
+        decoder = self.decoder()
+        if body.get("error"):
+            raise from_error(self.spec.provider, body["error"], status=200)
+        choices = body["choices"]
+        if not choices:
+            raise MalformedResponseError("the response has no choice", provider=self.spec.provider)
+        choice = next((choice for choice in choices if not choice.get("index")), choices[0])
+        message = choice.get("message")
+        if message is None and not choice.get("finish_reason"):
+            raise MalformedResponseError("the choice in the response has no message", provider=self.spec.provider)
+        delta = dict(message or {})
+        delta["tool_calls"] = [{**call, "index": index} for index, call in enumerate(delta.get("tool_calls") or ())]
+        decoder.feed({**body, "choices": [{**choice, "index": 0, "delta": delta}]})
+        decoder.done()
+        return decoder.reply()
+
+    def decoder(self) -> ChatDecoder:
+        tags = self.row.chat.inline_thinking
+        return ChatDecoder(self.spec.provider, ThinkSplitter(opening=tags[0], closing=tags[1]) if tags else None)

@@ -1,0 +1,206 @@
+"""How to reach a service: its URL, key, headers and HTTP client, from arguments, the environment and its row.
+
+The vendors' SDKs supply headers and HTTP clients and nothing else: their typed models cost more than the rest of a
+request, and their retries would run inside ours. URL and key are read at construction, so that a missing key is
+reported before the first request.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError
+from aimu.models._row import Connection
+from aimu.providers._transport import Connect, Endpoint, timeouts
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+def connect(provider: str, at: Connection, *, base_url: str | None, api_key: str | None) -> Connect:
+    """Return the function that gives each event loop its HTTP client and its endpoint.
+
+    Args:
+        provider: The provider's name, for errors.
+        at: How the provider is reached.
+        base_url: The URL that the user gave, if any.
+        api_key: The key that the user gave, if any.
+
+    Raises:
+        InvalidOptionError: The URL or the key is invalid, or there is no URL.
+        MissingExtraError: The vendor's package is not installed.
+        MissingKeyError: The service needs a key and has none.
+    """
+    sdk = None if at.sdk is None else _sdk(at.sdk)
+    key = _key(api_key, at.key_variables)
+    token = None if key else _key(None, at.token_variables)
+    if at.key_required and not (key or token):
+        raise MissingKeyError(provider, at.key_variables[0])
+    url = _base_url(provider, at, base_url)
+
+    def make(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
+        if sdk is None:
+            return _plain(url, key, client)
+        return _over_sdk(at, sdk, url, key, token, client)
+
+    return make
+
+
+def _over_sdk(
+    at: Connection, vendor: Any, url: str, key: str | None, token: str | None, client: httpx2.AsyncClient | None
+) -> tuple[httpx2.AsyncClient, Endpoint]:
+    http: httpx2.AsyncClient = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
+    if at.sdk == "anthropic":
+        sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=url, http_client=http, max_retries=0)
+    else:
+        sdk = vendor.AsyncOpenAI(api_key=key or "none", base_url=url, http_client=http, max_retries=0)
+    headers = _sent({**sdk.default_headers, **sdk.auth_headers})
+    if not (key or token):
+        headers.pop("Authorization", None)
+    if not at.account_headers:
+        headers = {name: value for name, value in headers.items() if not name.startswith("OpenAI-")}
+    return http, Endpoint(str(sdk.base_url).rstrip("/") + "/", headers, key or token)
+
+
+def _plain(url: str, key: str | None, client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
+    import httpx2
+
+    client = client or httpx2.AsyncClient(
+        timeout=timeouts(),
+        verify=_tls(),
+        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
+        follow_redirects=True,
+    )
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    return client, Endpoint(url + "/", headers, key)
+
+
+def _base_url(provider: str, at: Connection, given: str | None) -> str:
+    """Return the given URL, else the environment's, else the row's."""
+    url = given or _environment(at.url_variables) or at.base_url
+    if url is None:
+        variables = "".join(f" or set the environment variable {name}" for name in at.url_variables[:1])
+        raise InvalidOptionError(f"{provider!r} has no base URL of its own; pass base_url={variables}")
+    if at.default_port is not None:
+        return url_of_host(url, at.default_port)
+    parts = _split_url(url)
+    if at.default_path and parts.path in ("", "/"):
+        parts = parts._replace(path=at.default_path)
+    return parts.geturl()
+
+
+def url_of_host(host: str, default_port: int) -> str:
+    """Return the base URL that a value of OLLAMA_HOST means.
+
+    Reads it as Ollama's own programs do, see https://github.com/ollama/ollama/blob/main/envconfig/config.go (read
+    2026-11-24): a URL without a port has the port of its scheme, a bare host has `default_port`, and the address that
+    a server listens on for all interfaces becomes the loopback address.
+
+    Args:
+        host: A URL, a host, or a host and port.
+        default_port: The port of a host that is written without one.
+
+    Raises:
+        InvalidOptionError: `host` is none of these.
+    """
+    host = str(host).strip("\"' \t\r\n")
+    if "://" in host:
+        port = None
+    else:
+        port = default_port
+        with suppress(ValueError):
+            host = f"[{IPv6Address(host)}]"
+        host = f"http://{host}"
+    parts = _split_url(host, needs_host=False)
+    name = parts.hostname or "127.0.0.1"
+    if name in ("0.0.0.0", "::"):
+        name = "127.0.0.1" if name == "0.0.0.0" else "::1"
+    port = parts.port or port or (443 if parts.scheme == "https" else 80)
+    if ":" in name:
+        name = f"[{name}]"
+    return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"
+
+
+def _split_url(url: str, *, needs_host: bool = True) -> SplitResult:
+    """Split a base URL; raise InvalidOptionError if a path cannot be appended to it."""
+    url = str(url).strip()
+    try:
+        parts = urlsplit(url)
+        fits = parts.port != 0 and parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+    except ValueError:  # the port is not a number
+        parts, fits = SplitResult("", "", "", "", ""), False
+    if not fits or (needs_host and not parts.hostname) or len(url.split()) != 1:
+        shown = url.rpartition("@")[2]  # the part before may have a password
+        raise InvalidOptionError(
+            f"{shown!r} is not a base URL; use the form https://host/path, without query and fragment"
+        )
+    return parts
+
+
+def checked_timeout(timeout: Any) -> float | None:
+    """Return `timeout` if it is None or a number above 0; raise InvalidOptionError otherwise."""
+    if timeout is None or (isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0):
+        return timeout
+    raise InvalidOptionError(f"timeout= must be a number of seconds above 0, got {timeout!r}")
+
+
+def checked_client(http_client: Any) -> httpx2.AsyncClient | None:
+    """Return the user's HTTP client; raise InvalidOptionError if it is of another type."""
+    import httpx2
+
+    if http_client is not None and not isinstance(http_client, httpx2.AsyncClient):
+        kind = f"{type(http_client).__module__}.{type(http_client).__name__}"
+        raise InvalidOptionError(f"http_client= must be an httpx2.AsyncClient, not {kind}")
+    return http_client
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Load the certificates once for all clients of the process: that takes longer than many a request."""
+    import httpx2
+
+    context: ssl.SSLContext = httpx2.create_ssl_context()
+    return context
+
+
+def _sdk(package: str) -> Any:
+    """Import a vendor's SDK: when a provider is made, because it takes seconds that no request should wait for."""
+    try:
+        return import_module(package)
+    except ImportError as exc:
+        raise MissingExtraError(package, package) from exc
+
+
+def _key(given: str | None, variables: tuple[str, ...]) -> str | None:
+    if not isinstance(given, str | None):
+        raise InvalidOptionError(f"api_key= must be a string, not {type(given).__name__}")
+    key = (given or _environment(variables) or "").strip()
+    if key and not (key.isascii() and key.isprintable()):
+        raise InvalidOptionError("the API key has characters that are not allowed in an HTTP header")
+    return key or None
+
+
+def _environment(variables: tuple[str, ...]) -> str | None:
+    return next(filter(None, (os.environ.get(name, "").strip() for name in variables)), None)
+
+
+def _sent(headers: Mapping[str, object]) -> dict[str, str]:
+    """Drop headers that are empty or that the SDK marks as omitted, and its reports about the user's machine.
+
+    Those reports are half of all headers, and cost time in every request.
+    """
+    return {
+        name: value
+        for name, value in headers.items()
+        if isinstance(value, str) and value and not name.lower().startswith("x-stainless-")
+    }

@@ -1,0 +1,221 @@
+"""From type hints and docstrings to JSON Schema and validated arguments, by pydantic.
+
+The one module of the room that loads pydantic: it is imported inside functions only. attrs
+classes, dataclasses and TypedDicts become pydantic models for the validation, and are then built from what was given;
+so defaults stay the business of the function or class that has them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import (
+    Annotated,
+    Any,
+    ForwardRef,
+    Literal,
+    NotRequired,
+    Required,
+    Union,
+    cast,
+    final,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import attrs
+from attrs import define, field, frozen
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.json_schema import GenerateJsonSchema
+from pydantic_core import ErrorDetails
+
+from aimu.errors import ToolSignatureError
+from aimu.tools._docstrings import documented
+from aimu.tools._signature import REQUIRED, AnyCallable, Argument, arguments_of, origin, scope_of, written
+
+_UNUSABLE = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
+_UNSHOWN = object()  # a default that is computed: the argument may be left out, the schema says no more
+
+
+@final
+@frozen
+class Contract:
+    """What a function promises to a model: its description, the JSON Schema of its arguments, and their validation."""
+
+    description: str
+    schema: dict[str, Any]
+    _model: type[BaseModel]
+
+    @classmethod
+    def of(cls, function: AnyCallable) -> Contract:
+        """ToolSignatureError names the parameter of whose type no schema can be made."""
+        description, notes = documented(written(function).__doc__)
+        arguments = arguments_of(function)
+
+        def build(chosen: list[Argument]) -> Contract:
+            model = _Models(scope_of(function)).complete(written(function).__name__, chosen, notes)
+            return cls(description, _compact(model.model_json_schema(schema_generator=_Generator)), model)
+
+        try:
+            return build(arguments)
+        except _UNUSABLE:
+            for argument in arguments:
+                try:
+                    build([argument])
+                except _UNUSABLE as exc:
+                    why = str(exc).splitlines()[0].split(". ")[0]
+                    raise ToolSignatureError(
+                        f"{origin(function)}: no JSON Schema can be made of parameter {argument.name!r}: {why}; "
+                        "use plain types, dataclasses, attrs classes, TypedDicts or pydantic models"
+                    ) from exc
+            raise
+
+    def validate(self, text: str) -> dict[str, Any]:
+        """The arguments in the JSON `text`, coerced; the `args` of a ValueError say all that is wrong, one each."""
+        try:
+            return _given(self._model.model_validate_json(text))
+        except ValidationError as exc:
+            raise ValueError(*map(self._problem, exc.errors(include_url=False, include_context=False))) from exc
+        except Exception as exc:  # a validator of the user's may raise anything
+            raise ValueError(f"{type(exc).__name__}: {exc}") from exc
+
+    def _problem(self, error: ErrorDetails) -> str:
+        where = ".".join(map(str, error["loc"])) or "arguments"
+        if error["type"] == "missing":
+            return f"{where}: required, but missing"
+        if error["type"] == "extra_forbidden":
+            names = "" if error["loc"][1:] else f"; there are: {', '.join(self.schema['properties']) or 'none'}"
+            return f"{where}: no such argument{names}"
+        return f"{where}: {error['msg']} (got {repr(error['input'])[:100]})"
+
+
+@define
+class _Models:
+    """The pydantic models of one function's parameters and of the record classes in their types, recursive ones too."""
+
+    _scope: Mapping[str, Any]
+    _keys: dict[type, str] = field(factory=dict[type, str])
+    _records: dict[str, type[BaseModel]] = field(factory=dict[str, type[BaseModel]])
+
+    def complete(self, name: str, arguments: Iterable[Argument], notes: Mapping[str, str]) -> type[BaseModel]:
+        root = self._model(name, arguments, notes)
+        for model in (*self._records.values(), root):
+            model.model_rebuild(_types_namespace=self._records)
+        return root
+
+    def _model(
+        self, name: str, arguments: Iterable[Argument], notes: Mapping[str, str], about: str | None = None
+    ) -> type[BaseModel]:
+        # The real names are aliases: a field called "schema" or "_x" is none that pydantic would take.
+        fields: dict[str, Any] = {}
+        for index, argument in enumerate(arguments):
+            default = ... if argument.default is REQUIRED else argument.default
+            hint = self._described(argument.hint, notes.get(argument.name), or_none=argument.default is None)
+            fields[f"p{index}"] = (hint, Field(default, alias=argument.name))
+        return create_model(name, __config__=ConfigDict(extra="forbid"), __doc__=about, **fields)
+
+    def _described(self, hint: Any, note: str | None, *, or_none: bool = False) -> Any:
+        """`note` gives way to a description in the hint itself: of several, pydantic takes the last.
+
+        `or_none`: a model gives the default None that it is shown, whatever the hint says (`unit: str = None`).
+        """
+        kind, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
+        kind = kind | None if or_none else kind
+        marks = [Field(description=mark) if isinstance(mark, str) else mark for mark in metadata]
+        return Annotated[(self._converted(kind), Field(description=note), *marks)]
+
+    def _converted(self, hint: Any) -> Any:
+        """The type with every record class in it replaced by its model."""
+        if isinstance(hint, type) and (fields := self._fields_of(hint)) is not None:
+            return self._record(hint, fields)
+        kind: Any = get_origin(hint)
+        if kind is Annotated:
+            return self._described(hint, None)
+        if kind is Literal or kind is None:
+            return hint
+        converted = tuple(map(self._converted, get_args(hint)))
+        return hint if converted == get_args(hint) else (Union if kind is types.UnionType else kind)[converted]
+
+    def _record(self, record: type, fields: list[Argument]) -> Any:
+        if record not in self._keys:
+            key = self._keys[record] = f"record{len(self._keys)}"
+            automatic = dataclasses.is_dataclass(record) and (record.__doc__ or "").startswith(f"{record.__name__}(")
+            about, notes = documented(None if automatic else record.__doc__)
+            self._records[key] = self._model(record.__name__, fields, notes, about or None)
+        return Annotated[ForwardRef(self._keys[record]), AfterValidator(partial(_construct, record))]
+
+    def _fields_of(self, record: type) -> list[Argument] | None:
+        """What the constructor of an attrs class, dataclass or TypedDict takes; None for any other type."""
+        if hasattr(record, "__pydantic_core_schema__") or hasattr(record, "__get_pydantic_core_schema__"):
+            return None
+        if not (attrs.has(record) or dataclasses.is_dataclass(record) or hasattr(record, "__required_keys__")):
+            return None
+        try:
+            hints = get_type_hints(record, None, {**self._scope, record.__name__: record}, include_extras=True)
+        except NameError as exc:
+            raise ToolSignatureError(
+                f"the fields of {record.__qualname__} cannot be resolved ({exc}); define or import their types at "
+                "module level, not under TYPE_CHECKING"
+            ) from exc
+        if attrs.has(record):
+            return [
+                Argument(
+                    a.alias or a.name, hints.get(a.name, Any), REQUIRED if a.default is attrs.NOTHING else a.default
+                )
+                for a in attrs.fields(record)
+                if a.init
+            ]
+        if dataclasses.is_dataclass(record):
+            missing = dataclasses.MISSING
+            return [
+                Argument(f.name, hints[f.name], REQUIRED if f.default is f.default_factory is missing else f.default)
+                for f in dataclasses.fields(record)
+                if f.init
+            ]
+        return [_item(record, name, hint) for name, hint in hints.items()]
+
+
+def _item(record: Any, name: str, hint: Any) -> Argument:
+    # The hint decides: `__required_keys__` does not see a NotRequired in a string annotation.
+    marked = get_origin(hint) in (Required, NotRequired)
+    required = get_origin(hint) is Required if marked else name in record.__required_keys__
+    return Argument(name, get_args(hint)[0] if marked else hint, REQUIRED if required else _UNSHOWN)
+
+
+def _given(model: BaseModel) -> dict[str, Any]:
+    """What was given, by real names, in the order of the signature."""
+    fields = type(model).model_fields
+    return {cast(str, fields[key].alias): getattr(model, key) for key in fields if key in model.model_fields_set}
+
+
+def _construct(record: Callable[..., Any], model: BaseModel) -> Any:
+    try:
+        return record(**_given(model))
+    except TypeError as exc:  # a validator's; pydantic takes ValueError only
+        raise ValueError(str(exc)) from exc
+
+
+class _Generator(GenerateJsonSchema):
+    def emit_warning(self, kind: str, detail: str) -> None:
+        """A default that is no JSON is left out of the schema: nothing to warn about."""
+
+
+def _compact(schema: Any) -> Any:
+    """The schema without the titles that repeat the names."""
+    if isinstance(schema, list):
+        return [_compact(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept: dict[str, Any] = {}
+    for key, value in schema.items():
+        if key in ("properties", "$defs"):
+            kept[key] = {name: _compact(item) for name, item in value.items()}
+        elif key in ("default", "const", "enum", "examples"):
+            kept[key] = value
+        elif key != "title":
+            kept[key] = _compact(value)
+    return kept
