@@ -206,8 +206,7 @@ class LocalEngine(ABC, Generic[M]):
             sampler = self._sampler(model, options)
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
-        form = self._format(model, request)
-        prompt = self._render(model, form, request)
+        form, prompt = self._format(model, request), self._render(model, request)
         entry = self.prefix_cache.take(prompt, model.encode, splits=model.splits, new=model.new_states)
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
@@ -243,7 +242,8 @@ class LocalEngine(ABC, Generic[M]):
         name = "tool_use" if request.tools and "tool_use" in templates else "default"
         return ChatFormat.of(templates.get(name, ""), tool_format=self._tool_format)
 
-    def _render(self, model: M, form: ChatFormat, request: Request) -> str:
+    def _render(self, model: M, request: Request) -> str:
+        form = self._format(model, request)
         thinking = request.options.get("thinking")
         variables = {**model.variables, **request.options.get("extra_body", {}).get("chat_template_kwargs", {})}
         if request.tools and form.name == UNKNOWN:
