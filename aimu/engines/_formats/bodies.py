@@ -15,6 +15,7 @@ from attrs import frozen
 
 from aimu.engines._formats.literals import bare_object, python_calls
 from aimu.engines._formats.marks import ANY, BLANKS, HEAD, CallMarks, Syntax, is_strong, look
+from aimu.engines._formats.schema import tagged_value, typed
 from aimu.engines._formats.source import Marks, Source, Steps
 from aimu.engines._formats.table import Table
 from aimu.engines._formats.values import (
@@ -28,7 +29,6 @@ from aimu.engines._formats.values import (
     offered_name,
     plain_name,
     properties_of,
-    typed,
 )
 
 Call: TypeAlias = tuple[str, str]
@@ -139,6 +139,12 @@ class Bodies:
             calls = [(plain_name(found[1], self._tools), span.text.strip())]
         return calls, span.text
 
+    def plain(self, name: str) -> Steps[Call]:
+        """The arguments of a call, an object that comes next."""
+        span = yield from balanced(self._source, self._json)
+        text = span.text + span.lacks if span.stopped else span.text
+        return name, text if not span.deep and loads(text) is not None else self._cut(span.text).strip()
+
     def addressed(self, name: str, closes: tuple[str, ...]) -> Steps[Call]:
         """The message to a tool."""
         source, ends = self._source, Marks((*closes, *self._table.starts))
@@ -169,11 +175,8 @@ class Bodies:
 
     def close(self, closing: tuple[str, ...]) -> Steps[None]:
         """Take what closes calls, and a bracket or a fence too many."""
-        source = self._source
-        closers = _marks(closing)
-        stray = _STRAY.match((yield from source.peek(16)))
-        if stray:
-            source.take(source.at + stray.end())
+        source, closers = self._source, _marks(closing)
+        strays = 1
         while True:
             ahead = yield from source.peek(_AHEAD)
             start = len(ahead) - len(ahead.lstrip(BLANKS))
@@ -182,6 +185,11 @@ class Bodies:
                 source.take(source.at + found[0])
             elif ahead.startswith("```", start):
                 source.take(source.at + start + 3)
+            elif self._table.hidden.match(ahead, start, len(ahead) < _AHEAD) is not None:
+                return  # the next call
+            elif strays and (stray := _STRAY.match(ahead)):
+                source.take(source.at + stray.end())
+                strays -= 1
             else:
                 return
 
@@ -294,7 +302,7 @@ class Bodies:
             source.take(source.at + found[0])
             key, hint = yield from self._key(marks)
             text = yield from self._value(marks, key, ends)
-            arguments[key] = typed(text, properties.get(key), hint)
+            arguments[key] = typed(self._nested(marks, text), properties.get(key), hint)
         if not arguments and not isinstance(found, tuple) and ahead.strip() and marks.closing:
             raw = yield from self._text_before(marks.closing, ends)
             if raw:
@@ -307,6 +315,13 @@ class Bodies:
         mark = yield from self._source.until(Marks(ends), rest.append, left=ends, most=HEAD)
         text = "".join(rest)
         return text.strip() if mark in closing or not self._source.give_back(text) else ""
+
+    def _nested(self, marks: CallMarks, text: str) -> str:
+        """A value as JSON text, where its own parts stand between marks with their names."""
+        if ANY not in marks.value[1] or not text.lstrip().startswith(marks.key[0]):
+            return text
+        value = tagged_value(text, marks.key, marks.value[1])
+        return text if value is None else dumps(value)
 
     def _key(self, marks: CallMarks) -> Steps[tuple[str, str]]:
         """The key, and what stands beside it about the type."""

@@ -16,11 +16,11 @@ from aimu._core.messages import Message
 from aimu._core.reply import Reply
 from aimu.engines._formats.bounds import TemplateLimit
 from aimu.engines._formats.derive import derive
-from aimu.engines._formats.derive_calls import same
+from aimu.engines._formats.derive_calls import same, variants
 from aimu.engines._formats.marks import Row
 from aimu.engines._formats.probing import Probe, find_plan
 from aimu.engines._formats.reader import Reader
-from aimu.engines._formats.rows import ANSWERS, NAMED, ROWS, rows_for
+from aimu.engines._formats.rows import ANYTHING, NAMED, ROWS, rows_for
 from aimu.engines._formats.table import THINK, table_of
 from aimu.engines._formats.writing import Plan, shaped, variables_of
 from aimu.errors import AimuError, BadRequestError, EngineError, InvalidOptionError, MissingExtraError
@@ -116,7 +116,13 @@ class ChatFormat:
             raise EngineError(self._broken)
         if self._template is None:
             raise BadRequestError("there is no chat template: it is a base model, not one to talk with")
-        values = {**variables_of(self.plan, tools, thinking), "add_generation_prompt": True, **(variables or {})}
+        values = {
+            "bos_token": "",
+            "eos_token": "",
+            **variables_of(self.plan, tools, thinking),
+            "add_generation_prompt": True,
+            **(variables or {}),
+        }
         try:
             return self._template.render({"messages": shaped(messages, self.plan, thinking), **values})
         except TemplateLimit as exc:
@@ -169,12 +175,13 @@ def _format_of(template: str, tool_format: str | None) -> ChatFormat:
         plan = find_plan(probe, [(THINK.opening, THINK.closing), *inline])
         derived = derive(probe, plan)
     known = [row for row in found if any(same(one, other) for one in row.calls for other in derived.calls)]
-    rows = (*known, derived, *found)
+    others = [other for marks in derived.calls for other in variants(marks)]
+    rows = (*known, derived, *found, *([Row(name="variants", calls=tuple(others))] if others else []))
     name = _name(known, derived, found)
     if tool_format is not None:
         name, rows = tool_format, (NAMED[tool_format], *rows)
     if name == UNKNOWN or not template:
-        rows = (*rows, *ROWS, ANSWERS)
+        rows = (*rows, *ROWS, ANYTHING)
     calls = [marks for row in rows for marks in row.calls]
     if plan.calls == "text" and calls:
         plan = evolve(plan, marks=calls[0])

@@ -24,6 +24,7 @@ from aimu.engines._formats.writing import Plan
 _TERMINATED = re.compile(r"<[^<>]+>[\w ]+(<[^<>]+>)\s*$")
 _LABELLED = re.compile(r"(<[^<>]+>|\[[^\[\]]+\])(\w+)\s*")
 _TAGS = re.compile(r"<[^<>]+>|\[/?[A-Z_]+\]")
+_SHORT = re.compile(r"\S{1,40}(?:\s\S{1,20})?")  # a mark, and not what a template says of itself
 _WORDS = re.compile(r"\w+")
 _LAST_SIGN = re.compile(r"(?<=[\s>])([^\w\s<>]{2,}|>{2,})$")
 
@@ -81,8 +82,7 @@ def derive(probe: Probe, plan: Plan) -> Row:
         )
     )
     dropped = {mark for mark in map(str.strip, tokens(ended, turn.terminator)) if _is_tag(mark)} - {"<bos>", "<eos>"}
-    if header is None and thought is not None and thought.again and is_strong(turn.header):
-        dropped.add(turn.header.strip())
+    dropped |= {mark for mark in (ended.strip(), turn.header.strip()) if is_strong(mark) and _SHORT.fullmatch(mark)}
     answers = [wrapper] if wrapper is not None and header is None else []
     if marks is not None and marks.syntax is not Syntax.JSON and not marks.opening and not header:
         marks, spoken = _begun_by_prompt(turn, marks)
@@ -95,7 +95,7 @@ def derive(probe: Probe, plan: Plan) -> Row:
         calls=(marks,) if marks is not None and marks.opening else (),
         thinking=tuple(block for block in blocks if block != THINK) if header is None else (),
         answer=tuple(answers),
-        dropped=tuple(sorted(dropped)),
+        dropped=tuple(sorted(dropped if header is None else dropped - {turn.header.strip()})),
         header=header,
         bare=bare,
     )

@@ -258,6 +258,25 @@ def _around_key(text: str) -> tuple[str, str]:
     return (parts[0], parts[-1]) if len(parts) > 1 else (bare, "")
 
 
+def variants(marks: CallMarks) -> list[CallMarks]:
+    """What models also write between the outer marks of their calls: JSON, tags, Python."""
+    inner = 1 if marks.syntax is Syntax.TAGGED and len(marks.opening) > 1 else 0
+    opening = marks.opening[: len(marks.opening) - inner]
+    if not any(map(is_strong, opening)):
+        return []
+    closing = marks.closing[inner:]
+    tags = CallMarks(
+        syntax=Syntax.TAGGED,
+        opening=(*opening, "<function="),
+        naming=">",
+        key=("<parameter=", ">"),
+        value=("\n", "\n</parameter>"),
+        closing=("</function>", *closing),
+    )
+    plain = [CallMarks(syntax=syntax, opening=opening, closing=closing) for syntax in (Syntax.JSON, Syntax.PYTHON)]
+    return [other for other in (tags, *plain) if other.syntax is not marks.syntax]
+
+
 def same(one: CallMarks, other: CallMarks) -> bool:
     """Whether two are the same but for the blanks in their marks, and for marks behind a call that end the turn."""
     size = min(len(one.closing), len(other.closing))

@@ -52,6 +52,15 @@ def bare_object(text: str, quote: str) -> dict[str, Any]:
     return value
 
 
+def python_value(text: str) -> Any:
+    """A list or object as Python prints it."""
+    parser = _Parser(text, "")
+    value = parser.value(0)
+    if parser.rest():
+        raise ValueError("text behind the value")
+    return value
+
+
 @final
 class _Parser:
     def __init__(self, text: str, quote: str) -> None:

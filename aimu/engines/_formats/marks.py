@@ -100,7 +100,8 @@ class Row:
     """A family. `answer` are pairs around the answer, `dropped` marks that are no text, such as the end of a turn.
 
     `bare` tells that calls may be unmarked JSON or Python anywhere in the answer, not only as the whole of it.
-    `signs` are texts in a template that tell the family, any of which is enough.
+    With `guessed`, tags that no row has may stand around calls. `signs` are texts in a template that tell the family,
+    any of which is enough.
     """
 
     name: str
@@ -110,6 +111,7 @@ class Row:
     dropped: tuple[str, ...] = ()
     header: Header | None = None
     bare: bool = False
+    guessed: bool = False
     signs: tuple[str, ...] = ()
 
 

@@ -10,7 +10,7 @@ import string
 from collections.abc import Iterable
 from typing import final
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
 from aimu._core.chunks import StreamingContentType
 from aimu._core.reply import Delta, ToolCall
@@ -33,14 +33,15 @@ class Place:
     `line` that a line begins.
     """
 
-    pending: str = ""
+    pending: list[str] = field(factory=list[str])
     gap: str = ""
     said: bool = False
     fresh: bool = True
     after_call: bool = False
     trim: bool = False
     line: bool = True
-    count: int = 0
+    count: int = 0  # calls, where this is where the answer was
+    length: int = 0  # of `pending`, which only grows, or is replaced
 
 
 @final
@@ -51,7 +52,7 @@ class Output:
         self.calls: list[ToolCall] = []
         self._deltas: list[Delta] = []
         self._parts: dict[StreamingContentType, list[str]] = {THINKING: [], GENERATING: []}
-        self._blanks = ""  # that end the thinking so far
+        self._blanks: list[str] = []  # that end the thinking so far
         self._started = False  # something of this block of thinking has come
         self._held: list[Delta] | None = None
         self._saved = Place()
@@ -72,12 +73,13 @@ class Output:
         body = text.rstrip(BLANKS)
         tail = text[len(body) :]
         if body:
-            self._emit(GENERATING, place.gap + place.pending + body)
-            place.pending = place.gap = ""
+            self._emit(GENERATING, "".join([place.gap, *place.pending, body]))
+            place.pending, place.gap = [], ""
             place.said, place.fresh, place.after_call, place.trim = True, False, False, False
         if text:
             place.line = "\n" in tail or (not body and place.line)
-        place.pending += tail
+        if tail:
+            place.pending.append(tail)
 
     def think(self, text: str) -> None:
         """A piece of thinking."""
@@ -86,10 +88,10 @@ class Output:
             if not self._started and self._parts[THINKING]:
                 self._emit(THINKING, "\n")
             tail = text[len(text.rstrip(BLANKS)) :]
-            self._emit(THINKING, self._blanks + body)
-            self._started, self._blanks = True, tail
+            self._emit(THINKING, "".join([*self._blanks, body]))
+            self._started, self._blanks = True, [tail]
         elif self._started:
-            self._blanks += text
+            self._blanks.append(text)
 
     @property
     def thought(self) -> bool:
@@ -97,9 +99,9 @@ class Output:
         return self._started
 
     def begin_thinking(self) -> None:
-        self.thinking, self._started, self._blanks = True, False, ""
+        self.thinking, self._started, self._blanks = True, False, []
         if not self.place.said:
-            self.place.pending = ""
+            self.place.pending = []
 
     def end_thinking(self) -> None:
         self.thinking = False
@@ -110,16 +112,16 @@ class Output:
         for name, arguments in calls:
             self.calls.append(ToolCall(call_id(), name, arguments))
         place = self.place
-        if place.said:
-            place.gap += place.pending
-        place.pending = ""
+        if place.said and place.pending:
+            place.gap = "".join([place.gap, *place.pending])
+        place.pending = []
         place.after_call = place.trim = place.fresh = place.line = True
 
     def finish(self) -> None:
         """Blanks at the end belong to the text, but not those around a call."""
         self.keep()
         if not self.thinking and not self.place.after_call:
-            self._emit(GENERATING, self.place.pending)
+            self._emit(GENERATING, "".join(self.place.pending))
 
     # What is said inside thinking that may go on behind it.
 
@@ -129,7 +131,7 @@ class Output:
 
     def hold(self) -> None:
         """Leave the thinking for now; `keep` or `take_back` says whether that was right."""
-        self._saved = evolve(self.place, count=len(self.calls))
+        self._saved = evolve(self.place, count=len(self.calls), length=len(self.place.pending))
         self._held = []
         self.end_thinking()
 
@@ -142,7 +144,7 @@ class Output:
         """All since `hold` was thinking, which reads `text`."""
         self._held = None
         self.place = self._saved
-        del self.calls[self.place.count :]
+        del self.calls[self.place.count :], self.place.pending[self.place.length :]
         self.think(text)
 
     def _emit(self, phase: StreamingContentType, text: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, final
 from aimu._core.reply import Delta, Reply, StopReason, Usage
 from aimu._core.thinking import GENERATING, THINKING
 from aimu.engines._formats.bodies import Bodies
+from aimu.engines._formats.guess import MOST, Guess, closing, guess
 from aimu.engines._formats.marks import BLANKS, HEAD, Row, is_strong
 from aimu.engines._formats.output import Output
 from aimu.engines._formats.source import Marks, Source, Steps
@@ -220,6 +221,9 @@ class Reader:
         """JSON or Python that may be a call; text where it names no tool that was offered."""
         source, output = self._source, self._output
         opening = ""
+        if sign == "<":
+            yield from self._guessed()
+            return
         if not output.place.fresh and not (self._table.bare and output.place.line):
             output.say(source.take(source.at + len(sign)))
             return
@@ -242,6 +246,36 @@ class Reader:
         between = _SEPARATOR.match((yield from source.peek(16)))
         if between:
             source.take(source.at + between.end())
+
+    def _guessed(self) -> Steps[None]:
+        """A tag that nobody has described, and a call behind it if there is one."""
+        source, output = self._source, self._output
+        found: Guess | bool | None = None
+
+        def tell(text: str, final: bool) -> bool | None:
+            nonlocal found
+            found = guess(text, final, self._tools)
+            if not isinstance(found, Guess) or found.name:
+                return True if isinstance(found, Guess) else found
+            seems = (self._is_python(text[found.end :], final), self._is_json(text[found.end :], final))
+            return True if True in seems else None if None in seems else False
+
+        if not (yield from source.decide(tell, MOST)) or not isinstance(found, Guess):
+            output.say(source.take(source.at + 1))
+            return
+        opening = source.take(source.at + found.end)
+        if found.name:
+            output.add([(yield from self._bodies.plain(found.name))])
+        else:
+            python = yield from source.decide(self._is_python, HEAD)
+            calls, text = yield from self._bodies.bare(python)
+            if not calls or any(name not in self._tools for name, _ in calls):
+                output.say(opening + text)
+                return
+            output.add(calls)
+            yield from self._bodies.close(())
+        while size := closing((yield from source.peek(96))):
+            source.take(source.at + size)
 
     def _is_json(self, ahead: str, final: bool) -> bool | None:
         """Whether what comes may be a call: it begins with a call's key, and its name is one that was offered."""

@@ -175,7 +175,7 @@ ROWS: tuple[Row, ...] = (
             ),
         ),
         thinking=(Thinking("<|channel>", "<channel|>", label="thought"),),
-        dropped=("<turn|>",),
+        dropped=("<turn|>", "<|tool_response>"),
         signs=("<|tool_call>",),
     ),
     Row(
@@ -380,8 +380,10 @@ ROWS: tuple[Row, ...] = (
 
 NAMED: Mapping[str, Row] = {row.name: row for row in ROWS}
 
-ANSWERS = Row(name="", answer=(("<response>", "</response>"), ("<answer>", "</answer>")))
-"""Marks around the answer, for models of which nothing is known but their text."""
+ANYTHING = Row(
+    name="anything", answer=(("<response>", "</response>"), ("<answer>", "</answer>")), bare=True, guessed=True
+)
+"""What models write of which nothing is known but their text."""
 
 
 def rows_for(template: str) -> tuple[Row, ...]:

@@ -25,17 +25,23 @@ class Marks:
 
     def __init__(self, marks: Iterable[str]) -> None:
         unique = sorted({mark for mark in marks if mark.strip()}, key=len, reverse=True)
-        self._by_first: dict[str, list[tuple[str, list[str]]]] = {}
+        self._by_begin: dict[str, list[tuple[str, list[str]]]] = {}  # by two characters, by one where that is all
         for mark in unique:
             parts = [part for part in _SPLIT.split(mark) if part]
-            self._by_first.setdefault(mark[0], []).append((mark, parts))
-        self._first = re.compile("[" + re.escape("".join(self._by_first)) + "]") if self._by_first else None
+            self._by_begin.setdefault(parts[0][:2], []).append((mark, parts))
+        for begin, found in self._by_begin.items():
+            if len(begin) == 2:
+                found += self._by_begin.get(begin[0], [])
+        firsts = {begin[0] for begin in self._by_begin}
+        begins = "|".join(map(re.escape, sorted(self._by_begin, key=len, reverse=True)))
+        self._begin = re.compile(rf"{begins}|[{re.escape(''.join(firsts))}]\Z") if firsts else None
+        self._firsts = frozenset(firsts)
 
     def find(self, text: str, at: int, ended: bool) -> tuple[int, int, str] | int:
         """`(start, end, mark)` of the first one, or where in `text` one may begin that is not complete yet."""
-        if self._first is None:
+        if self._begin is None:
             return len(text)
-        for hit in self._first.finditer(text, at):
+        for hit in self._begin.finditer(text, at):
             found = self.match(text, hit.start(), ended)
             if found is not None:
                 return hit.start() if isinstance(found, int) else (hit.start(), *found)
@@ -43,22 +49,31 @@ class Marks:
 
     def match(self, text: str, at: int, ended: bool) -> tuple[int, str] | int | None:
         """`(end, mark)` of the one at `at`, None where there is none, `at` where it is not complete yet."""
-        for mark, parts in self._by_first.get(text[at : at + 1], ()):
-            end = _match(parts, text, at)
+        begin = text[at : at + 2]
+        if len(begin) == 1 and not ended and begin in self._firsts and self._longer(begin):
+            return at
+        for mark, parts in self._by_begin.get(begin) or self._by_begin.get(begin[:1]) or ():
+            end = _match(parts, text, at, ended)
             if end is not None and end >= 0:
                 return end, mark
             if end is None and not ended:
                 return at
         return None
 
+    def _longer(self, first: str) -> bool:
+        found = ((begin, parts) for begin, marks in self._by_begin.items() for _, parts in marks[:1])
+        return any(begin[0] == first and (len(begin) > 1 or len(parts) > 1) for begin, parts in found)
 
-def _match(parts: list[str], text: str, at: int) -> int | None:
+
+def _match(parts: list[str], text: str, at: int, ended: bool) -> int | None:
     """The end of a mark at `at`, -1 where it is another text, None where the text ends within it."""
     for part in parts:
         if part.isspace():
-            stop = min(len(text), at + _ROOM)
-            while at < stop and text[at].isspace():
+            stop = at + _ROOM
+            while at < min(stop, len(text)) and text[at].isspace():
                 at += 1
+            if at == len(text) and at < stop and not ended:
+                return None
             continue
         if text.startswith(part, at):
             at += len(part)
@@ -101,9 +116,12 @@ class Source:
         self._given_back += len(text)
         if self._given_back > self.taken + HELD:
             return False
-        self.text = text + self.text[self.at :]
-        self.at = 0
-        self.scanned += len(self.text)
+        start = self.at - len(text)
+        if start >= 0 and self.text.startswith(text, start):
+            self.at = start
+        else:  # it began in a piece before this one
+            self.text, self.at = text + self.text[self.at :], 0
+        self.scanned += len(text)
         self.taken -= len(text)
         if self._record is not None:
             self._unrecord(len(text))

@@ -14,7 +14,7 @@ from aimu.engines._formats.source import Marks
 
 THINK = Thinking("<think>", "</think>")
 """What most families write; looked for in all."""
-UNMARKED = frozenset(("{", "[", "```"))
+UNMARKED = frozenset(("{", "[", "```", "<"))
 """How a call without marks may begin."""
 _MANY = 12  # marks at the end of a prompt
 
@@ -88,6 +88,7 @@ def table_of(rows: tuple[Row, ...]) -> Table:
     wrappers = frozenset(mark for row in rows for pair in row.answer for mark in pair if mark)
     dropped = {mark for row in rows for mark in row.dropped} | {mark for head in headers for mark in head.closes}
     stops = tuple(mark for mark in {*openings, *closers} if is_strong(mark))
+    unmarked = UNMARKED if any(row.guessed for row in rows) else UNMARKED - {"<"}
     common = {*thinking, *closings, *wrappers, *dropped, *starts}
     return Table(
         rows=rows,
@@ -101,7 +102,7 @@ def table_of(rows: tuple[Row, ...]) -> Table:
         header=header,
         bare=any(row.bare for row in rows),
         starts=starts,
-        in_answer={False: Marks(common), True: Marks({*common, *closers, *openings, *UNMARKED})},
+        in_answer={False: Marks(common), True: Marks({*common, *closers, *openings, *unmarked})},
         in_thinking=Marks(common | {mark for mark in openings if is_strong(mark)}),
         stops=stops,
         hidden=Marks(stops),

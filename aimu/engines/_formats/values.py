@@ -1,4 +1,4 @@
-"""Values of arguments: what text means under a tool's schema, and JSON with calls in it.
+"""JSON with calls in it, and the names of calls.
 
 Never raises on any text: what cannot be read stays text, or is None.
 """
@@ -24,8 +24,6 @@ CALL_KEYS = (*NAME_KEYS, *ARGUMENT_KEYS, "type", "id", "tool_call_id")
 _NAMED = re.compile(rf'"(?:{"|".join(NAME_KEYS)})"\s*:\s*"([^"\\]+)"')
 _READABLE = re.compile(r"[\w.:/-]+")
 _INDEXED = re.compile(r"(.+?)(?::\d+)?")
-_WORDS = {"true": True, "false": False, "null": None, "none": None}
-_ODD = object()
 
 
 def loads(text: str, default: Any = None) -> Any:
@@ -98,65 +96,6 @@ def argument_text(text: str) -> str:
     if text.startswith('"') and isinstance(inner := loads(text), str):
         return inner
     return text or "{}"
-
-
-def typed(text: str, schema: Any, hint: str = "") -> Any:
-    """The value of an argument that carries no type of its own.
-
-    Where the schema wants text it stays text, unless it reads as another type that the schema takes as well. `hint` is
-    what the model wrote of the type ("string", "number").
-    """
-    types = _types(schema)
-    if hint == "string" and not types - {"string"}:
-        return text
-    value = _literal(text)
-    if not types:
-        return text if value is _ODD or hint == "string" else value
-    if value is _ODD:
-        return text
-    others = types - {"string"}
-    if "string" not in types:
-        return value
-    return value if others and _type(value) & others else text
-
-
-def _literal(text: str) -> Any:
-    value = loads(text, _ODD)
-    return _WORDS.get(text.strip().lower(), value) if value is _ODD else value
-
-
-def _type(value: Any) -> set[str]:
-    if isinstance(value, bool):
-        return {"boolean"}
-    if isinstance(value, int):
-        return {"integer", "number"}
-    names = {float: "number", str: "text", list: "array", dict: "object", type(None): "null"}
-    return {names[type(value)]}
-
-
-def _types(schema: Any, depth: int = 0) -> set[str]:
-    """The JSON types that a schema names."""
-    if not isinstance(schema, Mapping) or depth > DEPTH:
-        return set()
-    named = schema.get("type") or ()
-    types = {named} if isinstance(named, str) else {name for name in named if isinstance(name, str)}
-    values = [schema["const"]] if "const" in schema else schema.get("enum") or ()
-    if not types and isinstance(values, list | tuple):
-        types = {"string" if isinstance(value, str) else name for value in values for name in _type_of_json(value)}
-    if schema.get("nullable") is True and types:
-        types.add("null")
-    for key in ("anyOf", "oneOf", "allOf"):
-        options = schema.get(key)
-        if isinstance(options, list | tuple):
-            types = types.union(*(_types(option, depth + 1) for option in options))
-    return types
-
-
-def _type_of_json(value: Any) -> set[str]:
-    try:
-        return _type(value)
-    except KeyError:
-        return set()
 
 
 def properties_of(name: str, tools: Tools) -> Mapping[str, Any]:
