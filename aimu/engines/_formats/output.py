@@ -8,6 +8,8 @@ from __future__ import annotations
 import secrets
 import string
 from collections.abc import Iterable
+from itertools import groupby
+from operator import attrgetter
 from typing import final
 
 from attrs import define, evolve, field
@@ -17,6 +19,7 @@ from aimu._core.reply import Delta, ToolCall
 from aimu._core.thinking import GENERATING, THINKING
 from aimu.engines._formats.marks import BLANKS
 
+_phase = attrgetter("phase")
 _ID_CHARACTERS = string.ascii_letters + string.digits
 
 
@@ -60,7 +63,9 @@ class Output:
     def taken(self) -> list[Delta]:
         """The deltas since the last time."""
         deltas, self._deltas = self._deltas, []
-        return deltas
+        if len(deltas) < 2:
+            return deltas
+        return [Delta(phase, "".join(delta.text for delta in group)) for phase, group in groupby(deltas, _phase)]
 
     def text(self, phase: StreamingContentType) -> str:
         return "".join(self._parts[phase])
