@@ -183,7 +183,7 @@ def _format_of(template: str, tool_format: str | None) -> ChatFormat:
     if name == UNKNOWN or not template:
         rows = (*rows, *ROWS, ANYTHING)
     calls = [marks for row in rows for marks in row.calls]
-    if plan.calls == "text" and calls:
+    if plan.calls == "text" and calls and name != UNKNOWN:
         plan = evolve(plan, marks=calls[0])
     return ChatFormat(name=name, rows=tuple(dict.fromkeys(rows)), plan=plan, template=compiled, broken=broken)
 

@@ -21,6 +21,7 @@ _UNFINISHED = re.compile(r"<(?:[^<>\s][^<>\n]{0,60})?")
 _TAGGED = rf"\s{{0,8}}(?:{_TAG}\s{{0,8}})*"
 _NAME = re.compile(rf"([\w.\-]{{1,64}}(?::\d+)?){_TAGGED}(?:```\w{{0,8}}\s{{0,8}})?(?=\{{)")
 _MAYBE_NAME = re.compile(rf"[\w.\-]{{0,64}}(?::\d*)?{_TAGGED}(?:<[^<>\n]{{0,61}}|`{{0,3}}\w{{0,8}}\s{{0,8}})?")
+_WORD = re.compile(r"[\w.\-]+")
 _CLOSING = re.compile(r"\s{0,8}(<(?:/[^<>\n]{1,60}|[^<>\n]{0,60}(?:end|END|suffix|close)[^<>\n]{0,20})>)")
 
 
@@ -46,6 +47,11 @@ def guess(ahead: str, final: bool, tools: Tools) -> Guess | bool | None:
         return None if not final else False
     if rest[0] in "{[":
         return Guess(tags.end(), "")
+    word = _WORD.match(rest)
+    if word is None or not any(
+        f"{before}{name}".startswith(word[0]) for name in tools for before in ("", "functions.")
+    ):
+        return False
     named = _NAME.match(rest)
     if named:
         name = plain_name(named[1], tools)

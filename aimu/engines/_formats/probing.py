@@ -153,7 +153,7 @@ def _with_tools(probe: Probe, plan: Plan) -> Plan:
         for functions in (False, True):
             tried = evolve(plan, tools_as=variable, functions=functions)
             text = probe([user], tried, generate=True)
-            if text is not None and all(name in text for name in NAMES):
+            if text is not None and all(name in text for name in NAMES) and f"'name': '{NAMES[0]}'" not in text:
                 return tried
     return evolve(plan, lost=plan.lost | {"tools"})
 
@@ -272,9 +272,10 @@ def _values(probe: Probe, name: str) -> Iterable[tuple[Any, Any, bool]]:
             yield on, word, word in _WEAK
     if any(type(value) is int and value == 0 for value in constants):
         yield UNSET, 0, False
-    yield True, False, False
     if "effort" in name or "strength" in name:
         yield "high", "low", True
+    else:
+        yield True, False, False
 
 
 def _begun(probe: Probe, plan: Plan, name: str, value: Any) -> str | None:
