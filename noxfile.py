@@ -13,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -356,6 +357,30 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def formats(session: nox.Session) -> None:
+    """Probe the chat templates in the source package of llama-cpp-python; the table is in docs/chat-formats.md."""
+    install(session, "", "test")
+    pins = constraint(session, CONSTRAINTS)
+    session.install(*pins, requirement("llamacpp", "jinja2"))
+    version = llama_cpp_version(session, requirement("llamacpp", "llama-cpp-python"), pins)
+    folder = Path(session.create_tmp())
+    source = ("--no-binary", "llama-cpp-python", f"llama-cpp-python=={version}", "-d", os.fspath(folder))
+    session.run_install("python", "-m", "pip", "download", "-q", "--no-deps", *source)
+    templates = folder / "templates"
+    shutil.rmtree(templates, ignore_errors=True)
+    templates.mkdir()
+    with tarfile.open(folder / f"llama_cpp_python-{version}.tar.gz") as package:
+        for member in package:
+            if (
+                member.name.endswith(".jinja")
+                and "/models/templates/" in member.name
+                and (file := package.extractfile(member))
+            ):
+                (templates / Path(member.name).name).write_bytes(file.read())
+    session.run("python", "-m", "tests.engines.formats.survey", os.fspath(templates), "docs/chat-formats.md")
+
+
+@nox.session
 def servers(session: nox.Session) -> None:
     """Model and MCP servers of other projects on this machine, and the long churn of MCP connections."""
     install(session, "hf,llamacpp,openai,anthropic,mcp,trio", "test", "servers")
@@ -383,5 +408,18 @@ def litellm(session: nox.Session) -> str:
 @nox.session
 def full(session: nox.Session) -> None:
     """Everything: the default sessions, other versions and interpreters, benchmarks, docs and the built package."""
-    for name in ("lint", "types", "tests", "compat", "newest", "lowest", "servers", "docs", "demo", "package", "bench"):
+    for name in (
+        "lint",
+        "types",
+        "tests",
+        "compat",
+        "newest",
+        "lowest",
+        "servers",
+        "formats",
+        "docs",
+        "demo",
+        "package",
+        "bench",
+    ):
         session.notify(name)

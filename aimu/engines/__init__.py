@@ -1,6 +1,7 @@
 """Engines, which run models in this process; `open_engine` makes the one of a model.
 
-An engine is imported when its name is first used.
+An engine is imported when its name is first used. `ChatFormat` tells what a chat template makes of a conversation, and
+what the text of its model means.
 """
 
 from __future__ import annotations
@@ -16,15 +17,17 @@ from aimu.models._table import TABLE
 from aimu.providers._base import Provider
 
 if TYPE_CHECKING:
+    from aimu.engines._formats.chat_format import ChatFormat
     from aimu.engines._huggingface import HuggingFaceEngine
     from aimu.engines._llamacpp import LlamaCppEngine
 
-__all__ = ["HuggingFaceEngine", "LlamaCppEngine", "open_engine"]
+__all__ = ["ChatFormat", "HuggingFaceEngine", "LlamaCppEngine", "open_engine"]
 
 if not TYPE_CHECKING:  # type checkers see the imports above, so they still report a wrong name
     __getattr__, __dir__ = door(
         __name__,
         {
+            "ChatFormat": "aimu.engines._formats.chat_format",
             "HuggingFaceEngine": "aimu.engines._huggingface",
             "LlamaCppEngine": "aimu.engines._llamacpp",
         },

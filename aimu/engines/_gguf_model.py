@@ -23,8 +23,6 @@ from weakref import finalize, ref
 
 from attrs import field, frozen, validators
 
-from aimu.engines._chat_format import MARKERS
-from aimu.engines._chat_template import compile_template
 from aimu.engines._rounds import StopFlag
 from aimu.errors import InvalidOptionError
 
@@ -46,7 +44,7 @@ _RECOMMENDED = {
 }
 """Option -> key below "general.sampling" in the file. https://github.com/ggml-org/llama.cpp/pull/17120"""
 
-_log = logging.getLogger("aimu.engines")
+log = logging.getLogger("aimu.engines")
 _said = threading.local()
 
 # llama.cpp calls an abort callback with our pointer at each node of a graph, and aborts if the result is not 0. The
@@ -62,7 +60,7 @@ def _to_logging(level: int, text: bytes, _: Any) -> None:
     if level == _ERROR:
         _errors().append(line)
     if line:
-        _log.debug("llama.cpp: %s", line)
+        log.debug("llama.cpp: %s", line)
 
 
 def _errors() -> deque[str]:
@@ -201,15 +199,14 @@ class GGUFModel:
     # Text
 
     @property
-    def template(self) -> str:
-        return "".join(self._template_texts.values())
+    def templates(self) -> Mapping[str, str]:
+        """As `LanguageModel.templates`."""
+        return self._template_texts
 
-    def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], variables: Mapping[str, Any]) -> str:
-        name = "tool_use" if tools and "tool_use" in self._templates else "default"
-        rendered: str = self._templates[name].render(
-            messages=messages, tools=list(tools) or None, documents=None, add_generation_prompt=True, **variables
-        )
-        return rendered
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """As `LanguageModel.variables`."""
+        return self._variables
 
     def encode(self, text: str) -> list[int]:
         raw = text.encode(errors="replace")
@@ -220,9 +217,9 @@ class GGUFModel:
     def decode(self, ids: Sequence[int]) -> str:
         return b"".join(map(self._piece, ids)).decode(errors="replace")
 
-    def detokenizer(self) -> Callable[[int], str]:
+    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        return lambda token: "" if self._silent(token) else decoder.decode(self._piece(token))
+        return lambda token: "" if self._silent(token, shown) else decoder.decode(self._piece(token))
 
     @cached_property
     def _template_texts(self) -> dict[str, str]:
@@ -230,13 +227,12 @@ class GGUFModel:
         return {name: text.decode() for name, text in named.items() if text}
 
     @cached_property
-    def _templates(self) -> dict[str, Any]:
+    def _variables(self) -> Mapping[str, str]:
         tokens = {
             "bos_token": llama_cpp.llama_vocab_bos(self._vocabulary),
             "eos_token": llama_cpp.llama_vocab_eos(self._vocabulary),
         }
-        variables = {name: self.decode([token]) if token >= 0 else "" for name, token in tokens.items()}
-        return {name: compile_template(text, variables) for name, text in self._template_texts.items()}
+        return {name: self.decode([token]) if token >= 0 else "" for name, token in tokens.items()}
 
     def _piece(self, token: int) -> bytes:
         piece = self._pieces.get(token)
@@ -250,11 +246,10 @@ class GGUFModel:
     def _write_piece(self, token: int, buffer: Any) -> int:
         return int(llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, True))
 
-    def _silent(self, token: int) -> bool:
+    def _silent(self, token: int, shown: Callable[[str], bool]) -> bool:
         """Return whether a token is left out of the reply's text."""
-        return (
-            llama_cpp.llama_vocab_is_control(self._vocabulary, token)
-            and self._piece(token).decode(errors="replace") not in MARKERS
+        return llama_cpp.llama_vocab_is_control(self._vocabulary, token) and not shown(
+            self._piece(token).decode(errors="replace")
         )
 
     def _splits(self) -> bool:

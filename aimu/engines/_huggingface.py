@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from aimu._doors import public
-from aimu.engines._call_text import CallFormat
 from aimu.engines._local import LocalEngine, Tokens
 from aimu.engines._rounds import StopFlag
 from aimu.errors import EngineError, InvalidOptionError
@@ -65,7 +64,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         dtype: str = "auto",
         threads: int | None = None,
         prefix_cache_bytes: int = 256 << 20,
-        tool_format: CallFormat | str | None = None,
+        tool_format: str | None = None,
         batch: int = 1,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from attrs import fields_dict
 
 from aimu._doors import public
-from aimu.engines._call_text import CallFormat
 from aimu.engines._local import LocalEngine
 from aimu.errors import EngineError, InvalidOptionError
 from aimu.models._spec import ModelSpec
@@ -67,7 +66,7 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         n_gpu_layers: int = -1,
         threads: int | None = None,
         prefix_cache_bytes: int = 256 << 20,
-        tool_format: CallFormat | str | None = None,
+        tool_format: str | None = None,
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "llamacpp", vision=False)
         for name, value in (("n_ctx", n_ctx), ("threads", threads)):

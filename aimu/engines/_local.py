@@ -15,8 +15,8 @@ from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from aimu._core.reply import Delta, Reply, StopReason, Usage
-from aimu.engines._call_text import CallFormat, call_format
-from aimu.engines._chat_format import ReplyParser, template_messages
+from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
+from aimu.engines._formats.stops import StopStrings
 from aimu.engines._prefix_cache import PrefixCache, States
 from aimu.engines._rounds import Emit, Shared, Steps, StopFlag
 from aimu.engines._tested import versions_note
@@ -38,9 +38,10 @@ _HONOURED = frozenset(
         *("repeat_penalty", "thinking", "extra_body"),
     )
 )
+_PROMPT_END = 512  # characters that may have begun the reply
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
-_log = logging.getLogger("aimu.engines")
+log = logging.getLogger("aimu.engines")
 
 S = TypeVar("S", bound=States)
 Tokens: TypeAlias = Generator[int | Callable[[], object]]
@@ -58,12 +59,13 @@ class LanguageModel(Protocol[S]):
     """Number of tokens that prompt and answer may have together; None means no limit."""
 
     @property
-    def template(self) -> str:
-        """The text of the chat template; "" for a base model, which has none."""
+    def templates(self) -> Mapping[str, str]:
+        """Texts of the chat templates, "default" and perhaps "tool_use"; a base model has none."""
         ...
 
-    def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], variables: Mapping[str, Any]) -> str:
-        """Render the chat template into a prompt for the next answer."""
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Special tokens by the names that templates use."""
         ...
 
     def encode(self, text: str) -> list[int]:
@@ -74,8 +76,8 @@ class LanguageModel(Protocol[S]):
         """Turn tokens into text, special tokens included."""
         ...
 
-    def detokenizer(self) -> Callable[[int], str]:
-        """Return a function from each next token to its text, "" while a character is incomplete."""
+    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
+        """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
         ...
 
     def new_states(self) -> S:
@@ -114,7 +116,8 @@ class LocalEngine(ABC, Generic[M]):
             if importlib.util.find_spec(package) is None:
                 raise MissingExtraError(package, self.extra)
         self.spec = spec
-        self._format = None if tool_format is None else CallFormat(tool_format)
+        ChatFormat.of("", tool_format=tool_format)  # raises where there is no format of that name
+        self._tool_format = tool_format
         self._model: M | None = None
         self._warned: set[str] = set()
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
@@ -197,8 +200,6 @@ class LocalEngine(ABC, Generic[M]):
                 reason = str(exc) or type(exc).__name__
                 note = versions_note(self.distributions)
                 raise EngineError(f"cannot load the weights of {self.spec.id!r}: {reason} ({note})") from exc
-            if self._format is None:
-                self._format = call_format(self._model.template)
         return self._model
 
     def _free(self) -> None:
@@ -240,14 +241,13 @@ class LocalEngine(ABC, Generic[M]):
             sampler = self._sampler(model, options)
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
-        prompt = self._render(model, request)
+        form, prompt = self._format(model, request), self._render(model, request)
         entry = self.prefix_cache.take(prompt, model.encode, splits=model.splits, new=model.new_states)
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
-        parser = ReplyParser(
-            form=self._format or CallFormat.HERMES, tools=request.tools, stop=_stop(options), prompt=prompt[-64:]
-        )
-        text_of = model.detokenizer()
+        reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:])
+        stops = StopStrings(_stop(options))
+        text_of = model.detokenizer(form.shows)
         reason = StopReason.MAX_TOKENS
         with closing(self._tokens(model, entry.ids, entry.states, sampler, stopped)) as tokens:
             for token in tokens:
@@ -257,34 +257,40 @@ class LocalEngine(ABC, Generic[M]):
                 if token in model.ends:
                     reason = StopReason.END
                     break
-                for delta in parser.feed(text_of(token)):
+                for delta in reader.feed(stops.feed(text_of(token))):
                     emit(delta)
-                if parser.stopped:
+                if stops.stopped:
                     reason = StopReason.STOP_SEQUENCE
                     break
                 if len(entry.ids) - length >= limit:
                     break
-        for delta in parser.finish():
+        for delta in reader.feed(stops.rest()) + reader.end():
             emit(delta)
         entry.text += model.decode(entry.ids[length:])
         entry.marks.append((len(entry.text), len(entry.ids)))
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
-        return parser.reply(reason, usage, self.spec.id)
+        return reader.reply(reason, usage, self.spec.id)
+
+    def _format(self, model: M, request: Request) -> ChatFormat:
+        templates = model.templates
+        name = "tool_use" if request.tools and "tool_use" in templates else "default"
+        return ChatFormat.of(templates.get(name, ""), tool_format=self._tool_format)
 
     def _render(self, model: M, request: Request) -> str:
-        messages = template_messages(request.messages)
-        variables = dict(request.options.get("extra_body", {}).get("chat_template_kwargs", {}))
-        if "thinking" in request.options:
-            variables.setdefault("enable_thinking", bool(request.options["thinking"]))
-        if not model.template:
-            raise BadRequestError(
-                f"{self.spec.id!r} has no chat template: it is a base model; use an instruct or chat model"
-            )
+        form = self._format(model, request)
+        thinking = request.options.get("thinking")
+        variables = {**model.variables, **request.options.get("extra_body", {}).get("chat_template_kwargs", {})}
+        if request.tools and form.name == UNKNOWN:
+            self._warn("tools", "the format of tool calls is unknown: the chat template shows none; pass tool_format=")
+        for reason in form.unheard(thinking):
+            self._warn("thinking", reason)
+        if lost := form.lost(request.messages, request.tools):
+            self._warn(f"lost {lost}", f"the chat template does not show {', '.join(lost)}")
         try:
-            return model.render(messages, request.tools, variables)
-        except Exception as exc:
-            raise BadRequestError(f"the chat template of {self.spec.id!r} refuses this conversation: {exc}") from exc
+            return form.render(request.messages, tools=request.tools, thinking=thinking, variables=variables)
+        except BadRequestError as exc:
+            raise BadRequestError(f"{self.spec}: {exc}") from exc
 
     def _limit(self, model: M, length: int, options: Mapping[str, Any]) -> int:
         """Return the number of tokens that the answer may have."""
@@ -304,9 +310,14 @@ class LocalEngine(ABC, Generic[M]):
     def _warn_of(self, options: Mapping[str, Any]) -> None:
         """Log a warning, once, about each option that the engine does not support."""
         for name, value in options.items():
-            if name not in _HONOURED and value not in _HARMLESS.get(name, ()) and name not in self._warned:
-                self._warned.add(name)
-                _log.warning("%s: this engine does not support the option %s=%r and ignores it", self.spec, name, value)
+            if name not in _HONOURED and value not in _HARMLESS.get(name, ()):
+                self._warn(name, f"this engine does not support the option {name}={value!r} and ignores it")
+
+    def _warn(self, about: str, text: str) -> None:
+        """Log a warning about each subject once."""
+        if about not in self._warned:
+            self._warned.add(about)
+            log.warning("%s: %s", self.spec, text)
 
 
 def _stop(options: Mapping[str, Any]) -> list[str]:

@@ -22,7 +22,7 @@ from aimu.errors import ClosedClientError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_log = logging.getLogger("aimu.engines")
+log = logging.getLogger("aimu.engines")
 
 
 @final
@@ -146,7 +146,7 @@ def _tell(notify: Callable[[], object]) -> None:
 
 def _log_failure(level: int, text: str, exc: BaseException) -> None:
     with suppress(BaseException):  # a log handler is foreign code and may raise anything
-        _log.log(level, text, exc_info=exc)
+        log.log(level, text, exc_info=exc)
 
 
 @define(eq=False)

@@ -19,7 +19,6 @@ from tokenizers.decoders import DecodeStream
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from aimu.engines._chat_format import MARKERS
 from aimu.engines._torch_probe import cache_argument, check_cache
 
 PREFILL_SLICE = 512
@@ -222,8 +221,6 @@ class TorchModel:
         self.model = model.eval()
         self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.ends: Container[int] = _ends(model, self.tokenizer)
-        special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
-        self.dropped = frozenset(token for token, text in special if text not in MARKERS)
         self.splits = self._splits()
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
         self._cache_argument = cache_argument(model, takes)
@@ -232,16 +229,15 @@ class TorchModel:
             check_cache(model, self.new_states, self.extend)
 
     @property
-    def template(self) -> str:
-        """The text of all chat templates; "" for a base model, which has none."""
-        template = self.tokenizer.chat_template or ""
-        return template if isinstance(template, str) else "".join(template.values())
+    def templates(self) -> Mapping[str, str]:
+        """As `LanguageModel.templates`."""
+        template = self.tokenizer.chat_template or {}
+        return {"default": template} if isinstance(template, str) else template
 
-    def render(self, messages: Sequence[Mapping[str, Any]], tools: Sequence[Any], variables: Mapping[str, Any]) -> str:
-        rendered: str = self.tokenizer.apply_chat_template(
-            messages, tools=list(tools) or None, add_generation_prompt=True, tokenize=False, **variables
-        )
-        return rendered
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """As `LanguageModel.variables`."""
+        return cast(Mapping[str, str], self.tokenizer.special_tokens_map)
 
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -251,8 +247,9 @@ class TorchModel:
         """Turn tokens into text, special tokens included."""
         return cast(str, self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
-    def detokenizer(self) -> Detokenizer:
-        return Detokenizer(self.tokenizer, self.dropped)
+    def detokenizer(self, shown: Callable[[str], bool]) -> Detokenizer:
+        special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
+        return Detokenizer(self.tokenizer, frozenset(token for token, text in special if not shown(text)))
 
     def new_states(self) -> KVStates:
         return KVStates(self.model.config)

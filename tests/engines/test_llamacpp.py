@@ -176,10 +176,8 @@ async def test_a_conversation_that_the_template_refuses_raises_bad_request_error
     for text, reason in ({"default": "{{ raise_exception('Only cats.') }}"}, r"Only cats\."), ({}, "no chat template"):
         with monkeypatch.context() as patch:
             patch.setitem(vars(model), "_template_texts", text)
-            patch.delitem(vars(model), "_templates", raising=False)
             with pytest.raises(BadRequestError, match=reason):
                 await llama_engine.complete(ask("Say hello."))
-            vars(model).pop("_templates", None)
 
 
 def test_the_context_has_the_size_of_the_model_or_of_n_ctx():

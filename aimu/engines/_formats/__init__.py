@@ -1,0 +1,1 @@
+"""Chat formats: what a template makes of a conversation, and what the text of its model means."""

@@ -1,0 +1,212 @@
+"""A text that comes in pieces, and marks in it: what was found does not depend on where the pieces were cut.
+
+Readers are generators that yield where they need more text. Everything but a bounded rest is taken before that, so that
+the work grows with the length of the text only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Container, Generator, Iterable
+from typing import TypeAlias, TypeVar, final
+
+from aimu.engines._formats.marks import BLANKS
+
+T = TypeVar("T")
+Steps: TypeAlias = Generator[None, None, T]
+
+_ROOM = 16  # blanks that may stand where a mark has some
+_SPLIT = re.compile(r"(\s+)")
+
+
+@final
+class Marks:
+    """Marks to look for. Of several at one place the longest is found."""
+
+    def __init__(self, marks: Iterable[str]) -> None:
+        unique = sorted({mark for mark in marks if mark.strip()}, key=len, reverse=True)
+        self._by_begin: dict[str, list[tuple[str, list[str]]]] = {}  # by two characters, by one where that is all
+        for mark in unique:
+            parts = [part for part in _SPLIT.split(mark) if part]
+            self._by_begin.setdefault(parts[0][:2], []).append((mark, parts))
+        for begin, found in self._by_begin.items():
+            if len(begin) == 2:
+                found += self._by_begin.get(begin[0], [])
+        firsts = {begin[0] for begin in self._by_begin}
+        begins = "|".join(map(re.escape, sorted(self._by_begin, key=len, reverse=True)))
+        self._begin = re.compile(rf"{begins}|[{re.escape(''.join(firsts))}]\Z") if firsts else None
+        self._firsts = frozenset(firsts)
+
+    def find(self, text: str, at: int, ended: bool) -> tuple[int, int, str] | int:
+        """`(start, end, mark)` of the first one, or where in `text` one may begin that is not complete yet."""
+        if self._begin is None:
+            return len(text)
+        for hit in self._begin.finditer(text, at):
+            found = self.match(text, hit.start(), ended)
+            if found is not None:
+                return hit.start() if isinstance(found, int) else (hit.start(), *found)
+        return len(text)
+
+    def match(self, text: str, at: int, ended: bool) -> tuple[int, str] | int | None:
+        """`(end, mark)` of the one at `at`, None where there is none, `at` where it is not complete yet."""
+        begin = text[at : at + 2]
+        if len(begin) == 1 and not ended and begin in self._firsts and self._longer(begin):
+            return at
+        for mark, parts in self._by_begin.get(begin) or self._by_begin.get(begin[:1]) or ():
+            end = _match(parts, text, at, ended)
+            if end is not None and end >= 0:
+                return end, mark
+            if end is None and not ended:
+                return at
+        return None
+
+    def _longer(self, first: str) -> bool:
+        found = ((begin, parts) for begin, marks in self._by_begin.items() for _, parts in marks[:1])
+        return any(begin[0] == first and (len(begin) > 1 or len(parts) > 1) for begin, parts in found)
+
+
+def _match(parts: list[str], text: str, at: int, ended: bool) -> int | None:
+    """The end of a mark at `at`, -1 where it is another text, None where the text ends within it."""
+    for part in parts:
+        if part.isspace():
+            stop = at + _ROOM
+            while at < min(stop, len(text)) and text[at].isspace():
+                at += 1
+            if at == len(text) and at < stop and not ended:
+                return None
+            continue
+        if text.startswith(part, at):
+            at += len(part)
+            continue
+        rest = len(text) - at
+        return None if rest < len(part) and part.startswith(text[at:]) else -1
+    return at
+
+
+@final
+class Source:
+    """What has come of a text, less what was taken. `scanned` counts the characters that were looked at."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.at = 0
+        self.ended = False
+        self.last = ""  # the last mark, as it stands in the text
+        self.taken = 0
+        self.scanned = 0
+        self._record: list[str] | None = None
+        self._given_back = 0
+
+    def push(self, piece: str) -> None:
+        self.text = self.text[self.at :] + piece
+        self.at = 0
+        self.scanned += len(self.text)
+
+    def take(self, end: int) -> str:
+        """The text up to position `end` of `text`."""
+        piece = self.text[self.at : end]
+        self.at = end
+        self.taken += len(piece)
+        if self._record is not None:
+            self._record.append(piece)
+        return piece
+
+    def give_back(self, text: str) -> bool:
+        """Have the end of what was taken read once more. False where too much was: no text is read without an end."""
+        self._given_back += len(text)
+        if self._given_back > self.taken + HELD:
+            return False
+        start = self.at - len(text)
+        if start >= 0 and self.text.startswith(text, start):
+            self.at = start
+        else:  # it began in a piece before this one
+            self.text, self.at = text + self.text[self.at :], 0
+        self.scanned += len(text)
+        self.taken -= len(text)
+        if self._record is not None:
+            self._unrecord(len(text))
+        return True
+
+    def _unrecord(self, left: int) -> None:
+        record = self._record or []
+        while left > 0 and record:
+            last = record.pop()
+            if len(last) > left:
+                record.append(last[: len(last) - left])
+            left -= len(last)
+
+    @property
+    def recording(self) -> bool:
+        return self._record is not None
+
+    def record(self, first: str) -> None:
+        """Remember what is taken from now on, behind `first`."""
+        self._record = [first]
+
+    def recorded(self) -> str:
+        """What was taken since `record`, which ends it."""
+        text, self._record = "".join(self._record or ()), None
+        return text
+
+    def peek(self, size: int) -> Steps[str]:
+        """The next `size` characters, fewer only at the end."""
+        while len(self.text) - self.at < size and not self.ended:
+            yield
+        return self.text[self.at : self.at + size]
+
+    def blanks(self) -> Steps[str]:
+        """Take the blanks that come next."""
+        taken: list[str] = []
+        while True:
+            end = self.at
+            while end < len(self.text) and self.text[end] in BLANKS:
+                end += 1
+            taken.append(self.take(end))
+            if end < len(self.text) or self.ended:
+                return "".join(taken)
+            yield
+
+    def decide(self, test: Callable[[str, bool], bool | None], most: int) -> Steps[bool]:
+        """What `test` says of the next characters, `most` of them at most; it says None while more may matter.
+
+        Its second argument is true where no more will come; what it says of a text holds for all that begin with it.
+        """
+        while True:
+            ahead = self.text[self.at : self.at + most]
+            self.scanned += len(ahead)
+            answer = test(ahead, self.ended or len(ahead) == most)
+            if answer is not None:
+                return answer
+            if self.ended:
+                return False
+            yield
+
+    def until(
+        self, marks: Marks, sink: Callable[[str], object], left: Container[str] = (), most: int | None = None
+    ) -> Steps[str | None]:
+        """Give the text before the next mark to `sink` and take the mark, unless it is in `left`.
+
+        None at the end of the text, and where no mark is in the next `most` characters.
+        """
+        last = None if most is None else self.taken + most
+        while True:
+            found = marks.find(self.text, self.at, self.ended)
+            if isinstance(found, tuple):
+                start, end, mark = found
+                if last is not None and self.taken + start - self.at > last:
+                    sink(self.take(self.at + last - self.taken))
+                    return None
+                sink(self.take(start))
+                self.last = self.text[self.at : end] if mark in left else self.take(end)
+                return mark
+            if last is not None and self.taken + found - self.at > last:
+                found = self.at + last - self.taken
+            if found > self.at:
+                sink(self.take(found))
+            if self.ended or self.taken == last:
+                return None
+            yield
+
+
+HELD = 4096
+"""Characters that may be read once more whatever the length of the text."""
