@@ -1,14 +1,15 @@
 """How a provider is made: keys, URLs and options, from arguments and from the environment."""
 
+import re
 import sys
 
 import httpx2
 import pytest
 
-from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError, UnknownProviderError
+from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError, ProviderError, UnknownProviderError
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
-from aimu.providers import make_provider
+from aimu.providers import HTTP_PROVIDERS, make_provider
 from aimu.providers._base import Provider, Request
 from aimu.providers._vendors import url_of_host
 
@@ -99,11 +100,58 @@ def test_the_values_of_ollama_host_are_understood(host, url):
 
 @pytest.mark.parametrize("name", ["ollama", "vllm", "anthropic"])
 @pytest.mark.parametrize(
-    "url", ["localhost:port", "http://box:port/v1", "box:99999", "http://a b/v1", "ftp://box", "http://box/v1?key=1"]
+    "url",
+    [
+        *("localhost:port", "http://box:port/v1", "box:99999", "http://a b/v1", "ftp://box", "http://box/v1#top"),
+        *("https://me@box/v1", "https://me:secret@box/v1", "ftp://box/?key=secret"),
+    ],
 )
 def test_an_invalid_base_url_is_an_error_at_construction(name, url):
-    with pytest.raises(InvalidOptionError, match="base URL"):
+    with pytest.raises(InvalidOptionError, match="base URL") as caught:
         make_provider(ModelSpec("m", name), base_url=url, api_key="k")
+    assert "secret" not in str(caught.value)
+
+
+BASES = [  # what a user may give: without its path, with a slash or not, with port, IPv6, query
+    ("https://host.test", "https://host.test", ""),
+    ("https://host.test/", "https://host.test", ""),
+    ("https://host.test:8443", "https://host.test:8443", ""),
+    ("http://127.0.0.1:8000/", "http://127.0.0.1:8000", ""),
+    ("http://[::1]:8000/api/v1", "http://[::1]:8000/api/v1", ""),
+    ("https://host.test/api/v1/", "https://host.test/api/v1", ""),
+    ("https://host.test/api?api-version=1&x=a%2Fb", "https://host.test/api", "?api-version=1&x=a%2Fb"),
+]
+
+
+@pytest.mark.parametrize("variable", [False, True], ids=["argument", "variable"])
+@pytest.mark.parametrize("base", BASES, ids=lambda base: base[0])
+@pytest.mark.parametrize("name", HTTP_PROVIDERS)
+async def test_requests_go_to_paths_below_the_base_url_of_the_user(name, base, variable, monkeypatch):
+    urls, at, (given, below, query) = [], TABLE[name].connection, base
+    if at.default_path and below.count("/") == 2:
+        below += at.default_path
+    if at.default_port is not None and below == "https://host.test":
+        below += ":443"
+    for taken in at.url_variables:
+        monkeypatch.delenv(taken, raising=False)
+    if variable:
+        monkeypatch.setenv(at.url_variables[0], given)
+
+    def handler(request):
+        urls.append(str(request.url))
+        return httpx2.Response(400)
+
+    client = httpx2.AsyncClient(transport=httpx2.MockTransport(handler))
+    provider = make_provider(
+        ModelSpec("m", name), base_url=None if variable else given, api_key="k" * 20, http_client=client
+    )
+    with pytest.raises(ProviderError):
+        await provider.complete(Request(messages=HELLO))
+    (url,) = urls
+    assert re.fullmatch(
+        re.escape(str(httpx2.URL(below))) + "/?(v1/messages|chat/completions|responses|api/chat)" + re.escape(query),
+        url,
+    )
 
 
 def test_an_error_about_a_base_url_shows_no_password():

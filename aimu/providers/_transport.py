@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callab
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast, final
+from urllib.parse import urlsplit
 
 import anyio
 from anyio.lowlevel import RunVar
@@ -52,6 +53,11 @@ class Endpoint:
     base_url: str
     headers: Mapping[str, str] = field(repr=False)
     secret: str | None = field(repr=False, default=None)
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path of the API: below the path of the base URL, with its query."""
+        parts = urlsplit(self.base_url)
+        return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
 
 
 # Makes the HTTP client of one event loop, or takes the user's, and returns it with its endpoint.
@@ -97,8 +103,8 @@ class _Lane:
         pattern = self._patterns.get(path)
         if pattern is None:
             given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
-            url, headers = self.endpoint.base_url + path, self.endpoint.headers
-            pattern = self.client.build_request("POST", url, content=content, headers=headers, **given)
+            url = self.endpoint.url(path)
+            pattern = self.client.build_request("POST", url, content=content, headers=self.endpoint.headers, **given)
             if not self.owned:
                 return pattern
             del pattern.headers["content-length"]

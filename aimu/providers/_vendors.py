@@ -67,7 +67,7 @@ def _over_sdk(
         headers.pop("Authorization", None)
     if not at.account_headers:
         headers = {name: value for name, value in headers.items() if not name.startswith("OpenAI-")}
-    return http, Endpoint(str(sdk.base_url).rstrip("/") + "/", headers, key or token)
+    return http, Endpoint(url, headers, key or token)
 
 
 def _plain(url: str, key: str | None, client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
@@ -82,7 +82,7 @@ def _plain(url: str, key: str | None, client: httpx2.AsyncClient | None) -> tupl
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
-    return client, Endpoint(url + "/", headers, key)
+    return client, Endpoint(url, headers, key)
 
 
 def _base_url(provider: str, at: Connection, given: str | None) -> str:
@@ -128,7 +128,8 @@ def url_of_host(host: str, default_port: int) -> str:
     port = parts.port or port or (443 if parts.scheme == "https" else 80)
     if ":" in name:
         name = f"[{name}]"
-    return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}"
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{parts.scheme}://{name}:{port}{parts.path.rstrip('/')}{query}"
 
 
 def _split_url(url: str, *, needs_host: bool = True) -> SplitResult:
@@ -136,13 +137,16 @@ def _split_url(url: str, *, needs_host: bool = True) -> SplitResult:
     url = str(url).strip()
     try:
         parts = urlsplit(url)
-        fits = parts.port != 0 and parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+        fits = parts.port != 0 and parts.scheme in ("http", "https") and not parts.fragment
     except ValueError:  # the port is not a number
         parts, fits = SplitResult("", "", "", "", ""), False
     if not fits or (needs_host and not parts.hostname) or len(url.split()) != 1:
-        shown = url.rpartition("@")[2]  # the part before may have a password
+        shown = url.rpartition("@")[2].partition("?")[0]  # the rest may have a password or a key
+        raise InvalidOptionError(f"{shown!r} is not a base URL; use the form https://host/path, without a fragment")
+    if parts.username is not None or parts.password is not None:
         raise InvalidOptionError(
-            f"{shown!r} is not a base URL; use the form https://host/path, without query and fragment"
+            f"the base URL of host {parts.hostname!r} must not have a user name or password; pass api_key=, "
+            "or an http_client= with your own headers"
         )
     return parts
 
