@@ -14,7 +14,7 @@ from aimu.aio._checks import at_least_one
 from aimu.aio._conversation import Conversation
 from aimu.aio._responder import Responder
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio._runner import AsyncRunner, Histories, MessageHistory, StepRunner, foreign_steps, steps_of
 from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
 from aimu.tools._like import ToolLike
@@ -87,7 +87,7 @@ class Agent(StepRunner):
     @property
     def messages(self) -> MessageHistory:
         """This agent's history under its name."""
-        return {self.name or "agent": self._history()}
+        return Histories({self.name or "agent": self._history()})
 
     def _history(self) -> list[dict[str, Any]]:
         return self.model_client.messages

@@ -90,6 +90,7 @@ class AsyncBaseModelClient:
         Set it before the first turn; call `reset` to change it later.
 
         Raises:
+            InvalidOptionError: On assignment, the value is neither a str nor None.
             SystemMessageError: On assignment, the first turn has begun.
         """
         return self.conversation.history.system_message
@@ -266,13 +267,14 @@ class AsyncBaseModelClient:
         Raises:
             BusyConversationError: Another turn of this conversation is running.
             InvalidHistoryError: A loaded history is not valid; the error names the first invalid message.
+            InvalidOptionError: The text is not a str, or is blank and has no images; or an option is invalid.
             InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
             RefusedError: The model declines to answer.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             ProviderError: The model service fails.
         """
-        task = Task(user_message, generate_kwargs, images)
+        task = Task.asked(user_message, generate_kwargs, images, "user_message")
         return start(
             lambda run: self._responder.chat(task, run, use_tools=use_tools),
             stream=stream,
@@ -339,13 +341,14 @@ class AsyncBaseModelClient:
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
+            InvalidOptionError: The text is not a str, or is blank and has no images; or an option is invalid.
             InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text.
             RefusedError: The model declines to answer.
             TimeoutError: `timeout` expires.
             ProviderError: The model service fails.
         """
-        task = Task(prompt, generate_kwargs, images)
+        task = Task.asked(prompt, generate_kwargs, images, "prompt")
         return start(lambda run: self._responder.generate(task, run), stream=stream, timeout=timeout, include=include)
 
     async def aclose(self) -> None:

@@ -75,6 +75,7 @@ class Conversation:
         """Set the system message before the first turn.
 
         Raises:
+            InvalidOptionError: `text` is neither a str nor None.
             SystemMessageError: The first turn has begun.
         """
         if self.busy or self.history.begun:
@@ -109,7 +110,7 @@ class Conversation:
         """
         with self._lock:
             self._ensure_free()
-            self.history.clear(self.history.system_message if system_message is None else system_message)
+            self.history.clear(system_message)
 
     def fork(self, system_message: str | None, keep_history: bool) -> Conversation:
         """Return a new conversation with a copy of the settings and of the history.
@@ -147,7 +148,7 @@ class Conversation:
         with self._lock:
             self._ensure_free()
             if terms.reset:
-                self.history.clear(self.history.system_message)
+                self.history.clear()
             check_history(self.history.messages)
             stale, self._stale = self._stale, None
             self._user = run.state

@@ -11,6 +11,7 @@ from anyio import CancelScope
 from aimu._core.chunks import Include, StreamingContentType
 from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._checks import checked_system
 from aimu.aio._conversation import Conversation
 from aimu.aio._options import ClientOptions, OptionsBesideSystem
 from aimu.aio._request import Limits, SharedProvider
@@ -85,6 +86,7 @@ class AsyncModelClient(AsyncBaseModelClient):
         limits: Limits | None = None,
         **provider_kwargs: Any,
     ) -> None:
+        system = checked_system(system)  # before weights are loaded
         provider = SharedProvider(
             make_provider(**provider_kwargs), max_retries=max_retries, max_concurrency=max_concurrency, limits=limits
         )
@@ -227,11 +229,13 @@ def chat(
     Example:
         print(await aio.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
-    return one_shot(client(model, system=system), Task(user_message, generate_kwargs, images), stream, include)
+    return one_shot(
+        Task.asked(user_message, generate_kwargs, images, "user_message"), client(model, system=system), stream, include
+    )
 
 
 def one_shot(
-    once: AsyncBaseModelClient, task: Task, stream: bool, include: Include
+    task: Task, once: AsyncBaseModelClient, stream: bool, include: Include
 ) -> Coroutine[Any, Any, str] | Stream:
     """Run one turn of a client and close the client afterwards."""
     return start(lambda run: _once(once, task, run), stream=stream, timeout=None, include=include)

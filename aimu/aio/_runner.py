@@ -26,6 +26,24 @@ MessageHistory: TypeAlias = dict[str, list[Message]]
 DONE = StreamingContentType.DONE
 
 
+class Histories(dict[str, list[Message]]):
+    """The histories of a runner by name. The lists are live, but the dict is made anew for each access.
+
+    So a change of the dict would have no effect, and raises TypeError. A copy is a plain dict.
+    """
+
+    def _refuse(self, *args: object, **kwargs: object) -> Any:
+        raise TypeError(
+            "the dict that `messages` of a runner returns cannot be changed, since it is made anew each time; "
+            "to load a history, assign it to `messages` of the agent's client: agent.model_client.messages = [...]"
+        )
+
+    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
 @public("aimu.aio")
 class AsyncRunner(ABC):
     """Base of every agent and workflow.
@@ -82,7 +100,7 @@ class StepRunner(AsyncRunner):
     @property
     def messages(self) -> MessageHistory:
         """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
-        return {name: history for _, name, history in histories(self)}
+        return Histories({name: history for _, name, history in histories(self)})
 
     @overload
     def run(
@@ -141,11 +159,12 @@ class StepRunner(AsyncRunner):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
+            InvalidOptionError: `task` is not a str, or is blank and has no images; or an option is invalid.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer is unusable.
         """
-        given = Task(task, generate_kwargs, images)
+        given = Task.asked(task, generate_kwargs, images, "task")
         return start(
             lambda run: self._steps(given, run),
             stream=stream,

@@ -12,6 +12,7 @@ import anyio
 
 from aimu._core.groups import single_failure
 from aimu._doors import public
+from aimu.aio._checks import checked_text
 from aimu.aio._pump import Pump
 from aimu.aio._run import begin_branch
 from aimu.aio._runner import AsyncRunner
@@ -104,8 +105,9 @@ def amap(
     make = _factory(runner_or_factory)
 
     async def answer(task: str) -> str:
+        asked = checked_text(task, "a task of amap")
         with anyio.fail_after(timeout):
-            return str(await make().run(task, None if generate_kwargs is None else dict(generate_kwargs)))
+            return str(await make().run(asked, None if generate_kwargs is None else dict(generate_kwargs)))
 
     return Results(answer, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
 
