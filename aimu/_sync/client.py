@@ -65,9 +65,12 @@ class BaseModelClient(AdaptedClient):
     def messages(self) -> list[Message]:
         """The history, as dicts in OpenAI shape.
 
-        Assign another history between turns; the next request checks it.
+        Assign another history between turns; the next request checks it. If it begins with a system message, that one
+        replaces the client's; otherwise the client keeps its own. All handles of the conversation show the new history,
+        and agents made from any of them begin with it.
 
         Raises:
+            InvalidOptionError: On assignment, the value is not a list.
             BusyConversationError: On assignment, a turn is running.
         """
         return self.__aio__.messages

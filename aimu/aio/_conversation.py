@@ -93,9 +93,10 @@ class Conversation:
             self.history.replace_system_message(text)
 
     def load(self, messages: Sequence[Any]) -> None:
-        """Replace the history; the next request checks it.
+        """Replace the history; the next request checks it. The system message is kept if the new history has none.
 
         Raises:
+            InvalidOptionError: `messages` is not a list.
             BusyConversationError: A turn is running.
         """
         with self._lock:

@@ -5,7 +5,7 @@ Plain data without I/O. The conversation decides who may change it, and when.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, final
 
 from attrs import define, field
@@ -13,6 +13,7 @@ from attrs import define, field
 from aimu._core.messages import Message, check_history, copy_history, system_message
 from aimu._core.reply import StopReason, Usage
 from aimu.aio._checks import checked_system
+from aimu.errors import InvalidOptionError
 
 
 @final
@@ -42,8 +43,18 @@ class History:
         self.messages = [*({**head, **message} for message in _opening(text)), *rest]
 
     def load(self, messages: Sequence[Any]) -> None:
-        """Replace the messages; the next request checks them."""
-        self.messages = [dict(message) if isinstance(message, Mapping) else message for message in messages]
+        """Replace the messages; the next request checks them.
+
+        The system message is kept if they have none.
+        """
+        if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
+            raise InvalidOptionError(
+                f"messages must be a list of dicts, got {type(messages).__name__}; to clear the history, call reset(); "
+                "to load that of an agent, assign agent.messages[name]"
+            )
+        loaded = [dict(message) if isinstance(message, Mapping) else message for message in messages]
+        kept = [] if opens(loaded) else self.messages[: opens(self.messages)]
+        self.messages = [*kept, *loaded]
 
     def clear(self, text: str | None = None) -> None:
         """Clear messages and facts, and start over with this system message; None keeps the current one.
