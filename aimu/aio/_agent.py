@@ -10,7 +10,7 @@ from attrs import Attribute, define, field, frozen
 from aimu._core.field_docs import with_field_docs
 from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient, duplicate
-from aimu.aio._checks import at_least_one
+from aimu.aio._checks import at_least_one, tool_list
 from aimu.aio._conversation import Conversation
 from aimu.aio._responder import Responder
 from aimu.aio._run import Run, Steps, Task
@@ -29,7 +29,7 @@ def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> N
 
 
 def _as_list(tools: Sequence[ToolLike]) -> list[ToolLike]:
-    return list(tools)
+    return tool_list(tools)
 
 
 @public("aimu.aio")

@@ -13,6 +13,7 @@ from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
 from aimu._doors import public
+from aimu.aio._checks import tool_list
 from aimu.aio._conversation import Conversation
 from aimu.aio._request import SharedProvider
 from aimu.aio._responder import LoopResponder, Responder
@@ -109,7 +110,7 @@ class AsyncBaseModelClient:
 
     @tools.setter
     def tools(self, tools: Sequence[ToolLike]) -> None:
-        self.conversation.tools = list(tools)
+        self.conversation.tools = tool_list(tools)
 
     @property
     def mcp_client(self) -> Any:
@@ -127,7 +128,8 @@ class AsyncBaseModelClient:
 
     @generate_kwargs.setter
     def generate_kwargs(self, generate_kwargs: Mapping[str, Any] | None) -> None:
-        self.conversation.generate_kwargs = dict(generate_kwargs or {})
+        given: Any = generate_kwargs  # the conversation checks and copies it
+        self.conversation.generate_kwargs = given
 
     @property
     def max_tool_rounds(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from inspect import isawaitable
 from typing import Any
 
@@ -57,6 +57,18 @@ def checked_system(text: Any) -> str | None:
     if not isinstance(text, str):
         raise InvalidOptionError(f"a system message must be a string or None, got {_shown(text)}; {_instead_of(text)}")
     return str.__str__(text)
+
+
+def tool_list(tools: Any) -> list[Any]:
+    """Return `tools=` as a list of its own; the items are checked when the conversation uses them."""
+    if isinstance(tools, Iterable) and not isinstance(tools, str | bytes | Mapping | type):
+        return list(tools)
+    name = getattr(tools, "__name__", None) or getattr(tools, "name", None) or type(tools).__name__
+    if tools is None or isinstance(tools, str | bytes | Mapping):
+        given, remedy = _shown(tools), "pass the functions themselves in a list, or [] for none"
+    else:
+        given, remedy = f"the single {type(tools).__name__} {name!r}", f"put it in a list, as in tools=[{name}]"
+    raise InvalidOptionError(f"tools= must be a list, got {given}; {remedy}")
 
 
 def _shown(value: object) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 from attrs import define, field
 
 from aimu._core.messages import Message, check_history
-from aimu.aio._checks import at_least_one, calls_at_once
+from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
 from aimu.aio._request import SharedProvider
 from aimu.aio._run import Run, RunState, Steps
@@ -33,13 +33,15 @@ class ToolSource(Protocol):
     async def as_tools(self) -> Sequence[Tool]: ...
 
 
-def _listed(tools: Iterable[ToolLike]) -> list[ToolLike]:
-    return list(tools)
+def _tool_list(tools: Iterable[ToolLike]) -> list[ToolLike]:
+    return tool_list(tools)
 
 
 def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    options.check(generate_kwargs or {})
-    return dict(generate_kwargs or {})
+    if generate_kwargs is None:
+        return {}
+    options.check(generate_kwargs)
+    return dict(generate_kwargs)
 
 
 @final
@@ -57,7 +59,7 @@ class Conversation:
 
     provider: SharedProvider
     history: History = field(factory=History)
-    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_listed)
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_tool_list)
     mcp_client: Any = None
     generate_kwargs: dict[str, Any] = field(default=None, converter=_checked_options)
     max_tool_rounds: int = field(default=10, validator=at_least_one)

@@ -32,16 +32,19 @@ class Histories(dict[str, list[Message]]):
     So a change of the dict would have no effect, and raises TypeError. A copy is a plain dict.
     """
 
-    def _refuse(self, *args: object, **kwargs: object) -> Any:
-        raise TypeError(
-            "the dict that `messages` of a runner returns cannot be changed, since it is made anew each time; "
-            "to load a history, assign it to `messages` of the agent's client: agent.model_client.messages = [...]"
-        )
-
-    __setitem__ = __delitem__ = __ior__ = update = setdefault = pop = popitem = clear = _refuse
-
     def __reduce__(self) -> tuple[Any, ...]:
         return dict, (dict(self),)
+
+
+def _refuse_change(self: Histories, *args: object, **kwargs: object) -> None:
+    raise TypeError(
+        "the dict that `messages` of a runner returns cannot be changed, since it is made anew each time; "
+        "to load a history, assign it to `messages` of the agent's client: agent.model_client.messages = [...]"
+    )
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__", "update", "setdefault", "pop", "popitem", "clear"):
+    setattr(Histories, _name, _refuse_change)
 
 
 @public("aimu.aio")
