@@ -1,12 +1,15 @@
 """The usual mistakes get errors that name the thing and the remedy."""
 
+import gc
+
+import anyio
 import pytest
 
 import aimu
 from aimu import agents, aio
 from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models import ModelSpec, OpenAIModel, resolve_model_string
-from aimu.testing import ScriptedProvider
+from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
 
 ROOMS = [(aio, aio), (aimu, agents)]
@@ -140,3 +143,101 @@ def test_a_class_is_not_a_model(room):
         room.client(ScriptedProvider)
     with pytest.raises(InvalidOptionError, match="got OpenAIModel; choose one of its members"):
         room.client(OpenAIModel)
+
+
+# --- waiting ---
+
+
+def slow():
+    return ScriptedProvider(reply("Late.", delay=60), repeat=True)
+
+
+async def read(stream):
+    async for _ in stream:
+        pass
+
+
+async def enter(stream):
+    async with stream:
+        await read(stream)
+
+
+@pytest.mark.virtual_time
+async def test_an_expired_timeout_says_what_was_waited_for_and_how_long():
+    client = aio.client(slow())
+    agent = aio.Agent(client, name="clerk")
+    chain = aio.Chain([agent], name="office")
+    for ask, what in (
+        (lambda **more: client.chat("Go.", timeout=5, **more), r"chat\(\) with scripted:scripted"),
+        (lambda **more: client.generate("Go.", timeout=5, **more), r"generate\(\) with scripted:scripted"),
+        (lambda **more: agent.run("Go.", timeout=5, **more), "the run of 'clerk'"),
+        (lambda **more: aio.Agent(client).run("Go.", timeout=5, **more), "the run of 'agent'"),
+        (lambda **more: chain.run("Go.", timeout=5, **more), "the run of 'office'"),
+    ):
+        for start in (ask, lambda ask=ask: read(ask(stream=True)), lambda ask=ask: enter(ask(stream=True))):
+            with pytest.raises(TimeoutError, match=f"{what} did not end within 5 seconds; pass a longer timeout="):
+                await start()
+    with pytest.raises(TimeoutError, match=r"the run of 'clerk' in amap did not end within 0.5 seconds"):
+        async with aio.amap(agent, ["Go."], timeout=0.5) as results:
+            await read(results)
+
+
+@pytest.mark.virtual_time
+async def test_a_timeout_of_the_caller_or_of_a_tool_keeps_its_own_words():
+    @tool(raises=(TimeoutError,))
+    async def patient() -> str:
+        """Give up."""
+        raise TimeoutError("the tool gave up")
+
+    client = aio.client(ScriptedProvider(reply(calls=[("patient", {})])), tools=[patient])
+    with pytest.raises(TimeoutError, match="the tool gave up"):
+        await client.chat("Go.", timeout=5)
+    with pytest.raises(TimeoutError, match=r"^$"), anyio.fail_after(1):
+        await aio.client(slow()).chat("Go.", timeout=5)
+
+
+def test_an_expired_timeout_of_the_sync_surface_says_the_same():
+    client = aimu.client(slow())
+    agent = agents.Agent(client, name="clerk")
+    for ask, what in (
+        (lambda: client.chat("Go.", timeout=0.01), r"chat\(\) with scripted:scripted"),
+        (lambda: list(client.chat("Go.", stream=True, timeout=0.01)), r"chat\(\) with scripted:scripted"),
+        (lambda: agent.run("Go.", timeout=0.01), "the run of 'clerk'"),
+        (lambda: list(agent.run("Go.", stream=True, timeout=0.01)), "the run of 'clerk'"),
+    ):
+        with pytest.raises(TimeoutError, match=f"{what} did not end within 0.01 seconds"):
+            ask()
+
+
+@pytest.mark.parametrize("bad", ["5", -1, True, False, float("nan"), [5]], ids=repr)
+@pytest.mark.parametrize(("room", "runners"), ROOMS, ids=IDS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_invalid_timeout_is_refused_at_the_call(room, runners, bad, stream):
+    client = room.client(ScriptedProvider())
+    agent = runners.Agent(client)
+    for ask in (client.chat, client.generate, agent.run, runners.Chain([agent]).run):
+        with pytest.raises(InvalidOptionError, match=r"timeout= must be a number of seconds of at least 0, or None"):
+            ask("Go.", stream=stream, timeout=bad)
+    with pytest.raises(InvalidOptionError, match=r"timeout= must be a number of seconds"):
+        runners.amap(agent, ["Go."], timeout=bad)
+    assert client.messages == []
+
+
+def forget(ask):
+    with pytest.raises(AttributeError, match="'coroutine' object has no attribute 'upper'"):
+        ask().upper()
+    gc.collect()
+
+
+def test_a_forgotten_await_is_reported_under_the_name_of_the_method():
+    client = aio.client(ScriptedProvider())
+    agent = aio.Agent(client)
+    for ask, name in (
+        (lambda: client.chat("Go."), "AsyncModelClient.chat"),
+        (lambda: client.generate("Go."), "AsyncModelClient.generate"),
+        (lambda: agent.run("Go."), "Agent.run"),
+        (lambda: aio.Chain([agent]).run("Go."), "Chain.run"),
+        (lambda: aio.chat("Go.", model=ScriptedProvider()), "chat"),
+    ):
+        with pytest.warns(RuntimeWarning, match=f"coroutine '{name}' was never awaited"):
+            forget(ask)

@@ -282,6 +282,8 @@ class AsyncBaseModelClient:
         task = Task.asked(user_message, generate_kwargs, images, "user_message")
         return start(
             lambda run: self._responder.chat(task, run, use_tools=use_tools),
+            name=f"{type(self).__name__}.chat",
+            what=lambda: f"chat() with {self.spec}",
             stream=stream,
             timeout=timeout,
             include=include,
@@ -354,7 +356,14 @@ class AsyncBaseModelClient:
             ProviderError: The model service fails.
         """
         task = Task.asked(prompt, generate_kwargs, images, "prompt")
-        return start(lambda run: self._responder.generate(task, run), stream=stream, timeout=timeout, include=include)
+        return start(
+            lambda run: self._responder.generate(task, run),
+            name=f"{type(self).__name__}.generate",
+            what=lambda: f"generate() with {self.spec}",
+            stream=stream,
+            timeout=timeout,
+            include=include,
+        )
 
     async def aclose(self) -> None:
         """Close the client. If no other client keeps the provider open, close its connections or free its weights."""

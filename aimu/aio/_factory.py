@@ -274,7 +274,14 @@ def one_shot(
     task: Task, once: AsyncBaseModelClient, stream: bool, include: Include
 ) -> Coroutine[Any, Any, str] | Stream:
     """Run one turn of a client and close the client afterwards."""
-    return start(lambda run: _once(once, task, run), stream=stream, timeout=None, include=include)
+    return start(
+        lambda run: _once(once, task, run),
+        name="chat",
+        what=lambda: f"chat() with {once.spec}",
+        stream=stream,
+        timeout=None,
+        include=include,
+    )
 
 
 async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:

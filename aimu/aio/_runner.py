@@ -12,11 +12,10 @@ from contextlib import aclosing, nullcontext
 from inspect import isawaitable
 from typing import Any, Literal, TypeAlias, overload
 
-import anyio
-
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._doors import public
+from aimu.aio._deadline import checked_timeout, within
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
 from aimu.errors import InvalidOptionError
@@ -170,6 +169,8 @@ class StepRunner(AsyncRunner):
         given = Task.asked(task, generate_kwargs, images, "task")
         return start(
             lambda run: self._steps(given, run),
+            name=f"{type(self).__name__}.run",
+            what=lambda: run_of(self),
             stream=stream,
             labels=lambda: labels(self),
             timeout=timeout,
@@ -180,20 +181,49 @@ class StepRunner(AsyncRunner):
 def start(
     steps: Callable[[Run], Steps],
     *,
+    name: str,
+    what: Callable[[], str],
     stream: bool,
     labels: Callable[[], dict[int, str]] = dict,
     timeout: float | None,
     include: Include,
 ) -> Coroutine[Any, Any, str] | Stream:
-    """Return a coroutine of the result of `steps`, or with `stream` its `Stream`."""
+    """Return a coroutine of the result of `steps`, or with `stream` its `Stream`.
+
+    Args:
+        steps: Begins the run.
+        name: The name of the public method, for Python's warning about a forgotten `await`.
+        what: Returns what the caller waits for, for the error when `timeout` expires.
+        stream: Whether to return a `Stream`.
+        labels: Returns the names of the leaves in the run.
+        timeout: Seconds for the whole run; None is no limit.
+        include: The phases that a stream yields; None yields all.
+
+    Raises:
+        InvalidOptionError: `timeout` or `include` is invalid.
+    """
+    timeout = checked_timeout(timeout)
     if stream:
-        return Stream(steps, labels=labels, include=include, timeout=timeout)
-    return _result(steps, labels, timeout)
+        return Stream(steps, labels=labels, include=include, timeout=timeout, what=what)
+    coroutine: Any = _result(steps, labels, timeout, what)
+    coroutine.__qualname__ = name
+    result: Coroutine[Any, Any, str] = coroutine
+    return result
 
 
-async def _result(steps: Callable[[Run], Steps], labels: Callable[[], dict[int, str]], timeout: float | None) -> str:
+def run_of(runner: AsyncRunner) -> str:
+    """Return what somebody who runs `runner` waits for, for error texts."""
+    return f"the run of {getattr(runner, 'name', None) or 'agent'!r}"
+
+
+async def _result(
+    steps: Callable[[Run], Steps],
+    labels: Callable[[], dict[int, str]],
+    timeout: float | None,
+    what: Callable[[], str],
+) -> str:
     run = plain_run(labels())
-    with nullcontext() if timeout is None else anyio.fail_after(timeout):
+    with nullcontext() if timeout is None else within(timeout, what):
         done = await drain(steps(run), run.sink or discard)
     return str(done.content)
 
