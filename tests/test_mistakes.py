@@ -3,11 +3,19 @@
 import gc
 
 import anyio
+import httpx2
 import pytest
 
 import aimu
 from aimu import agents, aio
-from aimu.errors import InvalidOptionError, UnknownProviderError
+from aimu.errors import (
+    AuthenticationError,
+    InvalidOptionError,
+    ModelNotFoundError,
+    ProviderConnectionError,
+    ProviderError,
+    UnknownProviderError,
+)
 from aimu.models import ModelSpec, OpenAIModel, resolve_model_string
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
@@ -241,3 +249,76 @@ def test_a_forgotten_await_is_reported_under_the_name_of_the_method():
     ):
         with pytest.warns(RuntimeWarning, match=f"coroutine '{name}' was never awaited"):
             forget(ask)
+
+
+# --- the service ---
+
+
+async def answering(model, status, body, **options):
+    """Ask a service that gives this answer, on the plain and the streamed way, and return the two errors."""
+    found = []
+    transport = httpx2.MockTransport(lambda request: httpx2.Response(status, json=body))
+    async with httpx2.AsyncClient(transport=transport) as http:
+        client = aio.client(model, http_client=http, max_retries=0, **options)
+        for stream in (False, True):
+            with pytest.raises(ProviderError) as caught:
+                pending = client.chat("Go.", stream=stream)
+                await (read(pending) if stream else pending)
+            found.append(caught.value)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("model", "variable"),
+    [
+        ("openai:gpt-4o", "OPENAI_API_KEY"),
+        ("anthropic:claude-sonnet-4-6", "ANTHROPIC_API_KEY"),
+        ("gemini:gemini-x", "GEMINI_API_KEY"),
+        ("ollama:qwen3:8b", "OLLAMA_API_KEY"),
+    ],
+)
+async def test_a_wrong_key_names_the_environment_variable(model, variable):
+    for status in (401, 403):
+        for error in await answering(model, status, {"error": {"message": "sk-wrong is bad"}}, api_key="sk-wrong"):
+            assert isinstance(error, AuthenticationError)
+            assert "; check the key in api_key= or the environment variable " in str(error)
+            assert variable in str(error)
+            assert "sk-wrong" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("model", "near"),
+    [
+        ("openai:gpt-4o-mni", "gpt-4o-mini"),
+        ("anthropic:claude-sonet-4.6", "claude-sonnet-4-6"),
+        ("ollama:qwen3:9b", ""),
+    ],
+)
+async def test_a_model_that_the_service_refuses_gets_near_ids_of_the_catalog(model, near):
+    provider = model.partition(":")[0]
+    for error in await answering(model, 404, {"error": {"message": "no such model"}}, api_key="k-secret"):
+        assert isinstance(error, ModelNotFoundError)
+        assert f"; the catalog of {provider!r} has these similar ids: {near}" in str(error)
+
+
+async def test_a_refused_model_that_resembles_nothing_gets_no_ids():
+    for error in await answering("openai:zzzzzzzz", 404, {"error": {"message": "no such model"}}, api_key="k-secret"):
+        assert isinstance(error, ModelNotFoundError)
+        assert "similar" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("model", "url", "server"),
+    [
+        ("vllm:m", "http://127.0.0.1:9/v1", "127.0.0.1:9"),
+        ("ollama:qwen3:8b", "127.0.0.1:9", "127.0.0.1:9"),
+        ("lmstudio:m", "http://[::1]:9/v1", "[::1]:9"),
+    ],
+)
+async def test_a_server_that_is_down_is_named(model, url, server):
+    async with aio.client(model, base_url=url, max_retries=0, timeout=5) as client:
+        for pending in (client.chat("Go."), read(client.chat("Go.", stream=True))):
+            with pytest.raises(ProviderConnectionError) as caught:
+                await pending
+            assert f"the connection to {server} failed (ConnectError" in str(caught.value)
+            assert "check that the server runs and that base_url= is right" in str(caught.value)

@@ -66,7 +66,7 @@ def resolve(model: str | Model | ModelSpec) -> ModelSpec:
 
 def near_models(spec: ModelSpec) -> list[str]:
     """Return the ids in the catalog of the model's provider that resemble its id, the most similar first."""
-    return nearest(spec.id, _specs(spec.provider), 3)
+    return [found for found in nearest(spec.id, _specs(spec.provider), 4) if found != spec.id][:3]
 
 
 def _suggestion(model: str) -> str | None:

@@ -19,14 +19,18 @@ from attrs import define, evolve, field, frozen
 
 from aimu._core.reply import Reply
 from aimu.errors import (
+    AuthenticationError,
     ClosedClientError,
     InvalidOptionError,
     MalformedResponseError,
+    ModelNotFoundError,
     ProviderConnectionError,
     ProviderError,
     ProviderTimeoutError,
 )
+from aimu.models._resolve import near_models
 from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 from aimu.providers._failures import from_response, request_id
 from aimu.providers._wire import Codec, StreamReader, decode_body
@@ -59,6 +63,13 @@ class Endpoint:
         parts = urlsplit(self.base_url)
         return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
 
+    @property
+    def server(self) -> str:
+        """The host and port of the server, for error texts."""
+        parts = urlsplit(self.base_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
 
 # Makes the HTTP client of one event loop, or takes the user's, and returns it with its endpoint.
 Connect = Callable[["httpx2.AsyncClient | None"], "tuple[httpx2.AsyncClient, Endpoint]"]
@@ -75,6 +86,7 @@ class _Lane:
     client: httpx2.AsyncClient
     endpoint: Endpoint
     owned: bool
+    advice: Callable[[ProviderError], str]
     busy: int = field(default=0, init=False)
     _patterns: dict[str, httpx2.Request] = field(factory=dict, init=False)
 
@@ -89,8 +101,11 @@ class _Lane:
 
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         self.busy -= 1
-        if self.endpoint.secret and isinstance(exc, ProviderError):  # some services repeat the key in their errors
-            exc.args = (str(exc).replace(self.endpoint.secret, "***"),)
+        if isinstance(exc, ProviderError):
+            text = str(exc)
+            if self.endpoint.secret:  # some services repeat the key in their errors
+                text = text.replace(self.endpoint.secret, "***")
+            exc.args = (text + self.advice(exc),)
 
     def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
         """Return a POST request as the client would build it.
@@ -208,7 +223,7 @@ class HttpProvider:
                     raise
                 except _foreign() as exc:
                     if not decoder.settled:
-                        raise self._translated(exc, decoder.partial()) from exc
+                        raise self._translated(exc, lane, decoder.partial()) from exc
                 for piece in reader.finish():
                     yield _identified(piece, response) if isinstance(piece, Reply) else piece
                 # With bytes left unread, the connection could not be reused.
@@ -248,7 +263,7 @@ class HttpProvider:
         except _foreign() as exc:
             response = getattr(exc, "response", None)
             if response is None:
-                raise self._translated(exc) from exc
+                raise self._translated(exc, lane) from exc
             # A hook of the user's client called raise_for_status; the service's own error says more.
             raise self._refused(response, response.content if response.is_stream_consumed else b"") from exc
         raise self._refused(response, answer)
@@ -271,17 +286,32 @@ class HttpProvider:
         lane = next((lane for lane in lanes if lane.open), None)
         if lane is None:
             client, endpoint = self._connect(self._http_client)
-            lane = _Lane(client, endpoint, owned=self._http_client is None)
+            lane = _Lane(client, endpoint, owned=self._http_client is None, advice=self._advice)
             lanes.append(lane)
         return lane
 
-    def _translated(self, exc: BaseException, partial: str = "") -> ProviderError:
+    def _advice(self, error: ProviderError) -> str:
+        """Return what to do about an error, to be added to its text."""
+        spec = self.spec
+        if isinstance(error, AuthenticationError):
+            row = TABLE.get(spec.provider)
+            at = row.connection if row is not None else None
+            variables = (*at.key_variables, *at.token_variables) if at is not None else ()
+            place = f" or the environment variable {' or '.join(variables)}" if variables else ""
+            return f"; check the key in api_key={place}"
+        if isinstance(error, ModelNotFoundError) and (near := near_models(spec)):
+            return f"; the catalog of {spec.provider!r} has these similar ids: {', '.join(near)}"
+        return ""
+
+    def _translated(self, exc: BaseException, lane: _Lane, partial: str = "") -> ProviderError:
         import httpx2
 
+        server = lane.endpoint.server
         provider = self.codec.spec.provider
         if isinstance(exc, httpx2.TimeoutException):
             connecting = isinstance(exc, httpx2.ConnectTimeout)
-            text = "connecting took longer than the timeout" if connecting else "no data arrived within the timeout"
+            text = f"connecting to {server} took" if connecting else f"{server} sent no data for"
+            text += " longer than the timeout"
             return ProviderTimeoutError(text, provider=provider, partial=partial)
         if isinstance(exc, httpx2.DecodingError):
             return MalformedResponseError(f"cannot decompress the response: {exc}", provider=provider, partial=partial)
@@ -290,7 +320,10 @@ class HttpProvider:
             retryable = False
         reason = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         return ProviderConnectionError(
-            f"the connection failed ({reason})", provider=provider, partial=partial, retryable=retryable
+            f"the connection to {server} failed ({reason}); check that the server runs and that base_url= is right",
+            provider=provider,
+            partial=partial,
+            retryable=retryable,
         )
 
 
