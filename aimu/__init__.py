@@ -5,6 +5,17 @@ from typing import TYPE_CHECKING
 from aimu._doors import door
 
 if TYPE_CHECKING:
+    from aimu import agents as agents
+    from aimu import aio as aio
+    from aimu import engines as engines
+    from aimu import errors as errors
+    from aimu import evals as evals
+    from aimu import models as models
+    from aimu import providers as providers
+    from aimu import skills as skills
+    from aimu import testing as testing
+    from aimu import tools as tools
+    from aimu import types as types
     from aimu._core.chunks import StreamChunk, StreamingContentType
     from aimu._sync.client import BaseModelClient, ModelClient, chat, client
     from aimu._sync.stream import Stream
@@ -32,4 +43,17 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong n
             "Stream": "aimu._sync.stream",
             "Limits": "aimu.aio._request",
         },
+        packages=[
+            "agents",
+            "aio",
+            "engines",
+            "errors",
+            "evals",
+            "models",
+            "providers",
+            "skills",
+            "testing",
+            "tools",
+            "types",
+        ],
     )

@@ -37,7 +37,7 @@
     ├── MCPError                        (RuntimeError) an MCP server failed
     │   ├── MCPConnectionError          (ConnectionError)
     │   └── MCPTimeoutError             (TimeoutError)
-    ├── SkillError                      (ValueError)   a malformed skill
+    ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
     └── RunnerError                     (RuntimeError) a workflow could not continue
         ├── RoutingError                (ValueError)
         └── ScoringError                (ValueError)
@@ -46,10 +46,55 @@ During a run the model sees the text of a `ToolError`; a caller sees one only af
 hold their facts as attributes, word their own message, and can be pickled and copied. None of them holds an API key.
 """
 
+# Long, because the tree of errors is best read in one place.
+
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any, final
+
+__all__ = [
+    "AimuError",
+    "AuthenticationError",
+    "BadRequestError",
+    "BusyConversationError",
+    "ClosedClientError",
+    "ContextLengthError",
+    "EngineError",
+    "InvalidHistoryError",
+    "InvalidImageError",
+    "InvalidOptionError",
+    "MCPConnectionError",
+    "MCPError",
+    "MCPTimeoutError",
+    "MalformedResponseError",
+    "MissingExtraError",
+    "MissingKeyError",
+    "ModelNotFoundError",
+    "OverloadedError",
+    "ProviderConnectionError",
+    "ProviderError",
+    "ProviderTimeoutError",
+    "RateLimitError",
+    "RefusedError",
+    "RoutingError",
+    "RunnerError",
+    "ScoringError",
+    "SkillError",
+    "StreamClosedError",
+    "SystemMessageError",
+    "ToolArgumentsError",
+    "ToolError",
+    "ToolNameClashError",
+    "ToolSignatureError",
+    "TruncatedError",
+    "TruncatedStreamError",
+    "UnknownProviderError",
+    "UnknownToolError",
+    "UsageError",
+    "WeightsLoadedTwiceError",
+]
 
 
 class AimuError(Exception):
@@ -89,7 +134,7 @@ class UnknownProviderError(UsageError, ValueError):
 
     def __init__(self, provider: str, known: Iterable[str]) -> None:
         self.provider = provider
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
         super().__init__(
             f"unknown provider {provider!r}; a model string is 'provider:model_id', "
             f"where provider is one of: {', '.join(self.known)}"
@@ -337,7 +382,7 @@ class UnknownToolError(ToolError, LookupError):
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
-        self.known = tuple(known)
+        self.known: tuple[str, ...] = tuple(known)
         super().__init__(f"there is no tool {name!r}; available: {', '.join(self.known) or 'none'}")
 
 
@@ -373,7 +418,21 @@ class MCPTimeoutError(MCPError, TimeoutError):
 
 
 class SkillError(AimuError, ValueError):
-    """A skill is malformed; the text names the file and the rule that it breaks."""
+    """A skill breaks a rule of the format, or cannot be used.
+
+    Attributes:
+        path: The file or folder that is meant, or None.
+        problem: What is wrong with it.
+        remedy: What to do about it, or "".
+        loaded: Whether the skill is used all the same, as in `SkillManager.problems`.
+    """
+
+    def __init__(self, problem: str, *, path: Path | str | None = None, remedy: str = "", loaded: bool = False) -> None:
+        self.path: Path | str | None = path
+        self.problem: str = problem
+        self.remedy: str = remedy
+        self.loaded: bool = loaded
+        super().__init__(("" if path is None else f"{path}: ") + problem + (f"; {remedy}" if remedy else ""))
 
 
 class RunnerError(AimuError, RuntimeError):
@@ -386,7 +445,7 @@ class RoutingError(RunnerError, ValueError):
 
     def __init__(self, answer: str, handlers: Iterable[str]) -> None:
         self.answer = answer
-        self.handlers = tuple(handlers)
+        self.handlers: tuple[str, ...] = tuple(handlers)
         super().__init__(
             f"the classifier answered {answer!r}, which names none of the handlers: {', '.join(self.handlers)}; "
             "give the Router a fallback= or a stricter classifier prompt"

@@ -1,4 +1,4 @@
-"""A model of a size at which computing counts, for the benchmarks of the Hugging Face engine."""
+"""Builds a model large enough that its computing time matters, for the benchmarks of the Hugging Face engine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from aimu.testing import tiny_model
 
 
 def build_random(folder: Path) -> None:
-    """Write a random Qwen3 of 29M parameters, with the tokenizer and chat template of the tiny model."""
+    """Write a random Qwen3 of 29M parameters to a folder, with the tokenizer and chat template of the tiny model."""
     tiny = tiny_model()
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
         shutil.copy(tiny / name, folder)

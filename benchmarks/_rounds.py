@@ -1,4 +1,4 @@
-"""Rounds of the compared ways, interleaved, since machines are noisy."""
+"""Measures the compared ways in turns, since machines are noisy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, float]:
-    """Median of what each way returns, the ways taking turns."""
+    """Run the ways in turns for `rounds` rounds; return the median of the results of each."""
     seen: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():

@@ -1,10 +1,10 @@
-"""What sharing forward passes gains: tokens per CPU-second of concurrent requests, batched against one after the other.
+"""Measures the gain of shared forward passes: tokens per CPU second of concurrent requests, batched and serial.
 
-python benchmarks/batching.py
+    python benchmarks/batching.py
 
-The model is a random one of 29 million parameters. "equal" requests have like prompts and answers; "ragged" ones have
-prompts of 20 to 200 tokens and answers of 16 to 112. Prompts are part of what is timed. Rounds of the two ways are
-interleaved and medians taken.
+The model is a random one of 29 million parameters. "equal" requests have prompts and answers of equal length; "ragged"
+ones have prompts of 20 to 200 tokens and answers of 16 to 112. The time of the prompts counts. The two ways take turns;
+the results are medians.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import transformers
 from _random_model import build_random
 from _rounds import interleaved
 
-from aimu.engines._huggingface import HuggingFaceEngine
-from aimu.providers._base import Request
+from aimu.engines import HuggingFaceEngine
+from aimu.providers import Request
 
 WORDS = ("you", "are", "a", "helpful", "assistant", "answer", "the", "user", "question", "briefly", "when", "needed")
 
@@ -43,7 +43,7 @@ def requests(count: int, ragged: bool) -> list[Request]:
 
 
 def cost(engine: HuggingFaceEngine, asked: list[Request], backend: str) -> float:
-    """CPU seconds per token."""
+    """Return the CPU seconds per token."""
     tokens = 0
 
     async def read(request: Request) -> None:
@@ -76,7 +76,7 @@ def main() -> None:
         build_random(Path(folder))
         serial, batched = (HuggingFaceEngine(folder, threads=1, batch=size) for size in (1, max(2, *chosen.counts)))
         for engine in (serial, batched):
-            engine.worker.run_sync(engine._loaded).ends = frozenset()  # each writes exactly `max_tokens`
+            engine.worker.run_sync(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
         print(f"{'tokens per CPU-second':28}{'serial':>10}{'batched':>10}{'ratio':>8}")
         for lengths in ("equal", "ragged"):
             for count in chosen.counts:

@@ -1,7 +1,9 @@
-"""What the in-process engine costs beside plain transformers, in CPU time: streaming, and the prefix cache.
+"""Compares the CPU time of the Hugging Face engine and of plain transformers: streaming, and the prefix cache.
 
-Rounds of the compared ways are interleaved and medians taken, since machines are noisy. "29M" is a random model of 29
-million parameters with the tokenizer and chat template of the tiny model, built in a temporary folder.
+    python benchmarks/engine.py
+
+The compared ways take turns, since machines are noisy; the results are medians. "29M" is a random model of 29 million
+parameters with the tokenizer and chat template of the tiny model, built in a temporary folder.
 """
 
 from __future__ import annotations
@@ -22,17 +24,17 @@ import transformers
 from _random_model import build_random
 from _rounds import interleaved
 
-from aimu.engines._huggingface import HuggingFaceEngine
-from aimu.providers._base import Request
+from aimu.engines import HuggingFaceEngine
+from aimu.providers import Request
 from aimu.testing import tiny_model
 
 WORDS = ("you", "are", "a", "helpful", "assistant", "answer", "the", "user", "question", "briefly", "when", "needed")
 
 
 def streaming(engine: HuggingFaceEngine, rounds: int, tokens: int, backend: str) -> dict[str, float]:
-    """CPU seconds per token, of plain `generate` and of the engine's stream, for the same prompt and answer."""
+    """Return the CPU seconds per token of plain `generate` and of the engine's stream, for the same texts."""
     model = engine.worker.run_sync(engine._loaded)
-    model.ends = frozenset()  # both sides write exactly `tokens`
+    model.ends = frozenset()  # so that both sides write exactly `tokens`
     messages = [{"role": "user", "content": "Tell me a story."}]
     ids = torch.tensor([model.encode(model.render(messages, [], {}))])
 
@@ -56,7 +58,7 @@ def streaming(engine: HuggingFaceEngine, rounds: int, tokens: int, backend: str)
 
 
 def prefix(engine: HuggingFaceEngine, rounds: int, backend: str) -> dict[str, float]:
-    """CPU seconds of turns 2 to 5 of a conversation that begins with about 1,000 tokens."""
+    """Return the CPU seconds of turns 2 to 5 of a conversation that begins with about 1,000 tokens."""
     chance = random.Random(0)
     first = " ".join(chance.choice(WORDS) for _ in range(900))
     later = [" ".join(chance.choice(WORDS) for _ in range(20)) for _ in range(4)]

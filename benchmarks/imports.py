@@ -1,4 +1,4 @@
-"""CPU that `import aimu.aio` costs over a bare interpreter: user + system, medians over fresh processes.
+"""Measures the CPU time of `import aimu.aio` over a bare interpreter: user + system, medians over new processes.
 
 python benchmarks/imports.py
 """
@@ -14,7 +14,7 @@ ROUNDS = 7
 
 
 def cost(statement: str) -> float:
-    """Seconds of CPU of one fresh process."""
+    """Return the CPU seconds of one new process."""
     before = os.times()
     subprocess.run([sys.executable, "-c", statement], check=True)
     after = os.times()
@@ -24,7 +24,7 @@ def cost(statement: str) -> float:
 def main() -> None:
     statements = ["pass", "import aimu.aio", "from aimu.aio import Agent, client", "import anyio, attrs"]
     for statement in statements:
-        cost(statement)  # the files are read, the bytecode is written
+        cost(statement)  # warms the file cache and writes the bytecode
     rounds = [[cost(statement) for statement in statements] for _ in range(ROUNDS)]
     bare, *others = (statistics.median(column) for column in zip(*rounds, strict=True))
     print(f"bare interpreter: {bare:.3f} s")

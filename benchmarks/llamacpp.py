@@ -1,9 +1,9 @@
-"""What the llama.cpp engine costs, in CPU time: beside plain llama-cpp-python, and two agents that take turns.
+"""Measures the CPU time of the llama.cpp engine: against plain llama-cpp-python, and of two agents that take turns.
 
-python benchmarks/llamacpp.py
+    python benchmarks/llamacpp.py
 
-Rounds of the compared ways are interleaved and medians taken, since machines are noisy. The tiny model computes so
-little that everything around it shows; with larger ones the ratios of the turns grow.
+The compared ways take turns, since machines are noisy; the results are medians. The tiny model computes so little that
+the cost of everything around it shows; with larger models the prefix cache gains more.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ import anyio
 import llama_cpp
 from _rounds import interleaved
 
-from aimu.engines._llamacpp import LlamaCppEngine
-from aimu.providers._base import Request
+from aimu.engines import LlamaCppEngine
+from aimu.providers import Request
 from aimu.testing import tiny_gguf
 
 WORDS = ("you", "are", "a", "helpful", "assistant", "answer", "the", "user", "question", "briefly", "when", "needed")
@@ -30,7 +30,7 @@ STORY = {"role": "user", "content": "Tell me a story."}
 
 
 def streaming(engine: LlamaCppEngine, rounds: int, backend: str) -> dict[str, float]:
-    """CPU seconds per token of a story: llama-cpp-python's own generator of tokens, and the engine's stream."""
+    """Return the CPU seconds per token of a story, of llama-cpp-python's own generator and of the engine's stream."""
     model = engine.worker.run_sync(engine._loaded)
     prompt = model.render([STORY], [], {})
     llama = llama_cpp.Llama(str(tiny_gguf()), n_ctx=4096, n_threads=1, verbose=False)
@@ -61,7 +61,7 @@ def streaming(engine: LlamaCppEngine, rounds: int, backend: str) -> dict[str, fl
 
 
 def history(engine: LlamaCppEngine, length: int, seed: int) -> list[dict[str, str]]:
-    """One user message of about `length` tokens."""
+    """Make a history of one user message of about `length` tokens."""
     chance = random.Random(seed)
     text = " ".join(chance.choice(WORDS) for _ in range(length))
     model = engine.worker.run_sync(engine._loaded)
@@ -71,7 +71,7 @@ def history(engine: LlamaCppEngine, length: int, seed: int) -> list[dict[str, st
 
 
 async def turns(engine: LlamaCppEngine, histories: Sequence[list[dict[str, str]]], count: int, reuse: bool) -> float:
-    """CPU seconds of one request, from each agent's second on."""
+    """Return the CPU seconds of one request, without the first request of each agent."""
     talks = [list(messages) for messages in histories]
     options = {"temperature": 0, "max_tokens": 8}
     engine.prefix_cache.clear()

@@ -1,11 +1,11 @@
-"""What a model request over HTTP costs beside plain use of the openai SDK: CPU time of the client, memory per agent.
+"""Compares model requests over HTTP with plain use of the openai SDK: CPU time of the client, memory per agent.
 
-    python benchmarks/over_http.py              # asyncio, the backend that is compared
+    python benchmarks/over_http.py              # asyncio, the backend of the published ratios
     python benchmarks/over_http.py --backend trio
 
-One loopback server in its own process answers both sides; rounds of the two are interleaved, and medians taken. The
-plain side is `AsyncOpenAI.chat.completions.create` with an agent loop written by hand around it, on the same timeouts
-and connection limits. Memory is the growth of the resident peak over a warm process, each side in a process of its own.
+One loopback server in its own process answers both sides, which take turns; the results are medians. The plain side is
+`AsyncOpenAI.chat.completions.create` in an agent loop written by hand, with the same timeouts and connection limits.
+Memory is the growth of the peak resident size over a warm process; each side has its own process.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import openai
 
 from aimu import aio
 from aimu.errors import AimuError
-from aimu.models._spec import ModelSpec
+from aimu.models import ModelSpec
 from aimu.providers import make_provider
 from aimu.providers._transport import timeouts
 from aimu.tools import tool
@@ -42,7 +42,7 @@ SCHEMA = {
     "type": "function",
     "function": {
         "name": "double",
-        "description": "Twice a number.",
+        "description": "Double a number.",
         "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
     },
 }
@@ -50,7 +50,7 @@ SCHEMA = {
 
 @tool
 async def double(number: int) -> str:
-    """Twice a number."""
+    """Double a number."""
     return str(2 * number)
 
 
@@ -134,7 +134,7 @@ async def one_by_one(ask: Callable[[int], Awaitable[str]], count: int) -> None:
 
 
 async def at_once(ask: Callable[[int], Awaitable[str]], count: int) -> int:
-    """How many of `count` agents, all started together, give the right answer."""
+    """Start `count` agents together; return how many give the right answer."""
     right = 0
 
     async def one(number: int) -> None:
@@ -152,7 +152,7 @@ async def at_once(ask: Callable[[int], Awaitable[str]], count: int) -> int:
 
 
 async def cost(side: Side, url: str, work: str, together: bool, count: int) -> float:
-    """CPU seconds of one operation, after a few that are not counted."""
+    """Return the CPU seconds of one operation, after a few that do not count."""
     client = side(url)
     ask = getattr(client, work)
     await one_by_one(ask, 2)
@@ -167,7 +167,7 @@ async def cost(side: Side, url: str, work: str, together: bool, count: int) -> f
     return spent / count
 
 
-# What is measured: name, path, method, all at once?, how many a round, operations in each, target ratio.
+# Name, path, method, whether all run at once, calls in a round, operations in a call, target ratio.
 ROWS = [
     ("one-shot chat", "ok", "chat", False, 100, 1, "0.55"),
     ("agent with one tool", "ok", "agent", False, 50, 1, "0.50"),
@@ -198,13 +198,13 @@ def count_peak_from_here() -> None:
 
 
 def resident(field: str) -> int:
-    """KiB of this process: VmRSS now, VmHWM at most. See proc_pid_status(5)."""
+    """Return a size of this process in KiB: VmRSS is the current one, VmHWM the peak. See proc_pid_status(5)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
 async def crowd(side: Side, url: str, agents: int) -> str:
-    """How many of so many agents at once were right, and what each of them needed."""
+    """Run many agents at once; report how many answered correctly, and the memory and CPU time of each."""
     client = side(url)
     await at_once(client.agent, 20)
     gc.collect()
@@ -217,7 +217,7 @@ async def crowd(side: Side, url: str, agents: int) -> str:
 
 
 def crowds(address: str, backend: str, agents: int) -> None:
-    """Both sides in processes of their own, without faults and with one request in twenty failing."""
+    """Run both sides in their own processes, without faults and with one request in twenty failing."""
     for faults in ("ok", "5"):
         print(f"{agents} agents at once, {'no' if faults == 'ok' else '5 %'} faults:", flush=True)
         for side in SIDES:
@@ -228,7 +228,7 @@ def crowds(address: str, backend: str, agents: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--agents", type=int, default=1000, help="in the measurement of many at once, and of memory")
+    parser.add_argument("--agents", type=int, default=1000, help="number of agents in the measurement of memory")
     parser.add_argument("--backend", default="asyncio", choices=["asyncio", "trio"])
     parser.add_argument("--crowd", nargs=2, help=argparse.SUPPRESS)
     chosen = parser.parse_args()

@@ -1,4 +1,4 @@
-"""What a sync call costs over the async one, in CPU time: paired rounds, medians.
+"""Measures the CPU time of a sync call over that of the async one: paired rounds, medians.
 
 python benchmarks/sync.py
 """
@@ -13,7 +13,7 @@ import anyio
 
 import aimu
 from aimu import aio
-from aimu.testing._scripted import ScriptedProvider
+from aimu.testing import ScriptedProvider
 
 CALLS = 300
 ROUNDS = 15
@@ -21,7 +21,7 @@ TEXT = "one two three four five six seven eight nine ten"
 
 
 def cost(run: Callable[[], int]) -> float:
-    """CPU time of one unit of `run`, which returns how many it did; in microseconds."""
+    """Return the CPU microseconds of one unit of `run`, which returns the number of units that it did."""
     begin = time.thread_time_ns()
     units = run()
     return (time.thread_time_ns() - begin) / units / 1e3

@@ -1,11 +1,11 @@
-"""The main job, without a key and offline: agents with tools on the model that comes with aimu.
+"""A demo that needs neither a key nor the network: agents with tools on the model that comes with aimu.
 
     python docs/demo.py             # on asyncio, then on trio
-    python docs/demo.py --seed 7    # the same numbers again
-    python docs/demo.py --scripted  # without weights: a script plays the model's part
+    python docs/demo.py --seed 7    # repeat the run with these numbers
+    python docs/demo.py --scripted  # without weights: scripted answers replace the model
 
-The weights are loaded once. Each backend then runs one agent over several questions, streamed, and four agents at
-once; the model answers one request at a time, first come, first served.
+The weights are loaded once. Then each backend runs one agent over several tasks, streamed, and four agents at once. The
+model answers one request at a time, first come, first served.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ async def get_weather(city: str) -> str:
 
 
 async def show(agent: aio.Agent, question: str) -> None:
-    """One question, every phase as it comes."""
+    """Run a task and print the chunks of every phase as they come."""
     print(f"{BOLD}? {question}{RESET}")
     phase = None
     async with await agent.run(question, stream=True) as stream:
@@ -62,7 +62,7 @@ async def show(agent: aio.Agent, question: str) -> None:
 
 
 async def crowd(client: aio.AsyncModelClient, numbers: random.Random) -> None:
-    """Four agents at once on the one model."""
+    """Run four agents at once on one model."""
 
     async def one(name: str) -> None:
         a, b = numbers.randint(10, 99), numbers.randint(10, 99)
@@ -89,7 +89,7 @@ async def main(sync_client: aimu.ModelClient, backend: str, seed: int) -> None:
 
 
 def scripted(request: Any) -> Step:
-    """What the embedded model would answer; it stands in where no engine can be installed."""
+    """Answer as the embedded model would, for machines on which no engine can be installed."""
     question = next(message["content"] for message in reversed(request.messages) if message["role"] == "user")
     numbers = [int(number) for number in re.findall(r"\d+", question)]
     if request.messages[-1]["role"] == "tool":
@@ -106,7 +106,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seed", type=int, default=random.randrange(1000))
     parser.add_argument("--model", default=f"hf:{tiny_model()}", help="a model string; default: the embedded model")
-    parser.add_argument("--scripted", action="store_true", help="no weights: a script plays the model's part")
+    parser.add_argument("--scripted", action="store_true", help="no weights: scripted answers replace the model")
     options = parser.parse_args()
     began = time.perf_counter()
     with aimu.client(ScriptedProvider(scripted, repeat=True) if options.scripted else options.model) as weights:

@@ -4,10 +4,13 @@ import os
 import signal
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from aimu.testing import virtual_time
 
 pytest_plugins = ["tests.watchdog"]
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 os.environ["HF_HUB_OFFLINE"] = "1"  # otherwise a wrong path looks for a hub for a minute
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)

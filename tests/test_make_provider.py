@@ -59,7 +59,8 @@ async def test_each_server_of_openai_s_format_is_reached_where_its_environment_s
         return httpx2.Response(200, json={"choices": [{"message": {"content": "x"}}]})
 
     monkeypatch.setenv("OPENAI_ORG_ID", "org")
-    for name in [row.name for row in TABLE.values() if row.wire == "openai_chat"]:
+    names = [row.name for row in TABLE.values() if row.wire == "openai_chat"]
+    for name in names:
         at = TABLE[name].connection
         for variable in at.key_variables:
             monkeypatch.delenv(variable, raising=False)
@@ -70,7 +71,7 @@ async def test_each_server_of_openai_s_format_is_reached_where_its_environment_s
     assert urls.pop("openai.test") == ("Bearer k", "org")
     assert urls.pop("gemini.test") == ("Bearer k", None)
     assert set(urls.values()) == {(None, None)}
-    assert len(urls) == 6
+    assert len(urls) == len(names) - 2 >= 6
 
 
 @pytest.mark.parametrize(

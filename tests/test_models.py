@@ -81,7 +81,7 @@ def test_importing_the_room_loads_no_catalog_and_no_vendor():
     code = (
         "import sys, aimu.models as m\n"
         "loaded = {n for n in sys.modules if n.startswith('aimu.models.')}\n"
-        "assert loaded == {f'aimu.models.{name}' for name in ('spec', 'row', 'table', 'resolve')}, loaded\n"
+        "assert loaded == {f'aimu.models.{name}' for name in ('_spec', '_row', '_table', '_resolve')}, loaded\n"
         "assert set(m.__all__) <= set(dir(m))\n"
         "m.OllamaModel\n"
         "assert 'aimu.models._openai' not in sys.modules\n"

@@ -144,14 +144,14 @@ async def test_requests_are_recorded_as_they_were():
 async def test_a_request_beyond_the_script_fails_and_is_remembered():
     provider = ScriptedProvider("Hi.")
     await provider.complete(asking())
-    with pytest.raises(AssertionError, match="request 2 came, the script has 1 steps"):
+    with pytest.raises(AssertionError, match="the script has 1 steps, but here is request 2; add a step for Request"):
         await provider.complete(asking())
-    with pytest.raises(AssertionError, match="2 requests were made"):
+    with pytest.raises(AssertionError, match="2 requests were made, but the script has 1 steps"):
         provider.assert_used_up()
 
 
 def test_a_script_that_is_not_used_up_fails_at_the_end_of_its_block():
-    with pytest.raises(AssertionError, match=r"1 of 1 steps are left: 'Hi.'"):
+    with pytest.raises(AssertionError, match=r"0 requests were made, and 1 of 1 steps are left: 'Hi.'"):
         with ScriptedProvider("Hi."):
             pass
 
@@ -321,7 +321,7 @@ def test_waits_for_timers_events_and_threads_are_points(backend):
 
 
 def test_too_few_points_fail():
-    with pytest.raises(AssertionError, match="fewer than the stated minimum of 2"):
+    with pytest.raises(AssertionError, match="fewer than the minimum of 2; the scenario does not reach its code"):
         cancel_everywhere(Bare, minimum=2)
 
 

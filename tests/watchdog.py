@@ -3,7 +3,7 @@
 It works where nothing else runs: a thread of its own prints and ends the process; where C code holds the interpreter,
 faulthandler does so a little later, for the threads alone. Nothing is rescued: a hang is a fault of the test or of the
 library, and what comes behind it in the same process could not be trusted. `AIMU_TEST_LIMIT` and `AIMU_SESSION_LIMIT`
-set the limits in seconds.
+set the limits in seconds, `AIMU_LIMIT_GRACE` how much later faulthandler does so.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ import pytest
 
 TEST_LIMIT = float(os.environ.get("AIMU_TEST_LIMIT", "300"))
 SESSION_LIMIT = float(os.environ.get("AIMU_SESSION_LIMIT", "5400"))
-GRACE = min(15.0, TEST_LIMIT)  # s; until faulthandler takes over, and for the interpreter to end
+GRACE = float(os.environ.get("AIMU_LIMIT_GRACE", "15"))
 
 
 class Watchdog:
@@ -29,7 +29,7 @@ class Watchdog:
     def __init__(self):
         self.file = os.fdopen(os.dup(2), "w", encoding="utf8", errors="backslashreplace")  # pytest captures 2 itself
         self.session_end = monotonic() + SESSION_LIMIT
-        self.watch("the collection", max(TEST_LIMIT, 60))
+        self.watch("the collection")
         threading.Thread(target=self.run, name="watchdog", daemon=True).start()
 
     def watch(self, name, limit=TEST_LIMIT):
@@ -54,11 +54,11 @@ class Watchdog:
 
     def pytest_unconfigure(self):
         self.session_end = inf
-        self.watch("the end of the interpreter", 2 * GRACE)
+        self.watch("the end of the interpreter", 2 * GRACE)  # in which threads are joined
 
 
 def pytest_configure(config):
-    config.pluginmanager.register(Watchdog())
+    config.pluginmanager.register(Watchdog(), "watchdog")
 
 
 def thread_stacks():

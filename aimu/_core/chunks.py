@@ -9,9 +9,11 @@ from typing import Any, TypeAlias, final
 from attrs import define
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.errors import InvalidOptionError
 
 
+@public("aimu.types")
 @final
 class StreamingContentType(StrEnum):
     """What a chunk belongs to: reasoning, a tool call, the answer, or the end of the run."""
@@ -22,6 +24,7 @@ class StreamingContentType(StrEnum):
     DONE = "done"
 
 
+@public("aimu.types")
 @final
 @with_field_docs
 @define(unsafe_hash=True)  # a value like any other, but one is made per token, and @frozen takes three times as long

@@ -10,8 +10,10 @@ from typing import Any, final
 from attrs import define, field, frozen
 
 from aimu._core.chunks import StreamingContentType
+from aimu._doors import public
 
 
+@public("aimu.types")
 @final
 class StopReason(StrEnum):
     """Why a reply ended, in the same words for all providers."""
@@ -24,6 +26,7 @@ class StopReason(StrEnum):
     PAUSED = "paused"  # to continue, send the same conversation again (Anthropic's pause_turn)
 
 
+@public("aimu.types")
 @final
 @frozen
 class ToolCall:
@@ -49,6 +52,7 @@ def new_call_id() -> str:
     return f"call_{uuid.uuid4().hex[:24]}"
 
 
+@public("aimu.types")
 @final
 @frozen(kw_only=True)
 class Usage:
@@ -86,6 +90,7 @@ def _add(a: int | None, b: int | None) -> int | None:
     return a if b is None else a + b
 
 
+@public("aimu.types")
 @final
 @define(unsafe_hash=True)  # a value, see StreamChunk
 class Delta:
@@ -95,6 +100,7 @@ class Delta:
     text: str
 
 
+@public("aimu.types")
 @final
 @frozen(kw_only=True)
 class Reply:

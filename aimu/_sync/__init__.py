@@ -1,1 +1,1 @@
-"""The sync facade over aimu.aio."""
+"""The sync surface: facades over the classes of `aimu.aio`."""

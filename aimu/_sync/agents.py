@@ -5,9 +5,10 @@ The sync twins of Agent, SkillAgent, OrchestratorAgent. They decide nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Self
+from collections.abc import Sequence
+from typing import Self
 
+from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.client import BaseModelClient
 from aimu._sync.own import Orchestrating, client_of
@@ -19,27 +20,30 @@ from aimu.aio._orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
 from aimu.aio._runner import MessageHistory
 from aimu.aio._skill_agent import SkillAgent as AsyncSkillAgent
 from aimu.skills import SkillManager
+from aimu.tools._like import ToolLike
 
 
+@public("aimu.agents")
 @twin_of(AsyncAgent)
 class Agent(TwinRunner):
     """A model that works on a task, with tools, until it answers.
 
-    The history stays from run to run. Agents that were made from one client disturb neither it nor each other. They
-    borrow its provider: an agent works as long as that client, or a fork of it, is open.
+    The history persists from run to run. Agents made from the same client do not affect the client or each other. They
+    use its provider without keeping it open: an agent works as long as that client or a fork of it is open.
 
     Args:
-        model_client: The client of the agent's own conversation; it is forked, with its history, from the one given
-            here.
+        model_client: The client of the agent's own conversation. The constructor forks it, with its history, from the
+            client that is passed.
         system_message: The system message; None keeps that of the client.
         name: The agent's name in chunks, in `messages` and in notes on errors.
-        tools: Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client.
-        max_iterations: How many model requests of a run may call tools, at least 1. At the limit, open calls are marked
-            as not executed and one more request asks for the answer.
-        continuation_prompt: What is sent if the model's reply is empty.
-        reset_messages_on_run: Whether each run begins with an empty history.
-        concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. Then sync
-            tools run in worker threads, otherwise on the caller's thread. False keeps the setting of the client.
+        tools: Functions (`@tool` or plain), `Tool` objects and MCP clients; an empty list keeps those of the client.
+        max_iterations: The number of model requests of a run that may call tools, at least 1. At the limit, open calls
+            are marked as not executed, and one more request asks for the answer.
+        continuation_prompt: The text to send if the model's reply is empty.
+        reset_messages_on_run: Whether each run starts with an empty history.
+        concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run at once. If they
+            may, sync tools run in worker threads, otherwise on the caller's thread. False keeps the setting of the
+            client.
 
     Raises:
         InvalidOptionError: `max_iterations` is less than 1, or `model_client` is one of `aimu.aio`.
@@ -56,7 +60,7 @@ class Agent(TwinRunner):
         model_client: BaseModelClient,
         system_message: str | None = None,
         name: str | None = None,
-        tools: list[Callable[..., Any]] = FACTORY,
+        tools: list[ToolLike] = FACTORY,
         max_iterations: int = 10,
         continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT,
         reset_messages_on_run: bool = False,
@@ -78,7 +82,9 @@ class Agent(TwinRunner):
 
     @property
     def model_client(self) -> BaseModelClient:
-        """The client of the agent's own conversation; it is forked, with its history, from the one given here."""
+        """The client of the agent's own conversation. The constructor forks it, with its history, from the client that
+        is passed.
+        """
         value: BaseModelClient = field_of(self.__aio__, "model_client")
         return value
 
@@ -105,18 +111,18 @@ class Agent(TwinRunner):
         self.__aio__.name = value
 
     @property
-    def tools(self) -> list[Callable[..., Any]]:
-        """Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client."""
+    def tools(self) -> list[ToolLike]:
+        """Functions (`@tool` or plain), `Tool` objects and MCP clients; an empty list keeps those of the client."""
         return self.__aio__.tools
 
     @tools.setter
-    def tools(self, value: list[Callable[..., Any]]) -> None:
+    def tools(self, value: list[ToolLike]) -> None:
         self.__aio__.tools = value
 
     @property
     def max_iterations(self) -> int:
-        """How many model requests of a run may call tools, at least 1. At the limit, open calls are marked as not
-        executed and one more request asks for the answer.
+        """The number of model requests of a run that may call tools, at least 1. At the limit, open calls are marked as
+        not executed, and one more request asks for the answer.
         """
         return self.__aio__.max_iterations
 
@@ -126,7 +132,7 @@ class Agent(TwinRunner):
 
     @property
     def continuation_prompt(self) -> str:
-        """What is sent if the model's reply is empty."""
+        """The text to send if the model's reply is empty."""
         return self.__aio__.continuation_prompt
 
     @continuation_prompt.setter
@@ -135,7 +141,7 @@ class Agent(TwinRunner):
 
     @property
     def reset_messages_on_run(self) -> bool:
-        """Whether each run begins with an empty history."""
+        """Whether each run starts with an empty history."""
         return self.__aio__.reset_messages_on_run
 
     @reset_messages_on_run.setter
@@ -144,8 +150,8 @@ class Agent(TwinRunner):
 
     @property
     def concurrent_tool_calls(self) -> bool | int:
-        """Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker
-        threads, otherwise on the caller's thread. False keeps the setting of the client.
+        """Whether the calls of one reply may overlap; a number limits how many run at once. If they may, sync tools run
+        in worker threads, otherwise on the caller's thread. False keeps the setting of the client.
         """
         return self.__aio__.concurrent_tool_calls
 
@@ -159,11 +165,11 @@ class Agent(TwinRunner):
         return self.__aio__.messages
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """Make the same agent on a new conversation.
+        """Return a copy of this agent with a new conversation.
 
         Args:
             system: The system message of the new agent; None keeps this one's.
-            keep_history: Whether the new conversation begins with a copy of this one's history.
+            keep_history: Whether the new conversation starts with a copy of this one's history.
 
         Returns:
             The new agent.
@@ -171,17 +177,19 @@ class Agent(TwinRunner):
         return self._like(self.__aio__.fork(system, keep_history))
 
     def as_model_client(self) -> BaseModelClient:
-        """Give a client of this agent's conversation whose `chat` runs this agent."""
+        """Return a client of this agent's conversation whose `chat` runs this agent."""
         return client_of(self)
 
 
+@public("aimu.agents")
 @twin_of(AsyncSkillAgent)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of skills is brought up to date at the end of the system message; the history
-    stays. `activate_skill`, `list_skill_files` and `read_skill_file` are added to `tools`, except where tools have
-    these names already. Without skills it is a plain agent; for its other arguments see `Agent`.
+    At the start of each run, the agent updates the catalog of skills in the system message and keeps your own text and
+    the history. It adds `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened,
+    `search_skills` to `tools`, unless tools of these names are already there. Without skills it works like a plain
+    `Agent`, whose other arguments it accepts too.
 
     Args:
         skill_manager: Finds the skills; it cannot be replaced later.
@@ -194,7 +202,7 @@ class SkillAgent(Agent):
         model_client: BaseModelClient,
         system_message: str | None = None,
         name: str | None = None,
-        tools: list[Callable[..., Any]] = FACTORY,
+        tools: list[ToolLike] = FACTORY,
         max_iterations: int = 10,
         continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT,
         reset_messages_on_run: bool = False,
@@ -222,12 +230,14 @@ class SkillAgent(Agent):
         return self.__aio__.skill_manager
 
 
+@public("aimu.agents")
 @twin_of(AsyncOrchestratorAgent)
 class OrchestratorAgent(TwinRunner, Orchestrating):
-    """An agent that delegates parts of its task to workers, as tool calls.
+    """An agent that delegates parts of its task to workers by tool calls.
 
-    `assemble` makes one from a list of agents. A subclass makes workers and tools in its `__init__` and then calls
-    `_init_orchestrator`; `messages` includes the runners that it keeps as attributes, or in lists and dicts there.
+    `assemble` makes an orchestrator from a list of agents. A subclass makes its workers and tools in `__init__`, then
+    calls `_init_orchestrator`; `messages` includes the runners that it keeps as attributes, or in lists and dicts that
+    are attributes.
 
     Example:
         workers = [Agent(client, "Search.", "search"), Agent(client, "Write.", "write")]
@@ -239,13 +249,17 @@ class OrchestratorAgent(TwinRunner, Orchestrating):
 
     @property
     def agent(self) -> Agent:
-        """The agent that orchestrates."""
+        """The orchestrating agent.
+
+        Raises:
+            InvalidOptionError: The subclass has not called `_init_orchestrator`.
+        """
         value: Agent = field_of(self.__aio__, "agent")
         return value
 
     @property
     def name(self) -> str | None:
-        """The name of the agent that orchestrates."""
+        """The name of the orchestrating agent."""
         return self.__aio__.name
 
     def _init_orchestrator(
@@ -254,18 +268,18 @@ class OrchestratorAgent(TwinRunner, Orchestrating):
         *,
         name: str,
         system_message: str | None,
-        tools: list[Callable[..., Any]],
+        tools: Sequence[ToolLike],
         concurrent_tool_calls: bool | int = False,
     ) -> None:
-        """Make the agent that orchestrates; a subclass calls this at the end of its `__init__`.
+        """Make the orchestrating agent; a subclass calls this at the end of its `__init__`.
 
         Args:
             model_client: The agent gets a conversation of its own, forked from this client.
             name: The agent's name in chunks and in `messages`.
             system_message: The agent's system message; None keeps that of the client.
             tools: The functions that call the workers.
-            concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. Then
-                sync tools run in worker threads, otherwise on the caller's thread.
+            concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run at once. If
+                they may, sync tools run in worker threads, otherwise on the caller's thread.
         """
         bridge.call(
             self.__aio__._init_orchestrator,
@@ -286,19 +300,20 @@ class OrchestratorAgent(TwinRunner, Orchestrating):
         name: str = "orchestrator",
         concurrent_tool_calls: bool | int = True,
     ) -> Self:
-        """Make an orchestrator with one tool for each worker, named after it and described by its system message.
+        """Make an orchestrator with one tool for each worker.
 
-        Each call of a worker is a new conversation with the worker's system message and tools. `messages` has the calls
-        of the latest run that called the worker, in the order in which they began, as `name`, `name#2`, `name#3`, …;
-        chunks carry the same names.
+        The tool has the name of the worker, and the first line of its system message as description. Each call of a
+        worker starts a new conversation with the worker's system message and tools. `messages` has the calls of the
+        latest run that called the worker, in the order in which they started, as `name`, `name#2`, `name#3`, …; chunks
+        carry the same names.
 
         Args:
-            model_client: The agent that orchestrates gets a conversation of its own, forked from this client.
-            system_message: Its system message.
+            model_client: The orchestrating agent gets a conversation of its own, forked from this client.
+            system_message: The system message of the orchestrating agent.
             workers: The agents that it may call; their names must differ.
-            name: Its name in chunks and in `messages`.
-            concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. Then
-                sync tools run in worker threads, otherwise on the caller's thread.
+            name: The name of the orchestrating agent in chunks and in `messages`.
+            concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run at once. If
+                they may, sync tools run in worker threads, otherwise on the caller's thread.
 
         Returns:
             The orchestrator.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, final, overload
 
+from aimu._doors import public
 from aimu._sync.own import factory_of
 from aimu._sync.reader import Reader
 from aimu._sync.runner import Runner
@@ -50,6 +51,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[str | Exception]: ...
+@public("aimu.agents")
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
     tasks: Iterable[str],
@@ -60,25 +62,25 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[Any]:
-    """Run many tasks, and give each result with its index as soon as it is there.
+    """Run many tasks, and give each result with its index as soon as it is ready.
 
-    The results are read inside a block. Each task has a conversation of its own. The next task is taken when a run may
-    begin; a slow reader holds new ones back. With `on_error="raise"` the first failure cancels the other tasks and is
-    raised, with a note that names its task.
+    Read the results inside `with`. Each task has a conversation of its own. A task is taken from `tasks` only when its
+    run can start, and a slow reader delays new runs.
 
     Args:
         runner_or_factory: An agent, which is forked for each task without its history, or a function that makes a
             runner.
-        tasks: The users' texts; a generator may be endless.
-        max_concurrency: How many tasks may run at once, at least 1.
-        on_error: "raise", or "collect": an exception is then its task's result.
+        tasks: The texts to run; a generator may be endless.
+        max_concurrency: The number of tasks that may run at once, at least 1.
+        on_error: With "raise", the first failure cancels the other tasks and is raised, with a note that names its
+            task. With "collect", an exception becomes the result of its task.
         generate_kwargs: Options for every model request, as in `run`.
         timeout: Seconds for each task; None is no limit.
-        progress: Whether to show a bar on stderr (extra `progress`); None does if stderr is a terminal and tqdm is
-            installed.
+        progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
+            tqdm is installed.
 
     Returns:
-        The results, to be entered and iterated.
+        The results: a context manager, and inside its block an iterator of (index, result).
 
     Raises:
         InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
@@ -108,7 +110,7 @@ def amap(
 class Results(Reader[tuple[int, R_co]]):
     """The results of `amap`: a context manager, and inside its block an iterator of (index, result).
 
-    However the block is left, all tasks have been cancelled and cleaned up before the next line runs.
+    When the block ends, for whatever reason, all tasks are cancelled and cleaned up before the next line executes.
     """
 
     __aio__: AsyncResults[R_co]

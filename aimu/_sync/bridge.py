@@ -1,7 +1,8 @@
-"""Coroutines on the caller's own thread: one persistent asyncio loop per thread, and Ctrl-C.
+"""Runs coroutines on the caller's own thread, on one persistent asyncio loop per thread, and handles Ctrl-C.
 
-Owns the loops, their ends (of the thread, of the interpreter, of a fork) and the signal handler while a loop runs.
-Knows nothing of clients and runners. The only module outside `aimu.testing` that names a backend.
+Owns the loops, closes them at the end of their thread, of the interpreter or in a forked child, and owns the signal
+handler while a loop runs. Knows nothing of clients and runners. The only module outside `aimu.testing` that imports a
+backend.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Generator
+from contextlib import contextmanager, suppress
 from contextvars import Context, copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
@@ -27,8 +28,8 @@ from aimu._core.threads import InThread
 from aimu.aio._run import ENCLOSING, IN_THREAD
 from aimu.errors import StreamClosedError
 
-LOOK = 0.05  # s between two looks at the cancellation of a worker thread
-WAKE = 0.5  # s that a wait on the main thread lasts at most: one that a Ctrl-C just preceded is not ended by it
+CHECK = 0.05  # s; between two checks whether a worker thread was cancelled
+WAKE = 0.5  # s; longest wait on the main thread, because a Ctrl-C directly before a wait does not end that wait
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,16 +37,17 @@ AsyncioTask: TypeAlias = "asyncio.Task[Any]"
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
-    """The coroutine's result, run on this thread's loop in a copy of the current context.
+    """Run the coroutine on this thread's loop, in a copy of the current context, and return its result.
 
-    Where a loop runs on this thread already, a helper thread runs it while this one waits. Ctrl-C cancels the
-    coroutine, waits for its clean-up and raises KeyboardInterrupt; a second one is raised inside the clean-up.
+    If a loop is already running on this thread, a helper thread runs the coroutine while this thread waits. Ctrl-C
+    cancels the coroutine, waits for its clean-up and raises KeyboardInterrupt; a second Ctrl-C is raised inside the
+    clean-up.
     """
     return here().run(coroutine)
 
 
 def call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """The result of a plain function, called on this thread's loop: it may look at the tasks that run there."""
+    """Call a plain function on this thread's loop, where it can see the loop's async tasks, and return its result."""
     return run(_called(func, *args, **kwargs))
 
 
@@ -53,12 +55,12 @@ async def _called(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return func(*args, **kwargs)
 
 
-def here() -> Level:
-    """The loop to use at this point of this thread: the thread's own, or a helper's inside a running loop."""
+def here() -> Loop:
+    """Return the loop to use here: the thread's own, or inside a running loop that of a helper thread."""
     loops = _local.loops
     if loops is None or loops.pid != os.getpid():
         loops = _local.loops = _Loops()
-    return loops.level()
+    return loops.for_caller()
 
 
 class _Local(threading.local):
@@ -70,14 +72,14 @@ _local = _Local()
 
 @final
 class _Loops:
-    """The loops of one thread; they are closed when the thread ends, or the interpreter."""
+    """The loops of one thread; they are closed when the thread or the interpreter ends."""
 
     def __init__(self) -> None:
         self.pid = os.getpid()
         self._own: OwnLoop | None = None
         self._helper: HelperLoop | None = None
 
-    def level(self) -> Level:
+    def for_caller(self) -> Loop:
         if _inside_a_loop():
             if self._helper is None:
                 self._helper = HelperLoop()
@@ -98,15 +100,26 @@ def _inside_a_loop() -> bool:
     return True
 
 
+@contextmanager
+def _outside_a_loop() -> Generator[None]:
+    """Let the thread run another loop, although it may be inside one: where the garbage collector runs, code runs."""
+    running = asyncio._get_running_loop()
+    asyncio._set_running_loop(None)
+    try:
+        yield
+    finally:
+        asyncio._set_running_loop(running)
+
+
 def _new_loop() -> asyncio.AbstractEventLoop:
-    # Not epoll or kqueue, which a forked child shares with its parent: closing the child's loop would deafen the
-    # parent's.
+    # Not epoll or kqueue: a forked child shares them with its parent, and closing the child's loop would unregister the
+    # parent's file descriptors.
     selector = getattr(selectors, "PollSelector", None)
     return asyncio.new_event_loop() if selector is None else asyncio.SelectorEventLoop(selector())
 
 
 def _context(in_thread: InThread) -> Context:
-    """The caller's context as the coroutine gets it: a run of its own, whose sync tools the caller's thread calls."""
+    """Return the context for the coroutine: a copy of the caller's, for a new run whose sync tools use `in_thread`."""
     context = copy_context()
     context.run(_prepare, in_thread)
     return context
@@ -116,13 +129,13 @@ def _prepare(in_thread: InThread) -> None:
     IN_THREAD.set(in_thread)
     ENCLOSING.set(None)
     sniffio = sys.modules.get("sniffio")
-    if sniffio is not None:  # a copy made under trio would name trio
+    if sniffio is not None:  # a context copied under trio would name trio as the library
         sniffio.current_async_library_cvar.set("asyncio")
 
 
 @final
 class OwnLoop:
-    """A thread's own loop, which stands still between the calls."""
+    """A thread's own loop, which runs only during calls."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=_new_loop)
@@ -130,9 +143,9 @@ class OwnLoop:
         self._thread = threading.current_thread()
         self._pid = os.getpid()
         self._task: AsyncioTask | None = None
-        self._look: asyncio.TimerHandle | None = None
-        self._lent = False  # whether the thread is at a sync tool
-        self._stop: BaseException | None = None  # what ends the call, once its clean-up is done
+        self._next_check: asyncio.TimerHandle | None = None
+        self._lent = False  # whether the thread is running a sync tool
+        self._stop: BaseException | None = None  # raised at the end of the call, after its clean-up
         self._main = self._thread is threading.main_thread()
         if self._main:
             self._wake()
@@ -141,7 +154,7 @@ class OwnLoop:
         if not self._usable():
             coroutine.close()
             raise StreamClosedError(
-                "a stream is read by the thread that began it, and not from inside another run there"
+                "a stream must be read on the thread that began it, and not inside another run on that thread"
             )
         ours = self._main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if ours:
@@ -150,50 +163,50 @@ class OwnLoop:
             task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
             if not self._main:
                 self._watch()
-            result: T = self._to_its_end(task)
+            result: T = self._run_to_end(task)
             return result
         finally:
             if ours:
                 signal.signal(signal.SIGINT, signal.default_int_handler)
-            if self._look is not None:
-                self._look.cancel()
-            self._task = self._look = None
+            if self._next_check is not None:
+                self._next_check.cancel()
+            self._task = self._next_check = None
             stop, self._stop = self._stop, None
             if stop is not None:
                 raise stop
 
-    def _to_its_end(self, task: AsyncioTask) -> Any:
+    def _run_to_end(self, task: AsyncioTask) -> Any:
         try:
             return self._loop.run_until_complete(task)
         except BaseException:
-            if not task.done():  # raised through the loop, by a second Ctrl-C or another signal's handler
+            if not task.done():  # a second Ctrl-C or another signal handler raised inside the loop
                 task.cancel()
                 with suppress(Exception, asyncio.CancelledError):
                     self._loop.run_until_complete(task)
             raise
 
     def _wake(self) -> None:
-        """A timer that stands as long as the loop does."""
+        """Wake the loop regularly, for as long as it exists."""
         self._loop.call_later(WAKE, self._wake)
 
     def _watch(self) -> None:
-        """Look now and then whether the run that waits for this worker thread, if it is one, was cancelled."""
+        """If this is a worker thread, check regularly whether the run that waits for it was cancelled."""
         try:
             from_thread.check_cancelled()
-        except RuntimeError:  # a thread of the program's own
+        except RuntimeError:  # not a worker thread of AnyIO
             return
-        except BaseException as exc:  # noqa: BLE001 - the backend's own: run() raises it
-            self._stop_by(exc)
+        except BaseException as exc:  # noqa: BLE001 - the backend's cancellation, which run() raises
+            self._stop_with(exc)
         else:
-            self._look = self._loop.call_later(LOOK, self._watch)
+            self._next_check = self._loop.call_later(CHECK, self._watch)
 
     def _on_ctrl_c(self, number: int, frame: FrameType | None) -> None:
         if self._lent or self._stop is not None or self._task is None:
             raise KeyboardInterrupt
-        self._stop_by(KeyboardInterrupt())
-        self._loop.call_soon_threadsafe(lambda: None)  # wakes the loop where it waits
+        self._stop_with(KeyboardInterrupt())
+        self._loop.call_soon_threadsafe(lambda: None)  # wakes a waiting loop
 
-    def _stop_by(self, exc: BaseException) -> None:
+    def _stop_with(self, exc: BaseException) -> None:
         assert self._task is not None
         self._stop = exc
         self._task.cancel()
@@ -205,15 +218,15 @@ class OwnLoop:
         except Exception:
             raise
         except BaseException as exc:  # noqa: BLE001 - run() raises it
-            # Raised through the loop it would tear tasks out of their groups.
-            self._stop_by(exc)
+            # If it propagated through the loop, it would end async tasks without their task groups.
+            self._stop_with(exc)
             raise asyncio.CancelledError from None
         finally:
             self._lent = False
 
     @property
     def free(self) -> bool:
-        """Whether `run` may be called now."""
+        """Whether `run` can be called now."""
         return self._usable() and self._task is None and not self._loop.is_closed()
 
     def _usable(self) -> bool:
@@ -221,26 +234,27 @@ class OwnLoop:
 
     def close(self) -> None:
         if self._loop.is_running():
-            return  # a daemon thread at the interpreter's end, or a fork inside a tool
+            return  # in a daemon thread when the interpreter exits, or in a fork made inside a tool
         if os.getpid() == self._pid:
-            self._runner.close()
+            with _outside_a_loop():
+                self._runner.close()
         else:  # a forked child must not touch its parent's connections
             self._loop.close()
 
 
 @final
 class HelperLoop:
-    """A loop that runs on a thread of its own, for callers whose thread has a running loop.
+    """A loop on a thread of its own, for callers whose thread already has a running loop.
 
-    The caller's thread waits for the end of its call, and meanwhile runs the sync tools: the loop is never held up, so
-    one helper serves calls inside calls to any depth.
+    The caller's thread waits for its call to end and runs the sync tools meanwhile. Nothing blocks the loop, so one
+    helper serves nested calls of any depth.
     """
 
-    free = False  # its loop runs, and finalises by itself what was dropped
+    free = False  # its loop keeps running and finalises dropped generators itself
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._inbox: SimpleQueue[_Call | None] = SimpleQueue()  # None: a call has ended, look which
+        self._inbox: SimpleQueue[_Call | None] = SimpleQueue()  # None means that some call has ended
         started: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
         self._ended: SimpleQueue[None] = SimpleQueue()
         threading.Thread(target=_serve, args=(started, self._ended), name="aimu-sync", daemon=True).start()
@@ -253,7 +267,7 @@ class HelperLoop:
 
         def begin() -> AsyncioTask:
             nonlocal task
-            if task is None:  # Ctrl-C may come so early that `cancel` is first
+            if task is None:  # Ctrl-C may come so early that `cancel` calls this first
                 task = self._loop.create_task(coroutine, context=context)
                 task.add_done_callback(end)
             return task
@@ -270,7 +284,7 @@ class HelperLoop:
             self._loop.call_soon_threadsafe(begin)
             while not ended:
                 self._serve_one()
-        except BaseException:  # Ctrl-C, here or in a tool
+        except BaseException:  # Ctrl-C, while waiting or in a tool
             self._loop.call_soon_threadsafe(cancel)
             while not ended:
                 self._serve_one()
@@ -307,12 +321,13 @@ def _serve(started: SimpleQueue[asyncio.AbstractEventLoop], ended: SimpleQueue[N
 
 @final
 class _Call:
-    """A call of sync code, sent by a coroutine to the thread that waits for it."""
+    """A call of sync code that a coroutine sends to the thread that waits for the coroutine."""
 
     def __init__(self, func: Callable[[], Any]) -> None:
         self._func = func
         self._context = copy_context()
-        self._claim = threading.Lock()  # taken once: by the thread that begins, or by the cancellation that forestalls
+        # Taken once: by the thread when it begins, or by a cancellation that comes first.
+        self._claim = threading.Lock()
         self._ended = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._outcome: Callable[[], Any] = _interrupted
@@ -323,13 +338,13 @@ class _Call:
         try:
             result = self._context.run(self._func)
             self._outcome = lambda: result
-        except Exception as exc:  # noqa: BLE001 - it is raised where the call is awaited
+        except Exception as exc:  # noqa: BLE001 - raised where the call is awaited
             self._outcome = partial(_raise, exc)
         finally:
             self._loop.call_soon_threadsafe(self._ended.set)
 
     async def wait(self) -> None:
-        """Until the function has ended; a cancellation that comes before it began keeps it from beginning."""
+        """Wait until the function has ended. A cancellation before it has started prevents it from starting."""
         try:
             await self._ended.wait()
         except asyncio.CancelledError:
@@ -348,12 +363,16 @@ def _raise(error: Exception) -> NoReturn:
 
 
 def _interrupted() -> NoReturn:
-    raise asyncio.CancelledError  # Ctrl-C in the function: the caller has it, and ends the run
+    raise asyncio.CancelledError  # Ctrl-C in the function; the caller's thread raised it and ends the run
 
 
-Level: TypeAlias = OwnLoop | HelperLoop
+Loop: TypeAlias = OwnLoop | HelperLoop
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> object:
-    """Start a task beside the running one; it lives on between the calls on this loop. Keep what is returned."""
+    """Start an async task on the running loop; it survives the current call.
+
+    Returns:
+        The task; the caller must keep a reference to it.
+    """
     return asyncio.get_running_loop().create_task(coroutine)

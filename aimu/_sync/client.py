@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, Unpack, overload
 
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
+from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.own import AdaptedClient
 from aimu._sync.reader import perform
@@ -20,20 +21,24 @@ from aimu._sync.twin import aio_of, twin_of
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._conversation import Conversation
 from aimu.aio._factory import AsyncModelClient, OwningClient, one_shot
+from aimu.aio._options import ClientOptions, OptionsBesideSystem
 from aimu.aio._request import SharedProvider
 from aimu.aio._run import Task
 from aimu.models._spec import Model, ModelSpec
+from aimu.tools._like import ToolLike
 
 
+@public("aimu")
 @twin_of(AsyncBaseModelClient)
 class BaseModelClient(AdaptedClient):
     """A handle on one conversation over a shared provider.
 
-    Only one thread at a time may use the conversation; others `fork()`. History, tools and settings belong to the
-    conversation: other handles of it, such as its agent, show and set the same.
+    Only one thread at a time may use the conversation; call `fork()` to give each further task a conversation of its
+    own. History, tools and settings belong to the conversation, so its other handles, such as an agent, read and change
+    the same ones.
 
     Args:
-        conversation: The conversation, which other handles may share.
+        conversation: The conversation; other handles may share it.
     """
 
     __aio__: AsyncBaseModelClient
@@ -43,12 +48,12 @@ class BaseModelClient(AdaptedClient):
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation: provider, history, tools and settings, which other handles of it show and set too."""
+        """The conversation: provider, history, tools and settings, shared with its other handles."""
         return self.__aio__.conversation
 
     @property
     def provider(self) -> SharedProvider:
-        """The connection or the weights, which several conversations may share."""
+        """The connection or the weights; several conversations may share them."""
         return self.__aio__.provider
 
     @property
@@ -58,7 +63,13 @@ class BaseModelClient(AdaptedClient):
 
     @property
     def messages(self) -> list[Message]:
-        """The history, as dicts in OpenAI shape. Assign another one between turns; the next request checks it."""
+        """The history, as dicts in OpenAI shape.
+
+        Assign another history between turns; the next request checks it.
+
+        Raises:
+            BusyConversationError: On assignment, a turn is running.
+        """
         return self.__aio__.messages
 
     @messages.setter
@@ -67,7 +78,13 @@ class BaseModelClient(AdaptedClient):
 
     @property
     def system_message(self) -> str | None:
-        """The system message. Set it before the first turn; later that raises SystemMessageError, so call `reset`."""
+        """The system message, or None.
+
+        Set it before the first turn; call `reset` to change it later.
+
+        Raises:
+            SystemMessageError: On assignment, the first turn has begun.
+        """
         return self.__aio__.system_message
 
     @system_message.setter
@@ -75,17 +92,17 @@ class BaseModelClient(AdaptedClient):
         bridge.call(setattr, self.__aio__, "system_message", value)
 
     @property
-    def tools(self) -> list[Any]:
-        """Functions (`@tool` or plain), `Tool` objects, MCP clients; may be changed between turns."""
+    def tools(self) -> list[ToolLike]:
+        """Functions (`@tool` or plain), `Tool` objects and MCP clients; change them between turns only."""
         return self.__aio__.tools
 
     @tools.setter
-    def tools(self, value: Sequence[Any]) -> None:
+    def tools(self, value: Sequence[ToolLike]) -> None:
         bridge.call(setattr, self.__aio__, "tools", value)
 
     @property
     def mcp_client(self) -> Any:
-        """An MCP client (or a list of them) whose tools are offered beside `tools`."""
+        """An MCP client, or a list of them, whose tools the model may call in addition to `tools`."""
         return self.__aio__.mcp_client
 
     @mcp_client.setter
@@ -103,7 +120,11 @@ class BaseModelClient(AdaptedClient):
 
     @property
     def max_tool_rounds(self) -> int:
-        """How many model requests of one `chat` may call tools, at least 1."""
+        """The number of model requests of one `chat` that may call tools, at least 1.
+
+        Raises:
+            InvalidOptionError: On assignment, the value is not an integer of at least 1.
+        """
         return self.__aio__.max_tool_rounds
 
     @max_tool_rounds.setter
@@ -112,8 +133,8 @@ class BaseModelClient(AdaptedClient):
 
     @property
     def concurrent_tool_calls(self) -> bool | int:
-        """Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker
-        threads, otherwise on the caller's thread.
+        """Whether the calls of one reply may overlap; a number limits how many run at once. If they may, sync tools run
+        in worker threads, otherwise on the caller's thread.
         """
         return self.__aio__.concurrent_tool_calls
 
@@ -123,12 +144,12 @@ class BaseModelClient(AdaptedClient):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of this conversation; None if the service does not say."""
+        """The tokens of this conversation; None if the service does not report them."""
         return self.__aio__.usage
 
     @property
     def last_usage(self) -> Usage | None:
-        """The tokens of the last turn; None if the service does not say."""
+        """The tokens of the last turn; None if the service does not report them."""
         return self.__aio__.last_usage
 
     @property
@@ -145,7 +166,7 @@ class BaseModelClient(AdaptedClient):
         """Clear the history.
 
         Args:
-            system_message: A new system message; None keeps the present one.
+            system_message: A new system message; None keeps the current one.
 
         Raises:
             BusyConversationError: A turn is running.
@@ -157,10 +178,10 @@ class BaseModelClient(AdaptedClient):
 
         Args:
             system: The system message of the new conversation; None keeps this one's.
-            keep_history: Whether the new conversation begins with a copy of this one's history.
+            keep_history: Whether the new conversation starts with a copy of this one's history.
 
         Returns:
-            A client of the new conversation.
+            A client of the new conversation. It keeps the provider open until it is closed.
         """
         return self._like(self.__aio__.fork(system, keep_history))
 
@@ -211,15 +232,15 @@ class BaseModelClient(AdaptedClient):
         *,
         timeout: float | None = None,
     ) -> str | Stream:
-        """Send a message and get the model's answer, after the tools that it calls.
+        """Send a message, run the tools that the model calls, and return its answer.
 
         Args:
             user_message: The message.
             generate_kwargs: Options for the model requests of this turn; they override those of the client.
             use_tools: Whether the model may call tools.
             stream: Whether to return a `Stream` of chunks.
-            images: Images that go with the message: paths, bytes, URLs or data URLs.
-            include: The phases that a stream shows; None shows all.
+            images: Images to send with the message: paths, bytes, URLs or data URLs.
+            include: The phases that a stream yields; None yields all.
             timeout: Seconds for the whole turn; None is no limit.
 
         Returns:
@@ -227,8 +248,8 @@ class BaseModelClient(AdaptedClient):
 
         Raises:
             BusyConversationError: Another turn of this conversation is running.
-            InvalidHistoryError: A loaded history is not valid; the error names the message.
-            InvalidImageError: An image cannot be read, or the model takes none.
+            InvalidHistoryError: A loaded history is not valid; the error names the first invalid message.
+            InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
             RefusedError: The model declines to answer.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
@@ -281,23 +302,23 @@ class BaseModelClient(AdaptedClient):
         *,
         timeout: float | None = None,
     ) -> str | Stream:
-        """Get the model's answer to a prompt alone: without history and without tools, under the system message.
+        """Return the model's answer to a single prompt, with the system message but without history and tools.
 
-        The history stays as it is; a turn may be running meanwhile.
+        The history does not change, and a turn may be running at the same time.
 
         Args:
-            prompt: The message.
+            prompt: The user's text.
             generate_kwargs: Options for this request; they override those of the client.
             stream: Whether to return a `Stream` of chunks.
-            images: Images that go with the prompt: paths, bytes, URLs or data URLs.
-            include: The phases that a stream shows; None shows all.
+            images: Images to send with the prompt: paths, bytes, URLs or data URLs.
+            include: The phases that a stream yields; None yields all.
             timeout: Seconds for the request and its retries; None is no limit.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            InvalidImageError: An image cannot be read, or the model takes none.
+            InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text.
             RefusedError: The model declines to answer.
             TimeoutError: `timeout` expires.
@@ -306,7 +327,7 @@ class BaseModelClient(AdaptedClient):
         return perform(self.__aio__.generate(prompt, generate_kwargs, stream, images, include, timeout=timeout))
 
     def close(self) -> None:
-        """Let go of the provider. The last conversation to do so closes its connections, or frees its weights."""
+        """Close the client. If no other client keeps the provider open, close its connections or free its weights."""
         bridge.run(self.provider.let_go(self.__aio__, repr(self)))
 
     def __enter__(self) -> Self:
@@ -318,6 +339,7 @@ class BaseModelClient(AdaptedClient):
         self.close()
 
 
+@public("aimu")
 @twin_of(AsyncModelClient)
 class ModelClient(BaseModelClient):
     """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
@@ -325,16 +347,16 @@ class ModelClient(BaseModelClient):
     Args:
         model: `"provider:model_id"`, a member of a model enum such as `OllamaModel`, a `ModelSpec`, or an object with
             the methods of `aimu.providers.Provider`. Models that run in this process (`hf`, `llamacpp`) load their
-            weights here, once. Or another sync client: both are then handles on one conversation, as is
+            weights here, once. Or another sync client: both are then handles of one conversation, as is
             `aimu.aio.client(client)`.
         **kwargs: `system`, `tools`, `mcp_client`, `generate_kwargs`, `max_tool_rounds`, `concurrent_tool_calls`;
-            `max_retries`, `max_concurrency`, `limits`; and what the provider takes: `base_url`, `api_key`, `timeout`,
-            `http_client`, `api`.
+            `max_retries`, `max_concurrency`, `limits`; and the options of the provider: `base_url`, `api_key`,
+            `timeout`, `http_client`, `api`.
 
     Raises:
         UnknownProviderError: The model string names no known provider.
         MissingExtraError: A dependency of the provider is not installed.
-        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        MissingKeyError: The provider needs an API key, and neither `api_key` nor the environment has one.
         InvalidOptionError: An option is unknown or has an invalid value.
 
     Example:
@@ -344,15 +366,18 @@ class ModelClient(BaseModelClient):
 
     __aio__: AsyncModelClient  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
+    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Unpack[ClientOptions]) -> None:
         self._hold(OwningClient(model, **kwargs))
 
 
-def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any) -> ModelClient:
+@public("aimu")
+def client(
+    model: str | Model | Any, *, system: str | None = None, **kwargs: Unpack[OptionsBesideSystem]
+) -> ModelClient:
     """Open a client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
     Args:
-        model: What `ModelClient` takes.
+        model: The model, in any form that `ModelClient` accepts.
         system: The system message.
         **kwargs: The options of `ModelClient`.
 
@@ -362,16 +387,14 @@ def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any
     Raises:
         UnknownProviderError: The model string names no known provider.
         MissingExtraError: A dependency of the provider is not installed.
-        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        MissingKeyError: The provider needs an API key, and neither `api_key` nor the environment has one.
         InvalidOptionError: An option is unknown or has an invalid value.
 
     Example:
         client = aimu.client("ollama:qwen3.5:9b", system="Be brief.")
         print(client.chat("What are tides?"))
     """
-    if system is not None:
-        kwargs["system"] = system
-    return ModelClient(model, **kwargs)
+    return ModelClient(model, **kwargs) if system is None else ModelClient(model, system=system, **kwargs)
 
 
 @overload
@@ -407,6 +430,7 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
 ) -> str | Stream: ...
+@public("aimu")
 def chat(
     user_message: str,
     *,
@@ -417,16 +441,16 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
 ) -> str | Stream:
-    """Send one message to a fresh client, which is closed once the answer is there.
+    """Open a client, send one message, return the answer, and close the client.
 
     Args:
         user_message: The message.
-        model: What `ModelClient` takes.
+        model: The model, in any form that `ModelClient` accepts.
         system: The system message.
         generate_kwargs: Options for the request.
-        stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is left.
-        images: Images that go with the message: paths, bytes, URLs or data URLs.
-        include: The phases that a stream shows; None shows all.
+        stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is closed.
+        images: Images to send with the message: paths, bytes, URLs or data URLs.
+        include: The phases that a stream yields; None yields all.
 
     Returns:
         The answer, or with `stream=True` a `Stream`.

@@ -5,11 +5,13 @@ One sync client class for each provider.
 
 from __future__ import annotations
 
+from aimu._doors import public
 from aimu._sync.provider_client import ProviderClient
 from aimu._sync.twin import twin_of
 from aimu.aio import _clients as clients
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncAnthropicClient)
 class AnthropicClient(ProviderClient):
     """A client for Anthropic.
@@ -22,6 +24,7 @@ class AnthropicClient(ProviderClient):
     provider_name = "anthropic"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncGeminiClient)
 class GeminiClient(ProviderClient):
     """A client for Gemini.
@@ -34,6 +37,7 @@ class GeminiClient(ProviderClient):
     provider_name = "gemini"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncHFOpenAIClient)
 class HFOpenAIClient(ProviderClient):
     """A client for transformers serve.
@@ -46,6 +50,7 @@ class HFOpenAIClient(ProviderClient):
     provider_name = "hf-openai"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncHuggingFaceClient)
 class HuggingFaceClient(ProviderClient):
     """A client for Hugging Face models, which loads their weights into this process.
@@ -58,6 +63,7 @@ class HuggingFaceClient(ProviderClient):
     provider_name = "hf"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncLlamaCppClient)
 class LlamaCppClient(ProviderClient):
     """A client for GGUF models, which loads their weights into this process.
@@ -70,6 +76,7 @@ class LlamaCppClient(ProviderClient):
     provider_name = "llamacpp"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncLlamaServerClient)
 class LlamaServerClient(ProviderClient):
     """A client for llama.cpp's llama-server.
@@ -82,6 +89,7 @@ class LlamaServerClient(ProviderClient):
     provider_name = "llamaserver"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncLMStudioClient)
 class LMStudioClient(ProviderClient):
     """A client for LM Studio.
@@ -94,6 +102,7 @@ class LMStudioClient(ProviderClient):
     provider_name = "lmstudio"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncOllamaClient)
 class OllamaClient(ProviderClient):
     """A client for Ollama.
@@ -106,6 +115,7 @@ class OllamaClient(ProviderClient):
     provider_name = "ollama"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncOllamaOpenAIClient)
 class OllamaOpenAIClient(ProviderClient):
     """A client for Ollama's OpenAI-compatible endpoint.
@@ -118,6 +128,7 @@ class OllamaOpenAIClient(ProviderClient):
     provider_name = "ollama-openai"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncOpenAIClient)
 class OpenAIClient(ProviderClient):
     """A client for OpenAI.
@@ -130,6 +141,7 @@ class OpenAIClient(ProviderClient):
     provider_name = "openai"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncSGLangClient)
 class SGLangClient(ProviderClient):
     """A client for SGLang.
@@ -142,6 +154,7 @@ class SGLangClient(ProviderClient):
     provider_name = "sglang"
 
 
+@public("aimu.models")
 @twin_of(clients.AsyncVLLMClient)
 class VLLMClient(ProviderClient):
     """A client for vLLM.

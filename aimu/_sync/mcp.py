@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, final
 
+from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.twin import Facade, twin_of
 from aimu.aio._mcp.client import MCPClient as AsyncMCPClient
@@ -20,25 +21,26 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
 
 
+@public("aimu.tools")
 @final
 @twin_of(AsyncMCPClient)
 class MCPClient(Facade):
-    """The tools of one or more MCP servers, to be given among the `tools` of a client or agent.
+    """The tools of one or more MCP servers, to put into the `tools` of a client or agent.
 
-    `with MCPClient(...)` connects until the block is left. Without a block, `MCPClient.connect(...)` connects until
-    `close()`. Calls may be made concurrently and from any thread. Give exactly one of `config`, `server` and `file`.
-    With several servers each tool is named `<server>_<tool>`.
+    `with MCPClient(...)` connects until the block ends. Without a block, `MCPClient.connect(...)` connects until
+    `close()`. Calls may run concurrently and in any thread. Give exactly one of `config`, `server` and `file`. With
+    several servers, each tool is named `<server>_<tool>`.
 
     Args:
         config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
         server: A FastMCP server in this program, which is called on the caller's thread.
-        file: The path of a JSON file in the form of `config`.
-        reconnect: After a connection is lost, make a new one for the next call; a call that was in flight is never
-            repeated. Otherwise each further call raises at once.
-        timeout: Seconds for the handshake and for each request, whatever the server sends meanwhile; None is no limit.
+        file: The path of a JSON file with the contents of `config`.
+        reconnect: Whether the next call after a lost connection opens a new one; otherwise every later call raises at
+            once. A call that was in flight is never repeated.
+        timeout: Seconds for the handshake and for each request, even if the server sends progress; None is no limit.
 
     Raises:
-        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given.
+        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given, or the configuration is invalid.
         MissingExtraError: The extra `mcp` is not installed.
 
     Example:
@@ -72,19 +74,22 @@ class MCPClient(Facade):
     ) -> Self:
         """Make a client and connect it; close it with `close()`.
 
-        If connecting fails or is cancelled, everything that it began has ended before the error is raised.
+        If connecting fails or is cancelled, all connections and server processes have ended before the error is raised.
 
         Args:
             config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
             server: A FastMCP server in this program.
-            file: The path of a JSON file in the form of `config`.
-            reconnect: Whether to make a new connection after one is lost.
+            file: The path of a JSON file with the contents of `config`.
+            reconnect: Whether the next call after a lost connection opens a new one.
             timeout: Seconds for the handshake and for each request; None is no limit.
 
         Returns:
             The connected client.
 
         Raises:
+            InvalidOptionError: Not exactly one of `config`, `server` and `file` is given, or the configuration is
+                invalid.
+            MissingExtraError: The extra `mcp` is not installed.
             MCPConnectionError: A server cannot be started or reached.
             MCPTimeoutError: A server does not answer in time.
         """
@@ -104,10 +109,10 @@ class MCPClient(Facade):
         self.close()
 
     def ping(self) -> list[dict[str, Any]]:
-        """Ask every server for its tools now.
+        """Ask every server for its tools now, to check that it answers.
 
         Returns:
-            The tools, as `get_tools` gives them.
+            The tools, as `get_tools` returns them.
 
         Raises:
             MCPConnectionError: A connection is lost.
@@ -119,6 +124,9 @@ class MCPClient(Facade):
     def get_tools(self) -> list[dict[str, Any]]:
         """List the tools in OpenAI function format.
 
+        Returns:
+            One dict for each tool: `{"type": "function", "function": {...}}`.
+
         Raises:
             MCPConnectionError: A connection is lost.
             MCPTimeoutError: A server does not answer in time.
@@ -127,9 +135,12 @@ class MCPClient(Facade):
         return bridge.run(self.__aio__.get_tools())
 
     def as_tools(self) -> list[Tool]:
-        """List the tools as objects to be given to a client or agent.
+        """List the tools as `Tool` objects for a client or agent.
 
-        What a failing tool says is its result, for the model to read; a lost server raises in the run that called it.
+        If a tool fails, the model reads its error text as the result; a lost connection raises in the run.
+
+        Returns:
+            The tools of all servers.
 
         Raises:
             MCPConnectionError: A connection is lost.
@@ -149,17 +160,17 @@ class MCPClient(Facade):
         """Call a tool. Cancelling this call cancels it on the server too.
 
         Args:
-            name: The name of the tool as `get_tools` gives it.
+            name: The name of the tool as `get_tools` returns it.
             arguments: The arguments by name; None is no arguments.
-            timeout: Seconds for this call, in place of the client's `timeout`.
-            on_progress: Called on the thread of this call, with progress, total and message when the server reports
-                them; may be `async def`.
+            timeout: Seconds for this call; None uses the client's `timeout`.
+            on_progress: Called on the thread of this call with progress, total and message, each time that the server
+                reports progress; may be `async def`.
 
         Returns:
-            The text of the result, or content parts if it has images.
+            The text of the result, or a list of content parts if it has images.
 
         Raises:
-            ToolError: The tool fails, with what it says.
+            ToolError: The tool fails; the text is what it reports.
             InvalidOptionError: No server has a tool of this name.
             MCPConnectionError: The connection is lost; the call may have run.
             MCPTimeoutError: The server does not answer in time.

@@ -1,7 +1,7 @@
-"""Users' own sync runners, clients and orchestrators among the async ones that do the work.
+"""Adapters that let users' own sync runners, clients and orchestrators take part in async runs.
 
-An adapter calls sync code where the run says: on the caller's thread, in concurrent branches in a worker thread. The
-bases of the generated twins that know when an adapter is due are here too.
+An adapter calls sync code on the thread that the run names: the caller's thread, or a worker thread in concurrent
+branches. The bases of the generated twins, which decide when an adapter is needed, are here too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class AdaptedRunner:
-    """Base of all sync runners; a run that is the user's own is called through an adapter."""
+    """Base of all sync runners; async code calls a user's own `run` through an adapter."""
 
     _adapter: _OwnRunner | None = None
 
@@ -41,13 +41,14 @@ class AdaptedRunner:
         if isinstance(self, Facade) and not overridden(self, "run"):
             twin: AsyncRunner = self.__aio__
             return twin
-        if self._adapter is None or self._adapter.__sync__ is not self:  # that of the one it was copied from
+        # A copy starts with the adapter of the object that it was copied from.
+        if self._adapter is None or self._adapter.__sync__ is not self:
             self._adapter = _OwnRunner(self)
         return self._adapter
 
 
 class AdaptedClient(Facade):
-    """Base of the sync clients; so is one whose `chat` or `generate` is the user's own."""
+    """Base of the sync clients; async code calls a user's own `chat` or `generate` through an adapter."""
 
     def _as_aio(self) -> AsyncBaseModelClient:
         own = overridden(self, "chat", "generate")
@@ -56,9 +57,12 @@ class AdaptedClient(Facade):
 
 
 class Orchestrating(Facade):
-    """Base of orchestrators: a subclass makes the async one in its own `__init__`, by `_init_orchestrator`."""
+    """Base of sync orchestrators.
 
-    if not TYPE_CHECKING:  # a type checker takes the type that the twin declares
+    The first access creates the async twin, usually when a subclass's `__init__` calls `_init_orchestrator`.
+    """
+
+    if not TYPE_CHECKING:  # type checkers use the type that the twin declares
 
         @cached_property
         def __aio__(self):
@@ -67,21 +71,21 @@ class Orchestrating(Facade):
 
 
 def client_of(agent: Agent) -> BaseModelClient:
-    """The client of an agent's conversation whose `chat` runs the agent, by the user's own `run` if there is one."""
+    """Return a client of an agent's conversation whose `chat` runs the agent, through the user's own `run` if any."""
     twin = agent.__aio__
     responder = _OwnAgent(twin, agent) if overridden(agent, "run") else AgentResponder(twin)
     return agent.model_client._like(twin.model_client._with(responder))
 
 
 def factory_of(given: Any) -> Any:
-    """What async code is given for a runner that is forked for each task, or for a function that makes one."""
+    """Return the factory that async code uses for a runner that is forked for each task, or for a user's factory."""
     make = getattr(given, "fork", None) if isinstance(given, AdaptedRunner) else given
     return (lambda: aio_of(make())) if callable(make) else aio_of(given)
 
 
 @final
 class _OwnRunner(StepRunner):
-    """A user's own sync runner among async ones."""
+    """A user's own sync runner as an async one."""
 
     def __init__(self, runner: Any) -> None:
         self.__sync__ = runner
@@ -106,7 +110,7 @@ class _OwnRunner(StepRunner):
 @final
 @frozen(eq=False)
 class _OwnChat(Responder):
-    """A sync client whose `chat` or `generate` the user wrote, among async ones."""
+    """The responder of a sync client whose `chat` or `generate` the user wrote."""
 
     __sync__: Any
 
@@ -137,7 +141,7 @@ class _OwnChat(Responder):
 @final
 @frozen(eq=False)
 class _OwnAgent(AgentResponder):
-    """An agent whose sync `run` the user wrote, in the place of its client."""
+    """Makes a client stand for an agent whose sync `run` the user wrote."""
 
     facade: Any
 
@@ -151,7 +155,7 @@ class _OwnAgent(AgentResponder):
 
 @final
 class _Orchestrator(OrchestratorAgent):
-    """The twin of a user's own subclass: its sub-runners are the attributes of the sync object."""
+    """The twin of a user's own subclass; its sub-runners are attributes of the sync object."""
 
     def __init__(self, facade: Orchestrating) -> None:
         self._facade = facade
@@ -161,32 +165,32 @@ class _Orchestrator(OrchestratorAgent):
 
 
 def own_steps(call: Callable[[], Any], run: Run) -> Steps:
-    """Steps of sync code of the user's own, begun by `call`."""
-    return foreign_steps(lambda: _begun(call, run), run)
+    """Yield the steps of a user's sync code, which `call` starts."""
+    return foreign_steps(lambda: _start(call, run), run)
 
 
-async def _begun(call: Callable[[], Any], run: Run) -> str | AsyncGenerator[StreamChunk, None]:
+async def _start(call: Callable[[], Any], run: Run) -> str | AsyncGenerator[StreamChunk, None]:
     if run.in_thread is run_in_thread and run.streaming:
         if run.sink is None:
-            return _held(call)
-        sink: Any = run.sink  # AnyIO wants a coroutine function where any awaitable does
-        return await run_in_thread(_drained, call, partial(from_thread.run, sink))
-    outcome = _checked(await run.in_thread(call))
-    return outcome if isinstance(outcome, str) else _pulled(outcome, run)
+            return _collect(call)
+        sink: Any = run.sink  # AnyIO's annotation asks for a coroutine function, but any awaitable works
+        return await run_in_thread(_drain, call, partial(from_thread.run, sink))
+    outcome = _check(await run.in_thread(call))
+    return outcome if isinstance(outcome, str) else _pull(outcome, run)
 
 
-def _checked(outcome: Any) -> str | Iterable[StreamChunk]:
+def _check(outcome: Any) -> str | Iterable[StreamChunk]:
     if isawaitable(outcome) or not isinstance(outcome, Iterable):
         getattr(outcome, "close", lambda: None)()
         raise InvalidOptionError(
-            f"a run gave {type(outcome).__name__}: the workflows of aimu.agents take sync runners and clients; "
-            "async ones go into those of aimu.aio"
+            f"a run returned {type(outcome).__name__}; the workflows of aimu.agents need sync runners and clients, "
+            "so use async ones in the workflows of aimu.aio"
         )
     return outcome
 
 
-async def _pulled(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[StreamChunk, None]:
-    """The chunks one by one, each on the caller's thread."""
+async def _pull(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[StreamChunk, None]:
+    """Yield the chunks one by one, getting each on the caller's thread."""
     chunks = iter(outcome)
     try:
         while (chunk := await run.in_thread(lambda: next(chunks, None))) is not None:
@@ -194,22 +198,25 @@ async def _pulled(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[St
     finally:
         close = getattr(chunks, "close", None)
         if close is not None:
-            with CancelScope(shield=True):  # it is the user's: as long as it takes
+            with CancelScope(shield=True):  # the user's code decides how long closing takes
                 await run.in_thread(close)
 
 
-async def _held(call: Callable[[], Any]) -> AsyncGenerator[StreamChunk, None]:
-    """All chunks, once the last is there: the worker thread that begins a stream has to read it to its end."""
+async def _collect(call: Callable[[], Any]) -> AsyncGenerator[StreamChunk, None]:
+    """Yield all chunks after the last one has come, because the worker thread that begins a stream must finish it."""
     chunks: list[StreamChunk] = []
-    answer = await run_in_thread(_drained, call, chunks.append)
+    answer = await run_in_thread(_drain, call, chunks.append)
     for chunk in chunks:
         yield chunk
     yield StreamChunk(StreamingContentType.DONE, answer)
 
 
-def _drained(call: Callable[[], Any], show: Callable[[StreamChunk], object]) -> str:
-    """The answer, after all chunks; read in one worker thread, since a stream inside it is bound to its thread."""
-    outcome = _checked(call())
+def _drain(call: Callable[[], Any], show: Callable[[StreamChunk], object]) -> str:
+    """Pass all chunks to `show` and return the answer.
+
+    This runs in one worker thread, because a sync stream is bound to the thread that began it.
+    """
+    outcome = _check(call())
     if isinstance(outcome, str):
         return outcome
     said: list[str] = []

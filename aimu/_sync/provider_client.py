@@ -1,4 +1,4 @@
-"""The base of the sync client classes in `clients`, each of which takes the models of one provider."""
+"""The base of the sync client classes in `clients`, each of which opens the models of one provider."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aimu.models._spec import Model, ModelSpec
 
 
 class ProviderClient(ModelClient):
-    """A client for the models of one provider, whose name in model strings is `provider_name`."""
+    """A client for the models of one provider; `provider_name` is the provider's name in model strings."""
 
     provider_name: ClassVar[str]
 

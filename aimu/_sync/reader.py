@@ -1,7 +1,7 @@
-"""Streams read from sync code: an iterator and a context manager over an async one.
+"""Streams for sync code: an iterator and a context manager over an async one.
 
-A run goes on during the reader's steps only; inside a running loop (a notebook), while it is entered, also between
-them, as far as the buffer allows.
+A run progresses only during the reader's steps. Inside a running loop (a notebook), an entered stream also progresses
+between the steps, as far as its buffer allows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def perform(pending: Coroutine[Any, Any, T] | AsyncStream) -> T | Stream:
-    """What a run of the async surface is on this one: its result, or its stream."""
+    """Return the result of a run of the async surface, or the sync twin of its stream."""
     if isinstance(pending, AsyncStream):
         stream: Stream = sync_of(pending)
         return stream
@@ -35,11 +35,11 @@ def perform(pending: Coroutine[Any, Any, T] | AsyncStream) -> T | Stream:
 
 
 class Reader(Facade, Generic[T]):
-    """An async iterator that is also a context manager, as sync ones; on the loop where it was begun."""
+    """A sync iterator and context manager over an async one; all its steps run on the loop where it began."""
 
     def _hold(self, aio: Any) -> None:
         super()._hold(aio)
-        self._level: bridge.Level | None = None
+        self._loop: bridge.Loop | None = None
         self._taken: deque[T] = deque()
         self._holder: _Holder | None = None
 
@@ -59,15 +59,15 @@ class Reader(Facade, Generic[T]):
         return [await anext(self.__aio__)]
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        self._taken.clear()  # of a reader that leaves or closes; whoever reads on has taken everything
-        if self._level is None:
-            self._level = bridge.here()
-        return self._level.run(coroutine)
+        self._taken.clear()  # drops what remains when a reader leaves or closes; before a read it is empty
+        if self._loop is None:
+            self._loop = bridge.here()
+        return self._loop.run(coroutine)
 
     def __enter__(self) -> Self:
         try:
             self._run(self._enter())
-        except BaseException:  # Ctrl-C may come when it is entered already
+        except BaseException:  # Ctrl-C may come after the block was entered
             if self._holder is not None:
                 self._run(self._holder.leave())
             raise
@@ -86,7 +86,10 @@ class Reader(Facade, Generic[T]):
 
 @final
 class _Holder:
-    """Holds a block open: a task group is left by the task that entered it, and each call is a task of its own."""
+    """Holds a block open in an async task of its own.
+
+    The async task that entered a task group must leave it, but each sync call runs in a new one.
+    """
 
     def __init__(self, block: AbstractAsyncContextManager[Any]) -> None:
         self._block = block
@@ -104,7 +107,7 @@ class _Holder:
             async with self._block:
                 self._entered.set()
                 await self._leaving.wait()
-        except Exception as exc:  # noqa: BLE001 - raised by whoever enters or leaves
+        except Exception as exc:  # noqa: BLE001 - enter() or leave() raises it
             self._failure = exc
         finally:
             self._entered.set()
@@ -121,7 +124,7 @@ class _Holder:
 
 
 class StreamReader(Reader[StreamChunk]):
-    """A stream of a run; a dropped one is closed at once."""
+    """The stream of a run; it closes at once when it is dropped."""
 
     @abstractmethod
     def close(self) -> None: ...
@@ -129,7 +132,7 @@ class StreamReader(Reader[StreamChunk]):
     def __next__(self) -> StreamChunk:
         try:
             return super().__next__()
-        except KeyboardInterrupt:  # it may have come between two pieces, where nothing was cancelled
+        except KeyboardInterrupt:  # it may have come between two chunks, where it cancelled nothing
             self.close()
             raise
 
@@ -137,7 +140,7 @@ class StreamReader(Reader[StreamChunk]):
         return [await anext(self.__aio__), *self.__aio__._ready()]
 
     def __del__(self) -> None:
-        # The loop stands still between steps: without this a dropped stream goes on until the next call.
-        level = getattr(self, "_level", None)
-        if level is not None and level.free and self._holder is None:
+        # The loop stands still between steps, so without this a dropped stream would stay open until the next call.
+        loop = getattr(self, "_loop", None)
+        if loop is not None and loop.free and self._holder is None:
             self.close()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, Literal, overload
 
 from aimu._core.chunks import Include, StreamChunk
+from aimu._doors import public
 from aimu._sync.own import AdaptedRunner
 from aimu._sync.reader import perform
 from aimu._sync.stream import Stream
@@ -17,16 +18,25 @@ from aimu._sync.twin import Facade, twin_of
 from aimu.aio._runner import MessageHistory, StepRunner
 
 
+@public("aimu.agents")
 class Runner(AdaptedRunner, ABC):
-    """Base of every agent and workflow; a subclass of your own fits wherever a runner does.
+    """Base of every agent and workflow.
 
-    Implement `messages` and `run`. Other runners call `run` with its four parameters only.
+    An instance of your own subclass works wherever a runner is expected. Implement `messages` and `run`; other runners
+    pass `run` only the four parameters below.
+
+    Example:
+        class Echo(Runner):
+            messages = {}
+
+            def run(self, task, generate_kwargs=None, stream=False, images=None):
+                return task
     """
 
     @property
     @abstractmethod
     def messages(self) -> MessageHistory:
-        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
+        """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
 
     @abstractmethod
     def run(
@@ -36,17 +46,17 @@ class Runner(AdaptedRunner, ABC):
         stream: bool = False,
         images: list[Any] | None = None,
     ) -> str | Iterator[StreamChunk]:
-        """Run the task to its answer.
+        """Run the task and return the answer.
 
         Args:
-            task: The user's message.
+            task: The user's text.
             generate_kwargs: Options for every model request of this run.
-            stream: Whether to give the chunks of the run in place of its answer.
-            images: Images that go with the message.
+            stream: Whether to return the chunks of the run instead of its answer.
+            images: Images to send with the text.
 
         Returns:
-            The answer, or with `stream=True` an iterator of chunks. The last chunk may be a `done` with the answer;
-            otherwise the answer is the text of all chunks.
+            The answer, or with `stream=True` an iterator of chunks. If the last chunk is a `done`, its content is the
+            answer; otherwise the answer is the text of all chunks.
         """
 
 
@@ -58,7 +68,7 @@ class TwinRunner(Runner, Facade):
 
     @property
     def messages(self) -> MessageHistory:
-        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
+        """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
         return self.__aio__.messages
 
     @overload
@@ -104,15 +114,15 @@ class TwinRunner(Runner, Facade):
         timeout: float | None = None,
         include: Include = None,
     ) -> str | Stream:
-        """Run the task to its answer.
+        """Run the task and return the answer.
 
         Args:
-            task: The user's message.
+            task: The user's text.
             generate_kwargs: Options for every model request of this run; they override those of the client.
             stream: Whether to return a `Stream` of chunks.
-            images: Images that go with the message: paths, bytes, URLs or data URLs.
+            images: Images to send with the text: paths, bytes, URLs or data URLs.
             timeout: Seconds for the whole run; None is no limit.
-            include: The phases that a stream shows; None shows all.
+            include: The phases that a stream yields; None yields all.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -120,6 +130,6 @@ class TwinRunner(Runner, Facade):
         Raises:
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             BusyConversationError: A conversation of the runner is in use.
-            ProviderError: A model service fails, or its answer cannot be used.
+            ProviderError: A model service fails, or its answer is unusable.
         """
         return perform(self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include))

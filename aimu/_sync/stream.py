@@ -8,22 +8,24 @@ from __future__ import annotations
 from typing import final
 
 from aimu._core.reply import Usage
+from aimu._doors import public
 from aimu._sync.reader import StreamReader
 from aimu._sync.twin import twin_of
 from aimu.aio._stream import Stream as AsyncStream
 
 
+@public("aimu")
 @final
 @twin_of(AsyncStream)
 class Stream(StreamReader):
     """The chunks of a run: an iterator of StreamChunk and a context manager.
 
-    - Entered, it is live: concurrent workers interleave, and buffering is bounded. However the block is left, the run
-      has been stopped and cleaned up before the next line runs.
-    - A bare loop pulls the run step by step and may be abandoned anywhere.
+    - Inside `with` the stream is live: chunks of concurrent workers interleave, and buffering is bounded. When the
+      block ends, for whatever reason, the run is stopped and cleaned up before the next line executes.
+    - A bare `for` loop pulls the run step by step and may stop at any chunk.
 
-    The last chunk is `done`. A stream is read once, by one thread. A `timeout` counts from the first step or from
-    entering, and raises TimeoutError after the chunks that were buffered.
+    The last chunk is `done`. A stream is read once, by one thread. `timeout` counts from the first step or from
+    entering the block; TimeoutError is raised after the buffered chunks.
 
     Example:
         with agent.run("Tell me a story.", stream=True) as stream:
@@ -46,15 +48,15 @@ class Stream(StreamReader):
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens that the run has used so far; None if the service does not say."""
+        """The tokens that the run has used so far; None if the service does not report them."""
         return self.__aio__.usage
 
     def close(self) -> None:
-        """Stop the run; what had streamed stays in the history.
+        """Stop the run; what it has streamed so far stays in the history.
 
         May be called more than once.
 
         Raises:
-            StreamClosedError: Another thread began to read the stream.
+            StreamClosedError: Another thread has begun to read the stream.
         """
         self._run(self.__aio__.aclose())

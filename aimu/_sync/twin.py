@@ -1,7 +1,7 @@
 """How a sync object and its async twin find each other.
 
-A facade holds its async twin as `__aio__` and decides nothing. `aio_of` and `sync_of` translate what goes in and what
-comes out; `@twin_of` says which class belongs to which. The facades themselves are generated.
+A facade holds its async twin as `__aio__` and makes no decisions. `aio_of` and `sync_of` translate arguments and
+results; `@twin_of` pairs the classes. The facades themselves are generated.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from aimu.errors import InvalidOptionError
 
 C = TypeVar("C", bound="Facade")
 
-# The default of a field whose async twin makes a new object for each instance; `inspect` shows both alike.
+# The default of a field whose async twin creates a new object per instance; `inspect` shows the same for both.
 FACTORY: Any = NOTHING
 
 _CLASSES: dict[type, type[Facade]] = {}  # async class -> facade
-_TWINS: set[type] = set()  # the facades among them
-_FACADES: WeakValueDictionary[int, Facade] = WeakValueDictionary()  # by id of the async object, which they keep alive
+_TWINS: set[type] = set()  # the facades in _CLASSES
+# By the id of the async object, which the facade keeps alive.
+_FACADES: WeakValueDictionary[int, Facade] = WeakValueDictionary()
 
 
 class Facade:
@@ -37,7 +38,7 @@ class Facade:
         _FACADES[id(aio)] = self
 
     def _like(self, aio: Any) -> Self:
-        """A facade of the same class, with the same attributes, over another async object."""
+        """Return a facade of the same class, with the same attributes, over another async object."""
         twin = copy.copy(self)
         twin._hold(aio)
         return twin
@@ -49,7 +50,7 @@ class Facade:
         return facade
 
     def _as_aio(self) -> Any:
-        """What async code calls in this object's place; another than `__aio__` where a subclass has its own `run`."""
+        """Return the object that async code uses for this one: an adapter if a subclass has its own `run` or `chat`."""
         return self.__aio__
 
     def __repr__(self) -> str:
@@ -57,7 +58,7 @@ class Facade:
 
 
 def twin_of(aio: type) -> Callable[[type[C]], type[C]]:
-    """Declare a facade as the twin of an async class."""
+    """Return a decorator that declares a facade as the twin of an async class."""
 
     def declare(facade: type[C]) -> type[C]:
         _CLASSES[aio] = facade
@@ -68,9 +69,12 @@ def twin_of(aio: type) -> Callable[[type[C]], type[C]]:
 
 
 def aio_of(value: Any) -> Any:
-    """What async code is given for `value`: for sync clients and runners, also in a list or dict, their async twins.
+    """Return `value` for async code: sync clients and runners, also in a list or dict, become their async twins.
 
-    Anything else stays as it is, but an async client or runner is an InvalidOptionError.
+    Anything else is returned unchanged.
+
+    Raises:
+        InvalidOptionError: `value` is an async client or runner.
     """
     if isinstance(value, list | tuple):
         return _AioSequence(value)
@@ -78,7 +82,7 @@ def aio_of(value: Any) -> Any:
         return _AioMapping(value)
     if isinstance(value, AsyncRunner | AsyncBaseModelClient):
         raise InvalidOptionError(
-            f"{type(value).__name__} of aimu.aio in the sync surface; "
+            f"{type(value).__name__} of aimu.aio cannot be used in the sync surface; "
             "use its twin of the same name from aimu.agents, or aimu.client(...)"
         )
     as_aio: Callable[[], Any] | None = getattr(value, "_as_aio", None)
@@ -87,11 +91,11 @@ def aio_of(value: Any) -> Any:
 
 @final
 class _AioSequence(Sequence[Any]):
-    """Sync runners as async code sees them; the list stays the user's, to be changed between runs."""
+    """A live view of a user's list for async code; the user may change the list between runs."""
 
     def __init__(self, given: Sequence[Any]) -> None:
         self.given = given
-        list(self)  # refuses what does not belong here
+        list(self)  # raises for async items
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
@@ -107,7 +111,7 @@ class _AioSequence(Sequence[Any]):
 
 @final
 class _AioMapping(Mapping[Any, Any]):
-    """The same for a mapping."""
+    """A live view of a user's mapping for async code."""
 
     def __init__(self, given: Mapping[Any, Any]) -> None:
         self.given = given
@@ -124,14 +128,14 @@ class _AioMapping(Mapping[Any, Any]):
 
 
 def sync_of(value: Any) -> Any:
-    """The sync object that stands for an async one; the same one as long as somebody holds it."""
+    """Return the sync object for an async one; always the same, as long as it is referenced."""
     if isinstance(value, _AioSequence | _AioMapping):
         return value.given
     if isinstance(value, list | tuple):
         return [sync_of(item) for item in value]
     if isinstance(value, Mapping):
         return {key: sync_of(item) for key, item in value.items()}
-    given: Any = getattr(getattr(value, "_responder", value), "__sync__", None)  # of an adapter
+    given: Any = getattr(getattr(value, "_responder", value), "__sync__", None)  # of an adapter of user code
     if given is not None:
         return given
     found = _FACADES.get(id(value))
@@ -142,15 +146,16 @@ def sync_of(value: Any) -> Any:
 
 
 def field_of(aio: Any, name: str) -> Any:
-    """A field of an async object that holds clients or runners, as sync ones."""
+    """Return a field of an async object with its clients and runners as sync ones."""
     value = getattr(aio, name)
     given = sync_of(value)
-    if isinstance(value, list | tuple | dict):  # from now on it is this one, which the user may change in place
+    # From now on the async object reads `given`, which the user may change in place.
+    if isinstance(value, list | tuple | dict):
         setattr(aio, name, aio_of(given))
     return given
 
 
 def overridden(facade: object, *names: str) -> bool:
-    """Whether a user's class, rather than one of the library's, defines one of these methods."""
+    """Return whether a user's class, not one of the library, defines one of these methods."""
     owners = (next(kind for kind in type(facade).__mro__ if name in vars(kind)) for name in names)
     return any(kind not in _TWINS for kind in owners)

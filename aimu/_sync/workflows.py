@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
+from aimu._doors import public
 from aimu._sync.client import BaseModelClient
 from aimu._sync.runner import Runner, TwinRunner
 from aimu._sync.twin import aio_of, field_of, twin_of
@@ -21,12 +22,15 @@ from aimu.evals import Scorer
 from aimu.skills import SkillManager
 
 
+@public("aimu.agents")
 @twin_of(AsyncChain)
 class Chain(TwinRunner):
-    """Run agents one after another: each answer is the next one's task, and the last answer is the chain's.
+    """Run agents one after another; each answer is the task of the next agent.
+
+    The answer of the last agent is the answer of the chain.
 
     Args:
-        agents: The steps in order, at least one. Images go to the first step only.
+        agents: The runners in order, at least one. Images go to the first one only.
         name: The name of the chain in chunks and in notes on errors.
 
     Raises:
@@ -44,7 +48,7 @@ class Chain(TwinRunner):
 
     @property
     def agents(self) -> Sequence[Runner]:
-        """The steps in order, at least one. Images go to the first step only."""
+        """The runners in order, at least one. Images go to the first one only."""
         value: Sequence[Runner] = field_of(self.__aio__, "agents")
         return value
 
@@ -79,13 +83,14 @@ class Chain(TwinRunner):
         return cls._of(AsyncChain.from_client(aio_of(client), prompts, name=name))
 
 
+@public("aimu.agents")
 @twin_of(AsyncRouter)
 class Router(TwinRunner):
     """Let one agent choose the handler that does the task.
 
-    The answer of the routing agent is read without quotes, punctuation and case. It chooses a handler if it is the
-    handler's name, or if that is the only name that occurs in it as a whole word. Otherwise `fallback` does the task.
-    The routing agent and the handler both get the whole task, images included.
+    The routing agent chooses a handler by answering with its name; quotes, punctuation and case are ignored. A longer
+    answer also chooses a handler if it contains exactly one of the names as a whole word. Otherwise `fallback` does the
+    task. The routing agent and the handler both get the whole task, including images.
 
     Args:
         routing_agent: The runner that names a handler.
@@ -162,12 +167,12 @@ class Router(TwinRunner):
         fallback: Runner | str | None = None,
         name: str = "router",
     ) -> Self:
-        """Make a router whose agents are new: the classifier, and each handler that is given as a system message.
+        """Make a router with a new agent as classifier, and a new agent for each handler that is a system message.
 
         Args:
             client: Each new agent gets a conversation of its own, forked from this client without its history.
-            classifier_prompt: The system message of the classifier. It has to list the names of the handlers.
-            handlers: By name, a runner, or the system message of a new agent.
+            classifier_prompt: The system message of the classifier. It must list the names of the handlers.
+            handlers: For each name, a runner or the system message of a new agent.
             fallback: A runner, or the system message of a new agent, for answers that choose no handler.
             name: The name of the router.
 
@@ -184,21 +189,23 @@ class Router(TwinRunner):
         )
 
 
+@public("aimu.agents")
 @twin_of(AsyncParallel)
 class Parallel(TwinRunner):
     """Give the same task to all workers at once, and join their answers in the order of the workers.
-
-    If a worker fails, the others are cancelled and an ExceptionGroup is raised; a note on each error names the worker.
 
     Args:
         workers: The runners, at least one. Their sync tools run in worker threads.
         name: The name of the workflow in chunks and in notes on errors.
         aggregator: A runner whose task is the joined answers; its answer is then the result.
         separator: The text between two answers.
-        on_error: Either "cancel" or "collect": the other workers go on, failures are logged, and their answers are left
-            out. Then the ExceptionGroup is raised only if too few answers are left: none, or fewer than `first`.
-        first: Take this many answers and cancel the other workers. From 1 to the number of workers; None takes all.
-        max_concurrency: How many workers may run at once, at least 1; None is no limit.
+        on_error: With "cancel", the first failure cancels the other workers and raises an ExceptionGroup; a note on
+            each error names the worker. With "collect", failures are logged, the other workers continue, and failed
+            workers have no part in the joined answers; an ExceptionGroup is raised only if there are no answers, or
+            fewer than `first`.
+        first: The number of answers to take before the other workers are cancelled, from 1 to the number of workers;
+            None takes all.
+        max_concurrency: The number of workers that may run at once, at least 1; None is no limit.
 
     Raises:
         InvalidOptionError: `workers` is empty, or another argument is out of its range.
@@ -273,8 +280,9 @@ class Parallel(TwinRunner):
 
     @property
     def on_error(self) -> OnError:
-        """Either "cancel" or "collect": the other workers go on, failures are logged, and their answers are left out.
-        Then the ExceptionGroup is raised only if too few answers are left: none, or fewer than `first`.
+        """With "cancel", the first failure cancels the other workers and raises an ExceptionGroup; a note on each error
+        names the worker. With "collect", failures are logged, the other workers continue, and failed workers have no
+        part in the joined answers; an ExceptionGroup is raised only if there are no answers, or fewer than `first`.
         """
         return self.__aio__.on_error
 
@@ -284,7 +292,9 @@ class Parallel(TwinRunner):
 
     @property
     def first(self) -> int | None:
-        """Take this many answers and cancel the other workers. From 1 to the number of workers; None takes all."""
+        """The number of answers to take before the other workers are cancelled, from 1 to the number of workers; None
+        takes all.
+        """
         return self.__aio__.first
 
     @first.setter
@@ -293,7 +303,7 @@ class Parallel(TwinRunner):
 
     @property
     def max_concurrency(self) -> int | None:
-        """How many workers may run at once, at least 1; None is no limit."""
+        """The number of workers that may run at once, at least 1; None is no limit."""
         return self.__aio__.max_concurrency
 
     @max_concurrency.setter
@@ -313,17 +323,17 @@ class Parallel(TwinRunner):
         first: int | None = None,
         max_concurrency: int | None = None,
     ) -> Self:
-        """Make workers named `worker_1`, `worker_2`, … and, if wanted, an `aggregator`: all of them new agents.
+        """Make the workflow with new agents: workers named `worker_1`, `worker_2`, … and optionally an `aggregator`.
 
         Args:
             client: Each agent gets a conversation of its own, forked from this client without its history.
             worker_prompts: The system message of each worker.
-            aggregator_prompt: The system message of the aggregator; None makes none.
+            aggregator_prompt: The system message of the aggregator; None makes no aggregator.
             separator: The text between two answers.
             name: The name of the workflow.
             on_error: "cancel" or "collect", as for the class.
-            first: How many answers to take; None takes all.
-            max_concurrency: How many workers may run at once; None is no limit.
+            first: The number of answers to take; None takes all.
+            max_concurrency: The number of workers that may run at once, at least 1; None is no limit.
 
         Returns:
             The workflow.
@@ -345,20 +355,21 @@ class Parallel(TwinRunner):
         )
 
 
+@public("aimu.agents")
 @twin_of(AsyncEvaluatorOptimizer)
 class EvaluatorOptimizer(TwinRunner):
     """Draft, review and revise until the evaluator accepts the draft.
 
-    The evaluator accepts by beginning the first or the last non-empty line of its answer with `pass_keyword`; markup
+    The evaluator accepts a draft if the first or last non-empty line of its answer starts with `pass_keyword`; markup
     before the keyword is ignored. Otherwise the generator gets the task, its draft and the evaluator's answer, and
-    writes a new draft. After the last round the last draft is the answer.
+    writes a new draft. After `max_rounds` drafts, the last one is the answer.
 
     Args:
-        generator: The runner that writes. Images go to its first draft.
+        generator: The runner that writes. It gets the images with the first request for a draft only.
         evaluator: The runner that reviews.
         name: The name of the workflow in chunks and in notes on errors.
-        max_rounds: How many drafts may be written, at least 1.
-        pass_keyword: The word that accepts; it has to match in case and as a whole word.
+        max_rounds: The number of drafts that may be written, at least 1.
+        pass_keyword: The word that accepts a draft; it must match as a whole word and in case.
 
     Raises:
         InvalidOptionError: `max_rounds` is less than 1.
@@ -382,7 +393,7 @@ class EvaluatorOptimizer(TwinRunner):
 
     @property
     def generator(self) -> Runner:
-        """The runner that writes. Images go to its first draft."""
+        """The runner that writes. It gets the images with the first request for a draft only."""
         value: Runner = field_of(self.__aio__, "generator")
         return value
 
@@ -411,7 +422,7 @@ class EvaluatorOptimizer(TwinRunner):
 
     @property
     def max_rounds(self) -> int:
-        """How many drafts may be written, at least 1."""
+        """The number of drafts that may be written, at least 1."""
         return self.__aio__.max_rounds
 
     @max_rounds.setter
@@ -420,7 +431,7 @@ class EvaluatorOptimizer(TwinRunner):
 
     @property
     def pass_keyword(self) -> str:
-        """The word that accepts; it has to match in case and as a whole word."""
+        """The word that accepts a draft; it must match as a whole word and in case."""
         return self.__aio__.pass_keyword
 
     @pass_keyword.setter
@@ -443,10 +454,10 @@ class EvaluatorOptimizer(TwinRunner):
         Args:
             client: Each agent gets a conversation of its own, forked from this client without its history.
             generator_prompt: The system message of the generator.
-            evaluator_prompt: The system message of the evaluator. It has to say when to answer with `pass_keyword`; the
-                evaluator is shown "Task: …" and "Response: …".
-            max_rounds: How many drafts may be written, at least 1.
-            pass_keyword: The word that accepts.
+            evaluator_prompt: The system message of the evaluator. It must say when to answer with `pass_keyword`; the
+                evaluator sees "Task: …" and "Response: …".
+            max_rounds: The number of drafts that may be written, at least 1.
+            pass_keyword: The word that accepts a draft.
             name: The name of the workflow.
 
         Returns:
@@ -467,24 +478,25 @@ class EvaluatorOptimizer(TwinRunner):
         )
 
 
+@public("aimu.agents")
 @twin_of(AsyncPlanExecuteEvaluator)
 class PlanExecuteEvaluator(TwinRunner):
     """Plan, execute and score; plan again while the score is too low.
 
-    The scorer gets a row with `task`, `plan` and `output`, and `criteria` if there are any. If an output does not pass,
-    the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
-    passes, the answer is the one with the best score, the latest among equals.
+    The scorer gets a row with `task`, `plan` and `output`, and with `criteria` if they are given. If an output does not
+    pass, the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
+    passes, the answer is the output with the best score; among equal scores, the latest.
 
     Args:
-        planner: The runner that writes the plan. Images go to its first plan.
-        executor: The runner that carries out a plan. Images go to each execution.
-        scorer: What scores an output. A `score` that is not `async def` runs in a worker thread.
-        criteria: What the scorer should judge by.
+        planner: The runner that writes the plans. It gets the images with the first request for a plan only.
+        executor: The runner that carries out each plan. It gets the images every time.
+        scorer: Scores the outputs. If its `score` is not `async def`, it runs in a worker thread.
+        criteria: The criteria that the scorer should judge by.
         name: The name of the workflow in chunks and in notes on errors.
-        max_rounds: How many plans may be carried out, at least 1.
-        pass_threshold: The score from which an output passes.
-        pass_keyword: An output also passes if the scorer's reason begins a first or last line with this word, as in
-            `EvaluatorOptimizer`; None looks at the score only.
+        max_rounds: The number of plans that may be carried out, at least 1.
+        pass_threshold: The lowest score that passes.
+        pass_keyword: An output also passes if the first or last non-empty line of the scorer's reason starts with this
+            word, as in `EvaluatorOptimizer`; with None, only the score counts.
 
     Raises:
         InvalidOptionError: `max_rounds` is less than 1.
@@ -511,7 +523,7 @@ class PlanExecuteEvaluator(TwinRunner):
 
     @property
     def planner(self) -> Runner:
-        """The runner that writes the plan. Images go to its first plan."""
+        """The runner that writes the plans. It gets the images with the first request for a plan only."""
         value: Runner = field_of(self.__aio__, "planner")
         return value
 
@@ -521,7 +533,7 @@ class PlanExecuteEvaluator(TwinRunner):
 
     @property
     def executor(self) -> Runner:
-        """The runner that carries out a plan. Images go to each execution."""
+        """The runner that carries out each plan. It gets the images every time."""
         value: Runner = field_of(self.__aio__, "executor")
         return value
 
@@ -531,7 +543,7 @@ class PlanExecuteEvaluator(TwinRunner):
 
     @property
     def scorer(self) -> Scorer:
-        """What scores an output. A `score` that is not `async def` runs in a worker thread."""
+        """Scores the outputs. If its `score` is not `async def`, it runs in a worker thread."""
         return self.__aio__.scorer
 
     @scorer.setter
@@ -540,7 +552,7 @@ class PlanExecuteEvaluator(TwinRunner):
 
     @property
     def criteria(self) -> str | None:
-        """What the scorer should judge by."""
+        """The criteria that the scorer should judge by."""
         return self.__aio__.criteria
 
     @criteria.setter
@@ -558,7 +570,7 @@ class PlanExecuteEvaluator(TwinRunner):
 
     @property
     def max_rounds(self) -> int:
-        """How many plans may be carried out, at least 1."""
+        """The number of plans that may be carried out, at least 1."""
         return self.__aio__.max_rounds
 
     @max_rounds.setter
@@ -567,7 +579,7 @@ class PlanExecuteEvaluator(TwinRunner):
 
     @property
     def pass_threshold(self) -> float:
-        """The score from which an output passes."""
+        """The lowest score that passes."""
         return self.__aio__.pass_threshold
 
     @pass_threshold.setter
@@ -576,8 +588,8 @@ class PlanExecuteEvaluator(TwinRunner):
 
     @property
     def pass_keyword(self) -> str | None:
-        """An output also passes if the scorer's reason begins a first or last line with this word, as in
-        `EvaluatorOptimizer`; None looks at the score only.
+        """An output also passes if the first or last non-empty line of the scorer's reason starts with this word, as in
+        `EvaluatorOptimizer`; with None, only the score counts.
         """
         return self.__aio__.pass_keyword
 
@@ -601,20 +613,21 @@ class PlanExecuteEvaluator(TwinRunner):
         pass_keyword: str | None = None,
         name: str = "plan_execute_evaluator",
     ) -> Self:
-        """Make the workflow with two new agents, a `planner` with skills and an `executor` with tools, and a model as
-        judge.
+        """Make the workflow with two new agents and a model as judge.
+
+        The agents are a `planner` with skills and an `executor` with tools.
 
         Args:
             client: Each agent gets a conversation of its own, forked from this client without its history.
             judge_client: A client for the judge, sync or async; None forks `client`.
-            criteria: What the judge should judge by.
+            criteria: The criteria that the judge should judge by.
             executor_tools: The tools of the executor; None gives it those of `client`.
-            skill_manager: The skills of the planner; None looks in the usual folders.
+            skill_manager: Finds the skills of the planner; None looks in the usual folders.
             planner_system_message: The system message of the planner; None uses a general one.
             executor_system_message: The system message of the executor; None uses a general one.
-            max_rounds: How many plans may be carried out, at least 1.
-            pass_threshold: The score from which an output passes.
-            pass_keyword: A word in the judge's reason that also lets an output pass.
+            max_rounds: The number of plans that may be carried out, at least 1.
+            pass_threshold: The lowest score that passes.
+            pass_keyword: A word in the judge's reason that also lets an output pass, as for the class.
             name: The name of the workflow.
 
         Returns:

@@ -16,6 +16,7 @@ WIDTH = 120
 # In this order. Spaces match across lines.
 WORDS = [
     (r"\basync (with|for)\b", r"\1"),
+    (r"\basync def run\b", "def run"),
     (r"\bawait ", ""),
     (r"\b([Aa])n async (?=[aeiou])", r"\1n "),
     (r"\b([Aa])n async ", r"\1 "),
@@ -27,7 +28,6 @@ WORDS = [
     (r"\bone async task at a time\b", "one thread at a time"),
     (r"\bin the caller's event loop\b", "on the caller's thread"),
     (r"\bfrom any async task\b", "from any thread"),
-    (r"\bfrom any event loop\b", "from any thread"),
     (r"\bin the async task of this call\b", "on the thread of this call"),
 ]
 # What differs between the surfaces in more than words. Each must still be said somewhere.
@@ -35,28 +35,28 @@ SENTENCES = {
     "An awaitable of the answer, or with `stream=True` of an async iterator of chunks.": (
         "The answer, or with `stream=True` an iterator of chunks."
     ),
-    "Or a sync client: both are then handles on one conversation; models that run in this process (`hf`, `llamacpp`) "
-    "need this, since the sync client loads their weights.": (
+    "Or a sync client: both are then handles of one conversation. For models that run in this process (`hf`, "
+    "`llamacpp`), pass a sync client, because only it loads weights.": (
         "Models that run in this process (`hf`, `llamacpp`) load their weights here, once. Or another sync client: "
-        "both are then handles on one conversation, as is `aimu.aio.client(client)`."
+        "both are then handles of one conversation, as is `aimu.aio.client(client)`."
     ),
     "WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.": "",
     "or `model_client` is not an async client": "or `model_client` is one of `aimu.aio`",
-    "Whether the calls of one model reply overlap; a number lets at most so many.": (
-        "Whether the calls of one model reply overlap; a number lets at most so many. Then sync tools run in worker "
-        "threads, otherwise on the caller's thread."
+    "Whether the calls of one reply may overlap; a number limits how many run at once.": (
+        "Whether the calls of one reply may overlap; a number limits how many run at once. If they may, sync tools run "
+        "in worker threads, otherwise on the caller's thread."
     ),
     " The first run reads the folders in a worker thread.": "",
     "A stream is read once.": "A stream is read once, by one thread.",
-    " Awaiting a stream gives the stream itself.": "",
+    " Awaiting a stream returns the stream itself.": "",
     "anyio.BusyResourceError: Another async task is waiting for the next chunk.": (
-        "StreamClosedError: Another thread began to read the stream."
+        "StreamClosedError: Another thread has begun to read the stream."
     ),
-    "connects, and holds the connections in this event loop until the block is left. Without a block, `await "
-    "MCPClient.connect(...)` holds them in a thread; any async task may call `aclose()` then. Calls may be made "
-    "concurrently and from any event loop.": (
-        "connects until the block is left. Without a block, `MCPClient.connect(...)` connects until `close()`. Calls "
-        "may be made concurrently and from any thread."
+    "connects, and holds the connections in this event loop until the block ends. Without a block, `await "
+    "MCPClient.connect(...)` holds the connections in a thread; any async task may then call `aclose()`. Calls may "
+    "run concurrently and in any event loop.": (
+        "connects until the block ends. Without a block, `MCPClient.connect(...)` connects until `close()`. Calls may "
+        "run concurrently and in any thread."
     ),
 }
 UNFIT = re.compile(r"(?i)\bawait\w*|\basync (with|for)\b|\baclose\b|\bcoroutines?\b|\bevent loops?\b")

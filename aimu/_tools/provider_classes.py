@@ -72,11 +72,13 @@ def files() -> dict[Path, str]:
     return {
         Path("aimu/aio/_clients.py"): _head(
             "One async client class for each provider.",
+            "from aimu._doors import public",
             "from aimu.aio._provider_client import AsyncProviderClient",
         )
         + "".join(map(_async_class, rows())),
         Path("aimu/_sync/clients.py"): _head(
             "One sync client class for each provider.",
+            "from aimu._doors import public",
             "from aimu._sync.provider_client import ProviderClient",
             "from aimu._sync.twin import twin_of",
             "from aimu.aio import _clients as clients",
@@ -94,7 +96,7 @@ def _head(says: str, *imports: str) -> str:
 def _async_class(row: Row) -> str:
     shares = row.engine is not None
     return _CLASS.format(
-        decorator="",
+        decorator='@public("aimu.aio")\n',
         name=f"Async{row.stem}Client",
         base="AsyncProviderClient",
         title=row.title,
@@ -108,7 +110,7 @@ def _async_class(row: Row) -> str:
 def _sync_class(row: Row) -> str:
     engine = (row.engine or "").partition(":")[2]
     return _CLASS.format(
-        decorator=f"@twin_of(clients.Async{row.stem}Client)\n",
+        decorator=f'@public("aimu.models")\n@twin_of(clients.Async{row.stem}Client)\n',
         name=f"{row.stem}Client",
         base="ProviderClient",
         title=row.title,

@@ -17,6 +17,8 @@ HOMES = {
     "amap": ("aimu.agents", "amap Results"),
     "mcp": ("aimu.tools", "MCPClient"),
 }
+# Exported by no package.
+INTERNAL = {"StepRunner", "Results"}
 RENAMED = {"StepRunner": "TwinRunner"}
 # Holds no async object: users write subclasses of it.
 ABSTRACT = {"AsyncRunner"}
@@ -54,6 +56,7 @@ HANDWRITTEN = {
     **dict.fromkeys(["Reader", "StreamReader", "perform"], "aimu._sync.reader"),
     **dict.fromkeys(["FACTORY", "Facade", "aio_of", "field_of", "sync_of", "twin_of"], "aimu._sync.twin"),
     "bridge": "aimu._sync",
+    "public": "aimu._doors",
     "TracebackType": "types",
 }
 

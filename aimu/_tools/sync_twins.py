@@ -24,6 +24,7 @@ from aimu._tools.sync_names import (
     HANDWRITTEN,
     HELD,
     HOMES,
+    INTERNAL,
     KINDS,
     PROTECTED,
     SPECIAL,
@@ -106,7 +107,15 @@ class Home:
             return Class(self, name, last).lines()
         lines = [line for item in overloads if not isinstance(item, ast.ClassDef) for line in self.stub(item)]
         body = self.handed_on(last, async_name(name), self.passed(last.args))
-        return [*lines, *self.function(last, last.args, self.copied(last) if name in COPIED else body)]
+        return [
+            *lines,
+            *self.public(name),
+            *self.function(last, last.args, self.copied(last) if name in COPIED else body),
+        ]
+
+    def public(self, name: str) -> list[str]:
+        """The mark that says where users import a name from."""
+        return [] if name in INTERNAL else [f'@public("{HOMES[self.name][0]}")']
 
     def function(
         self,
@@ -120,7 +129,7 @@ class Home:
     ) -> list[str]:
         """A function with its docstring."""
         doc = self.doc(ast.get_docstring(node), f"{node.name}()", indent + 4) if body != ["..."] else []
-        marks = [f"@{mark}" for mark in decorators(node)]
+        marks = [f"@{mark}" for mark in decorators(node) if not mark.startswith("public(")]
         head = f"def {name or node.name}({self.parameters(arguments, first)}) -> {self.type(returned(node))}:"
         return [*marks, head, *indented([*doc, *body])]
 
@@ -213,7 +222,8 @@ class Class:
         self.parts = list(home.source.parts(name, TWINS))
 
     def lines(self) -> list[str]:
-        home, marks = self.home, [f"@{mark}" for mark in decorators(self.node) if mark == "final"]
+        home = self.home
+        marks = [*home.public(self.name), *(f"@{mark}" for mark in decorators(self.node) if mark == "final")]
         body = [*home.doc(ast.get_docstring(self.node), self.name, 4), ""]
         if not self.abstract:
             marks.append(f"@twin_of({async_name(self.name)})")

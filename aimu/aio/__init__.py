@@ -1,6 +1,6 @@
-"""The async surface: clients, agents, workflows and streams, on asyncio and trio alike.
+"""The async surface: clients, agents, workflows and streams, on asyncio and trio.
 
-This is the implementation; `aimu` is its sync twin. Each name is imported when it is first used.
+This is the implementation; `aimu` is its sync twin. Each name is imported on first use.
 """
 
 from typing import TYPE_CHECKING
@@ -77,13 +77,13 @@ __all__ += [
 # End of the generated part.
 
 if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong name as wrong
-    _clients = [name for name in __all__ if name.startswith("Async") and name.endswith("Client")]
-    _workflows = ["Chain", "EvaluatorOptimizer", "Parallel", "PlanExecuteEvaluator", "Router"]
+    _client_names = [name for name in __all__ if name.startswith("Async") and name.endswith("Client")]
+    _workflow_names = ["Chain", "EvaluatorOptimizer", "Parallel", "PlanExecuteEvaluator", "Router"]
     __getattr__, __dir__ = door(
         __name__,
         {
-            **dict.fromkeys(_clients, "aimu.aio._clients"),
-            **dict.fromkeys(_workflows, "aimu.aio._workflows"),
+            **dict.fromkeys(_client_names, "aimu.aio._clients"),
+            **dict.fromkeys(_workflow_names, "aimu.aio._workflows"),
             **dict.fromkeys(["AsyncModelClient", "chat", "client"], "aimu.aio._factory"),
             **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu._core.chunks"),
             "Agent": "aimu.aio._agent",

@@ -1,13 +1,14 @@
-"""The agent: a name and terms for the loop of a turn, on a conversation of its own."""
+"""The agent: a runner that runs turns under its own name and limits, in a conversation of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self
 
 from attrs import Attribute, define, field, frozen
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient, duplicate
 from aimu.aio._checks import at_least_one
 from aimu.aio._conversation import Conversation
@@ -16,6 +17,7 @@ from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
 from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
+from aimu.tools._like import ToolLike
 
 DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task, or answer it if it is done."
 
@@ -23,28 +25,33 @@ DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task,
 def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> None:
     if not isinstance(client, AsyncBaseModelClient):
         hint = "; wrap it: aio.client(sync_client)" if hasattr(client, "__aio__") else ""
-        raise InvalidOptionError(f"an agent needs an async client, not {type(client).__name__}{hint}")
+        raise InvalidOptionError(f"model_client must be an async client, got {type(client).__name__}{hint}")
 
 
+def _as_list(tools: Sequence[ToolLike]) -> list[ToolLike]:
+    return list(tools)
+
+
+@public("aimu.aio")
 @define(eq=False, slots=False)
 class Agent(StepRunner):
     """A model that works on a task, with tools, until it answers.
 
-    The history stays from run to run. Agents that were made from one client disturb neither it nor each other. They
-    borrow its provider: an agent works as long as that client, or a fork of it, is open.
+    The history persists from run to run. Agents made from the same client do not affect the client or each other. They
+    use its provider without keeping it open: an agent works as long as that client or a fork of it is open.
 
     Args:
-        model_client: The client of the agent's own conversation; it is forked, with its history, from the one given
-            here.
+        model_client: The client of the agent's own conversation. The constructor forks it, with its history, from the
+            client that is passed.
         system_message: The system message; None keeps that of the client.
         name: The agent's name in chunks, in `messages` and in notes on errors.
-        tools: Functions (`@tool` or plain), `Tool` objects, MCP clients; without any, those of the client.
-        max_iterations: How many model requests of a run may call tools, at least 1. At the limit, open calls are marked
-            as not executed and one more request asks for the answer.
-        continuation_prompt: What is sent if the model's reply is empty.
-        reset_messages_on_run: Whether each run begins with an empty history.
-        concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many. False keeps
-            the setting of the client.
+        tools: Functions (`@tool` or plain), `Tool` objects and MCP clients; an empty list keeps those of the client.
+        max_iterations: The number of model requests of a run that may call tools, at least 1. At the limit, open calls
+            are marked as not executed, and one more request asks for the answer.
+        continuation_prompt: The text to send if the model's reply is empty.
+        reset_messages_on_run: Whether each run starts with an empty history.
+        concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run at once. False
+            keeps the setting of the client.
 
     Raises:
         InvalidOptionError: `max_iterations` is less than 1, or `model_client` is not an async client.
@@ -57,13 +64,13 @@ class Agent(StepRunner):
     model_client: AsyncBaseModelClient = field(validator=_async_client)
     system_message: str | None = None
     name: str | None = None
-    tools: list[Callable[..., Any]] = field(factory=list[Callable[..., Any]])
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_as_list)
     max_iterations: int = field(default=10, validator=at_least_one)
     continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT
     reset_messages_on_run: bool = False
     concurrent_tool_calls: bool | int = field(default=False, kw_only=True)
 
-    _constructed = False  # a flag of the instance, no field
+    _constructed = False  # a flag of the instance, not an attrs field
 
     def __attrs_post_init__(self) -> None:
         given = {name: vars(self).pop(name) for name in _OF_CONVERSATION}
@@ -92,7 +99,7 @@ class Agent(StepRunner):
         client = self.model_client
         if type(client).chat is AsyncBaseModelClient.chat:
             return self._loop(client._responder, task, run, None)
-        kwargs, images = task.copies()  # a chat of the user's own
+        kwargs, images = task.copies()  # the user's own `chat`
         return self._begin(
             run, lambda: foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run)
         )
@@ -107,15 +114,15 @@ class Agent(StepRunner):
         return self._begin(run, lambda: responder.chat(task, run, terms=terms, label=label))
 
     def _begin(self, run: Run, steps: Callable[[], Steps]) -> Steps:
-        """The steps of a run, after what has to be done before."""
+        """Return the steps of a run. A subclass can prepare the conversation first."""
         return steps()
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
-        """Make the same agent on a new conversation.
+        """Return a copy of this agent with a new conversation.
 
         Args:
             system: The system message of the new agent; None keeps this one's.
-            keep_history: Whether the new conversation begins with a copy of this one's history.
+            keep_history: Whether the new conversation starts with a copy of this one's history.
 
         Returns:
             The new agent.
@@ -125,12 +132,15 @@ class Agent(StepRunner):
         return fork
 
     def as_model_client(self) -> AsyncBaseModelClient:
-        """Give a client of this agent's conversation whose `chat` runs this agent."""
+        """Return a client of this agent's conversation whose `chat` runs this agent."""
         return self.model_client._with(AgentResponder(self))
 
 
 class _OfConversation:
-    """A field of an agent that its conversation stores. What the constructor sets waits in the agent until then."""
+    """A field of an agent that its conversation stores.
+
+    The agent itself keeps the value that the constructor sets until it has its conversation.
+    """
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -146,14 +156,14 @@ class _OfConversation:
 
 
 _OF_CONVERSATION = ("system_message", "tools", "concurrent_tool_calls")
-for _name in _OF_CONVERSATION:  # attrs has made the constructor; from here on reading and setting go to the client
+for _name in _OF_CONVERSATION:  # after attrs has made the constructor, so that access now goes to the client
     setattr(Agent, _name, _OfConversation(_name))
 with_field_docs(Agent)
 
 
 @frozen(eq=False)
 class AgentResponder(Responder):
-    """An agent in the place of its own client: every `chat` is a run of the agent."""
+    """Makes a client stand for an agent: every `chat` is a run of the agent."""
 
     agent: Agent
 
@@ -174,7 +184,7 @@ class AgentResponder(Responder):
         return self.agent.model_client._responder.beneath
 
     def _run(self, task: Task, run: Run, label: str | None) -> Steps:
-        if type(self.agent).run is not StepRunner.run:  # a run of the user's own
+        if type(self.agent).run is not StepRunner.run:  # the user's own `run`
             return steps_of(self.agent, task, run)
         return self.agent._loop(self._below, task, run, label)
 

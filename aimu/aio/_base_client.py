@@ -1,4 +1,7 @@
-"""The client: a handle on one conversation over a shared provider, as users hold it."""
+"""The base of all async clients: a handle on one conversation over a shared provider.
+
+Opening a client is the work of `_factory`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, Literal, Self, TypeVar, overload
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
+from aimu._doors import public
 from aimu.aio._conversation import Conversation
 from aimu.aio._request import SharedProvider
 from aimu.aio._responder import LoopResponder, Responder
@@ -16,12 +20,13 @@ from aimu.aio._run import Task
 from aimu.aio._runner import start
 from aimu.aio._stream import Stream
 from aimu.models._spec import ModelSpec
+from aimu.tools._like import ToolLike
 
 H = TypeVar("H")
 
 
 def duplicate(handle: H) -> H:
-    """A shallow copy of a client or agent; not by its constructor, which may be the user's own."""
+    """Return a shallow copy of a client or agent, without calling its constructor, which may be the user's own."""
     copy = object.__new__(type(handle))
     state: Any = object.__getstate__(handle)
     for part in state if isinstance(state, tuple) else (state,):
@@ -30,14 +35,16 @@ def duplicate(handle: H) -> H:
     return copy
 
 
+@public("aimu.aio")
 class AsyncBaseModelClient:
     """A handle on one conversation over a shared provider.
 
-    Only one async task at a time may use the conversation; others `fork()`. History, tools and settings belong to the
-    conversation: other handles of it, such as its agent, show and set the same.
+    Only one async task at a time may use the conversation; call `fork()` to give each further task a conversation of
+    its own. History, tools and settings belong to the conversation, so its other handles, such as an agent, read and
+    change the same ones.
 
     Args:
-        conversation: The conversation, which other handles may share.
+        conversation: The conversation; other handles may share it.
     """
 
     def __init__(self, conversation: Conversation) -> None:
@@ -48,12 +55,12 @@ class AsyncBaseModelClient:
 
     @property
     def conversation(self) -> Conversation:
-        """The conversation: provider, history, tools and settings, which other handles of it show and set too."""
+        """The conversation: provider, history, tools and settings, shared with its other handles."""
         return self._responder.conversation
 
     @property
     def provider(self) -> SharedProvider:
-        """The connection or the weights, which several conversations may share."""
+        """The connection or the weights; several conversations may share them."""
         return self.conversation.provider
 
     @property
@@ -63,7 +70,13 @@ class AsyncBaseModelClient:
 
     @property
     def messages(self) -> list[Message]:
-        """The history, as dicts in OpenAI shape. Assign another one between turns; the next request checks it."""
+        """The history, as dicts in OpenAI shape.
+
+        Assign another history between turns; the next request checks it.
+
+        Raises:
+            BusyConversationError: On assignment, a turn is running.
+        """
         return self.conversation.history.messages
 
     @messages.setter
@@ -72,7 +85,13 @@ class AsyncBaseModelClient:
 
     @property
     def system_message(self) -> str | None:
-        """The system message. Set it before the first turn; later that raises SystemMessageError, so call `reset`."""
+        """The system message, or None.
+
+        Set it before the first turn; call `reset` to change it later.
+
+        Raises:
+            SystemMessageError: On assignment, the first turn has begun.
+        """
         return self.conversation.history.system_message
 
     @system_message.setter
@@ -80,17 +99,17 @@ class AsyncBaseModelClient:
         self.conversation.set_system_message(text)
 
     @property
-    def tools(self) -> list[Any]:
-        """Functions (`@tool` or plain), `Tool` objects, MCP clients; may be changed between turns."""
+    def tools(self) -> list[ToolLike]:
+        """Functions (`@tool` or plain), `Tool` objects and MCP clients; change them between turns only."""
         return self.conversation.tools
 
     @tools.setter
-    def tools(self, tools: Sequence[Any]) -> None:
+    def tools(self, tools: Sequence[ToolLike]) -> None:
         self.conversation.tools = list(tools)
 
     @property
     def mcp_client(self) -> Any:
-        """An MCP client (or a list of them) whose tools are offered beside `tools`."""
+        """An MCP client, or a list of them, whose tools the model may call in addition to `tools`."""
         return self.conversation.mcp_client
 
     @mcp_client.setter
@@ -108,7 +127,11 @@ class AsyncBaseModelClient:
 
     @property
     def max_tool_rounds(self) -> int:
-        """How many model requests of one `chat` may call tools, at least 1."""
+        """The number of model requests of one `chat` that may call tools, at least 1.
+
+        Raises:
+            InvalidOptionError: On assignment, the value is not an integer of at least 1.
+        """
         return self.conversation.max_tool_rounds
 
     @max_tool_rounds.setter
@@ -117,7 +140,7 @@ class AsyncBaseModelClient:
 
     @property
     def concurrent_tool_calls(self) -> bool | int:
-        """Whether the calls of one model reply overlap; a number lets at most so many."""
+        """Whether the calls of one reply may overlap; a number limits how many run at once."""
         return self.conversation.concurrent_tool_calls
 
     @concurrent_tool_calls.setter
@@ -126,12 +149,12 @@ class AsyncBaseModelClient:
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens of this conversation; None if the service does not say."""
+        """The tokens of this conversation; None if the service does not report them."""
         return self.conversation.history.usage
 
     @property
     def last_usage(self) -> Usage | None:
-        """The tokens of the last turn; None if the service does not say."""
+        """The tokens of the last turn; None if the service does not report them."""
         return self.conversation.history.last_usage
 
     @property
@@ -148,7 +171,7 @@ class AsyncBaseModelClient:
         """Clear the history.
 
         Args:
-            system_message: A new system message; None keeps the present one.
+            system_message: A new system message; None keeps the current one.
 
         Raises:
             BusyConversationError: A turn is running.
@@ -160,21 +183,21 @@ class AsyncBaseModelClient:
 
         Args:
             system: The system message of the new conversation; None keeps this one's.
-            keep_history: Whether the new conversation begins with a copy of this one's history.
+            keep_history: Whether the new conversation starts with a copy of this one's history.
 
         Returns:
-            A client of the new conversation.
+            A client of the new conversation. It keeps the provider open until it is closed.
         """
         fork = self._fork(system, keep_history)
         self.provider.keep(fork)
         return fork
 
     def _fork(self, system: str | None, keep_history: bool) -> Self:
-        """A fork that does not keep the provider open."""
+        """Fork without keeping the provider open."""
         return self._with(self._responder.fork(system, keep_history))
 
     def _with(self, responder: Responder) -> Self:
-        """The same handle, where `responder` answers."""
+        """Return a copy of this handle whose calls go to `responder`."""
         handle = duplicate(self)
         handle._responder = responder
         return handle
@@ -226,15 +249,15 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
     ) -> Coroutine[Any, Any, str] | Stream:
-        """Send a message and get the model's answer, after the tools that it calls.
+        """Send a message, run the tools that the model calls, and return its answer.
 
         Args:
             user_message: The message.
             generate_kwargs: Options for the model requests of this turn; they override those of the client.
             use_tools: Whether the model may call tools.
             stream: Whether to return a `Stream` of chunks.
-            images: Images that go with the message: paths, bytes, URLs or data URLs.
-            include: The phases that a stream shows; None shows all.
+            images: Images to send with the message: paths, bytes, URLs or data URLs.
+            include: The phases that a stream yields; None yields all.
             timeout: Seconds for the whole turn; None is no limit.
 
         Returns:
@@ -242,8 +265,8 @@ class AsyncBaseModelClient:
 
         Raises:
             BusyConversationError: Another turn of this conversation is running.
-            InvalidHistoryError: A loaded history is not valid; the error names the message.
-            InvalidImageError: An image cannot be read, or the model takes none.
+            InvalidHistoryError: A loaded history is not valid; the error names the first invalid message.
+            InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
             RefusedError: The model declines to answer.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
@@ -300,23 +323,23 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
     ) -> Coroutine[Any, Any, str] | Stream:
-        """Get the model's answer to a prompt alone: without history and without tools, under the system message.
+        """Return the model's answer to a single prompt, with the system message but without history and tools.
 
-        The history stays as it is; a turn may be running meanwhile.
+        The history does not change, and a turn may be running at the same time.
 
         Args:
-            prompt: The message.
+            prompt: The user's text.
             generate_kwargs: Options for this request; they override those of the client.
             stream: Whether to return a `Stream` of chunks.
-            images: Images that go with the prompt: paths, bytes, URLs or data URLs.
-            include: The phases that a stream shows; None shows all.
+            images: Images to send with the prompt: paths, bytes, URLs or data URLs.
+            include: The phases that a stream yields; None yields all.
             timeout: Seconds for the request and its retries; None is no limit.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            InvalidImageError: An image cannot be read, or the model takes none.
+            InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text.
             RefusedError: The model declines to answer.
             TimeoutError: `timeout` expires.
@@ -326,7 +349,7 @@ class AsyncBaseModelClient:
         return start(lambda run: self._responder.generate(task, run), stream=stream, timeout=timeout, include=include)
 
     async def aclose(self) -> None:
-        """Let go of the provider. The last conversation to do so closes its connections, or frees its weights."""
+        """Close the client. If no other client keeps the provider open, close its connections or free its weights."""
         await self.provider.let_go(self, repr(self))
 
     async def __aenter__(self) -> Self:

@@ -1,6 +1,6 @@
-"""One round of tool calls: which of them overlap, where they run, the chunks that show them.
+"""The tool calls of one iteration: which of them overlap, where they run, and the chunks that report them.
 
-Results go into the turn; what a tool is, and how one call of it is made, is `aimu.tools`' business.
+The turn keeps the results. `aimu.tools` defines what a tool is and how one call of it runs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aimu.tools._toolbox import Toolbox
 async def run_calls(
     turn: Turn, calls: Sequence[ToolCall], toolbox: Toolbox, run: Run, concurrent: bool | int, label: str | None
 ) -> Steps:
-    """Run one round of calls: chunks when each starts and has ended, results into the turn."""
+    """Run the calls of one iteration. Yield a chunk when each starts and when it ends; pass the results to the turn."""
 
     def chunk(call: ToolCall, **more: Any) -> StreamChunk:
         content = {"id": call.id, "name": call.name, "arguments": _parsed(call.arguments), **more}
@@ -59,7 +59,7 @@ async def run_calls(
                 held.append(await perform(batch[0], run.with_sink(sink)))
             else:
                 await _together(batch, perform, run.branch(sink), sink, concurrent)
-        except Exception as exc:  # noqa: BLE001 - raised again below, once what had ended is shown
+        except Exception as exc:  # noqa: BLE001 - raised again below, after the chunks of the calls that have ended
             failure = exc
         for item in held:
             yield item
@@ -84,7 +84,7 @@ async def _together(
 
 
 def _batches(calls: Sequence[ToolCall], toolbox: Toolbox, concurrent: bool | int) -> list[list[ToolCall]]:
-    """Calls that may overlap, in order; an exclusive tool is alone in its batch."""
+    """Return the calls in order, in batches that may overlap; an exclusive tool is alone in its batch."""
     batches: list[list[ToolCall]] = []
     joinable = False
     for call in calls:

@@ -1,8 +1,8 @@
-"""Values of settings and fields: validators for attrs that raise the library's own error."""
+"""Validators for attrs fields that raise InvalidOptionError."""
 
 from __future__ import annotations
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from typing import Any
 
 from attrs import Attribute
@@ -25,9 +25,19 @@ def at_least_one_or_none(instance: object, attribute: Attribute[Any], value: Any
         at_least_one(instance, attribute, value)
 
 
+def one_of(*names: str) -> Callable[[object, Attribute[Any], Any], None]:
+    def check(instance: object, attribute: Attribute[Any], value: Any) -> None:
+        if value not in names:
+            raise InvalidOptionError(f"{attribute.name} must be {' or '.join(map(repr, names))}, got {value!r}")
+
+    return check
+
+
 def calls_at_once(instance: object, attribute: Attribute[Any], value: Any) -> None:
     if not isinstance(value, int) or value < 0:
-        raise InvalidOptionError(f"{attribute.name} must be True, False or how many calls run at once, got {value!r}")
+        raise InvalidOptionError(
+            f"{attribute.name} must be True, False or the number of calls that may run at once, got {value!r}"
+        )
 
 
 def _is_int(value: Any) -> bool:

@@ -5,9 +5,11 @@ One async client class for each provider.
 
 from __future__ import annotations
 
+from aimu._doors import public
 from aimu.aio._provider_client import AsyncProviderClient
 
 
+@public("aimu.aio")
 class AsyncAnthropicClient(AsyncProviderClient):
     """A client for Anthropic.
 
@@ -19,6 +21,7 @@ class AsyncAnthropicClient(AsyncProviderClient):
     provider_name = "anthropic"
 
 
+@public("aimu.aio")
 class AsyncGeminiClient(AsyncProviderClient):
     """A client for Gemini.
 
@@ -30,6 +33,7 @@ class AsyncGeminiClient(AsyncProviderClient):
     provider_name = "gemini"
 
 
+@public("aimu.aio")
 class AsyncHFOpenAIClient(AsyncProviderClient):
     """A client for transformers serve.
 
@@ -41,6 +45,7 @@ class AsyncHFOpenAIClient(AsyncProviderClient):
     provider_name = "hf-openai"
 
 
+@public("aimu.aio")
 class AsyncHuggingFaceClient(AsyncProviderClient):
     """A client for Hugging Face models that shares the weights of a sync client.
 
@@ -52,6 +57,7 @@ class AsyncHuggingFaceClient(AsyncProviderClient):
     provider_name = "hf"
 
 
+@public("aimu.aio")
 class AsyncLlamaCppClient(AsyncProviderClient):
     """A client for GGUF models that shares the weights of a sync client.
 
@@ -63,6 +69,7 @@ class AsyncLlamaCppClient(AsyncProviderClient):
     provider_name = "llamacpp"
 
 
+@public("aimu.aio")
 class AsyncLlamaServerClient(AsyncProviderClient):
     """A client for llama.cpp's llama-server.
 
@@ -74,6 +81,7 @@ class AsyncLlamaServerClient(AsyncProviderClient):
     provider_name = "llamaserver"
 
 
+@public("aimu.aio")
 class AsyncLMStudioClient(AsyncProviderClient):
     """A client for LM Studio.
 
@@ -85,6 +93,7 @@ class AsyncLMStudioClient(AsyncProviderClient):
     provider_name = "lmstudio"
 
 
+@public("aimu.aio")
 class AsyncOllamaClient(AsyncProviderClient):
     """A client for Ollama.
 
@@ -96,6 +105,7 @@ class AsyncOllamaClient(AsyncProviderClient):
     provider_name = "ollama"
 
 
+@public("aimu.aio")
 class AsyncOllamaOpenAIClient(AsyncProviderClient):
     """A client for Ollama's OpenAI-compatible endpoint.
 
@@ -107,6 +117,7 @@ class AsyncOllamaOpenAIClient(AsyncProviderClient):
     provider_name = "ollama-openai"
 
 
+@public("aimu.aio")
 class AsyncOpenAIClient(AsyncProviderClient):
     """A client for OpenAI.
 
@@ -118,6 +129,7 @@ class AsyncOpenAIClient(AsyncProviderClient):
     provider_name = "openai"
 
 
+@public("aimu.aio")
 class AsyncSGLangClient(AsyncProviderClient):
     """A client for SGLang.
 
@@ -129,6 +141,7 @@ class AsyncSGLangClient(AsyncProviderClient):
     provider_name = "sglang"
 
 
+@public("aimu.aio")
 class AsyncVLLMClient(AsyncProviderClient):
     """A client for vLLM.
 

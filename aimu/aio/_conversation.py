@@ -1,12 +1,12 @@
-"""A conversation: provider, history, tools and settings, and its one user at a time.
+"""A conversation: provider, history, tools and settings, used by one run at a time.
 
-Clients and agents are handles of a conversation and store nothing of it. It owns who may begin a turn, in which task
-and thread; what happens in a turn is the business of `aimu.aio._turn`.
+Clients and agents are handles of a conversation and store nothing of it. The conversation decides who may begin a turn,
+in which async task and thread; `aimu.aio._turn` decides what happens in the turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from threading import Lock
 from typing import Any, Literal, Protocol, final, runtime_checkable
@@ -22,14 +22,19 @@ from aimu.aio._turn import Terms, Turn
 from aimu.errors import BusyConversationError, InvalidOptionError, SystemMessageError
 from aimu.models import _options as options
 from aimu.tools._definition import Tool
+from aimu.tools._like import ToolLike
 from aimu.tools._toolbox import Toolbox
 
 
 @runtime_checkable
 class ToolSource(Protocol):
-    """Something among the tools of a conversation that has tools of its own (an MCP client)."""
+    """An item of `tools` that provides several tools, such as an MCP client."""
 
     async def as_tools(self) -> Sequence[Tool]: ...
+
+
+def _listed(tools: Iterable[ToolLike]) -> list[ToolLike]:
+    return list(tools)
 
 
 def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -42,20 +47,23 @@ def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any
 class Conversation:
     """One conversation over a shared provider.
 
-    Several handles may share it, in several threads; it has one user at a time. `generate_kwargs` are the defaults of
-    every request, `max_tool_rounds` bounds the iterations of one `chat`, `concurrent_tool_calls` overlaps the calls of
-    one iteration (True, or how many at once). Raises InvalidOptionError where one of them is set to an invalid value.
+    Several handles may share it, in several threads, but only one run at a time may use it. `generate_kwargs` are the
+    default options of every request, `max_tool_rounds` limits the iterations of one `chat` that may call tools, and
+    `concurrent_tool_calls` lets the calls of one iteration overlap (True, or the number that may run at once).
+
+    Raises:
+        InvalidOptionError: One of these settings is given an invalid value.
     """
 
     provider: SharedProvider
     history: History = field(factory=History)
-    tools: list[Any] = field(factory=list[Any], converter=list)
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_listed)
     mcp_client: Any = None
     generate_kwargs: dict[str, Any] = field(default=None, converter=_checked_options)
     max_tool_rounds: int = field(default=10, validator=at_least_one)
     concurrent_tool_calls: bool | int = field(default=False, validator=calls_at_once)
-    _user: RunState | None = field(default=None, init=False)  # the run whose turn it is
-    _stale: RunState | None = field(default=None, init=False)  # of a settled turn, until the next one closes its steps
+    _user: RunState | None = field(default=None, init=False)  # the run whose turn is open
+    _stale: RunState | None = field(default=None, init=False)  # a superseded run, until the next turn closes its steps
     _lock: Lock = field(factory=Lock, init=False, repr=False)
     _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox")
 
@@ -64,31 +72,52 @@ class Conversation:
         return self._user is not None
 
     def set_system_message(self, text: str | None) -> None:
-        """Set the system message; only before the first turn."""
+        """Set the system message before the first turn.
+
+        Raises:
+            SystemMessageError: The first turn has begun.
+        """
         if self.busy or self.history.begun:
             raise SystemMessageError
         self.history.replace_system_message(text)
 
-    def replace_system_message(self, text: str) -> None:
-        """Put another system message before the same history, for those whose instructions grow (skills)."""
+    def replace_system_message(self, text: str | None) -> None:
+        """Replace the system message and keep the rest of the history, as an agent does when its skills change.
+
+        Raises:
+            BusyConversationError: A turn is running.
+        """
         with self._lock:
-            self._claimable()
+            self._ensure_free()
             self.history.replace_system_message(text)
 
     def load(self, messages: Sequence[Any]) -> None:
-        """Take another history; it is checked at the next request."""
+        """Replace the history; the next request checks it.
+
+        Raises:
+            BusyConversationError: A turn is running.
+        """
         with self._lock:
-            self._claimable()
+            self._ensure_free()
             self.history.load(messages)
 
     def reset(self, system_message: str | None) -> None:
-        """Clear the history; the system message stays unless another is given."""
+        """Clear the history; with None, keep the system message.
+
+        Raises:
+            BusyConversationError: A turn is running.
+        """
         with self._lock:
-            self._claimable()
+            self._ensure_free()
             self.history.clear(self.history.system_message if system_message is None else system_message)
 
     def fork(self, system_message: str | None, keep_history: bool) -> Conversation:
-        """A conversation with its own settings, and its own copy of what is published (or of the system message)."""
+        """Return a new conversation with a copy of the settings and of the history.
+
+        Args:
+            system_message: The system message of the new conversation; None keeps this one's.
+            keep_history: Whether to copy the published history; otherwise only the system message is copied.
+        """
         history = self.history.copy(whole=keep_history)
         if system_message is not None:
             history.replace_system_message(system_message)
@@ -106,9 +135,17 @@ class Conversation:
     def begin(
         self, message: Message, run: Run, terms: Terms, options: Mapping[str, Any], kind: Literal["chat", "generate"]
     ) -> tuple[Turn, Steps | None]:
-        """Claim the conversation for a turn; the second value is a superseded generator, still to be closed."""
+        """Claim the conversation for a turn.
+
+        Returns:
+            The turn, and the generator of a superseded run that the caller must close, or None.
+
+        Raises:
+            BusyConversationError: A turn is running.
+            InvalidHistoryError: The history is not valid.
+        """
         with self._lock:
-            self._claimable()
+            self._ensure_free()
             if terms.reset:
                 self.history.clear(self.history.system_message)
             check_history(self.history.messages)
@@ -129,8 +166,8 @@ class Conversation:
         self._user = None
         user.turns.discard(turn)
 
-    def _claimable(self) -> None:
-        """Raise BusyConversationError while a turn runs; a turn that its own task has left paused is settled."""
+    def _ensure_free(self) -> None:
+        """Raise BusyConversationError while a turn is running; settle a turn whose reader abandoned it."""
         user = self._user
         if user is not None:
             if not user.abandoned():
@@ -140,21 +177,23 @@ class Conversation:
             self._stale = user
 
     async def toolbox(self) -> Toolbox:
-        """What the model may call in the next turn."""
+        """Return the tools that the model may call in the next turn."""
         mcp = self.mcp_client
-        given = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
+        given: list[Any] = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
         given = [getattr(tool, "__aio__", tool) for tool in given]
         if any(isinstance(tool, ToolSource) for tool in given):
             tools: list[Any] = []
             for tool in given:
                 tools.extend(await tool.as_tools() if isinstance(tool, ToolSource) else [tool])
-            return self._callable(Toolbox(tools))
+            return self._checked_toolbox(Toolbox(tools))
         if given != self._toolbox[0]:
-            self._toolbox = (given, self._callable(Toolbox(given)))
+            self._toolbox = (given, self._checked_toolbox(Toolbox(given)))
         return self._toolbox[1]
 
-    def _callable(self, toolbox: Toolbox) -> Toolbox:
+    def _checked_toolbox(self, toolbox: Toolbox) -> Toolbox:
         spec = self.provider.spec
         if toolbox.schemas and spec.tools is False:
-            raise InvalidOptionError(f"{spec} cannot call tools; pass use_tools=False or choose a model that can")
+            raise InvalidOptionError(
+                f"{spec} cannot call tools; pass use_tools=False or choose a model that can call them"
+            )
         return toolbox

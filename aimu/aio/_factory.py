@@ -1,16 +1,18 @@
-"""Opening clients: from model strings, catalog entries, providers of one's own, and existing sync clients."""
+"""Opening clients: from model strings, catalog entries, users' own providers, and existing sync clients."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, Literal, final, overload
+from typing import Any, Literal, Unpack, final, overload
 
 from anyio import CancelScope
 
 from aimu._core.chunks import Include, StreamingContentType
+from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._conversation import Conversation
+from aimu.aio._options import ClientOptions, OptionsBesideSystem
 from aimu.aio._request import Limits, SharedProvider
 from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import start
@@ -19,23 +21,25 @@ from aimu.errors import InvalidOptionError, WeightsLoadedTwiceError
 from aimu.models._resolve import IN_PROCESS, resolve
 from aimu.models._spec import Model, ModelSpec
 from aimu.providers._base import Provider
+from aimu.tools._like import ToolLike
 
 
+@public("aimu.aio")
 class AsyncModelClient(AsyncBaseModelClient):
     """A client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
     Args:
         model: `"provider:model_id"`, a member of a model enum such as `OllamaModel`, a `ModelSpec`, or an object with
-            the methods of `aimu.providers.Provider`. Or a sync client: both are then handles on one conversation;
-            models that run in this process (`hf`, `llamacpp`) need this, since the sync client loads their weights.
+            the methods of `aimu.providers.Provider`. Or a sync client: both are then handles of one conversation. For
+            models that run in this process (`hf`, `llamacpp`), pass a sync client, because only it loads weights.
         **kwargs: `system`, `tools`, `mcp_client`, `generate_kwargs`, `max_tool_rounds`, `concurrent_tool_calls`;
-            `max_retries`, `max_concurrency`, `limits`; and what the provider takes: `base_url`, `api_key`, `timeout`,
-            `http_client`, `api`.
+            `max_retries`, `max_concurrency`, `limits`; and the options of the provider: `base_url`, `api_key`,
+            `timeout`, `http_client`, `api`.
 
     Raises:
         UnknownProviderError: The model string names no known provider.
         MissingExtraError: A dependency of the provider is not installed.
-        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        MissingKeyError: The provider needs an API key, and neither `api_key` nor the environment has one.
         WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.
         InvalidOptionError: An option is unknown or has an invalid value.
 
@@ -44,7 +48,7 @@ class AsyncModelClient(AsyncBaseModelClient):
             print(await client.chat("What are tides?"))
     """
 
-    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
+    def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Unpack[ClientOptions]) -> None:
         owner = getattr(model, "__aio__", None)
         if isinstance(owner, AsyncBaseModelClient):
             if kwargs:
@@ -71,7 +75,7 @@ class AsyncModelClient(AsyncBaseModelClient):
         make_provider: Callable[..., Provider],
         *,
         system: str | None = None,
-        tools: Sequence[Any] = (),
+        tools: Sequence[ToolLike] = (),
         mcp_client: Any = None,
         generate_kwargs: Mapping[str, Any] | None = None,
         max_tool_rounds: int = 10,
@@ -99,7 +103,7 @@ class AsyncModelClient(AsyncBaseModelClient):
 
 @final
 class OwningClient(AsyncModelClient):
-    """What the sync facade holds: the one client that may load weights."""
+    """The async client under a sync client: the only one that may load weights."""
 
     def __init__(self, model: Model | ModelSpec | str | Any, **kwargs: Any) -> None:
         if isinstance(model, Model | ModelSpec | str) and (spec := resolve(model)).provider in IN_PROCESS:
@@ -110,7 +114,9 @@ class OwningClient(AsyncModelClient):
 
 def _as_given(provider: Provider, kwargs: Mapping[str, Any]) -> Provider:
     if kwargs:
-        raise InvalidOptionError(f"{', '.join(kwargs)}: give a provider of your own its settings when you make it")
+        raise InvalidOptionError(
+            f"{', '.join(kwargs)} cannot be set for a provider of your own; pass it to the provider's constructor"
+        )
     return provider
 
 
@@ -126,11 +132,14 @@ def _engine(spec: ModelSpec, kwargs: Mapping[str, Any]) -> Provider:
     return open_engine(spec, **kwargs)
 
 
-def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any) -> AsyncModelClient:
+@public("aimu.aio")
+def client(
+    model: str | Model | Any, *, system: str | None = None, **kwargs: Unpack[OptionsBesideSystem]
+) -> AsyncModelClient:
     """Open a client for a model string, a catalog entry, a provider of your own, or an existing sync client.
 
     Args:
-        model: What `AsyncModelClient` takes.
+        model: The model, in any form that `AsyncModelClient` accepts.
         system: The system message.
         **kwargs: The options of `AsyncModelClient`.
 
@@ -140,7 +149,7 @@ def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any
     Raises:
         UnknownProviderError: The model string names no known provider.
         MissingExtraError: A dependency of the provider is not installed.
-        MissingKeyError: The provider needs an API key and none is given or in the environment.
+        MissingKeyError: The provider needs an API key, and neither `api_key` nor the environment has one.
         WeightsLoadedTwiceError: The model runs in this process and is not given as a sync client.
         InvalidOptionError: An option is unknown or has an invalid value.
 
@@ -148,9 +157,7 @@ def client(model: str | Model | Any, *, system: str | None = None, **kwargs: Any
         client = aio.client("ollama:qwen3.5:9b", system="Be brief.")
         print(await client.chat("What are tides?"))
     """
-    if system is not None:
-        kwargs["system"] = system
-    return AsyncModelClient(model, **kwargs)
+    return AsyncModelClient(model, **kwargs) if system is None else AsyncModelClient(model, system=system, **kwargs)
 
 
 @overload
@@ -186,6 +193,7 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
 ) -> Coroutine[Any, Any, str] | Stream: ...
+@public("aimu.aio")
 def chat(
     user_message: str,
     *,
@@ -196,16 +204,16 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
 ) -> Coroutine[Any, Any, str] | Stream:
-    """Send one message to a fresh client, which is closed once the answer is there.
+    """Open a client, send one message, return the answer, and close the client.
 
     Args:
         user_message: The message.
-        model: What `AsyncModelClient` takes.
+        model: The model, in any form that `AsyncModelClient` accepts.
         system: The system message.
         generate_kwargs: Options for the request.
-        stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is left.
-        images: Images that go with the message: paths, bytes, URLs or data URLs.
-        include: The phases that a stream shows; None shows all.
+        stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is closed.
+        images: Images to send with the message: paths, bytes, URLs or data URLs.
+        include: The phases that a stream yields; None yields all.
 
     Returns:
         The answer, or with `stream=True` a `Stream`.
@@ -225,7 +233,7 @@ def chat(
 def one_shot(
     once: AsyncBaseModelClient, task: Task, stream: bool, include: Include
 ) -> Coroutine[Any, Any, str] | Stream:
-    """One turn of a client that is closed behind it."""
+    """Run one turn of a client and close the client afterwards."""
     return start(lambda run: _once(once, task, run), stream=stream, timeout=None, include=include)
 
 
@@ -239,7 +247,7 @@ async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:
                 else:
                     yield chunk
     finally:
-        with CancelScope(shield=True):  # closing is bounded by the provider itself
+        with CancelScope(shield=True):  # the provider itself bounds the time of closing
             await once.aclose()
     if done is not None:
         yield done

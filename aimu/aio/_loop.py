@@ -1,6 +1,7 @@
-"""The loop of a turn: ask, run the tools that the model asks for, ask again, until it answers.
+"""The loop that drives a turn: send a request, run the tool calls that the model asks for, repeat until it answers.
 
-Drives `aimu.aio._turn` for plain, pulled and entered runs, for a client's `chat` and for agents; decides nothing.
+The one driver of `aimu.aio._turn`, for plain, pulled and entered runs, for a client's `chat` and for agents. All
+decisions are in the turn.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ async def turn_steps(
     use_tools: bool = True,
     kind: Literal["chat", "generate"] = "chat",
 ) -> Steps:
-    """The chunks of one turn; the last is `done`, yielded after the turn is settled."""
-    # One generator, since each further one that deltas pass through costs them time, and since the one `finally` has to
-    # see every way out.
+    """Yield the chunks of one turn; the last is `done`, yielded after the turn is settled."""
+    # A single generator, because every further generator slows each delta down, and because one `finally` must cover
+    # every way out.
     provider = conversation.provider
     merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
     turn, stale = conversation.begin(_message(conversation, task), run, terms, merged, kind)
@@ -66,7 +67,7 @@ async def turn_steps(
                 async with aclosing(run_calls(turn, outcome.calls, toolbox, run, concurrent, label)) as steps:
                     async for chunk in steps:
                         yield chunk
-                turn.end_round()
+                turn.end_iteration()
     except Exception as exc:
         exc.add_note(f"in {f'agent {label!r}' if label else 'a chat'}, iteration {max(turn.iteration, 0)}")
         raise
@@ -78,7 +79,7 @@ async def turn_steps(
 def _message(conversation: Conversation, task: Task) -> Message:
     images, spec = task.images or (), conversation.provider.spec
     if isinstance(images, str | bytes | bytearray | os.PathLike | Mapping):
-        raise InvalidImageError("images= is a list of images; put the one into a list")
+        raise InvalidImageError(f"images= must be a list, got {type(images).__name__}; put a single image in a list")
     if images and spec.vision is False:
-        raise InvalidImageError(f"{spec} has no vision; leave images= out or choose a model that has it")
+        raise InvalidImageError(f"{spec} has no vision; omit images= or choose a model with vision")
     return user_message(task.text, [image_part(image) for image in images])

@@ -1,27 +1,31 @@
-"""The orchestrator: an agent whose tools are other agents. Owns the conversations of workers, one for each call."""
+"""The orchestrator: an agent whose tools are other agents. Owns the conversations of the workers, one for each call."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Self, final
 
 from attrs import define, field
 
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._run import ENCLOSING, Run, RunState, Steps, Task, discard, drain, plain_run
 from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
 from aimu.tools._definition import Tool
+from aimu.tools._like import ToolLike
 from aimu.tools._toolbox import Toolbox
 
 
+@public("aimu.aio")
 class OrchestratorAgent(StepRunner):
-    """An agent that delegates parts of its task to workers, as tool calls.
+    """An agent that delegates parts of its task to workers by tool calls.
 
-    `assemble` makes one from a list of agents. A subclass makes workers and tools in its `__init__` and then calls
-    `_init_orchestrator`; `messages` includes the runners that it keeps as attributes, or in lists and dicts there.
+    `assemble` makes an orchestrator from a list of agents. A subclass makes its workers and tools in `__init__`, then
+    calls `_init_orchestrator`; `messages` includes the runners that it keeps as attributes, or in lists and dicts that
+    are attributes.
 
     Example:
         workers = [aio.Agent(client, "Search.", "search"), aio.Agent(client, "Write.", "write")]
@@ -37,17 +41,17 @@ class OrchestratorAgent(StepRunner):
         *,
         name: str,
         system_message: str | None,
-        tools: list[Callable[..., Any]],
+        tools: Sequence[ToolLike],
         concurrent_tool_calls: bool | int = False,
     ) -> None:
-        """Make the agent that orchestrates; a subclass calls this at the end of its `__init__`.
+        """Make the orchestrating agent; a subclass calls this at the end of its `__init__`.
 
         Args:
             model_client: The agent gets a conversation of its own, forked from this client.
             name: The agent's name in chunks and in `messages`.
             system_message: The agent's system message; None keeps that of the client.
             tools: The functions that call the workers.
-            concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many.
+            concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run at once.
         """
         self._agent = Agent(
             model_client, system_message, name, tools=tools, concurrent_tool_calls=concurrent_tool_calls
@@ -63,18 +67,19 @@ class OrchestratorAgent(StepRunner):
         name: str = "orchestrator",
         concurrent_tool_calls: bool | int = True,
     ) -> Self:
-        """Make an orchestrator with one tool for each worker, named after it and described by its system message.
+        """Make an orchestrator with one tool for each worker.
 
-        Each call of a worker is a new conversation with the worker's system message and tools. `messages` has the calls
-        of the latest run that called the worker, in the order in which they began, as `name`, `name#2`, `name#3`, …;
-        chunks carry the same names.
+        The tool has the name of the worker, and the first line of its system message as description. Each call of a
+        worker starts a new conversation with the worker's system message and tools. `messages` has the calls of the
+        latest run that called the worker, in the order in which they started, as `name`, `name#2`, `name#3`, …; chunks
+        carry the same names.
 
         Args:
-            model_client: The agent that orchestrates gets a conversation of its own, forked from this client.
-            system_message: Its system message.
+            model_client: The orchestrating agent gets a conversation of its own, forked from this client.
+            system_message: The system message of the orchestrating agent.
             workers: The agents that it may call; their names must differ.
-            name: Its name in chunks and in `messages`.
-            concurrent_tool_calls: Whether the calls of one model reply overlap; a number lets at most so many.
+            name: The name of the orchestrating agent in chunks and in `messages`.
+            concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run at once.
 
         Returns:
             The orchestrator.
@@ -85,7 +90,7 @@ class OrchestratorAgent(StepRunner):
         self = cls.__new__(cls)
         self._workers = [_Worker(worker) for worker in workers]
         tools: list[Any] = [worker.tool(f"worker_{n}") for n, worker in enumerate(self._workers, 1)]
-        Toolbox(tools)  # two workers of one name are an error here, not in the first run
+        Toolbox(tools)  # so that two workers with the same name raise here, not in the first run
         self._init_orchestrator(
             model_client,
             name=name,
@@ -99,14 +104,18 @@ class OrchestratorAgent(StepRunner):
 
     @property
     def agent(self) -> Agent:
-        """The agent that orchestrates."""
+        """The orchestrating agent.
+
+        Raises:
+            InvalidOptionError: The subclass has not called `_init_orchestrator`.
+        """
         if self._agent is None:
-            raise InvalidOptionError(f"{type(self).__name__}.__init__ has to call self._init_orchestrator(...)")
+            raise InvalidOptionError(f"{type(self).__name__}.__init__ must call self._init_orchestrator(...)")
         return self._agent
 
     @property
     def name(self) -> str | None:
-        """The name of the agent that orchestrates."""
+        """The name of the orchestrating agent."""
         return self.agent.name
 
     def __repr__(self) -> str:
@@ -120,7 +129,7 @@ class OrchestratorAgent(StepRunner):
 
 
 def held_by(owner: object) -> Iterator[Any]:
-    """The attributes of an object, and what lists and dicts among them hold."""
+    """Yield the attributes of an object; of lists and dicts among them, the items."""
     for value in vars(owner).values():
         if isinstance(value, dict):
             yield from value.values()
@@ -133,7 +142,10 @@ def held_by(owner: object) -> Iterator[Any]:
 @final
 @define(eq=False)
 class _Worker(StepRunner):
-    """An agent as a tool. Each run of it is a call; those of one enclosing run are kept, until another has calls."""
+    """An agent as a tool. Each of its runs is one call.
+
+    The calls of one enclosing run are kept until another run calls the worker.
+    """
 
     agent: Agent
     _calls: list[Agent] = field(factory=list[Agent], init=False)
@@ -157,13 +169,16 @@ class _Worker(StepRunner):
         return steps_of(call, task, run)
 
     def tool(self, nameless: str) -> Tool:
-        """The tool, named after the worker as far as services allow; `nameless` where nothing is left of the name."""
+        """Return the tool that runs the worker.
+
+        Its name is the worker's, with only the characters that model services allow, or `nameless` if none remain.
+        """
 
         async def ask(task: str) -> str:
             """Give the worker a task.
 
             Args:
-                task: Everything that the worker has to know; it sees nothing but this text.
+                task: Everything that the worker needs to know; it sees only this text.
             """
             run = ENCLOSING.get() or plain_run({})
             done = await drain(self._steps(Task(task), run), run.sink or discard)

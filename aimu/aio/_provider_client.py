@@ -1,4 +1,4 @@
-"""The base of the client classes in `clients`, each of which takes the models of one provider."""
+"""The base of the client classes in `_clients`, each of which opens the models of one provider."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aimu.models._spec import Model, ModelSpec
 
 
 class AsyncProviderClient(AsyncModelClient):
-    """A client for the models of one provider, whose name in model strings is `provider_name`."""
+    """A client for the models of one provider; `provider_name` is the provider's name in model strings."""
 
     provider_name: ClassVar[str]
 
@@ -20,7 +20,7 @@ class AsyncProviderClient(AsyncModelClient):
 
 
 def of_provider(model: Any, provider: str) -> Any:
-    """Return the spec of a model of `provider`; anything but a model or an id is returned as it is.
+    """Return the spec of a model of `provider`; return anything that is not a model or an id unchanged.
 
     Args:
         model: A member of the provider's catalog, a spec, or an id such as "qwen3:8b", with or without the prefix.
@@ -34,6 +34,6 @@ def of_provider(model: Any, provider: str) -> Any:
     spec = model.spec if isinstance(model, Model) else model
     if isinstance(spec, ModelSpec) and spec.provider != provider:
         raise InvalidOptionError(
-            f"{spec} is not a model of {provider!r}; aimu.client(...) accepts models of any provider"
+            f"{spec} is not a model of {provider!r}; use aimu.client(...), which accepts models of any provider"
         )
     return model

@@ -1,7 +1,7 @@
-"""A task beside its reader: it fills a bounded channel, and ends when the reader leaves.
+"""A pump: an async task that fills a bounded channel for a reader and ends when the reader leaves.
 
-Owns the task group, the channel and the failure of whatever is read inside `async with`: an entered stream, a map. No
-scope is held across a yield. What is sent, and what becomes of it, is the business of those two.
+Owns the task group, the channel and the failure of everything that is read inside `async with`: an entered stream, or
+the results of `amap`. No scope is held across a yield. Those two decide what is sent and what happens to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 @final
 class Pump(Generic[T]):
-    """Runs `fill`, which sends; the reader receives. At most `buffer` items wait between them.
+    """Runs `fill`, which sends items to the reader. At most `buffer` items wait in between.
 
-    An exception of `fill` is raised by the reader's step behind the last item, plain.
+    If `fill` raises, the reader gets the exception after the last item, without an ExceptionGroup around it.
     """
 
     def __init__(self, fill: Callable[[], Awaitable[None]], buffer: int) -> None:
@@ -42,7 +42,7 @@ class Pump(Generic[T]):
             with self._scope, self.send:
                 try:
                     await self._fill()
-                except Exception as exc:  # noqa: BLE001 - the reader's next step raises it, plain
+                except Exception as exc:  # noqa: BLE001 - receive() raises it in the reader
                     self._error = exc
         finally:
             self._ended.set()
@@ -52,7 +52,7 @@ class Pump(Generic[T]):
         return self._ended.is_set()
 
     async def receive(self) -> T:
-        """The next item. Raises StopAsyncIteration at the end."""
+        """Return the next item; raise the exception of `fill`, or StopAsyncIteration, after the last one."""
         try:
             try:
                 return self._receive.receive_nowait()
@@ -65,7 +65,7 @@ class Pump(Generic[T]):
             raise StopAsyncIteration from None
 
     def ready(self) -> list[T]:
-        """The items that need no waiting."""
+        """Return the items that are available without waiting."""
         items: list[T] = []
         with suppress(anyio.WouldBlock, anyio.EndOfStream):
             while True:
@@ -73,18 +73,18 @@ class Pump(Generic[T]):
         return items
 
     async def cancel(self) -> None:
-        """Stop `fill` and wait for its end, from any task."""
+        """Stop `fill` and wait until it has ended; callable from any async task."""
         self._scope.cancel()
-        with anyio.CancelScope(shield=True):  # it ends as soon as its provider lets go
+        with anyio.CancelScope(shield=True):  # `fill` ends as soon as its provider reacts to the cancellation
             await self._ended.wait()
 
     async def leave(self) -> None:
-        """Stop `fill` and close everything, in the task that started it."""
+        """Stop `fill` and close everything; call this in the async task that called `start`."""
         self.left = True
         self._scope.cancel()
         try:
-            with single_failure(levels=1):  # this group, not one that was raised inside
-                # The exception of the reader's block is not shown to the task group, which would wrap it.
+            with single_failure(levels=1):  # unwraps this group, not a group that `fill` raised
+                # The task group does not get the exception of the reader's block, because it would wrap it.
                 await self._group.__aexit__(None, None, None)
         finally:
-            self._receive.close()  # after the producers: a send into a closed channel would be an error of theirs
+            self._receive.close()  # after the producers have ended, because sending to a closed channel raises in them

@@ -1,4 +1,7 @@
-"""The one place around a provider: slots, retries within the deadline, usage, and who keeps it open."""
+"""A provider as clients share it: caps on concurrency, retries within the deadline, usage, and who keeps it open.
+
+The wire formats are in `aimu.providers`, the weights in `aimu.engines`.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ import anyio
 
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
+from aimu._doors import public
 from aimu.errors import ClosedClientError, InvalidOptionError, ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
@@ -23,17 +27,27 @@ log = logging.getLogger("aimu.aio")
 
 FIRST_PAUSE = 0.5  # s; doubled with each attempt, up to LONGEST_PAUSE, then jittered down by up to half
 LONGEST_PAUSE = 30.0
-LONGEST_WAIT = 600.0  # s; a service that asks for more (a daily quota, say) is not waited for
+LONGEST_WAIT = 600.0  # s; if a service asks for a longer pause (for a daily quota, say), the request fails at once
 
 
+@public("aimu.aio")
 @final
 class Limits:
-    """A cap on requests in flight that several clients share: give it to each as `limits=`.
+    """Cap the requests in flight of several clients together.
 
-    First come, first served, over all tasks, event loops and threads.
+    Pass the same object to each client as `limits=`. Requests are served first come, first served, across all async
+    tasks, event loops and threads.
 
     Args:
-        max_concurrency: How many requests may be in flight at once, at least 1.
+        max_concurrency: The number of requests that may be in flight at once, at least 1.
+
+    Raises:
+        InvalidOptionError: `max_concurrency` is less than 1.
+
+    Example:
+        limits = aio.Limits(8)
+        fast = aio.client("openai:gpt-5.4-mini", limits=limits)
+        strong = aio.client("openai:gpt-5.2", limits=limits)
     """
 
     def __init__(self, max_concurrency: int) -> None:
@@ -45,17 +59,17 @@ class Limits:
 
 def slots(max_concurrency: int) -> Slots:
     if max_concurrency < 1:
-        raise InvalidOptionError(f"max_concurrency is a number of requests from 1 up, not {max_concurrency!r}")
+        raise InvalidOptionError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
     return Slots(max_concurrency)
 
 
 @final
 class SharedProvider:
-    """A provider as conversations share it.
+    """A provider as several conversations share it.
 
-    `usage` sums over all of them. A slot is held around the provider's request only, never while a retry sleeps, so
-    that agents inside agents cannot deadlock; a stream holds it until it ended or was closed. `max_retries` counts the
-    attempts after the first; nothing is retried once a stream has given its first delta.
+    `usage` is the sum over all of them. A request holds a slot only while it is in flight, never while a retry sleeps,
+    so that agents inside agents cannot deadlock. A stream holds its slot until it has ended or is closed. `max_retries`
+    counts the attempts after the first one. A stream is not retried after its first delta.
     """
 
     def __init__(
@@ -69,12 +83,12 @@ class SharedProvider:
         self.provider = provider
         self.max_retries = max_retries
         self.usage: Usage | None = None
-        self._counting = Lock()  # conversations may be in several threads
+        self._counting = Lock()  # conversations may run in several threads
         self._slots: list[Slots] = [slots(max_concurrency)] if max_concurrency is not None else []
         if limits is not None:
             self._slots.append(limits._slots)
         self._keepers: weakref.WeakSet[object] = weakref.WeakSet()
-        self._closed_client: str | None = None  # as its `repr` shows it
+        self._closed_client: str | None = None  # its `repr`
 
     @property
     def spec(self) -> ModelSpec:
@@ -84,11 +98,14 @@ class SharedProvider:
         return f"<SharedProvider {self.spec}>"
 
     def keep(self, keeper: object) -> None:
-        """`keeper` (a client) holds the provider open until it lets go or is gone."""
+        """Keep the provider open until `keeper`, a client, lets go of it or is garbage-collected."""
         self._keepers.add(keeper)
 
     async def let_go(self, keeper: object, who: str) -> None:
-        """Close the provider when nobody else keeps it; `who` is what errors call the keeper from then on."""
+        """Release the provider for `keeper`, and close it if no other client keeps it open.
+
+        Errors about later use call the closed client `who`.
+        """
         self._keepers.discard(keeper)
         if not self._keepers and self._closed_client is None:
             self._closed_client = who
@@ -131,8 +148,8 @@ class SharedProvider:
         if self._closed_client is not None:
             error = ClosedClientError(self._closed_client)
             error.add_note(
-                "agents and second handles borrow the provider of the client that they were made of: "
-                "keep that client open while they run, or one that fork() gave"
+                "agents and further handles use the provider of the client that they were made from: "
+                "keep that client or a fork() of it open while they run"
             )
             raise error
         return _Slot(self._slots)
@@ -143,24 +160,24 @@ class SharedProvider:
                 self.usage = reply.usage if self.usage is None else self.usage + reply.usage
 
     async def _pause(self, failure: ProviderError, attempt: int) -> None:
-        """Sleep before the next attempt, or raise `failure` where there is to be none."""
+        """Sleep before the next attempt, or raise `failure` if there must not be one."""
         if not failure.retryable or attempt > self.max_retries:
             raise failure
         pause = failure.retry_after
         if pause is None:
             pause = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.5, 1)
         if pause > LONGEST_WAIT:
-            failure.add_note(f"not retried: the service asks to wait for {pause:.0f} s")
+            failure.add_note(f"not retried: the service asked for a pause of {pause:.0f} s")
             raise failure
         if anyio.current_time() + pause >= anyio.current_effective_deadline():
-            failure.add_note(f"not retried: the deadline comes before the pause of {pause:.1f} s")
+            failure.add_note(f"not retried: the pause of {pause:.1f} s would pass the deadline")
             raise failure
         log.info("%s: retry %d of %d in %.2f s after %r", self.spec, attempt, self.max_retries, pause, failure)
         await anyio.sleep(pause)
 
 
 class _Slot:
-    """One slot of each cap, taken in order and given back together; giving back awaits nothing."""
+    """One slot of each cap, acquired in order and released together; releasing does not await."""
 
     def __init__(self, caps: Iterable[Slots]) -> None:
         self._caps = caps

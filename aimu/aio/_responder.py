@@ -1,6 +1,7 @@
-"""What answers on a conversation, beneath its handles.
+"""Responders: what a client's `chat` and `generate` run on its conversation.
 
-Here the loop of a turn; agents and code of the user's own are elsewhere.
+Owns the interface and the responder that runs the loop of a turn. `_agent` has the one for agents, `aimu._sync` those
+for users' own sync code.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aimu.aio._turn import Terms
 
 
 class Responder(ABC):
-    """Answers tasks on one conversation."""
+    """Base of the responders; each answers tasks on one conversation."""
 
     @property
     @abstractmethod
@@ -25,28 +26,31 @@ class Responder(ABC):
 
     @property
     def beneath(self) -> Responder:
-        """The responder below a `chat` that the user wrote; this one where the user wrote none."""
+        """The responder under a user's own `chat`; if the user wrote none, this responder itself."""
         return self
 
     @abstractmethod
     def chat(
         self, task: Task, run: Run, *, use_tools: bool = True, terms: Terms | None = None, label: str | None = None
     ) -> Steps:
-        """The chunks of one turn. An agent gives its own terms and label; whoever has others ignores the terms."""
+        """Yield the chunks of one turn.
+
+        An agent passes its own `terms` and `label`; a responder with terms of its own ignores `terms`.
+        """
 
     @abstractmethod
     def generate(self, task: Task, run: Run) -> Steps:
-        """The chunks of an answer that leaves no trace in the history."""
+        """Yield the chunks of an answer that leaves no trace in the history."""
 
     @abstractmethod
     def fork(self, system_message: str | None, keep_history: bool) -> Responder:
-        """The same on a fork of the conversation, which does not keep the provider open."""
+        """Return the same responder on a fork of the conversation; the fork does not keep the provider open."""
 
 
 @final
 @frozen(eq=False)
 class LoopResponder(Responder):
-    """The loop of a turn, on the terms of the conversation unless others are given."""
+    """Runs the loop of a turn, on the terms of the conversation unless the caller passes others."""
 
     _conversation: Conversation
 

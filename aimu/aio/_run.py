@@ -1,6 +1,6 @@
-"""What everything beneath one `run()` shares: the open turns, where chunks go, who owns it, what it used.
+"""The state that everything inside one `run()` shares: open turns, where chunks go, the owning task, the usage.
 
-A run opens no task group and holds no generator but by a weak link, so that dropping a stream frees it at once.
+A run opens no task group and refers to generators only weakly, so that a dropped stream is freed at once.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
 @final
 @frozen
 class Task:
-    """What a runner is asked: the user's text, per-call `generate_kwargs`, images as the user gave them."""
+    """The input of a runner: the user's text, options for the run, and images as the user gave them."""
 
     text: str
     generate_kwargs: Mapping[str, Any] | None = None
     images: Sequence[Any] | None = None
 
     def copies(self) -> tuple[dict[str, Any] | None, list[Any] | None]:
-        """`generate_kwargs` and `images` to be given to code that is not ours."""
+        """Return copies of `generate_kwargs` and `images`, safe to pass to user code."""
         kwargs = None if self.generate_kwargs is None else dict(self.generate_kwargs)
         return kwargs, None if self.images is None else list(self.images)
 
 
 class OpenTurn(Protocol):
-    """What a run has to end when it ends."""
+    """A turn that a run has to settle when it ends."""
 
     def settle(self) -> None: ...
 
@@ -48,29 +48,32 @@ class OpenTurn(Protocol):
 @final
 @define(eq=False)
 class RunState:
-    """Shared by a run and everything beneath it."""
+    """The state of a run, shared with everything inside it."""
 
     labels: Mapping[int, str] = field(factory=dict[int, str])  # id of a leaf runner -> its name in this run
     turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
-    superseded: bool = False  # a newer turn took the place of a paused one
-    owner: int | None = None  # id of the task that reads a pulled stream
+    superseded: bool = False  # a newer turn replaced a paused one
+    owner: int | None = None  # id of the async task that reads a pulled stream
     thread: int = field(factory=get_ident)
     usage: Usage | None = None
     steps: weakref.ref[Steps] | None = None
-    outer: RunState | None = None  # of the run whose tool made this one
+    outer: RunState | None = None  # the state of the run whose tool started this run
 
     def generator(self) -> Steps | None:
-        """The steps, where they are still there and this thread may close them."""
+        """Return the generator of the run if it still exists and this thread may close it."""
         return self.steps() if self.steps is not None and self.thread == get_ident() else None
 
     def settle(self) -> None:
-        """Settle every open turn; synchronous and idempotent."""
+        """Settle every open turn. Synchronous and idempotent."""
         for turn in list(self.turns):
             turn.settle()
 
     def abandoned(self) -> bool:
-        """Whether nobody will go on with this run: it is paused, and its task is the current one or has ended."""
+        """Return whether the run will never continue.
+
+        That is so if the run is paused, and its async task is the current one or has ended.
+        """
         if self.active:
             return False
         if self.thread != get_ident():
@@ -83,11 +86,12 @@ class RunState:
 @final
 @frozen(eq=False)
 class Run:
-    """One place in a run.
+    """A run as one part of it sees it.
 
-    `sink` is where chunks go that cannot be yielded: the channel of an entered stream, `discard` in a plain run, None
-    in a pulled stream (whoever opens a task group there keeps a list and yields it after the join). `in_thread` is
-    where sync tools run: the sync surface names its caller's thread, concurrent branches go back to worker threads.
+    `sink` takes the chunks that cannot be yielded: the channel of an entered stream, `discard` in a plain run, None in
+    a pulled stream (code that opens a task group there collects chunks in a list and yields them after the join).
+    `in_thread` is where sync tools run: the sync surface passes its caller's thread; concurrent branches return to
+    worker threads.
     """
 
     streaming: bool
@@ -96,7 +100,7 @@ class Run:
     state: RunState = field(factory=RunState)
 
     def branch(self, sink: Sink | None) -> Run:
-        """The run as a concurrent branch sees it."""
+        """Return the run as a concurrent branch sees it."""
         return evolve(self, sink=sink, in_thread=run_in_thread)
 
     def with_sink(self, sink: Sink | None) -> Run:
@@ -106,26 +110,29 @@ class Run:
         return self.state.labels.get(id(leaf), name)
 
     def settle(self) -> None:
-        """Settle every open turn; synchronous and idempotent."""
+        """Settle every open turn. Synchronous and idempotent."""
         self.state.settle()
 
     def used(self, usage: Usage | None) -> None:
-        """Count the tokens of a reply, here and in the runs around this one."""
+        """Add the tokens of a reply to this run and to the runs around it."""
         state: RunState | None = self.state
         while state is not None and usage is not None:
             state.usage = usage if state.usage is None else state.usage + usage
             state = state.outer
 
 
-# Where the sync code of a run that begins now is called.
+# Where a run that begins now calls sync code.
 IN_THREAD: ContextVar[InThread] = ContextVar("aimu_in_thread", default=run_in_thread)
 
-# The run whose tool is being called: an agent that the tool runs shows its chunks there.
+# The run whose tool is being called: an agent that the tool runs sends its chunks there.
 ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=None)
 
 
 def begin_branch() -> None:
-    """Make the current task's context that of a concurrent branch, for runs that foreign code begins there."""
+    """Turn the context of the current async task into that of a concurrent branch.
+
+    Runs that user code starts there then run their sync tools in worker threads.
+    """
     IN_THREAD.set(run_in_thread)
     outer = ENCLOSING.get()
     if outer is not None:
@@ -133,11 +140,11 @@ def begin_branch() -> None:
 
 
 async def discard(chunk: StreamChunk) -> None:
-    """The sink of a plain run."""
+    """Drop the chunk: the sink of a plain run."""
 
 
 async def drain(steps: Steps, sink: Sink) -> StreamChunk:
-    """Run steps to their end, chunks into `sink` but the last: the `done` whose content is the result."""
+    """Run the steps to their end and return the last chunk, the `done`; send all others to `sink`."""
     done: StreamChunk | None = None
     async with aclosing(steps):
         async for chunk in steps:
@@ -145,12 +152,15 @@ async def drain(steps: Steps, sink: Sink) -> StreamChunk:
                 done = chunk
             else:
                 await sink(chunk)
-    assert done is not None, "steps end with a `done`"
+    assert done is not None, "steps must end with a `done`"
     return done
 
 
 def plain_run(labels: Mapping[int, str]) -> Run:
-    """The run of a call without `stream=`: silent, unless a tool of a streaming run on this thread made the call."""
+    """Return the run of a call without `stream=`.
+
+    It shows no chunks unless a tool of a streaming run on this thread made the call.
+    """
     outer = ENCLOSING.get()
     if outer is None or outer.state.thread != get_ident():
         return Run(False, discard, IN_THREAD.get(), RunState(labels))

@@ -1,7 +1,7 @@
-"""What can be run: the public abstract class, and how runners run each other.
+"""Runners: the public abstract class, the base of the library's own runners, and how runners run each other.
 
-Owns the names of runners in a run: one function numbers equal names, for chunks and for `messages` alike. Knows no
-particular runner.
+Owns the names of runners in a run: one function numbers equal names, for chunks and for `messages` alike. Agents and
+workflows are elsewhere.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import anyio
 
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
+from aimu._doors import public
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
 from aimu.errors import InvalidOptionError
@@ -25,16 +26,25 @@ MessageHistory: TypeAlias = dict[str, list[Message]]
 DONE = StreamingContentType.DONE
 
 
+@public("aimu.aio")
 class AsyncRunner(ABC):
-    """Base of every agent and workflow; a subclass of your own fits wherever a runner does.
+    """Base of every agent and workflow.
 
-    Implement `messages` and `run`. Other runners call `run` with its four parameters only.
+    An instance of your own subclass works wherever a runner is expected. Implement `messages` and `run`; other runners
+    pass `run` only the four parameters below.
+
+    Example:
+        class Echo(aio.AsyncRunner):
+            messages = {}
+
+            async def run(self, task, generate_kwargs=None, stream=False, images=None):
+                return task
     """
 
     @property
     @abstractmethod
     def messages(self) -> MessageHistory:
-        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
+        """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
 
     @abstractmethod
     def run(
@@ -44,17 +54,17 @@ class AsyncRunner(ABC):
         stream: bool = False,
         images: list[Any] | None = None,
     ) -> Awaitable[str | AsyncIterator[StreamChunk]]:
-        """Run the task to its answer.
+        """Run the task and return the answer.
 
         Args:
-            task: The user's message.
+            task: The user's text.
             generate_kwargs: Options for every model request of this run.
-            stream: Whether to give the chunks of the run in place of its answer.
-            images: Images that go with the message.
+            stream: Whether to return the chunks of the run instead of its answer.
+            images: Images to send with the text.
 
         Returns:
-            An awaitable of the answer, or with `stream=True` of an async iterator of chunks. The last chunk may be a
-            `done` with the answer; otherwise the answer is the text of all chunks.
+            An awaitable of the answer, or with `stream=True` of an async iterator of chunks. If the last chunk is a
+            `done`, its content is the answer; otherwise the answer is the text of all chunks.
         """
 
 
@@ -63,15 +73,15 @@ class StepRunner(AsyncRunner):
 
     @abstractmethod
     def _steps(self, task: Task, run: Run) -> Steps:
-        """The chunks of a run; the last is this runner's own `done`."""
+        """Yield the chunks of a run; the last is this runner's own `done`."""
 
     @abstractmethod
     def _parts(self) -> Iterable[AsyncRunner]:
-        """Sub-runners in order; none for a leaf, which has one history of its own."""
+        """Return the sub-runners in order; a leaf, which has a history of its own, has none."""
 
     @property
     def messages(self) -> MessageHistory:
-        """Message histories of all sub-runners, keyed by runner name; equal names are numbered."""
+        """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
         return {name: history for _, name, history in histories(self)}
 
     @overload
@@ -117,15 +127,15 @@ class StepRunner(AsyncRunner):
         timeout: float | None = None,
         include: Include = None,
     ) -> Coroutine[Any, Any, str] | Stream:
-        """Run the task to its answer.
+        """Run the task and return the answer.
 
         Args:
-            task: The user's message.
+            task: The user's text.
             generate_kwargs: Options for every model request of this run; they override those of the client.
             stream: Whether to return a `Stream` of chunks.
-            images: Images that go with the message: paths, bytes, URLs or data URLs.
+            images: Images to send with the text: paths, bytes, URLs or data URLs.
             timeout: Seconds for the whole run; None is no limit.
-            include: The phases that a stream shows; None shows all.
+            include: The phases that a stream yields; None yields all.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -133,7 +143,7 @@ class StepRunner(AsyncRunner):
         Raises:
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             BusyConversationError: A conversation of the runner is in use.
-            ProviderError: A model service fails, or its answer cannot be used.
+            ProviderError: A model service fails, or its answer is unusable.
         """
         given = Task(task, generate_kwargs, images)
         return start(
@@ -153,7 +163,7 @@ def start(
     timeout: float | None,
     include: Include,
 ) -> Coroutine[Any, Any, str] | Stream:
-    """A run of `steps`: a coroutine of its result, or its stream."""
+    """Return a coroutine of the result of `steps`, or with `stream` its `Stream`."""
     if stream:
         return Stream(steps, labels=labels, include=include, timeout=timeout)
     return _result(steps, labels, timeout)
@@ -167,7 +177,7 @@ async def _result(steps: Callable[[Run], Steps], labels: Callable[[], dict[int, 
 
 
 def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
-    """The steps of any runner, a user's own included."""
+    """Yield the steps of any runner, including a user's own."""
     if isinstance(runner, StepRunner) and type(runner).run is StepRunner.run:
         return runner._steps(task, run)
     kwargs, images = task.copies()
@@ -175,12 +185,12 @@ def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
 
 
 async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
-    """Steps of something that has only its `run` or `chat`, called by `call`."""
+    """Yield the steps of a user's own `run` or `chat`, which `call` calls."""
     pending = call()
     if not isawaitable(pending) and not hasattr(pending, "__aiter__"):
         raise InvalidOptionError(
-            f"a run gave {type(pending).__name__}, nothing to await: "
-            "aimu.aio needs async runners and clients; sync ones go into the workflows of aimu.agents"
+            f"a run returned {type(pending).__name__}, which cannot be awaited; "
+            "aimu.aio needs async runners and clients, so use sync ones in the workflows of aimu.agents"
         )
     outcome: Any = await pending if isawaitable(pending) else pending
     if isinstance(outcome, str):
@@ -188,11 +198,12 @@ async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
         return
     if not hasattr(outcome, "__aiter__"):
         raise InvalidOptionError(
-            f"a run gave {type(outcome).__name__}; it gives the answer, a str, or with stream=True its chunks"
+            f"a run returned {type(outcome).__name__}; "
+            "return the answer as a str, or with stream=True an async iterator of chunks"
         )
     text: list[str] = []
     done: StreamChunk | None = None
-    # A foreign iterator need not be a generator.
+    # A user's iterator need not be a generator.
     async with aclosing(outcome) if hasattr(outcome, "aclose") else nullcontext(outcome) as items:
         async for chunk in items:
             if chunk.phase is DONE:
@@ -200,7 +211,7 @@ async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
             else:
                 if chunk.is_text():
                     text.append(chunk.content)
-                # A foreign generator may hold a scope across its yields: with a sink nothing is yielded meanwhile.
+                # A user's generator may hold a scope across its yields, so nothing is yielded here if there is a sink.
                 if run.sink is not None:
                     await run.sink(chunk)
                 else:
@@ -209,7 +220,7 @@ async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
 
 
 def leaves(runner: AsyncRunner) -> Iterator[AsyncRunner]:
-    """The runners below (or the runner itself) that have a history of their own, in order."""
+    """Yield in order the runners below `runner` that have a history of their own, or `runner` itself if it is one."""
     parts = list(runner._parts()) if isinstance(runner, StepRunner) else []
     if not parts:
         yield runner
@@ -222,7 +233,7 @@ def unique(runners: Iterable[AsyncRunner]) -> list[AsyncRunner]:
 
 
 class Numbering:
-    """Gives each name once: `name`, then `name_2`, `name_3`, …"""
+    """Makes names unique: `name`, then `name_2`, `name_3`, …"""
 
     def __init__(self) -> None:
         self._given: dict[str, int] = {}
@@ -238,9 +249,9 @@ class Numbering:
 
 
 def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, list[Message]]]:
-    """Each history below `runner`: its leaf, its name in a run of `runner`, its messages.
+    """Yield each history below `runner`: its leaf, its name in a run of `runner`, its messages.
 
-    A leaf's `name#2` is a further call of its `name`, and is numbered with it.
+    A leaf's `name#2` is a further call of its `name` and gets the same number.
     """
     numbered = Numbering()
     for leaf in unique(leaves(runner)):
@@ -253,7 +264,10 @@ def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, list[Mess
 
 
 def labels(runner: AsyncRunner) -> dict[int, str]:
-    """The name of each leaf in a run of `runner`, as `runner.messages` keys it, where it may differ from its own."""
+    """Return the name of each leaf in a run of `runner`, by id.
+
+    The names are the keys of `runner.messages`. A leaf alone keeps its own name, so the result is then empty.
+    """
     names: dict[int, str] = {}
     if isinstance(runner, StepRunner) and not list(runner._parts()):
         return names

@@ -1,8 +1,7 @@
-"""The agent with skills: keeps the catalog in its system message and the skill tools among its tools."""
+"""The agent with skills: keeps the catalog of skills in its system message and the skill tools among its tools."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from contextlib import aclosing
 
@@ -11,22 +10,23 @@ from attrs import define, field
 from attrs.setters import frozen
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._run import Run, Steps
 from aimu.skills import SkillManager, skill_tools
+from aimu.skills._catalog import placed
 
-_CATALOG = re.compile(r"\s*<available_skills>\n.*\n</available_skills>", re.DOTALL)
 
-
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False, slots=False)
 class SkillAgent(Agent):
     """An agent whose model sees which skills there are, and loads one when a task needs it.
 
-    At the start of each run the catalog of skills is brought up to date at the end of the system message; the history
-    stays. `activate_skill`, `list_skill_files` and `read_skill_file` are added to `tools`, except where tools have
-    these names already. Without skills it is a plain agent; for its other arguments see `Agent`. The first run reads
-    the folders in a worker thread.
+    At the start of each run, the agent updates the catalog of skills in the system message and keeps your own text and
+    the history. It adds `activate_skill`, `list_skill_files`, `read_skill_file` and, if the catalog is shortened,
+    `search_skills` to `tools`, unless tools of these names are already there. Without skills it works like a plain
+    `Agent`, whose other arguments it accepts too. The first run reads the folders in a worker thread.
 
     Args:
         skill_manager: Finds the skills; it cannot be replaced later.
@@ -41,7 +41,7 @@ class SkillAgent(Agent):
         return steps()
 
     async def _after_look(self, run: Run, begin: Callable[[], Steps]) -> Steps:
-        """Those of a first run: files are read where the run calls sync code, not on the event loop."""
+        """Yield the steps of a first run, after reading the files where the run calls sync code, off the event loop."""
         await run.in_thread(self.skill_manager.catalog)
         await checkpoint_if_cancelled()
         self._show_skills()
@@ -50,11 +50,12 @@ class SkillAgent(Agent):
                 yield chunk
 
     def _show_skills(self) -> None:
-        catalog, shown = self.skill_manager.catalog(), self.system_message or ""
-        bare = _CATALOG.sub("", shown)
-        text = f"{bare}\n\n<available_skills>\n{catalog}\n</available_skills>".lstrip() if catalog else bare
-        if text != shown:
-            self.model_client.conversation.replace_system_message(text)
+        catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation
+        shown = "" if self.system_message is None else conversation.history.messages[0].get("content")
+        if (
+            isinstance(shown, str) and (text := placed(shown, catalog)) != shown
+        ):  # if it is not a text, the request raises
+            conversation.replace_system_message(text or None)
         if catalog:
             tools = self.tools
             names = {getattr(tool, "name", None) or getattr(tool, "__name__", None) for tool in tools}

@@ -1,7 +1,8 @@
 """The stream of a run: pulled step by step, or entered and live.
 
-No scope or task group is held across a yield: pulled, the reader's own task makes every step; entered, a pump makes
-them, inside `async with`. Owns the deadline, and that a run is settled when its stream is left.
+No scope or task group is held across a yield. The reader's own async task makes each step of a pulled stream; a pump
+makes the steps of an entered stream, inside `async with`. Owns the deadline of the run, and settles the run when the
+reader leaves the stream.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import anyio
 
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.reply import Usage
+from aimu._doors import public
 from aimu.aio._pump import Pump
 from aimu.aio._run import IN_THREAD, Run, RunState, Steps
 from aimu.errors import StreamClosedError
 
-BUFFER = 16  # chunks between the pump and the reader: a slow reader slows the run; more buys nothing
+# Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
+BUFFER = 16
 DONE = StreamingContentType.DONE
 
 
@@ -38,16 +41,17 @@ class _State(Enum):
 PULLED, ENTERED = _State.PULLED, _State.ENTERED
 
 
+@public("aimu.aio")
 @final
 class Stream:
     """The chunks of a run: an async iterator of StreamChunk and an async context manager.
 
-    - Entered, it is live: concurrent workers interleave, and buffering is bounded. However the block is left, the run
-      has been stopped and cleaned up before the next line runs.
-    - A bare loop pulls the run step by step and may be abandoned anywhere.
+    - Inside `async with` the stream is live: chunks of concurrent workers interleave, and buffering is bounded.
+      When the block ends, for whatever reason, the run is stopped and cleaned up before the next line executes.
+    - A bare `async for` loop pulls the run step by step and may stop at any chunk.
 
-    The last chunk is `done`. A stream is read once. A `timeout` counts from the first step or from entering, and raises
-    TimeoutError after the chunks that were buffered. Awaiting a stream gives the stream itself.
+    The last chunk is `done`. A stream is read once. `timeout` counts from the first step or from entering the block;
+    TimeoutError is raised after the buffered chunks. Awaiting a stream returns the stream itself.
 
     Example:
         async with agent.run("Tell me a story.", stream=True) as stream:
@@ -84,31 +88,31 @@ class Stream:
             StreamClosedError: The stream was not read to its end.
         """
         if self._result is None:
-            raise StreamClosedError("the stream has no result: it was not read to its end")
+            raise StreamClosedError("the stream has no result yet; read it to its end first")
         return self._result
 
     @property
     def usage(self) -> Usage | None:
-        """The tokens that the run has used so far; None if the service does not say."""
+        """The tokens that the run has used so far; None if the service does not report them."""
         return self._run.state.usage if self._run is not None else None
 
     def __await__(self) -> Generator[None, None, Self]:
         return self
-        yield  # a generator that ends at once
+        yield  # makes this a generator, which ends at once
 
     def __aiter__(self) -> Self:
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, StreamChunk]:
         pump = self._pump
-        return self._pulled() if pump is None or self._state is not ENTERED else pump.receive()
+        return self._pull() if pump is None or self._state is not ENTERED else pump.receive()
 
     def _ready(self) -> list[StreamChunk]:
-        """What an entered stream can give without waiting."""
+        """Return the chunks of an entered stream that are available without waiting."""
         return self._pump.ready() if self._pump is not None and self._state is ENTERED else []
 
     def _start(self) -> None:
-        self._state = _State.CLOSED  # which it stays when the task is refused here
+        self._state = _State.CLOSED  # the state that stays if starting fails
         state = RunState(self._labels(), active=False, owner=anyio.get_current_task().id)
         self._run = Run(True, None, IN_THREAD.get(), state)
         self._steps = self._begin(self._run)
@@ -117,10 +121,10 @@ class Stream:
             self._deadline = anyio.current_time() + self._timeout
         self._state = _State.PULLED
 
-    async def _pulled(self) -> StreamChunk:
+    async def _pull(self) -> StreamChunk:
         run = self._run
         if run is None or run.state.active or run.state.superseded or self._state is not PULLED:
-            run = self._startable()
+            run = self._started_run()
         steps = self._steps
         assert steps is not None
         run.state.active = True
@@ -129,8 +133,8 @@ class Stream:
                 chunk = await (anext(steps) if self._deadline == inf else self._step_in_time(steps))
                 wanted = self._phases is None or chunk.phase in self._phases
                 if chunk.phase is DONE:
-                    # A `done` is the last thing that steps yield: nothing is awaited in closing them now, and a reader
-                    # who stops at it leaves no generator behind.
+                    # The steps yield nothing after `done`, so closing them here awaits nothing, and a reader who stops
+                    # at `done` leaves no open generator behind.
                     self._result, self._state = str(chunk.content), _State.ENDED
                     await steps.aclose()
                     if not wanted:
@@ -145,13 +149,16 @@ class Stream:
         finally:
             run.state.active = False
 
-    def _startable(self) -> Run:
-        """The run of a pulled stream, begun by its first step."""
+    def _started_run(self) -> Run:
+        """Return the run of a pulled stream, started if this is its first step, or raise if it cannot go on."""
         if self._state is _State.NEW:
             self._start()
         run = self._run
         if run is not None and run.state.superseded:
-            raise StreamClosedError("a newer turn on this conversation took the place of this stream")
+            raise StreamClosedError(
+                "a newer turn of the same conversation replaced this stream; "
+                "read a stream to its end before the next turn"
+            )
         if run is None or self._state is not _State.PULLED:
             raise StopAsyncIteration
         if run.state.active:
@@ -160,7 +167,7 @@ class Stream:
 
     async def _step_in_time(self, steps: Steps) -> StreamChunk:
         left = self._deadline - anyio.current_time()
-        if left <= 0:  # a step may have no checkpoint of its own
+        if left <= 0:  # checked here because a step may have no checkpoint
             await steps.aclose()
             raise TimeoutError
         with anyio.fail_after(left):
@@ -168,7 +175,9 @@ class Stream:
 
     async def __aenter__(self) -> Self:
         if self._state is not _State.NEW:
-            raise StreamClosedError("a stream is entered before it is read, and once")
+            raise StreamClosedError(
+                "the stream was already read, entered or closed; enter it once, before reading, or start a new run"
+            )
         self._state = _State.ENTERED
         run: Run
         pump = self._pump = Pump[StreamChunk](lambda: self._fill(run, pump), BUFFER)
@@ -177,7 +186,7 @@ class Stream:
         return self
 
     async def _fill(self, run: Run, pump: Pump[StreamChunk]) -> None:
-        """`drain`, without a coroutine for each chunk."""
+        """Send the chunks of the run to the pump: like `drain`, but without a coroutine for each chunk."""
         done: StreamChunk | None = None
         try:
             with anyio.fail_after(self._timeout):
@@ -185,9 +194,9 @@ class Stream:
                     async for chunk in steps:
                         if chunk.phase is DONE:
                             done = chunk
-                        elif not self._taken(pump, chunk):
+                        elif not self._try_send(pump, chunk):
                             await pump.send.send(chunk)
-                assert done is not None, "steps end with a `done`"
+                assert done is not None, "steps must end with a `done`"
                 self._result = str(done.content)
                 await self._put(pump, done)
         finally:
@@ -195,15 +204,15 @@ class Stream:
 
     async def _put(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> None:
         try:
-            if not self._taken(pump, chunk):
+            if not self._try_send(pump, chunk):
                 await pump.send.send(chunk)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             if not pump.ended:
                 raise
-            # Else it is of a run that a tool began and left behind: nobody is there to see it.
+            # Otherwise a tool started a run and left it behind: nobody reads its chunks.
 
-    def _taken(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> bool:
-        """Whether nothing is left to do for a chunk: it is in the buffer, or nobody wants it."""
+    def _try_send(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> bool:
+        """Return whether the chunk needs no further work: it is in the buffer, or its phase is not included."""
         if self._phases is None or chunk.phase in self._phases:
             try:
                 pump.send.send_nowait(chunk)
@@ -219,7 +228,7 @@ class Stream:
             await self._pump.leave()
 
     async def aclose(self) -> None:
-        """Stop the run; what had streamed stays in the history.
+        """Stop the run; what it has streamed so far stays in the history.
 
         May be called more than once.
 

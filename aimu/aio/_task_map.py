@@ -1,4 +1,4 @@
-"""One runner over many tasks, some at a time. Owns how many run at once, and the progress bar."""
+"""`amap`: one runner over many tasks. Owns how many tasks run at once, and the progress bar."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 import anyio
 
 from aimu._core.groups import single_failure
+from aimu._doors import public
 from aimu.aio._pump import Pump
 from aimu.aio._run import begin_branch
 from aimu.aio._runner import AsyncRunner
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 
-CLOSING = 5.0  # s that an async generator of tasks has to close
+CLOSING = 5.0  # s; the time that an async generator of tasks gets to close
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -54,6 +55,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[str | Exception]: ...
+@public("aimu.aio")
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
     tasks: Iterable[str] | AsyncIterable[str],
@@ -64,25 +66,25 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
 ) -> Results[Any]:
-    """Run many tasks, and give each result with its index as soon as it is there.
+    """Run many tasks, and give each result with its index as soon as it is ready.
 
-    The results are read inside a block. Each task has a conversation of its own. The next task is taken when a run may
-    begin; a slow reader holds new ones back. With `on_error="raise"` the first failure cancels the other tasks and is
-    raised, with a note that names its task.
+    Read the results inside `async with`. Each task has a conversation of its own. A task is taken from `tasks` only
+    when its run can start, and a slow reader delays new runs.
 
     Args:
         runner_or_factory: An agent, which is forked for each task without its history, or a function that makes a
             runner.
-        tasks: The users' texts; a generator may be endless.
-        max_concurrency: How many tasks may run at once, at least 1.
-        on_error: "raise", or "collect": an exception is then its task's result.
+        tasks: The texts to run; a generator may be endless.
+        max_concurrency: The number of tasks that may run at once, at least 1.
+        on_error: With "raise", the first failure cancels the other tasks and is raised, with a note that names its
+            task. With "collect", an exception becomes the result of its task.
         generate_kwargs: Options for every model request, as in `run`.
         timeout: Seconds for each task; None is no limit.
-        progress: Whether to show a bar on stderr (extra `progress`); None does if stderr is a terminal and tqdm is
-            installed.
+        progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
+            tqdm is installed.
 
     Returns:
-        The results, to be entered and iterated.
+        The results: an async context manager, and inside its block an async iterator of (index, result).
 
     Raises:
         InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
@@ -94,11 +96,11 @@ def amap(
                 print(index, answer)
     """
     if max_concurrency < 1:
-        raise InvalidOptionError(f"max_concurrency is at least 1, not {max_concurrency!r}")
+        raise InvalidOptionError(f"max_concurrency must be at least 1, got {max_concurrency!r}")
     if isinstance(tasks, str):
-        raise InvalidOptionError("tasks is one string; give a list of tasks")
+        raise InvalidOptionError("tasks must not be a single string; put it into a list of tasks")
     if on_error not in ("raise", "collect"):
-        raise InvalidOptionError(f"on_error is 'raise' or 'collect', not {on_error!r}")
+        raise InvalidOptionError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
     make = _factory(runner_or_factory)
 
     async def answer(task: str) -> str:
@@ -112,7 +114,7 @@ def amap(
 class Results(Generic[R_co]):
     """The results of `amap`: an async context manager, and inside its block an async iterator of (index, result).
 
-    However the block is left, all tasks have been cancelled and cleaned up before the next line runs.
+    When the block ends, for whatever reason, all tasks are cancelled and cleaned up before the next line executes.
     """
 
     def __init__(
@@ -135,7 +137,7 @@ class Results(Generic[R_co]):
 
     async def __aenter__(self) -> Self:
         if self._pump is not None:
-            raise StreamClosedError("a map is entered once")
+            raise StreamClosedError("the results of amap were already entered; call amap again for a new run")
         self._bar = _bar(self._given, self._progress)
         pump = self._pump = Pump[tuple[int, R_co]](lambda: self._fill(pump), 0)
         await pump.start()
@@ -149,7 +151,7 @@ class Results(Generic[R_co]):
             try:
                 while (taken := await self._take(taking)) is not None:
                     await pump.send.send(await self._result(*taken))
-            except Exception as exc:  # noqa: BLE001 - raised below, plain
+            except Exception as exc:  # noqa: BLE001 - raised below, outside the task group, which would wrap it
                 failures.append(exc)
                 workers.cancel_scope.cancel()
 
@@ -168,7 +170,7 @@ class Results(Generic[R_co]):
         try:
             result: str | Exception = await self._answer(task)
         except Exception as exc:
-            exc.add_note(f"in task {index} of a map")
+            exc.add_note(f"in task {index} of amap")
             if not self._collect:
                 raise
             result = exc
@@ -186,7 +188,7 @@ class Results(Generic[R_co]):
     def _entered(self) -> Pump[tuple[int, R_co]]:
         if self._pump is None or self._pump.left:
             raise StreamClosedError(
-                "a map is read inside its block: "
+                "the results of amap can be read only inside their block: "
                 "async with aio.amap(...) as results: async for index, result in results: ..."
             )
         return self._pump
@@ -222,13 +224,13 @@ def _factory(given: AsyncRunner | Callable[[], AsyncRunner]) -> Callable[[], Asy
         return fork
     if isinstance(given, AsyncRunner) or not callable(given):
         raise InvalidOptionError(
-            f"a {type(given).__name__} cannot be forked for each task; give a function that makes one"
+            f"{type(given).__name__} cannot be forked for each task; pass a function that makes a runner"
         )
     return given
 
 
 def _bar(tasks: object, wanted: bool | None) -> Any:
-    """A progress bar that is closed by leaving it, or None."""
+    """Return a progress bar, which the caller must close, or None."""
     if wanted is False or (wanted is None and not sys.stderr.isatty()):
         return None
     try:

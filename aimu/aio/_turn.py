@@ -1,43 +1,48 @@
-"""One turn as a machine without I/O: what is asked of the model, what its reply means, what is published and when.
+"""One turn as a state machine without I/O: builds the requests, interprets the replies, and publishes to the history.
 
-A turn is one user message and all that answers it. It waits for nothing: a driver sends the requests, runs the tools,
-and tells the turn what came of them. Who may begin a turn is not known here, nor how a request looks on the wire.
+A turn is one user message and everything that answers it. The turn never waits: a driver sends the requests, runs the
+tools, and reports the results to the turn. The conversation decides who may begin a turn; the providers decide how a
+request looks on the wire.
 
 Theory of operation
 -------------------
 States::
 
-    READY     the next request can be made
-    ASKED     a request is out; streamed pieces are kept in case that no reply follows
-    CALLING   the reply asks for tools; their results are collected
+    READY     the next request can be built
+    ASKED     a request is in flight; deltas are kept in case no reply follows
+    CALLING   the reply asks for tool calls; their results are being collected
     SETTLED   the turn is over, and the conversation is free
 
 Events::
 
-    READY    next_request()                    -> ASKED     gives the request: what is published, and what is staged
+    READY    next_request()                    -> ASKED     returns the request: published plus staged messages
     ASKED    feed(delta)                       -> ASKED
-    ASKED    receive(reply), which
+    ASKED    receive(reply), where the reply
                asks for tools                  -> CALLING   RunTools
-               asks for tools at the limit     -> READY     AskAgain   publishes; the calls are "not executed"
-               is a part (PAUSED)              -> READY     AskAgain   publishes
-               is empty, with a prompt to go on-> READY     AskAgain   drops the reply, stages the prompt
-               has text, or may be empty       -> SETTLED   Finished   publishes
-               is anything after the limit     -> SETTLED   Finished   publishes
+               asks for tools at the limit     -> READY     AskAgain   publishes; marks the calls "not executed"
+               is partial (PAUSED)             -> READY     AskAgain   publishes
+               is empty, and a continuation
+                 prompt is set                 -> READY     AskAgain   drops the reply, stages the prompt
+               has text, or is empty and no
+                 prompt is set                 -> SETTLED   Finished   publishes
+               answers the request after the
+                 limit, whatever it holds      -> SETTLED   Finished   publishes
                is missing, refused, truncated  -> SETTLED   raises     publishes its text, marked as interrupted
     CALLING  start(call), finish(call, ...)    -> CALLING
-    CALLING  end_round()                       -> READY                publishes
+    CALLING  end_iteration()                   -> READY                publishes
     any      settle()                          -> SETTLED              publishes what there is; frees the conversation
 
-The limit: `max_iterations` requests may call tools; one more says `tool_choice="none"` and asks for the answer.
+The limit: `max_iterations` requests may call tools. One more request, with `tool_choice="none"`, asks for the answer.
 
-Publishing: a turn stages messages, and publishes one iteration with one `extend`: the staged messages, the assistant
-message, one result for each of its calls. So the history is valid at every instant, also between two statements of a
-driver, and nothing that was published changes. A call without a result is told the truth about: "not executed" if it
-never started, "cancelled" if it did. Text without its reply is published as interrupted; a turn that has nothing to
-publish leaves no trace.
+Publishing: a turn stages messages and publishes each iteration with a single `extend`: the staged messages, the
+assistant message, and one result for each of its calls. The history is therefore valid at every instant, even between
+two statements of a driver, and published messages never change. The result of an unfinished call says what happened:
+"not executed" if the call never started, "cancelled" if it did. Text that arrived without a complete reply is published
+as interrupted. A turn with nothing to publish leaves no trace.
 
-An event that comes after `settle()` raises StreamClosedError, so that no tool starts which the history says was not
-executed; a result that comes too late is dropped. Any other event in the wrong state is a mistake of the driver.
+After `settle()`, `next_request`, `receive`, `start` and `end_iteration` raise StreamClosedError, so that no tool starts
+after the history has recorded it as not executed; a late delta or result is dropped. In any other wrong state these
+four raise AssertionError: the driver has a bug.
 """
 
 from __future__ import annotations
@@ -82,7 +87,7 @@ READY, ASKED, CALLING, SETTLED = State.READY, State.ASKED, State.CALLING, State.
 @final
 @frozen
 class RunTools:
-    """Run these calls, which have an id each; then `end_round()`."""
+    """Run these calls, each of which has a unique id; then call `end_iteration()`."""
 
     calls: Sequence[ToolCall]
 
@@ -96,7 +101,7 @@ class AskAgain:
 @final
 @frozen
 class Finished:
-    """The turn is settled; this is its answer."""
+    """The turn is settled; `text` is its answer."""
 
     text: str
 
@@ -107,10 +112,10 @@ Outcome: TypeAlias = RunTools | AskAgain | Finished
 @final
 @frozen(kw_only=True)
 class Terms:
-    """How a turn goes on.
+    """When a turn continues and when it ends.
 
-    `max_iterations` is how many requests may call tools, at least 1. `continuation_prompt` is sent when a reply is
-    empty (None: an empty reply is an answer). `reset` empties the history first.
+    `max_iterations` is the number of requests that may call tools, at least 1. `continuation_prompt` is sent after an
+    empty reply; with None, an empty reply counts as the answer. `reset` clears the history before the turn begins.
     """
 
     max_iterations: int = 10
@@ -121,10 +126,11 @@ class Terms:
 @final
 @define(eq=False, kw_only=True)
 class Turn:
-    """One user message and all that answers it; see the theory of operation above.
+    """One user message and everything that answers it; see the theory of operation above.
 
-    `staged` is what the next published iteration begins with. `options` are those of the first request. `tools` are
-    the schemas that every request offers. `iteration` counts requests from 0; it is -1 before the first.
+    `staged` has the messages that the next published iteration begins with. `options` are the options of the first
+    request. `tools` are the schemas that every request offers. `iteration` counts requests from 0; it is -1 before the
+    first one.
     """
 
     history: History
@@ -138,12 +144,12 @@ class Turn:
     iteration: int = field(default=-1, init=False)
     state: State = field(default=READY, init=False)
     _fed: list[Delta] = field(factory=list[Delta], init=False)
-    _cut: Reply | None = field(default=None, init=False)  # a reply that is no answer
+    _unusable: Reply | None = field(default=None, init=False)  # a refused or truncated reply
     _reply: Reply | None = field(default=None, init=False)
     _started: set[str] = field(factory=set[str], init=False)
     _results: dict[str, Message] = field(factory=dict[str, Message], init=False)
 
-    # --- the events ---
+    # --- events ---
 
     def next_request(self) -> Request:
         self._expect(READY)
@@ -154,15 +160,18 @@ class Turn:
         )
 
     def feed(self, delta: Delta) -> None:
-        """Keep a streamed piece, in case that the turn is cut off."""
+        """Keep a delta in case the turn is interrupted before its reply."""
         self._fed.append(delta)
 
     def receive(self, reply: Reply | None) -> Outcome:
-        """Take the reply to the request; None where the provider's stream ended without one.
+        """Process the reply to the request and return what the driver must do next.
+
+        Args:
+            reply: The reply; None if the provider's stream ended without one.
 
         Raises:
-            RefusedError: The model declined.
-            TruncatedError: `max_tokens` cut the reply before it had text, or inside a call.
+            RefusedError: The model declined to answer.
+            TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
             TruncatedStreamError: There is no reply.
         """
         self._expect(ASKED)
@@ -173,22 +182,22 @@ class Turn:
             raise
 
     def start(self, call: ToolCall) -> None:
-        """Note that a tool begins to run; called directly before it does, on whatever thread it runs on."""
+        """Record that a tool starts; call this directly before it does, on the thread that runs it."""
         self._expect(CALLING)
         self._started.add(call.id)
 
     def finish(self, call: ToolCall, content: str | Sequence[Mapping[str, Any]]) -> None:
-        """Keep the result of a call; called directly after the tool ended."""
+        """Keep the result of a call; call this directly after the tool has ended."""
         self._results[call.id] = tool_message(call, content)
 
-    def end_round(self) -> None:
-        """Publish the iteration whose tools have run."""
+    def end_iteration(self) -> None:
+        """Publish the iteration once its tools have run."""
         self._expect(CALLING)
         self._publish()
         self.state = READY
 
     def settle(self) -> None:
-        """Publish what there is and free the conversation. Idempotent; the conversation is freed in any case."""
+        """Publish what there is and free the conversation, even if publishing fails. Idempotent."""
         if self.state is SETTLED:
             return
         self.state = SETTLED
@@ -198,10 +207,10 @@ class Turn:
             if self.on_settled is not None:
                 self.on_settled(self)
 
-    # --- what they mean ---
+    # --- decisions ---
 
     def result(self, call: ToolCall) -> Message:
-        """The result of a call of this round, or the truth about its absence."""
+        """Return the result of a call of this iteration, or a message that says why there is none."""
         found = self._results.get(call.id)
         return unanswered(call, started=call.id in self._started) if found is None else found
 
@@ -209,17 +218,20 @@ class Turn:
         if self.state is not state:
             if self.state is SETTLED:
                 raise StreamClosedError(
-                    "this stream was closed while it was paused; its conversation has gone on without it"
+                    "this stream was closed while it was paused, and its turn has ended; start a new run"
                 )
             raise AssertionError(f"the turn is {self.state.value}, not {state.value}")
 
     @property
     def _last(self) -> bool:
-        """Whether the request is the one after the limit."""
+        """Whether this is the request after the limit, which may not call tools."""
         return self.iteration == self.terms.max_iterations
 
     def _options(self) -> Mapping[str, Any]:
-        """A demanded tool is demanded once, and after the limit none may be called."""
+        """Return the options of the next request.
+
+        Only the first request forces a tool call; after the limit, no tool may be called.
+        """
         if self.tools and self._last:
             return {**self.options, "tool_choice": "none"}
         if self.iteration and self.options.get("tool_choice", "auto") not in ("auto", "none"):
@@ -230,8 +242,8 @@ class Turn:
         if reply is None:
             raise TruncatedStreamError("the provider's stream ended without a reply")
         self._count(reply)
-        self._refuse_half_answers(reply)
-        self._reply = reply = _told_apart(reply)
+        self._raise_if_unusable(reply)
+        self._reply = reply = _with_unique_ids(reply)
         self.history.last_thinking = reply.thinking
         if reply.calls and self.iteration + 1 < self.terms.max_iterations:
             self.state = CALLING
@@ -245,7 +257,7 @@ class Turn:
             self.staged.append(user_message(prompt))
         if self._last:
             return self._finished(reply)
-        self._publish()  # nothing, after an empty reply
+        self._publish()  # after an empty reply, there is nothing to publish
         self.state = READY
         return AskAgain()
 
@@ -261,22 +273,22 @@ class Turn:
             history.usage = reply.usage if history.usage is None else history.usage + reply.usage
         history.last_usage = self.usage
 
-    def _refuse_half_answers(self, reply: Reply) -> None:
-        """Raise for a reply that is no answer; the text that it has stays in the history, marked."""
+    def _raise_if_unusable(self, reply: Reply) -> None:
+        """Raise if the reply was refused or truncated; its text stays in the history, marked as interrupted."""
         if reply.stop_reason is StopReason.REFUSED:
-            self._cut = reply
+            self._unusable = reply
             said = f": {reply.text}" if reply.text else ""
             raise RefusedError(f"the model declined to answer{said}", partial=reply.text, request_id=reply.request_id)
         if reply.stop_reason is StopReason.MAX_TOKENS:
             if reply.calls or not reply.text.strip():
-                self._cut = reply
+                self._unusable = reply
                 where = "inside a tool call" if reply.calls else "before any text"
                 raise TruncatedError(
-                    f"max_tokens ended the turn {where}; raise max_tokens",
+                    f"max_tokens ended the reply {where}; raise max_tokens",
                     partial=reply.text,
                     request_id=reply.request_id,
                 )
-            log.warning("an answer was cut off by max_tokens; last_stop_reason says so")
+            log.warning("max_tokens cut the answer off (last_stop_reason shows this); raise max_tokens")
 
     def _publish(self) -> None:
         if self._reply is not None:
@@ -293,17 +305,17 @@ class Turn:
         self._results.clear()
 
     def _partial(self) -> Message | None:
-        """What there is of a reply that did not come, or that is no answer."""
-        if self._cut is not None:
-            return interrupted_message(self._cut.text, self._cut.thinking)
+        """Return what there is of a missing, refused or truncated reply."""
+        if self._unusable is not None:
+            return interrupted_message(self._unusable.text, self._unusable.thinking)
         said = "".join(delta.text for delta in self._fed if delta.phase is not THINKING)
         return interrupted_message(said, "".join(delta.text for delta in self._fed if delta.phase is THINKING))
 
 
-def _told_apart(reply: Reply) -> Reply:
-    """A reply whose calls have an id each, also where the service gave one id to several.
+def _with_unique_ids(reply: Reply) -> Reply:
+    """Return the reply with a unique id for each call, even if the service gave the same id to several.
 
-    What the service wants back verbatim names the calls by the old ids: it is left out then.
+    `replay`, which the service wants back verbatim, refers to the old ids and is dropped in that case.
     """
     ids = [call.id for call in reply.calls]
     if len(set(ids)) == len(ids):

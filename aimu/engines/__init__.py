@@ -1,6 +1,7 @@
-"""Engines, which run models in this process: `open_engine` makes the provider of an in-process model.
+"""Engines, which run models in this process; `open_engine` makes the one of a model.
 
-`ChatFormat` tells what a chat template makes of a conversation, and what the text of its model means.
+An engine is imported when its name is first used. `ChatFormat` tells what a chat template makes of a conversation, and
+what the text of its model means.
 """
 
 from __future__ import annotations
@@ -17,22 +18,32 @@ from aimu.providers._base import Provider
 
 if TYPE_CHECKING:
     from aimu.engines._formats.chat_format import ChatFormat
+    from aimu.engines._huggingface import HuggingFaceEngine
+    from aimu.engines._llamacpp import LlamaCppEngine
 
-__all__ = ["ChatFormat", "open_engine"]
+__all__ = ["ChatFormat", "HuggingFaceEngine", "LlamaCppEngine", "open_engine"]
 
-__getattr__, __dir__ = door(__name__, {"ChatFormat": "aimu.engines._formats.chat_format"})
+if not TYPE_CHECKING:  # type checkers see the imports above, so they still report a wrong name
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            "ChatFormat": "aimu.engines._formats.chat_format",
+            "HuggingFaceEngine": "aimu.engines._huggingface",
+            "LlamaCppEngine": "aimu.engines._llamacpp",
+        },
+    )
 
 
 def open_engine(spec: ModelSpec, **options: Any) -> Provider:
-    """Make the engine of a model; its weights are loaded unless `lazy=True`.
+    """Make the engine of a model, and load its weights unless `lazy=True`.
 
     Args:
         spec: The model; its `provider` must be one that runs in this process.
         **options: The options of the engine's class.
 
     Raises:
-        UnknownProviderError: There is no such provider, or it does not run in this process.
-        InvalidOptionError: The engine does not have one of the options; the text lists those it has.
+        UnknownProviderError: The provider is unknown, or does not run in this process.
+        InvalidOptionError: The engine does not have one of the options; the text lists all that it has.
         MissingExtraError: A package that the engine needs is not installed.
         EngineError: The weights could not be loaded.
     """

@@ -1,8 +1,8 @@
-"""A GGUF model in llama.cpp as tokens in, tokens out: loading, prefill, decoding, sampling, states.
+"""Runs a GGUF model in llama.cpp, tokens in and tokens out: loading, prefill, decoding, sampling, states.
 
-Imports llama_cpp and jinja2, so it is imported by `llamacpp` when weights are loaded, and by nobody else. Runs in the
-engine's thread; knows no message, option or request. Uses llama.cpp's C interface alone: the class `Llama` above it
-keeps one prompt only and silences the C library by closing the process's stderr.
+Imports llama_cpp and jinja2, so only `_llamacpp` imports it, when it loads weights. Runs in the engine's thread; knows
+no messages, options or requests. Uses llama.cpp's C interface only: the class `Llama` above it keeps one prompt only,
+and silences the C library by closing the stderr of the process.
 https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h (that of llama-cpp-python 0.3.36).
 """
 
@@ -26,10 +26,10 @@ from attrs import field, frozen, validators
 from aimu.engines._rounds import StopFlag
 from aimu.errors import InvalidOptionError
 
-llama_cpp: Any = import_module("llama_cpp")  # ctypes: its annotations promise what it does not keep
+llama_cpp: Any = import_module("llama_cpp")  # Any, since the ctypes module does not behave as its annotations say
 
 PREFILL_SLICE = 512
-"""Tokens of a prompt that are computed between two looks at the stop flag; the CPU looks within a slice too."""
+"""Number of prompt tokens computed between two checks of the stop flag; a CPU also checks it within a slice."""
 
 _ABORTED = 2
 _ERROR = 4
@@ -42,13 +42,14 @@ _RECOMMENDED = {
     "min_p": "min_p",
     "repeat_penalty": "penalty_repeat",
 }
-"""Keys below "general.sampling" in the file, https://github.com/ggml-org/llama.cpp/pull/17120"""
+"""Option -> key below "general.sampling" in the file. https://github.com/ggml-org/llama.cpp/pull/17120"""
 
-_log = logging.getLogger("aimu.engines")
+log = logging.getLogger("aimu.engines")
 _said = threading.local()
 
-# llama.cpp asks "abort?" at each node of a graph, with a pointer of ours. The answer is true where the C string there
-# is not empty, which strlen tells; a Python function would take the GIL some forty times for each token.
+# llama.cpp calls an abort callback with our pointer at each node of a graph, and aborts if the result is not 0. The
+# callback is `strlen`, so that it aborts if the C string at the pointer is not empty. A Python function would take the
+# GIL about forty times for each token.
 _abort_if_not_empty = ctypes.cast(
     (ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)).strlen, llama_cpp.ggml_abort_callback
 )
@@ -59,11 +60,11 @@ def _to_logging(level: int, text: bytes, _: Any) -> None:
     if level == _ERROR:
         _errors().append(line)
     if line:
-        _log.debug("llama.cpp: %s", line)
+        log.debug("llama.cpp: %s", line)
 
 
 def _errors() -> deque[str]:
-    """The last errors that llama.cpp told in this thread."""
+    """Return the last errors that llama.cpp logged in this thread."""
     if not hasattr(_said, "errors"):
         _said.errors = deque[str](maxlen=2)
     errors: deque[str] = _said.errors
@@ -85,10 +86,10 @@ llama_cpp.llama_log_set(_log_callback, None)
 
 @final
 class SequenceStates:
-    """The states of one sequence, as `prefix_cache.States`.
+    """The states of one sequence; implements `_prefix_cache.States`.
 
-    In the model's context while it is the last one that ran, in `saved` bytes once another one ran. Either may hold
-    more than `length` tokens: what is too much is cut off when it runs again.
+    The states of the sequence that ran last are in the model's context; those of others are in the bytes `saved`.
+    Either may hold more than `length` tokens; the surplus is cut off when the sequence runs again.
     """
 
     def __init__(self, model: GGUFModel, length: int = 0, saved: Any = None) -> None:
@@ -120,12 +121,12 @@ def _number(default: float, *checks: Any) -> Any:
 @final
 @frozen(kw_only=True)
 class Sampling:
-    """How the next token is picked; ValueError where a value cannot be meant.
+    """How to pick the next token.
 
-    `temperature` 0 is the likeliest, else the candidates are narrowed in llama.cpp's own order: top_k, typical_p,
-    top_p, min_p, temperature. `repeat_penalty` counts the prompt too, `presence_penalty` and
-    `frequency_penalty` what was written.
-    `grammar` is GBNF and rules the whole text, thinking included.
+    With `temperature` 0 the likeliest token is picked. Otherwise the candidates are narrowed in llama.cpp's own order:
+    top_k, typical_p, top_p, min_p, temperature. `repeat_penalty` counts the tokens of prompt and answer;
+    `presence_penalty` and `frequency_penalty` count those of the answer. `grammar` is GBNF and governs the whole
+    text, thinking included. Raises ValueError if a value is invalid.
     """
 
     temperature: float = _number(0.8, validators.ge(0))
@@ -151,7 +152,17 @@ class _EndTokens(Container[int]):
 
 @final
 class GGUFModel:
-    """Weights, vocabulary and one context. `layers_on_gpu` -1 is all; `context` None: the model's, within 8,192."""
+    """Weights, vocabulary and one context.
+
+    Args:
+        path: Path of the GGUF file.
+        context: Number of tokens that prompt and answer may have together. None: the model's own, at most 8,192.
+        layers_on_gpu: Number of layers that a build with a GPU keeps there; -1 means all.
+        threads: Number of threads of one evaluation. None: half of the CPUs.
+
+    Raises:
+        ValueError: llama.cpp cannot load the file, or cannot allocate the context.
+    """
 
     def __init__(self, path: str, *, context: int | None, layers_on_gpu: int, threads: int | None) -> None:
         _errors().clear()
@@ -159,21 +170,21 @@ class GGUFModel:
         model_settings.n_gpu_layers = layers_on_gpu
         self._model = llama_cpp.llama_model_load_from_file(os.fsencode(path), model_settings)
         if not self._model:
-            raise ValueError(_reason("llama.cpp refuses the file"))
+            raise ValueError(_reason("llama.cpp cannot load the file"))
         settings = llama_cpp.llama_context_default_params()
-        # Memory for the whole context is taken at once: not the 131,072 tokens of today's models unless asked for.
+        # llama.cpp allocates the whole context at once: the 131,072 tokens of today's models must be asked for.
         settings.n_ctx = context or min(8192, llama_cpp.llama_model_n_ctx_train(self._model))
         settings.n_batch = settings.n_ubatch = PREFILL_SLICE
         settings.n_threads = settings.n_threads_batch = threads or max(1, (os.cpu_count() or 1) // 2)
         if not llama_cpp.llama_supports_gpu_offload():
-            # On a CPU flash attention makes the short prompts of a conversation that goes on slower, tenfold at worst.
+            # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold.
             settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._context = llama_cpp.llama_init_from_model(self._model, settings)
         if not self._context:
             llama_cpp.llama_model_free(self._model)
-            raise ValueError(_reason(f"no context of {settings.n_ctx} tokens"))
+            raise ValueError(_reason(f"cannot allocate a context of {settings.n_ctx} tokens; give a smaller n_ctx"))
         self.close = finalize(self, _free, self._context, self._model)
-        self.close.atexit = False  # the worker's thread may still compute when finalizers run
+        self.close.atexit = False  # the worker's thread may still be computing when finalizers run at exit
         self._memory = llama_cpp.llama_get_memory(self._context)
         self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
         self._pieces: dict[int, bytes] = {}
@@ -236,7 +247,7 @@ class GGUFModel:
         return int(llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, True))
 
     def _silent(self, token: int, shown: Callable[[str], bool]) -> bool:
-        """Whether a token is no text of the reply."""
+        """Return whether a token is left out of the reply's text."""
         return llama_cpp.llama_vocab_is_control(self._vocabulary, token) and not shown(
             self._piece(token).decode(errors="replace")
         )
@@ -251,7 +262,7 @@ class GGUFModel:
     # Tokens
 
     def sampling(self, values: Mapping[str, Any]) -> Sampling:
-        """What the file recommends, and llama.cpp where it says nothing, changed by `values`."""
+        """Return the file's recommended sampling (or llama.cpp's defaults), with `values` in place of some."""
         found = {name: self._metadata(f"general.sampling.{key}") for name, key in _RECOMMENDED.items()}
         own: dict[str, Any] = {name: value for name, value in found.items() if value}
         return Sampling(**own | dict(values))
@@ -263,7 +274,7 @@ class GGUFModel:
         return SequenceStates(self)
 
     def save(self) -> None:
-        """Move the states that are in the context into bytes of their own, if anybody still needs them."""
+        """Save the states in the context as bytes, if they are still in use."""
         states = self._inside()
         self._inside = lambda: None
         if states is not None and len(states):
@@ -272,7 +283,7 @@ class GGUFModel:
             states.nbytes = llama_cpp.llama_state_seq_get_data(self._context, states.saved, size, 0)
 
     def tokens(self, ids: list[int], states: SequenceStates, sampler: Sampling, stopped: StopFlag) -> Generator[int]:
-        """As `LanguageModel.tokens`."""
+        """Generate tokens; see `LanguageModel.tokens`."""
         cell = (ctypes.c_char * len(stopped.cell)).from_buffer(stopped.cell)
         chain = self._chain(sampler, ids)
         try:
@@ -291,13 +302,13 @@ class GGUFModel:
             states.nbytes = llama_cpp.llama_state_seq_get_size(self._context, 0)
 
     def _enter(self, states: SequenceStates) -> None:
-        """Have the first `len(states)` tokens in the context, and no others."""
+        """Load the first `len(states)` tokens, and no others, into the context."""
         if self._inside() is not states:
             self.save()
             llama_cpp.llama_memory_clear(self._memory, False)
             saved, states.saved = states.saved, None
             if saved is not None and not llama_cpp.llama_state_seq_set_data(self._context, saved, len(saved), 0):
-                raise RuntimeError(_reason("saved states cannot be loaded"))
+                raise RuntimeError(_reason("llama.cpp cannot load the saved states"))
             self._inside = ref(states)
         self._cut(states)
 
@@ -307,13 +318,13 @@ class GGUFModel:
             states.length = 0
 
     def _compute(self, step: Sequence[int], states: SequenceStates) -> bool:
-        """One forward pass; False when it was stopped in the midst, with what had been computed kept."""
+        """Run one forward pass; return False if it was stopped midway, and keep what was computed."""
         batch = (llama_cpp.llama_token * len(step))(*step)
         code = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(batch, len(step)))
         if code == 0:
             states.length += len(step)
         elif code == _ABORTED:
-            states.length *= self.croppable  # recurrent states were overwritten
+            states.length *= self.croppable  # recurrent states are lost: they have been overwritten
             self._cut(states)
         else:
             raise RuntimeError(_reason(f"llama_decode returned {code}"))
@@ -329,7 +340,9 @@ class GGUFModel:
             grammar = llama_cpp.llama_sampler_init_grammar(self._vocabulary, sampling.grammar.encode(), b"root")
             if not grammar:
                 llama_cpp.llama_sampler_free(chain)
-                raise InvalidOptionError(f"the grammar is no GBNF with a rule named root: {sampling.grammar!r}")
+                raise InvalidOptionError(
+                    f"invalid grammar {sampling.grammar!r}; it must be GBNF with a rule named root"
+                )
             add(grammar)
         if sampling.repeat_penalty != 1:
             repeat = penalties(sampling.repeat_penalty, 0.0, 0.0)

@@ -1,6 +1,6 @@
-"""Hugging Face models in this process: what the options of engine and requests mean to transformers.
+"""Runs Hugging Face models in this process: translates the options of engine and requests for transformers.
 
-The forward passes are `torch_model`'s, everything between a request and its reply is `local`'s.
+`_torch_model` runs the forward passes; `_local` does everything else between a request and its reply.
 """
 
 from __future__ import annotations
@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from aimu._doors import public
 from aimu.engines._local import LocalEngine, Tokens
 from aimu.engines._rounds import StopFlag
 from aimu.errors import EngineError, InvalidOptionError
@@ -20,25 +21,39 @@ if TYPE_CHECKING:
     from aimu.engines._torch_model import Sampler, TorchModel
 
 
+@public("aimu.engines")
 @final
 class HuggingFaceEngine(LocalEngine["TorchModel"]):
-    """A `Provider` that runs a causal language model of transformers.
+    """A provider that runs a causal language model of transformers.
 
-    `model` is a folder, a hub id or a ModelSpec with one of them. The weights are loaded here and now, which blocks,
-    or at the first request or `load()` with `lazy=True`. `device` is "auto" (CUDA where there is one), or what torch
-    calls a device; `dtype` "auto" is that of the files; `threads` is torch's number of threads (process-wide);
-    `prefix_cache_bytes` bounds what is kept of past prompts (0: nothing); `tool_format` overrides what the chat
-    template tells; up to `batch` concurrent requests share forward passes (1: none does); `model_kwargs` go to
-    `AutoModelForCausalLM.from_pretrained` (`device_map`, `quantization_config`).
+    `generate_kwargs["extra_body"]` may hold fields of transformers' GenerationConfig, and `chat_template_kwargs`. The
+    engine logs a warning, once, about each option that it does not support.
 
-    Raises EngineError where there are no such weights or requests to them cannot be batched, MissingExtraError without
-    torch and transformers. An option that cannot be honoured is named once in the log. `extra_body` may hold fields of
-    transformers' GenerationConfig, and `chat_template_kwargs`.
+    Args:
+        model: A folder with config.json and weights, a hub id, or a ModelSpec with one of them.
+        lazy: Whether to load the weights at the first request or `load()`, instead of now, which blocks.
+        device: "auto" (CUDA if available, else the CPU), or a device of torch such as "cuda:1".
+        dtype: A dtype of torch such as "bfloat16", or "auto" for the dtype of the files.
+        threads: Number of torch's threads, at least 1, in the whole process. None leaves it as it is.
+        prefix_cache_bytes: Upper bound of the memory for states of past prompts, in bytes; 0 keeps nothing.
+        tool_format: The format of tool calls. By default read off the chat template.
+        batch: Number of concurrent requests that may share forward passes, at least 1; 1 means that none do.
+        model_kwargs: Arguments of `AutoModelForCausalLM.from_pretrained`, such as `device_map` and
+            `quantization_config`.
+
+    Raises:
+        EngineError: The weights cannot be found or loaded, or requests to this model cannot be batched.
+        MissingExtraError: torch, transformers or jinja2 is not installed.
+        InvalidOptionError: `batch` is below 1.
+
+    Example:
+        engine = HuggingFaceEngine("Qwen/Qwen3-0.6B", batch=8)
+        client = aimu.client(engine)
     """
 
-    extra = "hf"
-    packages = ("torch", "transformers", "jinja2")
-    distributions = ("transformers", "torch")
+    extra: ClassVar[str] = "hf"
+    packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "jinja2")
+    distributions: ClassVar[tuple[str, ...]] = ("transformers", "torch")
 
     def __init__(
         self,
@@ -55,7 +70,9 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf", vision=False)
         if batch < 1:
-            raise InvalidOptionError(f"batch={batch!r}; at least one request is answered at a time")
+            raise InvalidOptionError(
+                f"batch must be at least 1, got batch={batch!r}; use 1 to answer one request at a time"
+            )
         self._source = _source(spec.id)
         self._size = batch
         self._batch: TorchBatch | None = None
@@ -104,7 +121,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
 
 
 def _source(model: str) -> str:
-    """What to load: a folder's path, or a hub id. What can only be a path is never looked for on the hub."""
+    """Return the path of a folder, or a hub id; what can only be a path is never looked up on the hub."""
     path = Path(model).expanduser()
     if path.is_dir():
         return os.fspath(path)

@@ -1,6 +1,6 @@
-"""GGUF models in this process: which file is meant, and what the options of engine and requests mean to llama.cpp.
+"""Runs GGUF models in this process: finds the file, and translates the options of engine and requests for llama.cpp.
 
-The forward passes are `gguf_model`'s, everything between a request and its reply is `local`'s.
+`_gguf_model` runs the forward passes; `_local` does everything else between a request and its reply.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from attrs import fields_dict
 
+from aimu._doors import public
 from aimu.engines._local import LocalEngine
 from aimu.errors import EngineError, InvalidOptionError
 from aimu.models._spec import ModelSpec
@@ -20,26 +21,40 @@ if TYPE_CHECKING:
     from aimu.engines._gguf_model import GGUFModel, Sampling
 
 
+@public("aimu.engines")
 @final
 class LlamaCppEngine(LocalEngine["GGUFModel"]):
-    """A `Provider` that runs a GGUF file with llama.cpp.
+    """A provider that runs a GGUF file with llama.cpp.
 
-    `model` is the file's path or a ModelSpec with it; a ModelSpec of the catalog names a repository, and `model_path`
-    then is the file that was downloaded from it. The weights are loaded here and now, which blocks, or at the first
-    request or `load()` with `lazy=True`. `n_ctx` is the context in tokens, whose memory is taken at once (None: the
-    model's own, 8,192 at most); `n_gpu_layers` how many layers a build with a GPU keeps there (-1: all); `threads`
-    those of one evaluation (None: half the CPUs); `prefix_cache_bytes` bounds what is kept of past prompts (0:
-    nothing); `tool_format` overrides what the chat template tells.
+    `generate_kwargs["extra_body"]` may hold `min_p`, `typical_p`, `grammar` (GBNF) and `chat_template_kwargs`. The
+    engine logs a warning, once, about each option that it does not support. llama.cpp's own log of the whole process
+    goes to the logger "aimu.engines" at DEBUG.
 
-    Raises EngineError where there is no such file or llama.cpp cannot read it, MissingExtraError without
-    llama-cpp-python. An option that cannot be honoured is named once in the log. `extra_body` may hold `min_p`,
-    `typical_p`, `grammar` (GBNF) and `chat_template_kwargs`. What llama.cpp says goes to the logger "aimu.engines" at
-    DEBUG, for the whole process.
+    Args:
+        model: Path of the file, or a ModelSpec with it. A ModelSpec of the catalog names a repository; then
+            `model_path` is needed.
+        model_path: Path of the file that was downloaded from the repository.
+        lazy: Whether to load the weights at the first request or `load()`, instead of now, which blocks.
+        n_ctx: Number of tokens that prompt and answer may have together, at least 1; its memory is allocated at once.
+            None: the model's own, at most 8,192.
+        n_gpu_layers: Number of layers that a build with a GPU keeps there; -1 means all.
+        threads: Number of threads of one evaluation, at least 1. None: half of the CPUs.
+        prefix_cache_bytes: Upper bound of the memory for states of past prompts, in bytes; 0 keeps nothing.
+        tool_format: The format of tool calls. By default read off the chat template.
+
+    Raises:
+        EngineError: The file does not exist, or llama.cpp cannot load it.
+        MissingExtraError: llama-cpp-python or jinja2 is not installed.
+        InvalidOptionError: `n_ctx` or `threads` is below 1.
+
+    Example:
+        engine = LlamaCppEngine("models/qwen3-0.6b-q8_0.gguf", n_ctx=16_384)
+        client = aimu.client(engine)
     """
 
-    extra = "llamacpp"
-    packages = ("llama_cpp", "jinja2")
-    distributions = ("llama-cpp-python",)
+    extra: ClassVar[str] = "llamacpp"
+    packages: ClassVar[tuple[str, ...]] = ("llama_cpp", "jinja2")
+    distributions: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
 
     def __init__(
         self,
@@ -56,7 +71,9 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "llamacpp", vision=False)
         for name, value in (("n_ctx", n_ctx), ("threads", threads)):
             if value is not None and value < 1:
-                raise InvalidOptionError(f"{name}={value!r}; at least one, or None")
+                raise InvalidOptionError(
+                    f"{name} must be at least 1 or None, got {name}={value!r}; use None for the default"
+                )
         self._path = _gguf(spec.id if model_path is None else os.fspath(model_path))
         self._settings: dict[str, Any] = {"context": n_ctx, "layers_on_gpu": n_gpu_layers, "threads": threads}
         super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format)
@@ -87,7 +104,7 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
 
 
 def _gguf(name: str) -> str:
-    """The path of the file, if it is one."""
+    """Return the path of a GGUF file; raise EngineError if it is not one."""
     path = Path(name).expanduser()
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -98,7 +115,7 @@ def _gguf(name: str) -> str:
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":
             raise EngineError(
-                f"{os.fspath(path)!r} is no GGUF file, and llama.cpp reads nothing else; fetch the model as GGUF, "
+                f"{os.fspath(path)!r} is not a GGUF file, and llama.cpp reads nothing else; fetch the model as GGUF, "
                 "or convert its folder with llama.cpp's convert_hf_to_gguf.py"
             )
     return os.fspath(path)

@@ -1,7 +1,7 @@
-"""What every engine does with a request: template, prefix cache, tokens, reply; in the thread of its worker.
+"""Turns a request into a reply, for every engine: template, prefix cache, tokens, reply; in the worker's thread.
 
-Owns the life of an engine and the options that mean the same to all. Knows no library: what computes is a
-`LanguageModel`. Images are refused: text models only.
+Owns the lifetime of an engine, and the options that mean the same to all engines. Knows no library: a `LanguageModel`
+computes. Refuses images: engines run text models only.
 """
 
 from __future__ import annotations
@@ -41,22 +41,22 @@ _HONOURED = frozenset(
 _PROMPT_END = 512  # characters that may have begun the reply
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
-_log = logging.getLogger("aimu.engines")
+log = logging.getLogger("aimu.engines")
 
 S = TypeVar("S", bound=States)
 Tokens: TypeAlias = Generator[int | Callable[[], object]]
-"""Tokens, and where sequences share the model between them: what is to be called before this one can go on."""
+"""Yields tokens; if sequences share the model, also functions to call before this sequence can continue."""
 
 
 class LanguageModel(Protocol[S]):
-    """Weights and tokenizer: tokens in, tokens out. Used in the engine's thread only."""
+    """Weights and tokenizer, tokens in and tokens out. Used in the engine's thread only."""
 
     ends: Container[int]
     """Tokens that end a reply."""
     splits: bool
-    """Whether the rest of a text is encoded as it is in the whole; not so where a word's first blank is implied."""
+    """Whether the end of a text encodes to the same tokens alone; it does not if a word's first blank is implied."""
     context: int | None
-    """Tokens of prompt and answer together; None if there is no bound."""
+    """Number of tokens that prompt and answer may have together; None means no limit."""
 
     @property
     def templates(self) -> Mapping[str, str]:
@@ -68,24 +68,30 @@ class LanguageModel(Protocol[S]):
         """Special tokens by the names that templates use."""
         ...
 
-    def encode(self, text: str) -> list[int]: ...
+    def encode(self, text: str) -> list[int]:
+        """Turn text into tokens, without adding special tokens."""
+        ...
 
     def decode(self, ids: Sequence[int]) -> str:
-        """All of it, special tokens too."""
+        """Turn tokens into text, special tokens included."""
         ...
 
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
-        """Text of tokens as they come; nothing while a character is incomplete, nor for special ones not `shown`."""
+        """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
         ...
 
-    def new_states(self) -> S: ...
+    def new_states(self) -> S:
+        """Return states of no tokens."""
+        ...
 
-    def inference(self) -> AbstractContextManager[Any]: ...
+    def inference(self) -> AbstractContextManager[Any]:
+        """Return the context in which the model computes."""
+        ...
 
     def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Tokens:
-        """Tokens that follow `ids`, each also appended to it, without end; `states` grow along, one token behind.
+        """Generate tokens after `ids` without end, and append each to `ids`; `states` grow along, one token behind.
 
-        Stops between two steps once `stopped()`.
+        Ends between two steps once `stopped()` is true.
         """
         ...
 
@@ -94,12 +100,14 @@ M = TypeVar("M", bound=LanguageModel[Any])
 
 
 class LocalEngine(ABC, Generic[M]):
-    """A `Provider` on weights in this process. Below it are the engines, and nothing else."""
+    """Base class of the engines: a provider on weights in this process."""
 
     extra: ClassVar[str]
+    """The extra of aimu that installs the packages."""
     packages: ClassVar[tuple[str, ...]]
+    """The packages that the engine imports."""
     distributions: ClassVar[tuple[str, ...]]
-    """Whose versions decide whether weights can be loaded, as the package index names them."""
+    """The distributions, by their name on PyPI, whose versions decide whether weights can be loaded."""
 
     def __init__(
         self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None, share: int = 1
@@ -113,7 +121,7 @@ class LocalEngine(ABC, Generic[M]):
         self._model: M | None = None
         self._warned: set[str] = set()
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
-        self.worker = Worker(f"aimu {spec}", share=share)
+        self.worker: Worker = Worker(f"aimu {spec}", share=share)
         if not lazy:
             try:
                 self.load()
@@ -126,34 +134,61 @@ class LocalEngine(ABC, Generic[M]):
 
     @property
     def loaded(self) -> bool:
+        """Whether the weights are loaded."""
         return self._model is not None
 
     def load(self) -> None:
-        """Load the weights now, if they are not; blocks."""
+        """Load the weights if they are not loaded; blocks.
+
+        Raises:
+            EngineError: The weights cannot be loaded.
+            ClosedClientError: The engine is closed.
+        """
         self.worker.run_sync(self._loaded)
 
     async def complete(self, request: Request) -> Reply:
+        """Generate the reply to a request.
+
+        Args:
+            request: Messages, tools and options.
+
+        Returns:
+            The reply.
+
+        Raises:
+            BadRequestError: The model has no chat template, or the template refuses the messages.
+            ContextLengthError: The prompt does not fit into the model's context.
+            InvalidOptionError: An option has an invalid value.
+            EngineError: The weights cannot be loaded, or computing failed.
+            ClosedClientError: The engine is closed.
+        """
         return await self.worker.run(Shared(partial(self._generate, request)))
 
     def stream(self, request: Request) -> ReplyStream:
+        """Yield the deltas of the reply to a request, then the reply; raises as `complete` does.
+
+        Args:
+            request: Messages, tools and options.
+        """
         return self.worker.stream(Shared(partial(self._generate, request)))
 
     def close(self) -> None:
-        """Stop what runs, free the weights, end the thread. Idempotent."""
+        """Stop all requests, free the weights and end the thread; blocks. Idempotent."""
         self.worker.close(self._free)
 
     async def aclose(self) -> None:
+        """Do as `close`, without blocking the event loop."""
         await self.worker.aclose(self._free)
 
-    # From here on in the worker's thread.
+    # The methods below run in the worker's thread.
 
     @abstractmethod
     def _load(self) -> M:
-        """The weights; any exception says why there are none."""
+        """Load the weights; any exception says why they cannot be loaded."""
 
     @abstractmethod
     def _sampler(self, model: M, options: Mapping[str, Any]) -> Any:
-        """How `options` say that tokens are picked; ValueError where they cannot be meant."""
+        """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid."""
 
     def _loaded(self) -> M:
         if self._model is None:
@@ -164,7 +199,7 @@ class LocalEngine(ABC, Generic[M]):
             except Exception as exc:
                 reason = str(exc) or type(exc).__name__
                 note = versions_note(self.distributions)
-                raise EngineError(f"the weights of {self.spec.id!r} cannot be loaded: {reason} ({note})") from exc
+                raise EngineError(f"cannot load the weights of {self.spec.id!r}: {reason} ({note})") from exc
         return self._model
 
     def _free(self) -> None:
@@ -172,7 +207,7 @@ class LocalEngine(ABC, Generic[M]):
         self.prefix_cache.clear()
 
     def _tokens(self, model: M, ids: list[int], states: Any, sampler: Any, stopped: StopFlag) -> Tokens:
-        """As `LanguageModel.tokens`."""
+        """Generate tokens; see `LanguageModel.tokens`."""
         return model.tokens(ids, states, sampler, stopped)
 
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
@@ -181,12 +216,12 @@ class LocalEngine(ABC, Generic[M]):
             model = self._loaded()
             steps = self._reply(model, request, emit, stopped)
             while True:
-                with model.inference():  # the thread's, and so held within a step only
+                with model.inference():  # it is the thread's, so it is not held across a yield
                     call = next(steps) if failure is None else steps.throw(failure)
                 failure = None
                 try:
                     yield call
-                except BaseException as exc:  # noqa: BLE001 - raised where the call was asked for, so that it is left
+                except BaseException as exc:  # noqa: BLE001 - thrown into `steps`, so that they clean up
                     failure = exc
         except StopIteration as end:
             reply: Reply = end.value
@@ -194,10 +229,10 @@ class LocalEngine(ABC, Generic[M]):
         except (AimuError, GeneratorExit):
             raise
         except BaseException as exc:
-            # Not only an Exception: what ends a program, raised in the engine's thread, says nothing to the reader's.
+            # BaseException too: a KeyboardInterrupt or SystemExit in the engine's thread must not end the reader's.
             raise EngineError(f"{self.spec}: {type(exc).__name__}: {exc}") from exc
         finally:
-            del failure  # else its traceback and this frame would hold each other
+            del failure  # breaks the reference cycle of its traceback and this frame
 
     def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         options = request.options
@@ -258,31 +293,31 @@ class LocalEngine(ABC, Generic[M]):
             raise BadRequestError(f"{self.spec}: {exc}") from exc
 
     def _limit(self, model: M, length: int, options: Mapping[str, Any]) -> int:
-        """How many tokens may be written."""
+        """Return the number of tokens that the answer may have."""
         wanted: int | None = options.get("max_tokens")
         if wanted is not None and wanted < 1:
-            raise InvalidOptionError(f"max_tokens={wanted!r}; at least one token is written")
+            raise InvalidOptionError(f"max_tokens must be at least 1, got {wanted!r}; leave it out for no limit")
         if model.context is None:
             return 1 << 62 if wanted is None else wanted
         left = model.context - length
         if left < 1:
             raise ContextLengthError(
-                f"the prompt has {length} tokens, {1 - left} more than {self.spec.id!r} can take, "
-                f"whose context of {model.context} must also hold the answer"
+                f"the prompt has {length} tokens, {1 - left} too many for {self.spec.id!r}: its context of "
+                f"{model.context} tokens must also hold the answer; shorten the history"
             )
         return left if wanted is None else min(wanted, left)
 
     def _warn_of(self, options: Mapping[str, Any]) -> None:
-        """Name what cannot be honoured in the log, once."""
+        """Log a warning, once, about each option that the engine does not support."""
         for name, value in options.items():
             if name not in _HONOURED and value not in _HARMLESS.get(name, ()):
-                self._warn(name, f"{name}={value!r} cannot be honoured by this engine")
+                self._warn(name, f"this engine does not support the option {name}={value!r} and ignores it")
 
     def _warn(self, about: str, text: str) -> None:
-        """Say a thing in the log once."""
+        """Log a warning about each subject once."""
         if about not in self._warned:
             self._warned.add(about)
-            _log.warning("%s: %s", self.spec, text)
+            log.warning("%s: %s", self.spec, text)
 
 
 def _stop(options: Mapping[str, Any]) -> list[str]:

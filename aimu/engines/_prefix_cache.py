@@ -1,7 +1,8 @@
-"""What an engine remembers of past prompts, so that only what is new is computed. No model and no tensor in here.
+"""Keeps the states of past prompts, so that an engine computes only the new part of a prompt.
 
-Owns which entry is reused, how much of it, and what is forgotten: least recently used first, bounded in bytes. The
-states themselves come through the `States` protocol. Used by one thread; the counters may be read from any.
+Owns the choice of the entry to reuse and how much of it, and the eviction: least recently used first, bounded in bytes.
+Knows no model and no tensor: the states come through the protocol `States`. Used by one thread; any thread may read the
+counters.
 """
 
 from __future__ import annotations
@@ -16,21 +17,23 @@ class States(Protocol):
     """Attention states (keys and values) of a sequence of tokens."""
 
     @property
-    def nbytes(self) -> int: ...
+    def nbytes(self) -> int:
+        """Memory that they take, in bytes."""
+        ...
 
     @property
     def croppable(self) -> bool:
-        """Whether a shorter prefix can be had; False for recurrent and sliding-window states."""
+        """Whether they can be cut to a shorter prefix; False for recurrent and sliding-window states."""
         ...
 
     def __len__(self) -> int: ...
 
     def crop(self, length: int) -> None:
-        """Forget all but the first `length` tokens."""
+        """Drop all but the first `length` tokens."""
         ...
 
     def copy(self: S, length: int) -> S:
-        """New states with the first `length` tokens."""
+        """Return new states with the first `length` tokens."""
         ...
 
 
@@ -39,10 +42,10 @@ S = TypeVar("S", bound=States)
 
 @define(eq=False, kw_only=True)
 class Entry(Generic[S]):
-    """A sequence whose states are known: those of the first `len(states)` of `ids`.
+    """A sequence with the states of its first `len(states)` tokens.
 
-    `marks` are pairs (characters, tokens) at which `text` and `ids` are known to be cut alike, rising; the last but
-    one is the end of the last prompt.
+    `marks` are rising pairs (characters, tokens): so many characters of `text` are exactly so many tokens of `ids`. The
+    last mark but one is the end of the last prompt.
     """
 
     text: str
@@ -53,29 +56,41 @@ class Entry(Generic[S]):
 
 @final
 class PrefixCache(Generic[S]):
-    """Entries of the last conversations; `hits` counts prompts that found something, `tokens_reused` how much."""
+    """The entries of recent conversations.
+
+    `hits` counts the prompts that reused states, `tokens_reused` the tokens whose states were reused.
+
+    Args:
+        limit: Upper bound of the memory for all states, in bytes; 0 keeps nothing.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.hits = 0
-        self.tokens_reused = 0
+        self.hits: int = 0
+        self.tokens_reused: int = 0
         self._entries: list[Entry[S]] = []  # the most recently used is the last
 
     @property
     def entries(self) -> int:
+        """Number of entries."""
         return len(self._entries)
 
     @property
     def bytes(self) -> int:
-        """Bytes held between requests; those of the running one are the request's own."""
+        """Memory of all entries, in bytes; the states of a running request are not among them."""
         return sum(entry.states.nbytes for entry in list(self._entries))
 
     def take(self, text: str, encode: Callable[[str], list[int]], *, splits: bool, new: Callable[[], S]) -> Entry[S]:
-        """An entry for the prompt `text`: its ids, and states of as many of them as are known, but never of all.
+        """Make an entry for a prompt: its ids, and the states of as many of them as are known, but never of all.
 
-        Where `text` goes on from a mark of an entry, the ids that the model wrote are kept and only the rest is
-        encoded; with `splits=False`, for tokenizers that encode a rest unlike the middle of a text, all of it is.
-        The entry returned is the caller's; `put` gives it back.
+        The entry belongs to the caller until `put`.
+
+        Args:
+            text: The prompt.
+            encode: Turns text into ids.
+            splits: Whether the end of a text encodes to the same ids alone. If it does, and `text` continues an entry
+                from one of its marks, the ids up to the mark are kept and only the rest is encoded.
+            new: Makes states of no tokens.
         """
         ids, marks = self._encode(text, encode, splits)
         states, reused = self._states(ids)
@@ -87,12 +102,13 @@ class PrefixCache(Generic[S]):
         )
 
     def put(self, entry: Entry[S]) -> None:
-        """Remember `entry`, and forget what no longer fits."""
+        """Add an entry, and drop the least recently used ones that no longer fit."""
         self._entries.append(entry)
         while self._entries and self.bytes > self.limit:
             del self._entries[0]
 
     def clear(self) -> None:
+        """Drop all entries."""
         self._entries.clear()
 
     def _encode(
@@ -109,7 +125,7 @@ class PrefixCache(Generic[S]):
         return [*ids, *encode(text[marks[-1][0] :] if marks else text)], marks
 
     def _states(self, ids: list[int]) -> tuple[S | None, int]:
-        """The states of the longest known prefix of `ids`, taken out of their entry or copied."""
+        """Return the states of the longest known prefix of `ids`, taken from their entry or copied, and its length."""
         known = [
             (min(common_prefix(entry.ids, ids), len(entry.states), len(ids) - 1), entry) for entry in self._entries
         ]
@@ -119,7 +135,7 @@ class PrefixCache(Generic[S]):
         reused, _, index = max(usable)
         entry = self._entries[index]
         if reused >= min(len(entry.states), entry.marks[-2][1] - 1):
-            # The conversation goes on, or its last answer is written anew: nobody else needs what is cropped.
+            # The conversation continues, or its last answer is regenerated: nothing else needs the cropped states.
             del self._entries[index]
             if reused < len(entry.states):
                 entry.states.crop(reused)
@@ -133,7 +149,7 @@ class PrefixCache(Generic[S]):
 
 
 def common_prefix(a: Sequence[object], b: Sequence[object]) -> int:
-    """Length of the longest common prefix, by bisection, since comparing slices is fast and a loop is not."""
+    """Return the length of the longest common prefix, by bisection: comparing slices is faster than a loop."""
     low, high = 0, min(len(a), len(b))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,7 +1,7 @@
-"""What the thread of a set of weights does: the queue, and rounds in which requests that can share take their steps.
+"""Runs the thread of one set of weights: its queue, and rounds in which requests that can share it take steps.
 
-Owns the order (first come, first served), what runs side by side, the stop flag and the thread's life. Knows no model,
-event loop or reader: a request is a function, and whoever waits for it is notified.
+Owns the order (first come, first served), the choice of requests that run side by side, the stop flag, and the lifetime
+of the thread. Knows no model, event loop or reader: a request is a function, and a callback notifies its reader.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from aimu.errors import ClosedClientError
 T = TypeVar("T")
 R = TypeVar("R")
 
-_log = logging.getLogger("aimu.engines")
+log = logging.getLogger("aimu.engines")
 
 
 @final
 class StopFlag:
-    """Called, it says whether a request is to be left.
+    """Tells a request to stop; call it to ask whether it is set.
 
-    `cell` is empty as a C string until then: what native code can look at, which runs without the GIL.
+    As a C string, `cell` is empty until then, so that native code can check it without the GIL.
     """
 
     __slots__ = ("cell",)
@@ -46,17 +46,18 @@ class StopFlag:
 
 Emit: TypeAlias = Callable[[T], object]
 Job: TypeAlias = Callable[[Emit[T], StopFlag], R]
-"""A request: calls `emit` for each piece, looks at `stopped()` between steps and leaves early when it is true."""
+"""A request as a function: it calls `emit` for each piece, and returns early once `stopped()` is true."""
 Steps: TypeAlias = Generator[Callable[[], object], None, R]
-"""A request in steps. What it yields is called before its next one, once for all that yield the same in a round.
+"""A request in steps. The function that it yields is called before its next step.
 
-Where that call raises, the error is raised at the `yield` of each of them.
+If several requests yield the same function in a round, it is called once. If it raises, each of them gets the error at
+its `yield`.
 """
 
 
 @frozen
 class Shared(Generic[T, R]):
-    """A job that lets others of its kind take steps between its own."""
+    """A job that lets other shared jobs take steps between its own."""
 
     begin: Callable[[Emit[T], StopFlag], Steps[R]]
 
@@ -68,7 +69,7 @@ def _one_step(job: Job[T, R], emit: Emit[T], stopped: StopFlag) -> Steps[R]:
 
 @define(eq=False)
 class QueuedRequest(Generic[T, R]):
-    """One job, in the queue or in the thread. The thread writes and the reader reads; a lock is needed nowhere."""
+    """One job, in the queue or in the thread. The thread writes and the reader reads, so that no lock is needed."""
 
     job: Job[T, R] | Shared[T, R]
     notify: Callable[[], bool]
@@ -77,14 +78,14 @@ class QueuedRequest(Generic[T, R]):
     stopped: StopFlag = field(factory=StopFlag)
     left: bool = False
     closed: bool = False
-    failure: BaseException | None = None  # of what the last step yielded
+    failure: BaseException | None = None  # raised by the function that the last step yielded
     error: BaseException | None = None
     returned: R | None = None
     _steps: Steps[R] | None = None
     _owner: Lock = field(factory=Lock)
 
     def claim(self) -> bool:
-        """True for the first who asks: the thread that begins the job, or the reader that withdraws it."""
+        """Return True for the first caller only: the thread that begins the job, or the reader that withdraws it."""
         return self._owner.acquire(blocking=False)
 
     def emit(self, item: T) -> None:
@@ -98,7 +99,7 @@ class QueuedRequest(Generic[T, R]):
         return isinstance(self.job, Shared)
 
     def step(self) -> Callable[[], object] | None:
-        """A step of the job, in the worker's thread: what to call before the next one; None if this was the last."""
+        """Run a step of the job; return the function to call before the next one, or None after the last step."""
         failure, self.failure = self.failure, None
         try:
             if self._steps is None:
@@ -106,19 +107,19 @@ class QueuedRequest(Generic[T, R]):
                 begin = job.begin if isinstance(job, Shared) else partial(_one_step, job)
                 self._steps = begin(self.emit, self.stopped)
             call = next(self._steps) if failure is None else self._steps.throw(failure)
-            hash(call)  # equal calls are made once: one that cannot be compared is this request's error
+            hash(call)  # the functions become keys of a dict: one that cannot be hashed fails this request only
             return call
         except StopIteration as end:
             self.returned = end.value
         except BaseException as exc:  # noqa: BLE001 - raised in the reader, by `outcome`
             self.error = exc
         finally:
-            del failure  # else its traceback and this frame would hold each other
+            del failure  # breaks the reference cycle of its traceback and this frame
         return None
 
     def leave(self) -> None:
         if self.error is not None and self.stopped():
-            _log_failure(logging.WARNING, "a stopped request failed, and nobody waits for it", self.error)
+            _log_failure(logging.WARNING, "a request failed after it was stopped", self.error)
         self._steps = None
         self.left = True
         _tell(self.notify)
@@ -131,33 +132,33 @@ class QueuedRequest(Generic[T, R]):
             try:
                 raise error
             finally:
-                del error  # else the traceback and this frame would hold each other
+                del error  # breaks the reference cycle of its traceback and this frame
         return cast(R, self.returned)
 
 
 def _tell(notify: Callable[[], object]) -> None:
-    """Notify somebody who waits; nothing that they raise may end the thread."""
+    """Call a callback of a reader; no exception of it may end the thread."""
     try:
         notify()
-    except BaseException as exc:  # noqa: BLE001 - of no request, and there is nobody above
-        _log_failure(logging.ERROR, "somebody who waits for an engine could not be notified", exc)
+    except BaseException as exc:  # noqa: BLE001 - it belongs to no request, and there is no caller
+        _log_failure(logging.ERROR, "cannot notify the reader of a request", exc)
 
 
 def _log_failure(level: int, text: str, exc: BaseException) -> None:
-    with suppress(BaseException):  # a log handler is foreign code, too
-        _log.log(level, text, exc_info=exc)
+    with suppress(BaseException):  # a log handler is foreign code and may raise anything
+        log.log(level, text, exc_info=exc)
 
 
 @define(eq=False)
 class RequestQueue:
-    """What thread and worker share; the thread holds this and not the worker, so a forgotten worker is collected.
+    """The queue that thread and worker share. The thread holds no reference to the worker, which can be collected.
 
-    No lock: all of it may be called by the garbage collector, in any thread, in the middle of itself.
+    There is no lock: the garbage collector may call any method, in any thread, while another method runs.
     """
 
     share: int
     inbox: SimpleQueue[QueuedRequest[Any, Any] | None] = field(factory=SimpleQueue[QueuedRequest[Any, Any] | None])
-    head: deque[QueuedRequest[Any, Any] | None] = field(factory=deque[Any])  # out of the inbox, and not yet begun
+    head: deque[QueuedRequest[Any, Any] | None] = field(factory=deque[Any])  # taken from the inbox, not yet begun
     waiting: set[QueuedRequest[Any, Any]] = field(factory=set[QueuedRequest[Any, Any]])
     running: list[QueuedRequest[Any, Any]] = field(factory=list[Any])
     free: Callable[[], object] | None = None
@@ -168,44 +169,42 @@ class RequestQueue:
     def put(self, request: QueuedRequest[Any, Any]) -> None:
         self.waiting.add(request)
         self.inbox.put(request)
-        if self.closed and request.claim():  # looked at after the put: what the thread might never see is refused
+        if self.closed and request.claim():  # checked after the put, since the thread may never see the request
             self.waiting.discard(request)
             raise ClosedClientError("this engine")
 
     def withdraw(self, request: QueuedRequest[Any, Any]) -> None:
-        """Stop a request: one that waits never begins, one that runs leaves at its next look."""
+        """Stop a request: a waiting one never begins, a running one ends when it next checks its flag."""
         request.stopped.set()
         if request.claim():
             self.waiting.discard(request)
             request.left = True
 
     def serve(self) -> None:
-        """The thread's whole life. It ends when the queue is closed, and never by an error."""
+        """Serve requests until the queue is closed. This is all that the thread runs; no error ends it."""
         while (request := self.head.popleft() if self.head else self.inbox.get()) is not None:
             try:
                 self._admit(request)
                 self._rounds(self.share if request.shares else 1)
-            except BaseException as exc:  # noqa: BLE001 - of no single request: all that run end with it
-                for running in list(self.running):
-                    running.error = exc
-                    self._dismiss(running)
-            del request  # or the last reply would live as long as the thread waits
+            except BaseException as exc:  # noqa: BLE001 - belongs to no single request, so all running ones fail
+                self._fail_all(request, exc)
+            del request  # so that the last reply is not kept while the thread waits
         free, self.free = self.free, None
         try:
             if free is not None:
                 free()
-        except BaseException as exc:  # noqa: BLE001 - the thread ends here, and whoever waits for that is notified
-            _log_failure(logging.ERROR, "the weights of an engine could not be freed", exc)
+        except BaseException as exc:  # noqa: BLE001 - logged, so that those who wait for the end are notified
+            _log_failure(logging.ERROR, "cannot free the weights of an engine", exc)
         self.ended = True
         for notify in list(self.at_end):
             _tell(notify)
 
     def _admit(self, request: QueuedRequest[Any, Any]) -> None:
-        """Let a request run, if nobody withdrew it and the queue is open."""
+        """Let a request run, unless it was withdrawn or the queue is closed."""
         if request.claim():
             self.waiting.discard(request)
             self.running.append(request)
-            if self.closed:  # looked at after the append: `close` stops what it finds there
+            if self.closed:  # checked after the append, since `close` stops all requests in the list
                 request.closed = True
                 self._dismiss(request)
 
@@ -213,8 +212,17 @@ class RequestQueue:
         self.running.remove(request)
         request.leave()
 
+    def _fail_all(self, begun: QueuedRequest[Any, Any], exc: BaseException) -> None:
+        """End all running requests, and the one begun last, with an error that none of them raised."""
+        for request in {begun, *self.running}:
+            if not request.left:
+                self.waiting.discard(request)
+                request.error = exc
+                request.leave()
+        self.running.clear()
+
     def _rounds(self, share: int) -> None:
-        """A step of each that runs, then what these ask for, again and again until all have ended."""
+        """Run a step of each running request, then the functions that they yield; repeat until all have ended."""
         while self.running:
             self._fill(share)
             calls: dict[Callable[[], object], list[QueuedRequest[Any, Any]]] = {}
@@ -227,12 +235,12 @@ class RequestQueue:
             for call, asking in calls.items():
                 try:
                     call()
-                except BaseException as exc:  # noqa: BLE001 - raised in the steps of those who asked for it
+                except BaseException as exc:  # noqa: BLE001 - raised in the steps of the requests that yielded it
                     for request in asking:
                         request.failure = exc
 
     def _fill(self, share: int) -> None:
-        """Admit who waits, in order, up to the first that shares with nobody."""
+        """Admit waiting requests in order, up to the first that cannot share."""
         while len(self.running) < share:
             if not self.head:
                 if self.inbox.empty():
@@ -245,7 +253,7 @@ class RequestQueue:
             self.head.popleft()
 
     def close(self, free: Callable[[], object] | None = None) -> None:
-        """Refuse and stop everything; the thread then calls `free` and ends by itself."""
+        """Refuse new requests and stop all others; the thread then calls `free` and ends."""
         if not self.closed:
             self.free = free
             self.closed = True

@@ -1,6 +1,6 @@
-"""Which releases of the libraries under the engines passed the suite, and what an error at loading says about them.
+"""Lists the releases of the engines' libraries that passed the tests, and words the note in errors at loading.
 
-The table is rewritten by the nox session `lock`, together with `constraints.txt`: one line for each distribution.
+The nox session `lock` rewrites the table, one line for each distribution, together with `constraints.txt`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Several sequences in the same forward passes, each at its own place: rows of keys and values, prefill, decoding.
+"""Runs several sequences in the same forward passes, each at its own position: keys and values, prefill, decoding.
 
-Owns which sequence is computed when, between two steps of the requests. A prompt is computed by itself, all but its
-last token; from there on its sequence is a row of the batch. Runs in the engine's thread; knows no request. Models
-that keep more than plain keys and values are refused.
+Owns the order in which sequences are computed between two steps of the requests. All but the last token of a prompt are
+computed alone; from then on the sequence is a row of the batch. Runs in the engine's thread; knows no requests. Refuses
+models that keep more than plain keys and values.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from aimu.engines._prefix_cache import common_prefix
 from aimu.engines._torch_model import KVStates, Sampler, TorchModel
 
 _DIFFERENCE = 0.01
-"""How much logits may differ, as a part of the greatest, between a batch and each sequence alone, in float32."""
+"""Tolerance of float32 logits in a batch against the sequence alone, as a fraction of the greatest logit."""
 
 
 @define(eq=False)
 class _Sequence:
-    """A sequence between two steps of its request: `token` is what came out of the last one."""
+    """A sequence between two steps of its request; `token` is the result of the last one."""
 
     ids: list[int]
     states: KVStates
@@ -35,7 +35,7 @@ class _Sequence:
     error: Exception | None = None
 
     def take(self) -> int | None:
-        """The new token, if there is one; raises what kept it from being made."""
+        """Return the new token, if there is one; raise the error that the computation of it raised."""
         error, self.error = self.error, None
         if error is not None:
             raise error
@@ -43,7 +43,7 @@ class _Sequence:
         return token
 
     def pick(self, logits: Any) -> Any:
-        """The next token, shape (1, 1). What the options of one request break is that request's error."""
+        """Return the next token, shape (1, 1). An error in the options of a request fails that request only."""
         try:
             return self.sampler(logits)
         except Exception as exc:  # noqa: BLE001 - raised by `take`
@@ -52,9 +52,9 @@ class _Sequence:
 
 
 class _RowsLayer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values of one layer, `room`: each of shape (rows, heads, room, width), with zeros behind each row's end.
+    """Keys and values of one layer in `room`, each of shape (rows, heads, room, width), zero behind the end of a row.
 
-    Zeros, since what is masked weighs nothing, but nothing times infinity is no number.
+    Zeros, since a mask makes the weight 0, but 0 times infinity is NaN.
     """
 
     def __init__(self, like: tuple[Any, Any]) -> None:
@@ -63,7 +63,7 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]
         self.place: Any = None
 
     def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        """Write the new token of each row at its position; returns all rows, as far as the longest goes."""
+        """Write the new token of each row at its position; return all rows, up to the length of the longest."""
         rows, positions, span = self.place
         keys, values = self.room
         rows, positions = rows.to(keys.device), positions.to(keys.device)
@@ -81,36 +81,36 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]
 
 @final
 class _Rows:
-    """Keys and values of the rows of a batch. `states` of no tokens tell the shapes."""
+    """Keys and values of the rows of a batch; `states` of no tokens define the shapes."""
 
     def __init__(self, states: KVStates) -> None:
         self.cache: Any = DynamicCache()
         self.layers = self.cache.layers = [_RowsLayer(like) for like in states.move_out()]
 
     def fit(self, rows: int, length: int) -> None:
-        """Make room for `rows` rows of up to `length` tokens; give back what is far too much."""
-        have_rows, _, have_length, _ = self.layers[-1].room[-1].shape  # the last to be resized
+        """Make room for `rows` rows of up to `length` tokens; shrink it if it is far too large."""
+        have_rows, _, have_length, _ = self.layers[-1].room[-1].shape  # the tensor that is resized last
         enough = 1 << max(0, rows - 1).bit_length(), length + max(256, length // 4)
         if rows > have_rows or length > have_length or have_rows * have_length > 4 * enough[0] * enough[1]:
             for layer in self.layers:
                 layer.resize(*enough)
 
     def join(self, row: int, states: KVStates) -> None:
-        """Take over the states of a sequence."""
+        """Move the states of a sequence into a row."""
         for layer, tensors in zip(self.layers, states.move_out(), strict=True):
             for room, own in zip(layer.room, tensors, strict=True):
-                if own is not None:  # a prompt of one token has nothing yet
+                if own is not None:  # a prompt of one token has no states yet
                     room[row, :, : own.shape[2]] = own[0]
 
     def copy(self, row: int, length: int, states: KVStates) -> None:
-        """Make the first `length` tokens of a row the states of another sequence, or of its own."""
+        """Copy the first `length` tokens of a row into `states`."""
         states.move_out()
         for index, layer in enumerate(self.layers):
             states.cache.update(*(room[row : row + 1, :, :length] for room in layer.room), index)
         states.length = length
 
     def leave(self, row: int, last: int, states: KVStates) -> None:
-        """Give a row's states back; the last row moves into its place."""
+        """Copy the states of a row into `states`, and move the last row to its place."""
         try:
             self.copy(row, len(states), states)
         finally:
@@ -121,9 +121,9 @@ class _Rows:
                     room[last] = 0
 
     def place(self, rows: Any, positions: Any, span: int) -> Any:
-        """Have the next forward write a token in each of `rows`, at its position; none is at `span` or behind it.
+        """Set where the next forward pass writes the token of each row; all positions are below `span`.
 
-        Returns what each row may see, to be added to its scores: shape (rows, 1, 1, span).
+        Returns the attention mask to add to the scores of each row, shape (rows, 1, 1, span).
         """
         for layer in self.layers:
             layer.place = rows, positions, span
@@ -134,21 +134,21 @@ class _Rows:
 
 @final
 class TorchBatch:
-    """Run the sequences of one model together. ValueError if those of that model cannot be."""
+    """Runs the sequences of one model together; raises ValueError if the model does not allow it."""
 
     def __init__(self, model: TorchModel) -> None:
         self._model = model
         self._arrived: deque[_Sequence] = deque()
         self._running: list[_Sequence] = []  # in the order of their rows
         if reason := _obstacle(model):
-            raise ValueError(f"batch: requests cannot share the forward passes of this model, {reason}")
+            raise ValueError(f"batch: requests cannot share the forward passes of this model, {reason}; use batch=1")
         with torch.inference_mode():
             self._rows = _Rows(self._check())
 
     def tokens(
         self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
     ) -> Generator[int | Callable[[], object]]:
-        """As `TorchModel.tokens`, but where the model is to compute, `compute` is yielded, which does so for all."""
+        """Generate tokens as `TorchModel.tokens`, but yield `compute`, which computes for all, before each token."""
         sampler.start(ids, self._model.model.device)
         sequence = _Sequence(ids, states, sampler)
         self._arrived.append(sequence)
@@ -162,7 +162,7 @@ class TorchBatch:
             self._leave(sequence)
 
     def compute(self) -> None:
-        """A slice of the prompts that are not yet known, first come first served; then a token for each row."""
+        """Compute a slice of the new prompts, first come first served, then a token for each row."""
         with torch.inference_mode():
             self._prefill()
             try:
@@ -189,7 +189,7 @@ class TorchBatch:
                 self._arrived.remove(sequence)
 
     def _adopt(self, sequence: _Sequence) -> None:
-        """Copy from a row what its sequence begins with, too: many agents share a system message and tools."""
+        """Copy the longest common prefix from a row: many agents share a system message and tools."""
         known = [min(common_prefix(row.ids, sequence.ids), len(row.states)) for row in self._running]
         longest = min(max(known, default=0), len(sequence.ids) - 1)
         if longest > len(sequence.states):
@@ -220,7 +220,7 @@ class TorchBatch:
             sequence.token = token
 
     def _forward(self) -> Any:
-        """Logits of each row after its last token, which joins its states; shape (rows, vocabulary)."""
+        """Append the last token of each row to its states; return the logits after it, shape (rows, vocabulary)."""
         lengths = [len(sequence.states) for sequence in self._running]
         span = max(lengths) + 1
         self._rows.fit(len(lengths), span)
@@ -238,7 +238,7 @@ class TorchBatch:
         return torch.tensor([list(row) for row in values], device=self._model.model.device)
 
     def _check(self) -> KVStates:
-        """Compute two sequences of unlike length together and each alone, and compare; returns empty states."""
+        """Check that two sequences of different lengths compute the same together as alone; return empty states."""
         model, sampler = self._model, self._model.sampler(self._model.settings())
         alone: list[Any] = []
         for ids in ([1, 2, 3, 4, 5], [3, 2, 1]):
@@ -255,17 +255,17 @@ class TorchBatch:
         self._running.clear()
         allowed = max(_DIFFERENCE, torch.finfo(logits.dtype).eps ** 0.5) * logits.abs().max()
         if not (together - logits).abs().max() <= allowed:
-            raise ValueError("batch: requests cannot share the forward passes of this model, which come out otherwise")
+            raise ValueError("batch: this model computes other results when requests share forward passes; use batch=1")
         return empty
 
 
 def _obstacle(model: TorchModel) -> str | None:
-    """Why sequences of `model` cannot be rows of a batch, as far as it can be told beforehand."""
+    """Say why sequences of `model` cannot be rows of a batch, as far as its configuration shows."""
     attention = getattr(model.model.config.get_text_config(), "_attn_implementation", None)
     if attention not in ("sdpa", "eager"):
         return f"whose attention is {attention!r}: only 'sdpa' and 'eager' take a mask for each row"
     if "position_ids" not in model.takes or "attention_mask" not in model.takes:
-        return "which takes no positions"
+        return "which takes no positions or no mask"
     if not model.new_states().croppable:
         return "which keeps more than the keys and values of all tokens (sliding windows, recurrent layers)"
     return None

@@ -1,7 +1,7 @@
-"""A causal language model of transformers as tokens in, tokens out: loading, prefill, decoding, sampling, states.
+"""Runs a causal language model of transformers, tokens in and tokens out: loading, prefill, decoding, sampling, states.
 
-Imports torch, so it is imported by `huggingface` when weights are loaded, and by nobody else. Runs in the engine's
-thread; knows no message, option or request. Beam search and image input are not offered.
+Imports torch, so only `_huggingface` imports it, when it loads weights. Runs in the engine's thread; knows no messages,
+options or requests. Does not support beam search and images.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from transformers.cache_utils import DynamicLayer
 from aimu.engines._torch_probe import cache_argument, check_cache
 
 PREFILL_SLICE = 512
-"""Tokens of a prompt that are computed between two looks at the stop flag."""
+"""Number of prompt tokens computed between two checks of the stop flag."""
 
-# generation_config's field, the processor, and the value at which it does nothing; in the order of `generate`
+# The field of GenerationConfig, its processor, and the value that has no effect, in the order of `generate`.
 _PROCESSORS: tuple[tuple[str, Any, Any], ...] = (
     ("repetition_penalty", transformers.RepetitionPenaltyLogitsProcessor, 1.0),
     ("no_repeat_ngram_size", transformers.NoRepeatNGramLogitsProcessor, 0),
@@ -42,7 +42,7 @@ _WARPERS: tuple[tuple[str, Any, Any], ...] = (
 
 
 class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """A layer of the cache with room at its end: a new token is written in place instead of copying all others."""
+    """A layer of the cache with room at its end, so that a new token is written in place and no other is copied."""
 
     _room: tuple[Any, Any] | None = None
 
@@ -70,13 +70,13 @@ def _moved(states: Any, length: int) -> Any:
 
 @final
 class KVStates:
-    """The cache of one sequence, as `prefix_cache.States`."""
+    """The cache of one sequence; implements `_prefix_cache.States`."""
 
     def __init__(self, config: Any) -> None:
         self._config = config
         self.cache: Any = DynamicCache(config=config)
         self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
-        self.length = 0  # counted here, since recurrent layers cannot tell
+        self.length = 0  # counted here, since recurrent layers do not count
 
     def __len__(self) -> int:
         return self.length
@@ -100,25 +100,29 @@ class KVStates:
         self.length = length
 
     def move_out(self) -> list[tuple[Any, Any]]:
-        """Keys and values of each layer, shape (1, heads, length, width), which are no longer kept here."""
+        """Return keys and values of each layer, shape (1, heads, length, width), and drop them here."""
         tensors = [(layer.keys, layer.values) for layer in self.cache.layers]
         self.cache = KVStates(self._config).cache
         return tensors
 
     def copy(self, length: int) -> KVStates:
-        twin = KVStates(self._config)
-        twin.length = length
+        copied = KVStates(self._config)
+        copied.length = length
         for index, layer in enumerate(self.cache.layers):
-            twin.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
-        return twin
+            copied.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
+        return copied
 
 
 @final
 class Sampler:
-    """Picks the next token. `settings` are fields of GenerationConfig; ValueError where one cannot be meant.
+    """Picks the next token; raises ValueError if a setting is invalid.
 
-    Without `do_sample` the likeliest is picked. `presence` and `frequency` are subtracted from the logits of tokens
-    written so far, once and per occurrence. With `seed` the draws are the request's own.
+    Args:
+        settings: A GenerationConfig. Without `do_sample` the likeliest token is picked.
+        device: The device of the logits.
+        seed: Seed of the request's own random generator. None: torch's global generator.
+        presence: Subtracted once from the logits of each token that the answer contains.
+        frequency: Subtracted for each occurrence of a token in the answer.
     """
 
     def __init__(
@@ -133,12 +137,12 @@ class Sampler:
         self._ids: Any = None
 
     def start(self, ids: Sequence[int], device: Any) -> None:
-        """Take the prompt into account."""
+        """Remember the prompt, which some processors need."""
         if self._processors:
             self._ids = torch.tensor([ids], device=device)
 
     def __call__(self, logits: Any) -> Any:
-        """The next token, shape (1, 1), for logits of shape (1, vocabulary)."""
+        """Return the next token, shape (1, 1), for logits of shape (1, vocabulary)."""
         if self._processors or self._warpers or self._counts is not None or any(self._penalties):
             logits = self._processed(logits.float())
         if self._sampling:
@@ -171,7 +175,7 @@ def _built(table: Any, settings: Any) -> list[Any]:
 
 @final
 class Detokenizer:
-    """Text of tokens as they come; nothing while a character is incomplete."""
+    """Turns each next token into its text; "" while a character is incomplete."""
 
     def __init__(self, tokenizer: Any, dropped: frozenset[int]) -> None:
         self._tokenizer, self._dropped = tokenizer, dropped
@@ -186,13 +190,13 @@ class Detokenizer:
             return self._by_difference(token)
         try:
             text = self._stream.step(self._tokenizer.backend_tokenizer, token)
-        except Exception:  # noqa: BLE001 - bytes that are no UTF-8 leave the stream unusable; it raises plain Exception
+        except Exception:  # noqa: BLE001 - after invalid UTF-8 the stream is unusable; it raises plain Exception
             self._stream = DecodeStream(skip_special_tokens=False)
             text = self._stream.step(self._tokenizer.backend_tokenizer, token)
         return text or ""
 
     def _by_difference(self, token: int) -> str:
-        """For tokenizers in Python: decode the last piece again with what stands before it, and compare."""
+        """Decode with and without the new token, and return the difference; for tokenizers written in Python."""
         self._ids.append(token)
         before = self._tokenizer.decode(self._ids[self._before : self._shown])
         text = cast(str, self._tokenizer.decode(self._ids[self._before :]))
@@ -204,12 +208,12 @@ class Detokenizer:
 
 @final
 class TorchModel:
-    """Weights and tokenizer. `source` is a folder or hub id; `kwargs` go to `AutoModelForCausalLM.from_pretrained`."""
+    """Weights and tokenizer of the folder or hub id `source`; `kwargs` are those of `from_pretrained`."""
 
     def __init__(self, source: str, *, device: str, dtype: str, threads: int | None, kwargs: Mapping[str, Any]) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        with _bars_for_people():
+        with _bars_in_terminals_only():
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
             model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **kwargs)
         if "device_map" not in kwargs:
@@ -240,7 +244,7 @@ class TorchModel:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """All of it, special tokens too."""
+        """Turn tokens into text, special tokens included."""
         return cast(str, self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def detokenizer(self, shown: Callable[[str], bool]) -> Detokenizer:
@@ -251,7 +255,7 @@ class TorchModel:
         return KVStates(self.model.config)
 
     def settings(self) -> Any:
-        """A copy of the model's own generation config, to be changed."""
+        """Return a copy of the model's own generation config, to be changed."""
         return copy.deepcopy(self.model.generation_config)
 
     def sampler(self, settings: Any, **kwargs: Any) -> Sampler:
@@ -261,13 +265,13 @@ class TorchModel:
         return cast(AbstractContextManager[Any], torch.inference_mode())
 
     def forward(self, step: Any, cache: Any, **kwargs: Any) -> Any:
-        """Logits after the last of `step`, shape (batch, vocabulary), for token ids of shape (batch, tokens)."""
+        """Return the logits after `step`, shape (batch, vocabulary), for token ids of shape (batch, tokens)."""
         kwargs[self._cache_argument] = cache
         output = self.model(input_ids=step, use_cache=True, **self._last_only, **kwargs)
         return output.logits[:, -1]
 
     def extend(self, step: Any, states: KVStates) -> Any:
-        """Append the states of `step`, shape (1, tokens); the logits after it, shape (1, vocabulary)."""
+        """Append the states of `step`, shape (1, tokens); return the logits after it, shape (1, vocabulary)."""
         logits = self.forward(step, states.cache)
         states.length += step.shape[-1]
         return logits
@@ -275,10 +279,7 @@ class TorchModel:
     def tokens(
         self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
     ) -> Generator[int | Callable[[], object]]:
-        """Tokens that follow `ids`, each also appended to it, without end; `states` grow along, one token behind.
-
-        Stops between two steps once `stopped()`.
-        """
+        """Generate tokens; see `LanguageModel.tokens`."""
         device = self.model.device
         sampler.start(ids, device)
         step: Any = None
@@ -295,14 +296,14 @@ class TorchModel:
             yield token
 
     def _splits(self) -> bool:
-        """Whether the rest of a text is encoded as it is in the whole; not so where a word's first blank is implied."""
+        """Return whether the end of a text encodes to the same tokens alone; see `LanguageModel.splits`."""
         end = self.tokenizer.eos_token
         return end is not None and self.encode(end + "a") == self.encode(end) + self.encode("a")
 
 
 @contextmanager
-def _bars_for_people() -> Generator[None]:
-    """Progress bars without a terminal are noise in a log, and leave a thread of tqdm's behind."""
+def _bars_in_terminals_only() -> Generator[None]:
+    """Hide progress bars unless stderr is a terminal: elsewhere they fill the log, and leak a thread of tqdm."""
     bars = transformers.utils.logging
     silence = bars.is_progress_bar_enabled() and not sys.stderr.isatty()
     if silence:

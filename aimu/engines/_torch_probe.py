@@ -1,7 +1,7 @@
-"""What a causal language model of transformers can do, found out at loading by its signature and tiny forward passes.
+"""Checks at loading, by its signature and tiny forward passes, whether the engine supports a model of transformers.
 
-Owns which models are refused because the engine cannot keep the state of their sequences: the whole of it must be in
-the cache that goes with each forward pass, and keys and values must be a part of it.
+Refuses models whose state the engine cannot keep: the whole state of a sequence must be in the cache that is passed to
+each forward pass, and keys and values must be part of it.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import torch
 
 CACHE_ARGUMENTS = ("cache", "past_key_values")
-"""What releases of transformers call the argument of `forward`, the newest first; the older name warns in the newer."""
+"""Names of the argument of `forward` in releases of transformers, newest first; newer ones warn of older names."""
 
 _STEPS = [1, 2], [3]
 
 
 def cache_argument(model: Any, takes: Container[str]) -> str:
-    """Return the name under which `forward` takes a cache. ValueError if it takes none."""
+    """Return the name of the argument of `forward` for the cache; raise ValueError if it has none."""
     for name in CACHE_ARGUMENTS:
         if name in takes:
             return name
@@ -26,14 +26,14 @@ def cache_argument(model: Any, takes: Container[str]) -> str:
 
 
 def check_cache(model: Any, new_states: Callable[[], Any], extend: Callable[[Any, Any], Any]) -> None:
-    """Compute two equal sequences side by side, and raise ValueError unless each has its whole state in its cache."""
+    """Compute two equal sequences in turns; raise ValueError unless each keeps its whole state in its cache."""
     name, twins = type(model).__name__, (new_states(), new_states())
     try:
         steps = [torch.tensor([step], device=model.device) for step in _STEPS]
         logits, again = [[extend(step, states) for states in twins] for step in steps][-1]
     except Exception as exc:
         raise ValueError(
-            f"{name} failed in a first forward pass with the cache that transformers makes for it: "
+            f"{name} is not supported: its first forward pass with the cache that transformers makes for it failed: "
             f"{type(exc).__name__}: {exc}"
         ) from exc
     if not any(_holds_keys(layer) for layer in twins[0].cache.layers):
@@ -41,14 +41,14 @@ def check_cache(model: Any, new_states: Callable[[], Any], extend: Callable[[Any
     allowed = torch.finfo(logits.dtype).eps ** 0.5 * float(logits.abs().max())
     if not torch.allclose(logits, again, rtol=0, atol=allowed, equal_nan=True):
         raise ValueError(
-            f"{name} keeps a part of its state outside the cache, where conversations would disturb each other, "
-            "and is not supported"
+            f"{name} is not supported: it keeps a part of its state outside the cache, where conversations would "
+            "disturb each other"
         )
 
 
 def _no_keys(model: Any) -> str:
     name = type(model).__name__
-    return f"{name} keeps no keys and values in a cache that can be cut back to a shorter text, and is not supported"
+    return f"{name} is not supported: it keeps no keys and values in a cache that can be cut to a shorter text"
 
 
 def _holds_keys(layer: Any) -> bool:

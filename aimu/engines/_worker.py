@@ -1,7 +1,7 @@
-"""One thread per set of weights, and the bridge that carries what it makes to whoever waits for it.
+"""Owns one thread for each set of weights, and passes its results to readers in other threads and event loops.
 
-Owns the thread's beginning and end and its readers, over all event loops and threads; what the thread does is in
-`rounds`. Knows no model: a request is a function. Never computes two things at once, and never waits for a reader.
+Owns the start and end of the thread, and its readers; `_rounds` is what the thread runs. Knows no model: a request is a
+function. Never computes two things at once, and never waits for a reader.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ R = TypeVar("R")
 
 @final
 class _Bell:
-    """Wakes the one task that made it, from any thread; rings that nobody waits for cost nothing."""
+    """Wakes the task that made it, from any thread; ringing costs nothing if the task is not waiting."""
 
     def __init__(self) -> None:
         self._call = loop_caller()
         self._event: anyio.Event | None = None
 
     def ring(self) -> bool:
-        """False if there is nobody left to be woken: the event loop has ended."""
+        """Wake the task; return False if its event loop has ended."""
         event = self._event
         if event is not None:
             self._event = None
@@ -44,16 +44,16 @@ class _Bell:
         return True
 
     async def wait(self, ready: Callable[[], object]) -> None:
-        """Return once `ready()`, which is looked at after each ring."""
+        """Return once `ready()` is true, which is checked after each ring."""
         while not ready():
             event = self._event = anyio.Event()
-            if ready():  # it may have become so before the bell had an event to set
+            if ready():  # it may have become true before there was an event to set
                 self._event = None
                 return
             await event.wait()
 
     async def wait_through(self, ready: Callable[[], object]) -> None:
-        """As `wait`, but a cancellation, a native `Task.cancel()` too, is delivered only when `ready()`."""
+        """Wait as `wait`, but raise a cancellation, also by a native `Task.cancel()`, only once `ready()` is true."""
         if ready():
             return
         interruption: BaseException | None = None
@@ -69,7 +69,7 @@ class _Bell:
 
 @final
 class _Hold:
-    """Held by the reader only, so that a reader which vanishes without its clean-up stops its request."""
+    """Held by the reader only, so that its request stops if the reader is collected without its clean-up."""
 
     def __init__(self, queue: RequestQueue, request: QueuedRequest[Any, Any]) -> None:
         self._queue, self._request = queue, request
@@ -85,7 +85,7 @@ _live: WeakKeyDictionary[Thread, RequestQueue] = WeakKeyDictionary()
 
 @atexit.register
 def _end_all() -> None:
-    """Native code that still computes while the interpreter is taken down crashes it."""
+    """End all threads: native code that still computes while the interpreter shuts down crashes it."""
     for thread, queue in list(_live.items()):
         queue.close()
         thread.join()
@@ -93,32 +93,34 @@ def _end_all() -> None:
 
 @final
 class Worker:
-    """Runs jobs in one thread of its own, in the order in which they came: one at a time, or `share` that are `Shared`.
+    """Runs jobs in its own thread, in the order in which they came: one at a time, or up to `share` that are `Shared`.
 
-    All methods may be used from any thread and any event loop; after `close`
-    they raise ClosedClientError, and in a child of `os.fork()`, which has no such thread, EngineError.
+    All methods may be called from any thread and any event loop. After `close` they raise ClosedClientError; in a child
+    of `os.fork()`, which does not have the thread, they raise EngineError.
     """
 
     def __init__(self, name: str, *, share: int = 1) -> None:
         self._pid = os.getpid()
         self._queue = RequestQueue(share)
-        # A daemon, since the interpreter joins other threads before anybody could tell them to end.
+        # A daemon, since the interpreter joins other threads before any code can tell them to end.
         self._thread = Thread(target=self._queue.serve, name=name, daemon=True)
-        self.requests = 0  # how many jobs were ever accepted
+        self.requests: int = 0  # number of jobs accepted so far
         finalize(self, self._queue.close).atexit = False
         _live[self._thread] = self._queue
         self._thread.start()
 
     @property
     def running(self) -> int:
+        """Number of jobs that run."""
         return len(self._queue.running)
 
     @property
     def waiting(self) -> int:
+        """Number of jobs that wait in the queue."""
         return len(self._queue.waiting)
 
     def run_sync(self, fn: Callable[[], R]) -> R:
-        """What `fn` returns; the calling thread blocks meanwhile."""
+        """Run `fn` and return its result; blocks the calling thread."""
         done = Event()
 
         def notify() -> bool:
@@ -134,7 +136,7 @@ class Worker:
         return request.outcome()
 
     async def run(self, job: Job[Any, R] | Shared[Any, R]) -> R:
-        """What `job` returns. A cancellation stops it and is raised when the thread has left it."""
+        """Run `job` and return its result. A cancellation stops the job and is raised once the thread has left it."""
         await checkpoint_if_cancelled()
         bell = _Bell()
         request = QueuedRequest[Any, R](job, bell.ring, discard=True)
@@ -147,7 +149,7 @@ class Worker:
         return request.outcome()
 
     async def stream(self, job: Job[T, R] | Shared[T, R]) -> AsyncGenerator[T | R, None]:
-        """What `job` emits, as it comes, and at last what it returns.
+        """Yield the items that `job` emits as they come, then its result.
 
         Closing the generator, or a cancellation in it, stops the job and waits until the thread has left it.
         """
@@ -157,7 +159,7 @@ class Worker:
         hold = self._put(request)
         items = request.items
         try:
-            while not request.left or items:  # in this order: what was emitted before it left is seen
+            while not request.left or items:  # in this order, so that no item emitted before the end is lost
                 while items:
                     yield items.popleft()
                 await checkpoint_if_cancelled()
@@ -168,14 +170,14 @@ class Worker:
         yield request.outcome()
 
     def close(self, free: Callable[[], object] | None = None) -> None:
-        """Stop what runs, refuse what waits, call `free` in the thread and join it. Idempotent."""
+        """Stop running jobs, refuse waiting ones, call `free` in the thread and join it. Idempotent."""
         if self._pid == os.getpid():
             self._queue.close(free)
             if self._thread is not current_thread():
                 self._thread.join()
 
     async def aclose(self, free: Callable[[], object] | None = None) -> None:
-        """As `close`, without blocking the event loop."""
+        """Do as `close`, without blocking the event loop."""
         if self._pid == os.getpid():
             bell = _Bell()
             self._queue.at_end.append(bell.ring)
@@ -186,8 +188,8 @@ class Worker:
     def _put(self, request: QueuedRequest[Any, Any]) -> _Hold:
         if self._pid != os.getpid():
             raise EngineError(
-                "this engine was made before os.fork() and cannot be used in the child; make it after the fork, "
-                "or start processes with multiprocessing's method 'spawn'"
+                "this engine was made before os.fork() and cannot be used in the child process; make it after the "
+                "fork, or start processes with multiprocessing's method 'spawn'"
             )
         hold = _Hold(self._queue, request)
         self._queue.put(request)

@@ -1,4 +1,4 @@
-"""Scorers: how good an output is, as a number with a reason."""
+"""Scorers, which rate an output with a number and a reason."""
 
 from aimu.evals._judge import LLMJudgeScorer
 from aimu.evals._scorer import Scorer

@@ -1,4 +1,4 @@
-"""A scorer that asks a model. Owns the judge's prompt and how a verdict is read; refuses to guess at one."""
+"""Scores an output by asking a model. Owns the judge's prompt and the parser of its verdict, which never guesses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Generator, Iterator, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, final
 
+from aimu._doors import public
 from aimu.errors import InvalidOptionError, ScoringError
 from aimu.evals._scorer import Score, Scorer
 
@@ -15,35 +16,61 @@ DEFAULT_CRITERIA = "The output does what the task asks for: correct, complete, a
 FORM = "End your answer with one line of this form, the number from 0 (useless) to 1 (perfect):\nScore: <number>"
 
 
+@public("aimu.evals")
 @final
 class LLMJudgeScorer(Scorer):
-    """A model's score of a row, from 0 to 1, with its reasons.
+    """Ask a model to score a row, from 0 to 1, with its reasons.
 
-    `client` is any chat client with `generate`, async or sync: with an async one `score` is awaited, with a sync one it
-    returns at once. `criteria` hold for rows that bring none of their own. `generate_kwargs` hold for the judge's
-    requests. A verdict that cannot be read is asked for once more, then ScoringError is raised.
+    If the score in a verdict cannot be read, the model is asked once more.
+
+    Args:
+        client: A client with `generate`, async or sync; it decides whether `score` is awaited.
+        criteria: Criteria for rows that have no `criteria` of their own. By default: correct, complete and to the
+            point.
+        generate_kwargs: Options of the judge's requests, such as `{"temperature": 0}`.
+
+    Raises:
+        InvalidOptionError: `client` has no `generate`.
+
+    Example:
+        judge = LLMJudgeScorer(aio.client("openai:gpt-4o-mini"), "The summary names all three authors.")
+        score, reasons = await judge.score({"task": "Summarize the paper.", "output": summary})
     """
 
     def __init__(
         self, client: Any, criteria: str | None = None, *, generate_kwargs: Mapping[str, Any] | None = None
     ) -> None:
         if not callable(getattr(client, "generate", None)):
-            raise InvalidOptionError(f"a judge needs a client with generate(), not {type(client).__name__}")
+            raise InvalidOptionError(
+                f"a judge needs a client with generate(), got {type(client).__name__}; pass aimu.client(...)"
+            )
         self.client = client
         self.criteria = criteria
-        self.generate_kwargs = dict(generate_kwargs or {})
+        self.generate_kwargs: dict[str, Any] = dict(generate_kwargs or {})
 
     @property
     def is_async(self) -> bool:
+        """Whether `score` is to be awaited: it is if the client is async."""
         return hasattr(self.client, "__aenter__") or iscoroutinefunction(self.client.generate)
 
     def score(self, row: Mapping[str, Any]) -> Score | Awaitable[Score]:
-        """The score and reasons; raises ScoringError, and what the client raises."""
+        """Score a row.
+
+        Args:
+            row: What to score, by name: `task`, `output` and so on. `criteria` replaces the scorer's own.
+
+        Returns:
+            The score, from 0 (useless) to 1 (perfect), and the judge's verdict; an awaitable of them if `is_async`.
+
+        Raises:
+            ScoringError: Two verdicts in a row had no readable score.
+            AimuError: The client failed.
+        """
         judging = self._judging(row)
         return self._awaited(judging) if self.is_async else self._at_once(judging)
 
     def _judging(self, row: Mapping[str, Any]) -> Generator[str, str, Score]:
-        """Yields each prompt and is sent the verdict; returns the score."""
+        """Yield each prompt, receive the verdict, and return the score."""
         criteria = row.get("criteria") or self.criteria or DEFAULT_CRITERIA
         parts = [f"## {key}\n{value}" for key, value in row.items() if key != "criteria"]
         prompt = "\n\n".join(
@@ -52,10 +79,13 @@ class LLMJudgeScorer(Scorer):
         verdict = yield prompt
         score = read_score(verdict)
         if score is None:
-            verdict = yield f"{prompt}\n\nYour last answer had no score that could be read:\n{verdict}\n\n{FORM}"
+            verdict = yield f"{prompt}\n\nYour last answer had no readable score:\n{verdict}\n\n{FORM}"
             score = read_score(verdict)
         if score is None:
-            raise ScoringError(f"the judge's verdict has no readable score, twice: {verdict[:500]!r}")
+            raise ScoringError(
+                f"the judge gave two verdicts without a readable score; use a stronger model as judge. "
+                f"The last verdict: {verdict[:500]!r}"
+            )
         return score, verdict.strip()
 
     def _at_once(self, judging: Generator[str, str, Score]) -> Score:
@@ -85,10 +115,10 @@ _LINE = re.compile(rf"^[\W_]*(?:(?:final|overall|total)\s+)?(?:{_LABELLED.patter
 
 
 def read_score(verdict: str) -> float | None:
-    """The one score, 0 to 1, that a verdict states; None where it states none, or several that differ.
+    """Return the score, 0 to 1, that a verdict states; None if it states none or several different ones.
 
-    Read are `0.8`, `8/10`, `8 out of 10` and `80 %`: the value of a JSON key `score`, else the last line that begins
-    with "Score", else a "score" in running text, else a verdict that is nothing but the number.
+    Reads `0.8`, `8/10`, `8 out of 10` and `80 %`, in the first of these places: the value of a JSON key `score`, the
+    last line that begins with "Score", a "score" in running text, a verdict that consists of the number only.
     """
     for value in _json_scores(verdict):
         return value

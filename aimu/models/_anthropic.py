@@ -5,6 +5,7 @@ the models page, both read 2026-11-22. The API requires `max_tokens`: the defaul
 and is below the size for which the service requires streaming; it is not the model's limit.
 """
 
+from aimu._doors import public
 from aimu.models._spec import Model, ModelSpec
 
 
@@ -20,6 +21,7 @@ def _claude(id: str) -> ModelSpec:
     )
 
 
+@public("aimu.models")
 class AnthropicModel(Model):
     """Claude models; an id without a date is an alias of the service. Sonnet 4.5 ends on 2026-11-30 (the same SDK)."""
 

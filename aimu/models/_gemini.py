@@ -3,6 +3,7 @@
 The vision of 3.8 Flash is from docs.cloud.google.com/gemini-enterprise-agent-platform/models/guides/gemini-3-8-flash.
 """
 
+from aimu._doors import public
 from aimu.models._spec import Model, ModelSpec
 
 
@@ -11,6 +12,7 @@ def _gemini(id: str, *, tools: bool | None = True, vision: bool | None = True) -
     return ModelSpec(id, "gemini", tools=tools, thinking=True, vision=vision, source=source)
 
 
+@public("aimu.models")
 class GeminiModel(Model):
     """Gemini models. 2.5 Pro and 2.5 Flash end on 2026-12-01 (ai.google.dev/gemini-api/docs/deprecations)."""
 

@@ -4,6 +4,7 @@
 `generation_config.json`.
 """
 
+from aimu._doors import public
 from aimu.models._spec import Model, ModelSpec
 
 
@@ -14,6 +15,7 @@ def _hub(
     return ModelSpec(id, "hf", tools=tools, thinking=thinking, vision=vision, source=source)
 
 
+@public("aimu.models")
 class HuggingFaceModel(Model):
     """Models of the Hugging Face Hub."""
 

@@ -4,6 +4,7 @@ An id is a repository; `model_path=` selects one of its files. The path of a .gg
 engine accepts text only, so `vision` is always False.
 """
 
+from aimu._doors import public
 from aimu.models._spec import Model, ModelSpec
 
 
@@ -12,6 +13,7 @@ def _gguf(id: str, *, tools: bool | None = True, thinking: bool | None = False) 
     return ModelSpec(id, "llamacpp", tools=tools, thinking=thinking, vision=False, source=source)
 
 
+@public("aimu.models")
 class LlamaCppModel(Model):
     """GGUF repositories of the Hugging Face Hub."""
 

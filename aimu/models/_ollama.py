@@ -1,5 +1,6 @@
 """Models of the Ollama library: facts only. Capabilities are the tags that the library shows for a model."""
 
+from aimu._doors import public
 from aimu.models._spec import Model, ModelSpec
 
 
@@ -10,6 +11,7 @@ def _ollama(
     return ModelSpec(id, "ollama", tools=tools, thinking=thinking, vision=vision, source=source)
 
 
+@public("aimu.models")
 class OllamaModel(Model):
     """Models of the Ollama library."""
 

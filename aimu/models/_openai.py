@@ -6,6 +6,7 @@ developers.openai.com/api/docs/guides/deployment-checklist, those of 5.4 mini fr
 2026-11-24.
 """
 
+from aimu._doors import public
 from aimu.models._spec import Model, ModelSpec
 
 
@@ -14,6 +15,7 @@ def _gpt(id: str, *, thinking: bool | None = True, vision: bool | None = True, t
     return ModelSpec(id, "openai", tools=tools, thinking=thinking, vision=vision, source=source)
 
 
+@public("aimu.models")
 class OpenAIModel(Model):
     """GPT and o-series models."""
 

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias, cast
 
 from aimu.errors import InvalidOptionError
 
-logger = logging.getLogger("aimu.models")
+log = logging.getLogger("aimu.models")
 
 # What a value must be, in words, and the function that checks it.
 _Rule: TypeAlias = tuple[str, Callable[[Any], bool]]
@@ -109,4 +109,4 @@ def merge(*layers: Mapping[str, Any] | None) -> dict[str, Any]:
 @cache
 def warn_unsupported(provider: str, key: str) -> None:
     """Warn once per process that `provider` cannot honour `key`; the request is sent without it."""
-    logger.warning("%s does not support generate_kwargs[%r]; the request is sent without it", provider, key)
+    log.warning("%s does not support generate_kwargs[%r]; the request is sent without it", provider, key)

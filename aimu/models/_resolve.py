@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
+from aimu._doors import public
 from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models._spec import Model, ModelSpec
 from aimu.models._table import TABLE
@@ -20,6 +21,7 @@ IN_PROCESS = frozenset(row.name for row in TABLE.values() if row.in_process)
 """The names of the providers whose models run in this process."""
 
 
+@public("aimu.models")
 def resolve_model_string(model: str) -> ModelSpec:
     """Return the spec that a model string names.
 

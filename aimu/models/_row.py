@@ -1,6 +1,6 @@
 """What a row of the table of providers holds: facts as plain values, nothing that runs.
 
-To add a provider, add a row to `aimu.models._table`; nothing else names one.
+To add a provider, add a row to `aimu.models._table`. Only its catalog and generated code name it too.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ work as well.
 
 from attrs import evolve
 
+from aimu._doors import public
 from aimu.models._huggingface import HuggingFaceModel
 from aimu.models._llamacpp import LlamaCppModel
 from aimu.models._ollama import OllamaModel
@@ -17,6 +18,7 @@ def _served(provider: str, model: Model, id: str | None = None, *, vision: bool 
     return evolve(spec, provider=provider, id=id or spec.id, vision=spec.vision if vision is None else vision)
 
 
+@public("aimu.models")
 class OllamaOpenAIModel(Model):
     """Ollama's /v1 endpoint (https://docs.ollama.com/api/openai-compatibility)."""
 
@@ -27,6 +29,7 @@ class OllamaOpenAIModel(Model):
     MISTRAL_7B = _served("ollama-openai", OllamaModel.MISTRAL_7B)
 
 
+@public("aimu.models")
 class LMStudioModel(Model):
     """LM Studio (https://lmstudio.ai/models)."""
 
@@ -35,6 +38,7 @@ class LMStudioModel(Model):
     GPT_OSS_20B = _served("lmstudio", HuggingFaceModel.GPT_OSS_20B, "openai/gpt-oss-20b")
 
 
+@public("aimu.models")
 class VLLMModel(Model):
     """vLLM (https://docs.vllm.ai/en/latest/serving/openai_compatible_server.html)."""
 
@@ -45,6 +49,7 @@ class VLLMModel(Model):
     GPT_OSS_20B = _served("vllm", HuggingFaceModel.GPT_OSS_20B)
 
 
+@public("aimu.models")
 class SGLangModel(Model):
     """SGLang (https://docs.sglang.ai/basic_usage/openai_api.html)."""
 
@@ -55,6 +60,7 @@ class SGLangModel(Model):
     GPT_OSS_20B = _served("sglang", HuggingFaceModel.GPT_OSS_20B)
 
 
+@public("aimu.models")
 class LlamaServerModel(Model):
     """llama.cpp's llama-server (https://github.com/ggml-org/llama.cpp/tree/master/tools/server)."""
 
@@ -64,6 +70,7 @@ class LlamaServerModel(Model):
     LLAMA_3_1_8B = _served("llamaserver", LlamaCppModel.LLAMA_3_1_8B)
 
 
+@public("aimu.models")
 class HFOpenAIModel(Model):
     """`transformers serve` (https://huggingface.co/docs/transformers/serving)."""
 

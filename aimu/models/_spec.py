@@ -8,7 +8,10 @@ from typing import Any, final
 
 from attrs import field, frozen
 
+from aimu._doors import public
 
+
+@public("aimu.models")
 @final
 @frozen
 class ModelSpec:
@@ -36,6 +39,7 @@ class ModelSpec:
         return f"{self.provider}:{self.id}"
 
 
+@public("aimu.models")
 class Model(Enum):
     """Base of the catalogs: each member is a model, and its value a ModelSpec."""
 

@@ -13,16 +13,18 @@ from attrs import field, frozen
 
 from aimu._core.messages import Message
 from aimu._core.reply import Delta, Reply
+from aimu._doors import public
 from aimu.models._spec import ModelSpec
 
 
+@public("aimu.providers")
 @final
 @frozen(kw_only=True)
 class Request:
     """One model request.
 
     Attributes:
-        messages: A valid history, see `aimu._core.messages`; a provider must not change it.
+        messages: A valid history, see `aimu.types.Message`; a provider must not change it.
         tools: The tools that the model may call, in OpenAI's function format.
         options: The merged `generate_kwargs`, without unset keys.
         kind: "generate" for a stateless prompt, for which some services have a separate endpoint; else "chat".
@@ -37,6 +39,7 @@ class Request:
 ReplyStream: TypeAlias = AsyncGenerator[Delta | Reply, None]
 
 
+@public("aimu.providers")
 @runtime_checkable
 class Provider(Protocol):
     """What a model service or an engine implements.

@@ -1,36 +1,52 @@
 """One skill: a folder with a SKILL.md, and the files bundled with it.
 
-Owns the rules of the format (https://agentskills.io/specification, read 2026-11-22) and the border of the folder:
-nothing outside it is read, through no link. Runs nothing of a skill; `compatibility` and `allowed_tools` are
-told, not enforced.
+Guards the border of the folder: nothing outside it is read, not even through a link. Runs nothing of a skill;
+`compatibility` and `allowed_tools` are shown, not enforced. The rules of the format are in `aimu.skills._rules`.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import cast, final
+from typing import Any, final
 
 from attrs import field, frozen
 
+from aimu._doors import public
 from aimu.errors import SkillError
-from aimu.skills._frontmatter import Value, split
+from aimu.skills._fences import Note
+from aimu.skills._frontmatter import split
+from aimu.skills._rules import facts
 
 FILE_NAME = "SKILL.md"
 MAX_FILES = 1_000
 MAX_FILE_BYTES = 1_000_000
+MAX_FOLDERS = 2_000
+MAX_PROBLEMS = 20  # of one skill
+PASSED_OVER = frozenset({"node_modules", "__pycache__", "site-packages", "venv"})  # not written by the skill's author
 
-_KEYS = ("name", "description", "license", "compatibility", "metadata", "allowed-tools")
-_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-_TOOL = re.compile(r"(?:\([^)]*\)|\S)+")  # `Bash(git add:*)` is one tool
 
-
+@public("aimu.skills")
 @final
 @frozen
 class Skill:
-    """What a SKILL.md says. `body` is its Markdown, `folder` is absolute; the rest is the frontmatter."""
+    """A skill as its SKILL.md describes it.
+
+    Attributes:
+        name: The name, normalized to NFKC; the folder's name if the file has none.
+        description: What the skill does and when to use it; the first paragraph of the body if the file has none.
+        body: The instructions, in Markdown.
+        folder: The absolute path of the skill's folder.
+        license: The license, or None.
+        compatibility: What the skill needs to run, or None.
+        metadata: Texts by key, or lists and mappings if the author nested them.
+        allowed_tools: Names of the tools that the author allows.
+        extra: The values of keys that are not in the format.
+        file_name: The name of the file, usually SKILL.md.
+        problems: The deviations from the format, each with its remedy.
+    """
 
     name: str
     description: str
@@ -38,38 +54,64 @@ class Skill:
     folder: Path = field(kw_only=True)
     license: str | None = field(default=None, kw_only=True)
     compatibility: str | None = field(default=None, kw_only=True)
-    metadata: Mapping[str, str] = field(factory=dict[str, str], kw_only=True, hash=False)
+    metadata: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, hash=False)
     allowed_tools: tuple[str, ...] = field(default=(), kw_only=True)
+    extra: Mapping[str, Any] = field(factory=dict[str, Any], kw_only=True, hash=False, repr=False)
+    file_name: str = field(default=FILE_NAME, kw_only=True, repr=False)
+    problems: tuple[SkillError, ...] = field(default=(), kw_only=True, repr=False, eq=False)
 
     @classmethod
-    def load(cls, folder: Path | str) -> Skill:
-        """Read the skill in `folder`; SkillError names the file and the first rule that it breaks."""
-        folder = Path(os.path.abspath(folder))
+    def load(cls, folder: Path | str, *, strict: bool = False) -> Skill:
+        """Read the skill in a folder.
+
+        Args:
+            folder: The folder, or the SKILL.md in it.
+            strict: Whether every deviation from the format is an error.
+
+        Raises:
+            SkillError: The skill is unusable or unsafe, or `strict` is set and it deviates from the format.
+        """
+        folder = Path(os.path.abspath(os.path.expanduser(folder)))
+        if is_skill_file(folder.name) and not folder.is_dir():
+            folder = folder.parent
+        name = _file_name(folder)
+        path = folder / name
+        problems: list[SkillError] = []
+
+        def note(problem: str, remedy: str, *, harmless: bool = False) -> None:
+            if strict and not harmless:
+                raise SkillError(problem, remedy=remedy)
+            if len(problems) < MAX_PROBLEMS and all(problem != known.problem for known in problems):
+                problems.append(SkillError(problem, path=path, remedy=remedy, loaded=True))
+
         try:
-            fields, body = split(_decoded(_read_inside(folder, FILE_NAME)))
-            return _checked(fields, body, folder)
+            if name != FILE_NAME:
+                note(f"is named {name!r}", f"rename it to {FILE_NAME}")
+            text = _decoded(_read_inside(folder, name), note)
+            known = facts(*split(text, note), folder.name, note)
         except SkillError as exc:
-            raise SkillError(f"{folder / FILE_NAME}: {exc}") from exc
+            raise SkillError(exc.problem, path=path, remedy=exc.remedy) from exc
+        return cls(**known, folder=folder, file_name=name, problems=tuple(problems))
 
     def files(self) -> list[str]:
         """The bundled files, as sorted POSIX paths relative to the folder, without SKILL.md and hidden ones.
 
-        What a link leads to outside the folder is left out. More than `MAX_FILES` files are a SkillError.
+        What a link leads to outside the folder is left out. Raises SkillError above `MAX_FILES` files.
         """
-        root = self.folder.resolve()
-        found: list[str] = []
-        for place, folders, names in os.walk(root):
-            folders[:] = [name for name in folders if not name.startswith((".", "__pycache__"))]
-            paths = (Path(place, name) for name in names if not name.startswith("."))
-            found += (path.relative_to(root).as_posix() for path in paths if _is_file_inside(path, root))
-            if len(found) > MAX_FILES:
-                raise SkillError(f"{self.folder}: has more than {MAX_FILES} files")
-        return sorted(path for path in found if path != FILE_NAME)
+        found, more = self.first_files(MAX_FILES)
+        if more:
+            raise SkillError(f"{self.folder}: has more than {MAX_FILES} files")
+        return sorted(found)
+
+    def first_files(self, limit: int) -> tuple[list[str], bool]:
+        """Return at most `limit` of the bundled files, from the top down, and whether there are more."""
+        found = list(islice(self._walk(), limit + 1))
+        return found[:limit], len(found) > limit
 
     def read(self, path: str) -> str | bytes:
         """A file of the folder by its relative path: text where it is UTF-8, else bytes.
 
-        SkillError where it is none, lies outside (also through a link), or has more than `MAX_FILE_BYTES` bytes.
+        Raises SkillError if it is not a file, lies outside (also through a link), or has more than `MAX_FILE_BYTES`.
         """
         try:
             content = _read_inside(self.folder, path)
@@ -80,53 +122,43 @@ class Skill:
         except UnicodeDecodeError:
             return content
 
-
-def _checked(fields: Mapping[str, Value], body: str, folder: Path) -> Skill:
-    unknown = sorted(fields.keys() - set(_KEYS))
-    if unknown:
-        raise SkillError(f"has the unknown key {unknown[0]!r}; known: {', '.join(_KEYS)} (others go under metadata)")
-    name = _text(fields, "name", 64)
-    description = _text(fields, "description", 1024)
-    if name is None or description is None:
-        raise SkillError(f"has no {'name' if name is None else 'description'!r}")
-    if not _NAME.fullmatch(name):
-        raise SkillError(f"has the name {name!r}; a name is lowercase letters and digits, with single hyphens between")
-    if name != folder.name:
-        raise SkillError(f"has the name {name!r}, but its folder is {folder.name!r}; they must be the same")
-    metadata = fields.get("metadata", {})
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        raise SkillError("has a 'metadata' that does not map text to text")
-    return Skill(
-        name,
-        description,
-        body=body,
-        folder=folder,
-        license=_text(fields, "license"),
-        compatibility=_text(fields, "compatibility", 500),
-        metadata=cast("dict[str, str]", metadata),
-        allowed_tools=tuple(_TOOL.findall(_text(fields, "allowed-tools") or "")),
-    )
+    def _walk(self) -> Iterator[str]:
+        root = self.folder.resolve()
+        for place, folders, names in islice(os.walk(root), MAX_FOLDERS):
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in PASSED_OVER)
+            for name in sorted(names):
+                path = Path(place, name)
+                if not name.startswith(".") and path != root / self.file_name and _is_file_inside(path, root):
+                    yield path.relative_to(root).as_posix()
 
 
-def _text(fields: Mapping[str, Value], key: str, limit: int | None = None) -> str | None:
-    value = fields.get(key)
-    if value is None:
-        return None
-    if not isinstance(value, str):
-        raise SkillError(f"has a {key!r} that is no text")
-    value = value.strip()
-    if not value:
-        raise SkillError(f"has an empty {key!r}")
-    if limit is not None and len(value) > limit:
-        raise SkillError(f"has a {key!r} of {len(value)} characters; at most {limit} are allowed")
-    return value
+def is_skill_file(name: str) -> bool:
+    """Whether the name is SKILL.md, in upper or lower case."""
+    return name.lower() == FILE_NAME.lower()
 
 
-def _decoded(content: bytes) -> str:
+def skill_file(names: Iterable[str]) -> str | None:
+    """Return the SKILL.md among the names in a folder; the exact name wins over other cases."""
+    return min(filter(is_skill_file, names), default=None, key=lambda name: (name != FILE_NAME, name))
+
+
+def _file_name(folder: Path) -> str:
+    try:
+        return skill_file(os.listdir(folder)) or FILE_NAME
+    except (OSError, ValueError):  # reading the file reports it
+        return FILE_NAME
+
+
+def _decoded(content: bytes, note: Note) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as exc:
-        raise SkillError("is not UTF-8") from exc
+        note(f"is not UTF-8 (byte {exc.start})", "save it as UTF-8")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", errors="replace")
+    if b"\0" in content:
+        raise SkillError("is not a text", remedy="save it as UTF-8")
+    return content.decode("utf-8-sig", errors="replace")
 
 
 def _is_file_inside(path: Path, root: Path) -> bool:
@@ -141,7 +173,7 @@ def _read_inside(folder: Path, path: str) -> bytes:
         if not target.is_relative_to(root):
             raise SkillError("lies outside the skill's folder")
         if not target.is_file():
-            raise SkillError("does not exist or is no regular file")
+            raise SkillError("does not exist or is not a regular file")
         with target.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except SkillError:

@@ -1,7 +1,7 @@
-"""What tests of agents need: a model that follows a script, a real one of 630 KB, and checks of what is left behind.
+"""Tools to test agents: a model that follows a script, a real model of 630 KB, and checks for leaks.
 
 Public: `ScriptedProvider`, `Step` / `reply`, `scripted_client`; `tiny_model`, `tiny_gguf`; `cancel_everywhere`;
-`leak_check`; `no_real_requests`; `virtual_time`. Imports neither a model library nor an event loop: that waits for use.
+`leak_check`; `no_real_requests`; `virtual_time`. Importing it loads neither a model library nor an event loop.
 """
 
 from aimu.testing._backends import Backend, virtual_time

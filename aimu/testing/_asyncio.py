@@ -1,6 +1,6 @@
-"""What the canceller and virtual time need of asyncio: event loops that count steps, or whose clock jumps.
+"""Makes asyncio event loops that count steps, or whose clock jumps, for the canceller and for virtual time.
 
-Public API of asyncio only. Refuses any policy: when to cancel is the canceller's.
+Uses the public API of asyncio only. `_canceller` decides when to cancel.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Ts = TypeVarTuple("Ts")
 
 @final
 class _SteppingLoop(asyncio.SelectorEventLoop):
-    """Reports the end of every callback: each step of a task is one, and so is each timer and each thread's end."""
+    """Reports the end of every callback: each step of a task, each timer, and the end of each thread's work."""
 
     def __init__(self, after_step: Callable[[], None]) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class _SteppingLoop(asyncio.SelectorEventLoop):
 
 @final
 class _JumpingSelector(selectors.DefaultSelector):
-    """Waits `idle` real seconds at most, then moves its clock over the rest of the wait."""
+    """Waits at most `idle` real seconds, then moves its clock to the end of the wait."""
 
     def __init__(self, idle: float) -> None:
         super().__init__()
@@ -76,17 +76,17 @@ class _VirtualTimeLoop(asyncio.SelectorEventLoop):
 
 
 def stepping(after_step: Callable[[], None]) -> dict[str, Any]:
-    """Backend options of an event loop that calls `after_step` when any callback has run."""
+    """Return backend options of an event loop that calls `after_step` after each callback."""
     return {"loop_factory": lambda: _SteppingLoop(after_step)}
 
 
 def virtual(idle: float) -> dict[str, Any]:
-    """Backend options of an event loop whose clock jumps when nothing has been ready for `idle` real seconds."""
+    """Return backend options of an event loop whose clock jumps after `idle` real seconds without work."""
     return {"loop_factory": lambda: _VirtualTimeLoop(idle)}
 
 
 async def cancellable(attempt: Callable[[Callable[[], object]], Awaitable[None]]) -> None:
-    """Run `attempt` in a task of its own; it is given that task's `cancel`, the native one."""
+    """Run `attempt` in its own task, and pass it the native `cancel` of that task."""
 
     async def body() -> None:
         task = asyncio.current_task()

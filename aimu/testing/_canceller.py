@@ -1,8 +1,8 @@
-"""Cancels a piece of async code at every point at which it can be cancelled, and checks it after each.
+"""Cancels a piece of async code at every point at which it can be cancelled, and checks the state after each.
 
-Owns the search for the points and what must hold at any of them: no task and no async generator is left. What else
-must hold is the scenario's `check`. Points are scheduler steps, not checkpoints: the stop comes after the k-th step
-of any task, timer or thread since `run` began, so waits in child tasks, events and threads are all met.
+Owns the search for the points, and the check that no task and no async generator is left. The scenario's `check` tests
+everything else. Points are scheduler steps, not checkpoints: the stop comes after the k-th step of any task, timer or
+thread since `run` began, so that it also hits waits in child tasks, for events and for threads.
 """
 
 from __future__ import annotations
@@ -19,27 +19,34 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define
 
+from aimu._doors import public
 from aimu.errors import InvalidOptionError
 from aimu.testing._backends import Backend, stepping
 
 How: TypeAlias = Literal["scope", "native"]
 
-_UNTOUCHED = 3  # runs in a row that end before their point: with threads the number of steps varies
-_SETTLE = 20  # steps that the backend gets to close what was dropped
+_UNTOUCHED = 3  # the search ends after this many runs in a row without a stop: threads vary the number of steps
+_SETTLE = 20  # steps in which the backend may close dropped generators
 
 
+@public("aimu.testing")
 class Scenario(Protocol):
-    """What is cancelled, made afresh for every point."""
+    """The code to cancel, and the check of the state afterwards. Each point gets a new scenario."""
 
     async def run(self) -> None:
-        """The code under test; an exception other than the cancellation is a failure, so catch what you expect."""
+        """Run the code under test. Any exception but the cancellation is a failure, so catch the expected ones."""
         ...
 
     async def check(self, *, completed: bool) -> None:
-        """Assert what must hold after the stop, in the same loop; `completed` is whether `run` returned."""
+        """Assert what must hold after the stop; runs in the same event loop.
+
+        Args:
+            completed: Whether `run` returned before the stop.
+        """
         ...
 
 
+@public("aimu.testing")
 def cancel_everywhere(
     make_scenario: Callable[[], Scenario],
     *,
@@ -49,30 +56,56 @@ def cancel_everywhere(
     timeout: float = 10.0,
     allow_open_generators: bool = False,
 ) -> int:
-    """Run fresh scenarios in one event loop, cancel each at a later point, and return the number of points.
+    """Run new scenarios in one event loop, and cancel each at a later point than the one before.
 
-    It ends when three runs in a row were over before their point. `how` is the stop: "scope" an AnyIO cancel scope
-    around `run`, "native" asyncio's own `Task.cancel()`. AssertionError names the point when `run` raises, `check`
-    fails, a task or a started async generator is left after it, or both take longer than `timeout` seconds, and when
-    there were fewer than `minimum` points. The number is printed.
+    The search ends when three runs in a row end before their point. The number of points is printed.
+
+    Args:
+        make_scenario: Makes a new scenario for each point.
+        backend: "asyncio" or "trio".
+        how: "scope" cancels an AnyIO cancel scope around `run`; "native" calls asyncio's own `Task.cancel()`.
+        minimum: Least number of points to expect, so that a scenario that no longer reaches its code is noticed.
+        timeout: Seconds for `run` and `check` of one point together.
+        allow_open_generators: Whether async generators that `run` started may be left open.
+
+    Returns:
+        The number of points at which a run was cancelled.
+
+    Raises:
+        AssertionError: At one point, which the text names, `run` raised, `check` failed, the timeout passed, or a task
+            or a started async generator was left. Or there were fewer than `minimum` points.
+        InvalidOptionError: `backend` or `how` is invalid; "native" needs asyncio.
+
+    Example:
+        class Chat:
+            def __init__(self):
+                self.client = scripted_client("Hello.", repeat=True)
+
+            async def run(self):
+                await self.client.chat("Hi")
+
+            async def check(self, *, completed):
+                assert await self.client.chat("Are you still there?") == "Hello."
+
+        cancel_everywhere(Chat, backend="trio")
     """
     if how not in ("scope", "native") or (how, backend) == ("native", "trio"):
-        raise InvalidOptionError(f"how={how!r} on {backend}; use 'scope', or on asyncio 'native'")
+        raise InvalidOptionError(f"how={how!r} is invalid on {backend}; use 'scope', or 'native' on asyncio")
     trigger = _Trigger()
     search = partial(_search, make_scenario, trigger, backend, how, timeout, allow_open_generators)
     points = anyio.run(search, backend=backend, backend_options=stepping(backend, trigger.step))
     name = getattr(make_scenario, "__qualname__", repr(make_scenario))
     summary = f"{name}: {points} cancellation points on {backend} ({how})"
-    print(summary)  # noqa: T201 - a count that nobody reads hides a scenario that no longer reaches its code
+    print(summary)  # noqa: T201 - the number shows whether a scenario still reaches its code
     if points < minimum:
-        raise AssertionError(f"{summary}, fewer than the stated minimum of {minimum}")
+        raise AssertionError(f"{summary}, fewer than the minimum of {minimum}; the scenario does not reach its code")
     return points
 
 
 @final
 @define
 class _Trigger:
-    """Calls `cancel` when `left` steps have been made since it was given."""
+    """Calls `cancel` after `left` more steps."""
 
     left: int = 0
     cancel: Callable[[], object] | None = None
@@ -137,7 +170,7 @@ async def _attempt(scenario: Scenario, trigger: _Trigger, how: How) -> None:
 
 
 async def _left(ours: set[int], started: Iterable[AsyncGeneratorType[Any, Any]]) -> list[str]:
-    """What is still there when the backend has had its steps to close what was dropped."""
+    """Name the tasks and generators that are left after the backend could close them."""
     left: list[str] = []
     for _ in range(_SETTLE):
         await checkpoint()
@@ -150,7 +183,7 @@ async def _left(ours: set[int], started: Iterable[AsyncGeneratorType[Any, Any]])
 
 @contextmanager
 def _started_generators() -> Generator[WeakSet[AsyncGeneratorType[Any, Any]]]:
-    """The async generators that are iterated for the first time within the block, on this thread; held weakly."""
+    """Collect, as weak references, the async generators that this thread first iterates within the block."""
     hooks = sys.get_asyncgen_hooks()
     started: WeakSet[AsyncGeneratorType[Any, Any]] = WeakSet()
 

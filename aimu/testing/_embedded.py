@@ -1,20 +1,32 @@
-"""Where the tiny model lies: a chat model of 157 thousand parameters that really calls tools, inside the package.
+"""Locates the tiny model inside the package: a chat model of 157 thousand parameters that really calls tools.
 
-Owns the two paths. What the model can do is in `tiny/README.md`, how it was made in `recipe/`.
+Owns the two paths. `tiny/README.md` says what the model can do; `_recipe/` shows how it was made.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from aimu._doors import public
+
 _FOLDER = Path(__file__).parent / "tiny"
 
 
+@public("aimu.testing")
 def tiny_model() -> Path:
-    """The tiny model as a HuggingFace folder: `aimu.client(f"hf:{tiny_model()}")`."""
+    """Return the Hugging Face folder of the tiny model.
+
+    Example:
+        aimu.client(f"hf:{tiny_model()}").chat("Say hello.")
+    """
     return _FOLDER / "hf"
 
 
+@public("aimu.testing")
 def tiny_gguf() -> Path:
-    """The same model as a GGUF file of float32 tensors, for llama.cpp."""
+    """Return the GGUF file of the tiny model, with float32 tensors, for llama.cpp.
+
+    Example:
+        aimu.client(f"llamacpp:{tiny_gguf()}").chat("Say hello.")
+    """
     return _FOLDER / "tiny.gguf"

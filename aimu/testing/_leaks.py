@@ -1,6 +1,6 @@
-"""Finds what a piece of code left behind: tasks, threads, file descriptors, child processes, open async generators.
+"""Finds what a piece of code leaks: tasks, threads, file descriptors, child processes, open async generators.
 
-Owns the comparison of before and after. Idle workers of a thread pool are no leak; a busy one is.
+Owns the comparison of the states before and after. A busy worker of a thread pool is a leak; an idle one is not.
 """
 
 from __future__ import annotations
@@ -18,28 +18,42 @@ from typing import Self, TypeAlias, final
 import anyio
 from attrs import define, field
 
+from aimu._doors import public
+
 _POLL = 0.01
 _PROC = Path("/proc")
 
-# Where the worker threads of anyio on asyncio, of trio and of the standard library wait for work: their frames
-# without those of `threading`, outermost first. While a worker has work its stack is another one.
+# The stacks of idle worker threads, of anyio on asyncio, of trio and of the standard library: their frames without
+# those of `threading`, outermost first. A busy worker has another stack.
 _IDLE_STACKS = {
     ("anyio._backends._asyncio:run", "queue:get"),
     ("trio._core._thread_cache:_work",),
     ("concurrent.futures.thread:_worker",),
 }
 
-# What identifies a thing, and how a report names it.
+# Identity of each thing -> its name in a report.
 Found: TypeAlias = dict[object, str]
 
 
+@public("aimu.testing")
 def leak_check(*, within: float = 1.0) -> LeakCheck:
-    """A context manager that raises AssertionError, naming each thing, when its block leaves something behind.
+    """Return a context manager that checks for leaks at the end of its block.
 
-    `with leak_check():` works around anything, an event loop included; `async with leak_check():` within a loop
-    counts tasks too. What is ending gets `within` seconds of real time for it. A block that raises is not checked. An
-    async generator that only a reference cycle keeps open is left behind: it holds its connection until a collection.
-    Descriptors and processes are looked up in /proc, and not where the platform has none.
+    Use `with leak_check():` around any code, also around an event loop. Inside a loop, `async with leak_check():` finds
+    leaked tasks too. A block that raises is not checked. An async generator that only a reference cycle keeps open is a
+    leak: it holds its connection until the garbage collector runs. File descriptors and child processes are read from
+    /proc, and are not checked on platforms without it.
+
+    Args:
+        within: Real seconds that threads, tasks and processes get to end, at least 0.
+
+    Returns:
+        The context manager. At the end of the block it raises AssertionError, which names each leaked thing.
+
+    Example:
+        async with leak_check():
+            async with aio.client(provider) as client:
+                await client.chat("Hi")
     """
     return LeakCheck(within=within)
 
@@ -47,7 +61,7 @@ def leak_check(*, within: float = 1.0) -> LeakCheck:
 @final
 @define(kw_only=True)
 class LeakCheck:
-    """See `leak_check`."""
+    """The context manager that `leak_check` returns."""
 
     within: float
     _before: Found = field(factory=dict[object, str], init=False)
@@ -74,7 +88,7 @@ class LeakCheck:
     ) -> None:
         if error is None:
             deadline = time.monotonic() + self.within
-            while (left := self._left(tasks=True)) and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells
+            while (left := self._left(tasks=True)) and time.monotonic() < deadline:  # noqa: ASYNC110 - there is no event to wait for
                 await anyio.sleep(_POLL)
             _report(left)
 
@@ -104,7 +118,7 @@ def _threads() -> Found:
 
 
 def _stack(frame: FrameType | None) -> tuple[str, ...]:
-    """Module and function of every frame, outermost first, without `threading`'s own."""
+    """Return module and function of each frame, outermost first, without those of `threading`."""
     names: list[str] = []
     while frame is not None:
         module = frame.f_globals.get("__name__", "")
@@ -119,19 +133,19 @@ def _descriptors() -> Found:
     for number in _names(_PROC / "self/fd"):
         try:
             target = os.readlink(_PROC / "self/fd" / number)
-        except OSError:  # closed meanwhile; the listing's own is always among these
+        except OSError:  # closed since it was listed, as the descriptor of the listing itself always is
             continue
         found["fd", number, target] = f"file descriptor {number}: {target}"
     return found
 
 
 def _children() -> Found:
-    """Child processes of this one, also ended ones that nobody waited for. Fields: proc_pid_stat(5)."""
+    """Find child processes of this one, zombies too. Fields: proc_pid_stat(5)."""
     found: Found = {}
     for pid in filter(str.isdigit, _names(_PROC)):
         try:
             name, _, rest = (_PROC / pid / "stat").read_text().partition("(")[2].rpartition(") ")
-        except OSError:  # ended meanwhile
+        except OSError:  # ended since it was listed
             continue
         state, parent, *fields = rest.split()
         if int(parent) == os.getpid():
@@ -145,7 +159,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _open_generators() -> Found:
-    """Async generators that have not ended, wherever they are held: hooks would miss those of other event loops."""
+    """Find all async generators that have not ended; hooks would miss those of other event loops."""
     return {
         weakref.ref(agen): f"async generator {agen.__qualname__}"
         for agen in gc.get_objects()

@@ -1,7 +1,7 @@
-"""Keeps tests off the network: connections and name look-ups beyond this machine fail, by name.
+"""Keeps tests off the network: connections and name look-ups beyond this machine raise an error that names the host.
 
-Owns the guard around Python's own sockets, which both backends use. Refuses nothing on loopback and Unix sockets, and
-does not see C libraries that open sockets themselves.
+Owns the guard around Python's own sockets, which both backends use. Loopback and Unix sockets stay usable. The guard
+does not see sockets that C libraries open themselves.
 """
 
 from __future__ import annotations
@@ -12,10 +12,19 @@ from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any, final
 
+from aimu._doors import public
 
+
+@public("aimu.testing")
 @final
 class RealRequestError(AssertionError):
-    """A test tried to reach `host`; no OSError, so that nothing takes it for a fault worth a retry."""
+    """A test tried to reach another machine.
+
+    It is not an OSError, so that no code retries the request.
+
+    Args:
+        host: The host name or address.
+    """
 
     def __init__(self, host: object) -> None:
         self.host = host
@@ -24,9 +33,18 @@ class RealRequestError(AssertionError):
         )
 
 
+@public("aimu.testing")
 @contextmanager
 def no_real_requests() -> Generator[None]:
-    """Within the block, in all threads, an outgoing connection that leaves this machine raises RealRequestError."""
+    """Refuse connections to other machines within the block, in all threads.
+
+    Raises:
+        RealRequestError: Code in the block connects to another machine, or looks up the name of one.
+
+    Example:
+        with no_real_requests():
+            run_the_test()
+    """
     connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
 
     def local_connect(self: socket.socket, address: Any) -> None:
@@ -61,7 +79,7 @@ def _refuse_remote(family: int, address: Any) -> None:
 
 
 def _local(host: str | bytes | None) -> bool:
-    """Whether a connection to `host` stays on this machine; None and "" are the wildcard of a listening socket."""
+    """Return whether `host` is this machine; None and "" are the wildcard of a listening socket."""
     name = host.decode() if isinstance(host, bytes) else host
     if name in (None, "", "localhost"):
         return True

@@ -1,7 +1,7 @@
-"""A model whose answers are written in advance, so that a test of an agent decides every word of it.
+"""Provides a model with scripted answers, so that a test decides every word that an agent gets.
 
-Owns the script: its steps, how they stream, what was asked. Refuses to guess: a request beyond the script is an
-AssertionError, and so is a script that was not used up.
+Owns the script: its steps, how they stream, and the record of requests. Never makes up an answer: a request beyond the
+script raises AssertionError, and so does a script that is not used up.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from attrs import field, frozen
 from aimu._core.chunks import StreamingContentType
 from aimu._core.messages import copy_history
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
+from aimu._doors import public
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import ReplyStream, Request
 
@@ -32,15 +33,24 @@ if TYPE_CHECKING:
 Call: TypeAlias = ToolCall | tuple[str, Mapping[str, Any]]
 
 
+@public("aimu.testing")
 @final
 @frozen
 class Step:
-    """One answer of the model.
+    """Describe one answer of the model. `reply` is another name of this class.
 
-    `calls` are tool calls: `("add", {"a": 1})` gets an id of the provider's, a ToolCall keeps its own. `delay` is the
-    wait before the answer in seconds; streamed, before every piece. `error` is raised instead of the reply; streamed,
-    after the pieces of `thinking` and `text`. `pieces` is how many the text is streamed in (None: word by word).
-    `stop_reason` is TOOL_CALLS or END when not given.
+    Args:
+        text: The text of the answer.
+        thinking: The thinking before it.
+        calls: The tool calls: `("add", {"a": 1})` gets an id from the provider, a ToolCall keeps its own.
+        delay: Seconds to wait before the answer, or before each delta of a stream; at least 0.
+        error: Exception to raise instead of the reply; a stream raises it after the deltas of `thinking` and `text`.
+        stop_reason: Why the answer ends. By default TOOL_CALLS if there are calls, else END.
+        usage: The numbers of tokens to report. By default none.
+        pieces: Number of deltas that thinking and text are each streamed in, at least 1. By default one for each word.
+
+    Example:
+        ScriptedProvider(reply(calls=[("add", {"a": 2, "b": 3})]), reply("The answer is 5.", thinking="Easy."))
     """
 
     text: str = ""
@@ -53,7 +63,7 @@ class Step:
     pieces: int | None = field(default=None, kw_only=True, validator=attrs.validators.optional(attrs.validators.ge(1)))
 
     def deltas(self) -> list[Delta]:
-        """The pieces in order, thinking first; joined they are the texts."""
+        """Return the deltas of a stream in order, thinking first."""
         return [
             *(Delta(StreamingContentType.THINKING, piece) for piece in _split(self.thinking, self.pieces)),
             *(Delta(StreamingContentType.GENERATING, piece) for piece in _split(self.text, self.pieces)),
@@ -82,27 +92,50 @@ def _step(scripted: Scripted, request: Request) -> Step:
     return _step(scripted(request), request)
 
 
+@public("aimu.testing")
 @final
 class ScriptedProvider:
-    """A provider that answers request n with step n, for all conversations on it together, first come first served.
+    """Answer request number n with step number n, for all conversations on this provider, first come first served.
 
-    A step is a text, a Step (`reply(...)`), an exception to raise, or a function of the Request that returns one of
-    these; with `repeat` the script starts over at its end. `requests` holds a copy of every request, `open_streams`
-    how many streams have begun and are neither finished nor closed. As a context manager it asserts at the block's end
-    that the script was used up. It may be used from several event loops and threads at once.
+    `requests` holds a copy of each request; `open_streams` is the number of streams that have begun and are neither
+    finished nor closed. As a context manager, the provider asserts at the end of the block that the script was used up.
+    It may be used from several event loops and threads at once.
+
+    Args:
+        *steps: The answers. Each is a text, a Step, an exception to raise, or a function that gets the Request and
+            returns one of these.
+        name: The id of the model.
+        repeat: Whether the script starts over at its end.
+
+    Example:
+        with ScriptedProvider("Hello.") as provider:
+            assert aimu.client(provider).chat("Hi") == "Hello."
+        assert provider.requests[0].messages[-1]["content"] == "Hi"
     """
 
     def __init__(self, *steps: Scripted, name: str = "scripted", repeat: bool = False) -> None:
-        self.spec = ModelSpec(name, "scripted", tools=True, thinking=True, vision=True)
+        self.spec: ModelSpec = ModelSpec(name, "scripted", tools=True, thinking=True, vision=True)
         self.steps = steps
         self.repeat = repeat
         self.requests: list[Request] = []
-        self.open_streams = 0
-        self.closed = False
+        self.open_streams: int = 0
+        self.closed: bool = False
         self._calls = 0
         self._lock = threading.Lock()
 
     async def complete(self, request: Request) -> Reply:
+        """Answer a request with the next step.
+
+        Args:
+            request: The request; a copy is added to `requests`.
+
+        Returns:
+            The reply of the step.
+
+        Raises:
+            AssertionError: The script has no more steps.
+            BaseException: The step is, or has, an exception.
+        """
         step, answer = self._take(request)
         await anyio.sleep(step.delay)
         if step.error is not None:
@@ -110,6 +143,11 @@ class ScriptedProvider:
         return answer
 
     async def stream(self, request: Request) -> ReplyStream:
+        """Yield the deltas of the next step, then its reply; raises as `complete` does.
+
+        Args:
+            request: The request; a copy is added to `requests`.
+        """
         step, answer = self._take(request)
         with self._open_stream():
             deltas = step.deltas()
@@ -122,19 +160,24 @@ class ScriptedProvider:
             yield answer
 
     async def aclose(self) -> None:
+        """Set `closed`; the provider stays usable."""
         self.closed = True
 
     def assert_used_up(self) -> None:
-        """Raise AssertionError unless every step was asked for, and nothing beyond them.
+        """Check that there was exactly one request for each step.
 
-        The second part repeats the error of the request itself, in case something caught it on its way.
+        Raises:
+            AssertionError: Steps are left, or there were more requests than steps. The latter repeats the error of the
+                request itself, in case some code caught it.
         """
         asked, written = len(self.requests), len(self.steps)
         if asked > written and not self.repeat:
-            raise AssertionError(f"{asked} requests were made, the script has {written} steps")
+            raise AssertionError(f"{asked} requests were made, but the script has {written} steps")
         if asked < written:
             left = ", ".join(map(repr, self.steps[asked:]))
-            raise AssertionError(f"{asked} requests were made, {written - asked} of {written} steps are left: {left}")
+            raise AssertionError(
+                f"{asked} requests were made, and {written - asked} of {written} steps are left: {left}"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -146,7 +189,7 @@ class ScriptedProvider:
             self.assert_used_up()
 
     def _take(self, request: Request) -> tuple[Step, Reply]:
-        """Record the request; the step that answers it, and the reply that the step makes."""
+        """Record the request, and return its step and its reply."""
         seen = attrs.evolve(
             request,
             messages=copy_history(request.messages),
@@ -159,7 +202,9 @@ class ScriptedProvider:
         if self.repeat and self.steps:
             index %= len(self.steps)
         if index >= len(self.steps):
-            raise AssertionError(f"request {index + 1} came, the script has {len(self.steps)} steps; it is {seen}")
+            raise AssertionError(
+                f"the script has {len(self.steps)} steps, but here is request {index + 1}; add a step for {seen}"
+            )
         step = _step(self.steps[index], request)
         calls = tuple(self._call(call) for call in step.calls)
         return step, Reply(
@@ -190,11 +235,28 @@ class ScriptedProvider:
                 self.open_streams -= 1
 
 
+@public("aimu.testing")
 def scripted_client(*steps: Scripted, name: str = "scripted", repeat: bool = False, **options: Any) -> AsyncModelClient:
-    """`aio.client` on a ScriptedProvider of these steps; `options` are the client's own (`system=`, `tools=`, ...).
+    """Open an async client on a ScriptedProvider.
 
-    To see the requests or to assert that the script was used up, make the provider yourself:
+    To see the requests, or to assert that the script was used up, make the provider yourself:
     `with ScriptedProvider(...) as provider: client = aio.client(provider)`.
+
+    Args:
+        *steps: The answers, as for `ScriptedProvider`.
+        name: The id of the model.
+        repeat: Whether the script starts over at its end.
+        **options: Options of `aio.client`, such as `system` and `tools`.
+
+    Returns:
+        The client.
+
+    Raises:
+        InvalidOptionError: `aio.client` refuses one of the options.
+
+    Example:
+        client = scripted_client("Hello.", system="Be brief.")
+        assert await client.chat("Hi") == "Hello."
     """
     from aimu.aio import client
 

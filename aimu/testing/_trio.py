@@ -1,6 +1,6 @@
-"""What the canceller and virtual time need of trio: an instrument that counts steps, and the mock clock.
+"""Makes trio runs that count steps, or whose clock jumps, for the canceller and for virtual time.
 
-Public API of trio only. Refuses any policy: when to cancel is the canceller's.
+Uses the public API of trio only. `_canceller` decides when to cancel.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ class _Steps(trio.abc.Instrument):  # type: ignore[misc]
 
 
 def stepping(after_step: Callable[[], None]) -> dict[str, Any]:
-    """Backend options of a run that calls `after_step` when any task has made a step."""
+    """Return backend options of a run that calls `after_step` after each step of any task."""
     return {"instruments": [_Steps(after_step)]}
 
 
 def virtual(idle: float) -> dict[str, Any]:
-    """Backend options of a run whose clock jumps when no task was ready for `idle` real seconds."""
+    """Return backend options of a run whose clock jumps after `idle` real seconds without work."""
     return {"clock": trio.testing.MockClock(autojump_threshold=idle)}

@@ -1,4 +1,4 @@
-"""Tools: what a function promises to a model, and calling it safely."""
+"""Tools: functions that a model may call, their JSON Schema, and safe execution of their calls."""
 
 from typing import TYPE_CHECKING
 
@@ -13,5 +13,5 @@ if TYPE_CHECKING:
 
 __all__ = ["MCPClient", "Tool", "ToolSignatureError", "Toolbox", "as_tool", "serve_mcp", "tool"]
 
-if not TYPE_CHECKING:  # type checkers take the import above, and see a wrong name as wrong
+if not TYPE_CHECKING:  # type checkers see the import above, so they still report a wrong name
     __getattr__, __dir__ = door(__name__, {"MCPClient": "aimu._sync.mcp"})

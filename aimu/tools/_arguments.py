@@ -1,8 +1,8 @@
-"""From type hints and docstrings to JSON Schema and validated arguments, by pydantic.
+"""Turns type hints and docstrings into JSON Schema, and validates arguments against it, with pydantic.
 
-The one module of the room that loads pydantic: it is imported inside functions only. attrs
-classes, dataclasses and TypedDicts become pydantic models for the validation, and are then built from what was given;
-so defaults stay the business of the function or class that has them.
+Only this module of the room loads pydantic; others import it inside functions. For the validation, attrs classes,
+dataclasses and TypedDicts become pydantic models. The record is then built from the given values only, so the function
+or class applies its own defaults.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ from aimu.tools._docstrings import documented
 from aimu.tools._signature import REQUIRED, AnyCallable, Argument, arguments_of, origin, scope_of, written
 
 _UNUSABLE = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
-_UNSHOWN = object()  # a default that is computed: the argument may be left out, the schema says no more
+_UNSHOWN = object()  # the argument is optional, but the schema shows no default: it is computed
 
 
 @final
 @frozen
 class Contract:
-    """What a function promises to a model: its description, the JSON Schema of its arguments, and their validation."""
+    """What a model may rely on: a function's description, the JSON Schema of its arguments, and their validation."""
 
     description: str
     schema: dict[str, Any]
@@ -52,7 +52,7 @@ class Contract:
 
     @classmethod
     def of(cls, function: AnyCallable) -> Contract:
-        """ToolSignatureError names the parameter of whose type no schema can be made."""
+        """Read the contract off a function; a ToolSignatureError names the parameter whose type has no schema."""
         description, notes = documented(written(function).__doc__)
         arguments = arguments_of(function)
 
@@ -69,18 +69,18 @@ class Contract:
                 except _UNUSABLE as exc:
                     why = str(exc).splitlines()[0].split(". ")[0]
                     raise ToolSignatureError(
-                        f"{origin(function)}: no JSON Schema can be made of parameter {argument.name!r}: {why}; "
+                        f"{origin(function)}: cannot make a JSON Schema of parameter {argument.name!r}: {why}; "
                         "use plain types, dataclasses, attrs classes, TypedDicts or pydantic models"
                     ) from exc
             raise
 
     def validate(self, text: str) -> dict[str, Any]:
-        """The arguments in the JSON `text`, coerced; the `args` of a ValueError say all that is wrong, one each."""
+        """Parse and coerce the arguments in `text` (JSON); ValueError has one `args` item for each problem."""
         try:
             return _given(self._model.model_validate_json(text))
         except ValidationError as exc:
             raise ValueError(*map(self._problem, exc.errors(include_url=False, include_context=False))) from exc
-        except Exception as exc:  # a validator of the user's may raise anything
+        except Exception as exc:  # a user's validator may raise anything
             raise ValueError(f"{type(exc).__name__}: {exc}") from exc
 
     def _problem(self, error: ErrorDetails) -> str:
@@ -88,14 +88,14 @@ class Contract:
         if error["type"] == "missing":
             return f"{where}: required, but missing"
         if error["type"] == "extra_forbidden":
-            names = "" if error["loc"][1:] else f"; there are: {', '.join(self.schema['properties']) or 'none'}"
+            names = "" if error["loc"][1:] else f"; known arguments: {', '.join(self.schema['properties']) or 'none'}"
             return f"{where}: no such argument{names}"
         return f"{where}: {error['msg']} (got {repr(error['input'])[:100]})"
 
 
 @define
 class _Models:
-    """The pydantic models of one function's parameters and of the record classes in their types, recursive ones too."""
+    """The pydantic models of a function's parameters and of the record classes in their types, also recursive ones."""
 
     _scope: Mapping[str, Any]
     _keys: dict[type, str] = field(factory=dict[type, str])
@@ -110,7 +110,7 @@ class _Models:
     def _model(
         self, name: str, arguments: Iterable[Argument], notes: Mapping[str, str], about: str | None = None
     ) -> type[BaseModel]:
-        # The real names are aliases: a field called "schema" or "_x" is none that pydantic would take.
+        # The real names are aliases, since pydantic refuses fields with names such as "schema" or "_x".
         fields: dict[str, Any] = {}
         for index, argument in enumerate(arguments):
             default = ... if argument.default is REQUIRED else argument.default
@@ -119,9 +119,10 @@ class _Models:
         return create_model(name, __config__=ConfigDict(extra="forbid"), __doc__=about, **fields)
 
     def _described(self, hint: Any, note: str | None, *, or_none: bool = False) -> Any:
-        """`note` gives way to a description in the hint itself: of several, pydantic takes the last.
+        """Add a description to a type; one in the hint wins over `note`, since pydantic takes the last of several.
 
-        `or_none`: a model gives the default None that it is shown, whatever the hint says (`unit: str = None`).
+        With `or_none` the type accepts None too: a model sends the default None that the schema shows, even if the
+        hint does not allow it (`unit: str = None`).
         """
         kind, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         kind = kind | None if or_none else kind
@@ -129,7 +130,7 @@ class _Models:
         return Annotated[(self._converted(kind), Field(description=note), *marks)]
 
     def _converted(self, hint: Any) -> Any:
-        """The type with every record class in it replaced by its model."""
+        """Replace every record class in a type by its model."""
         if isinstance(hint, type) and (fields := self._fields_of(hint)) is not None:
             return self._record(hint, fields)
         kind: Any = get_origin(hint)
@@ -149,7 +150,7 @@ class _Models:
         return Annotated[ForwardRef(self._keys[record]), AfterValidator(partial(_construct, record))]
 
     def _fields_of(self, record: type) -> list[Argument] | None:
-        """What the constructor of an attrs class, dataclass or TypedDict takes; None for any other type."""
+        """Return the constructor arguments of an attrs class, dataclass or TypedDict; None for any other type."""
         if hasattr(record, "__pydantic_core_schema__") or hasattr(record, "__get_pydantic_core_schema__"):
             return None
         if not (attrs.has(record) or dataclasses.is_dataclass(record) or hasattr(record, "__required_keys__")):
@@ -158,8 +159,8 @@ class _Models:
             hints = get_type_hints(record, None, {**self._scope, record.__name__: record}, include_extras=True)
         except NameError as exc:
             raise ToolSignatureError(
-                f"the fields of {record.__qualname__} cannot be resolved ({exc}); define or import their types at "
-                "module level, not under TYPE_CHECKING"
+                f"cannot resolve the field types of {record.__qualname__} ({exc}); define or import them at module "
+                "level, not under TYPE_CHECKING"
             ) from exc
         if attrs.has(record):
             return [
@@ -180,14 +181,14 @@ class _Models:
 
 
 def _item(record: Any, name: str, hint: Any) -> Argument:
-    # The hint decides: `__required_keys__` does not see a NotRequired in a string annotation.
+    # The hint takes precedence: `__required_keys__` does not see NotRequired in a string annotation.
     marked = get_origin(hint) in (Required, NotRequired)
     required = get_origin(hint) is Required if marked else name in record.__required_keys__
     return Argument(name, get_args(hint)[0] if marked else hint, REQUIRED if required else _UNSHOWN)
 
 
 def _given(model: BaseModel) -> dict[str, Any]:
-    """What was given, by real names, in the order of the signature."""
+    """Return the given values by their real names, in the order of the signature."""
     fields = type(model).model_fields
     return {cast(str, fields[key].alias): getattr(model, key) for key in fields if key in model.model_fields_set}
 
@@ -195,17 +196,17 @@ def _given(model: BaseModel) -> dict[str, Any]:
 def _construct(record: Callable[..., Any], model: BaseModel) -> Any:
     try:
         return record(**_given(model))
-    except TypeError as exc:  # a validator's; pydantic takes ValueError only
+    except TypeError as exc:  # raised by a validator of the record; pydantic handles ValueError only
         raise ValueError(str(exc)) from exc
 
 
 class _Generator(GenerateJsonSchema):
     def emit_warning(self, kind: str, detail: str) -> None:
-        """A default that is no JSON is left out of the schema: nothing to warn about."""
+        """Ignore the warning that a default is not JSON: the schema leaves it out."""
 
 
 def _compact(schema: Any) -> Any:
-    """The schema without the titles that repeat the names."""
+    """Remove the titles, which only repeat the names, from a schema."""
     if isinstance(schema, list):
         return [_compact(item) for item in schema]
     if not isinstance(schema, dict):

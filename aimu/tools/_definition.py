@@ -1,7 +1,7 @@
-"""What a tool is: a function with the name, description and JSON Schema that a model sees, and the `@tool` mark.
+"""Defines a tool: a function with the name, description and JSON Schema that a model sees, and the `@tool` mark.
 
-Owns the parsing of a call's arguments. Dispatch, and what becomes of results and errors, is `toolbox`'s. pydantic is
-loaded when a schema or a validation is first needed, not before.
+Owns the parsing of a call's arguments. `_toolbox` dispatches calls and handles results and errors. pydantic is loaded
+only when a schema or a validation is first needed.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
 from attrs import Factory, evolve, field, frozen
 
+from aimu._doors import public
 from aimu.errors import ToolArgumentsError, ToolSignatureError
 from aimu.tools._signature import AnyCallable, arguments_of, check_parameters, origin, written
 
@@ -29,19 +30,31 @@ _MARK = "__aimu_tool__"
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # https://platform.openai.com/docs/api-reference/chat (read 2026-11-22)
 
 
+@public("aimu.tools")
 @final
 @frozen(kw_only=True, eq=False)
 class Tool:
-    """A function that a model may call.
+    """A function that a model may call, with the name, description and JSON Schema that the model sees.
 
-    `description` and `parameters` (JSON Schema of an object) are read off the function's docstring and type hints
-    unless given. With `parameters` given, a call's arguments reach the function as they came (as keywords), only
-    checked to be a JSON object with the required names.
+    Args:
+        name: Name of the tool: 1 to 64 letters, digits, "_" or "-".
+        function: The function, `def` or `async def`, to call with keyword arguments.
+        description: Text for the model. By default the function's docstring, without its section of arguments.
+        parameters: JSON Schema of the arguments, an object. By default made from the type hints and the docstring. If
+            given, arguments are not validated or coerced; a call only has to be a JSON object with the required names.
+        timeout: Seconds after which a call is stopped, which its result then says; None means no limit. An async tool
+            is cancelled. A sync tool runs to its end and its result counts, unless it polls
+            `anyio.from_thread.check_cancelled()`.
+        exclusive: Whether a call never overlaps another call of its conversation.
+        on_event_loop: Whether a sync tool runs in the thread of the event loop, which it blocks, instead of a worker
+            thread.
+        raises: Exceptions of the function that end the run. Any other exception becomes the result of the call.
+        origin: Where the tool comes from, for error texts. By default the function's module and name.
 
-    `timeout`: seconds after which an async tool is cancelled and the model told; a sync one is waited for, and its
-    result kept, unless it polls `anyio.from_thread.check_cancelled()`. `exclusive`: never overlaps another call of its
-    conversation. `on_event_loop`: a sync tool that runs on the event loop's thread, not in a worker thread. `raises`:
-    exceptions that end the run; any other is told to the model. `origin` says where it comes from, for messages.
+    Example:
+        number = {"type": "integer"}
+        schema = {"type": "object", "properties": {"a": number, "b": number}, "required": ["a", "b"]}
+        Tool(name="add", function=lambda a, b: a + b, description="Add two numbers.", parameters=schema)
     """
 
     name: str
@@ -56,6 +69,7 @@ class Tool:
 
     @property
     def is_async(self) -> bool:
+        """Whether the function is a coroutine function or an async generator function."""
         return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(self.function)
 
     @functools.cached_property
@@ -66,30 +80,41 @@ class Tool:
 
     @property
     def description(self) -> str:
+        """The text that tells the model what the tool does."""
         return self._contract.description if self._description is None else self._description
 
     @property
     def parameters(self) -> Schema:
+        """The JSON Schema of the arguments, an object."""
         return self._contract.schema if self._parameters is None else self._parameters
 
     @property
     def schema(self) -> Schema:
-        """In OpenAI function format."""
+        """The tool in OpenAI function format."""
         function = {"name": self.name, "description": self.description, "parameters": self.parameters}
         return {"type": "function", "function": function}
 
     def bind(self, arguments: str) -> dict[str, Any]:
-        """The keyword arguments that the JSON text of a call means, validated and coerced; "" means none.
+        """Turn the JSON text of a call into keyword arguments, validated and coerced.
 
-        Raises ToolArgumentsError, worded for the model. Left-out arguments are left out: the function has defaults.
+        Args:
+            arguments: JSON text of an object; an empty text means no arguments.
+
+        Returns:
+            The given arguments only: the function applies its own defaults to the others.
+
+        Raises:
+            ToolArgumentsError: The text is not a JSON object, or an argument is missing, unknown or of the wrong type.
+                The error text addresses the model and names all problems.
+            ToolSignatureError: No JSON Schema can be made of the function's parameters.
         """
         text = arguments.strip() or "{}"
         try:
             values = json.loads(text)
             if not isinstance(values, dict):
-                raise ValueError("a JSON object is expected")
+                raise ValueError("expected a JSON object")
         except (ValueError, RecursionError) as exc:
-            raise self._refused(f"no valid JSON object: {exc} (got {text[:100]})") from exc
+            raise self._refused(f"not a valid JSON object: {exc} (got {text[:100]})") from exc
         if self._parameters is None:
             try:
                 return self._contract.validate(text)
@@ -101,7 +126,7 @@ class Tool:
         return cast("dict[str, Any]", values)
 
     def _refused(self, *problems: str) -> ToolArgumentsError:
-        lines = (f"{self.name} was not executed, its arguments do not fit:", *problems)
+        lines = (f"{self.name} was not executed because its arguments are invalid:", *problems)
         return ToolArgumentsError("\n- ".join(lines))
 
 
@@ -117,12 +142,34 @@ def tool(
     on_event_loop: bool = False,
     raises: Failures = (),
 ) -> Callable[[F], F]: ...
+@public("aimu.tools")
 def tool(function: AnyCallable | None = None, /, *, name: str | None = None, **options: Any) -> Any:
     """Mark a function or method, `def` or `async def`, as a tool, and return it unchanged.
 
-    Every parameter needs a type hint; the docstring (Google, NumPy or Sphinx style) describes the tool and, in its
-    section of arguments, the parameters. The options are those of `Tool`. Raises ToolSignatureError where a model could
-    not call it.
+    Every parameter needs a type hint. The docstring (Google, NumPy or Sphinx style) describes the tool and, in its
+    section of arguments, the parameters. Use it as `@tool` or as `@tool(name=..., ...)`.
+
+    Args:
+        function: The function to mark.
+        name: Name of the tool: 1 to 64 letters, digits, "_" or "-". By default the function's name.
+        **options: `description`, `timeout`, `exclusive`, `on_event_loop` and `raises`, as in `Tool`.
+
+    Returns:
+        The function itself, or a decorator if only options are given.
+
+    Raises:
+        ToolSignatureError: A model could not call the function: a parameter has no type hint, is positional-only or
+            takes any number of values, or the name is invalid.
+
+    Example:
+        @tool(timeout=10)
+        async def get_weather(city: str) -> str:
+            '''Get the weather in a city.
+
+            Args:
+                city: English name of the city.
+            '''
+            return await weather_service.fetch(city)
     """
     if function is None:
         return functools.partial(tool, name=name, **options)
@@ -138,16 +185,27 @@ def _checked_name(function: AnyCallable, chosen: str | None) -> str:
     name: str = written(function).__name__ if chosen is None else chosen
     if not _NAME.fullmatch(name):
         raise ToolSignatureError(
-            f"{origin(function)}: {name!r} cannot name a tool (letters, digits, '_' and '-', at most 64); "
+            f"{origin(function)}: invalid tool name {name!r} (1 to 64 letters, digits, '_' and '-'); "
             "choose one with @tool(name=...)"
         )
     return name
 
 
+@public("aimu.tools")
 def as_tool(candidate: Any) -> Tool:
-    """The Tool that a Tool, a marked or plain annotated function, or a bound method is.
+    """Return the Tool for a function, or a Tool as it is.
 
-    Anything else, and a type hint that cannot be resolved, is a ToolSignatureError.
+    Args:
+        candidate: A Tool, a function marked with `@tool`, a plain function with type hints, or a bound method.
+
+    Returns:
+        The Tool. A marked function keeps the options of its mark.
+
+    Raises:
+        ToolSignatureError: `candidate` is not a tool, a type hint cannot be resolved, or a model could not call it.
+
+    Example:
+        as_tool(shop.price).schema["function"]["name"]  # "price"
     """
     if isinstance(candidate, Tool):
         return candidate

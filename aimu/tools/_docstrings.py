@@ -1,6 +1,6 @@
-"""What a docstring says of a function and its parameters, in Google, NumPy or Sphinx style.
+"""Reads the descriptions of a function and its parameters off a docstring in Google, NumPy or Sphinx style.
 
-Lenient: what it does not recognise stays text of the description or is left out; nothing here raises.
+Lenient: text that it does not recognise stays in the description or is left out; nothing here raises.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _ENTRY = re.compile(r"\*{0,2}(\w+(?:\s*,\s*\*{0,2}\w+)*)\s*(?:\([^)]*\))?\s*:\s*
 
 
 def documented(docstring: str | None) -> tuple[str, dict[str, str]]:
-    """The description before any section, and the descriptions of the parameters by name."""
+    """Return the description before any section, and the descriptions of the parameters by name."""
     lines = inspect.cleandoc(docstring or "").splitlines()
     description: list[str] = []
     notes: dict[str, list[str]] = {}
-    section: str | None = None  # the heading we are under; "" after a Sphinx field
-    entry: list[str] = []  # where continuation lines go
+    section: str | None = None  # the current heading; "" after a Sphinx field
+    entry: list[str] = []  # collects continuation lines
     margin = 0  # the indentation of the entries of the section
     for index, line in enumerate(lines):
         text, indent = line.strip(), len(line) - len(line.lstrip())
@@ -39,7 +39,7 @@ def documented(docstring: str | None) -> tuple[str, dict[str, str]]:
         elif section in _ARGUMENTS and text and not _UNDERLINE.match(text):
             margin = indent if margin < 0 else margin
             if indent <= margin and (found := _ENTRY.match(text)):
-                # NumPy writes a type behind the colon, at the margin of the text; the description is indented.
+                # NumPy puts the type after the colon, at the margin of the text, and indents the description.
                 entry = [] if indent == 0 else [found[2]]
                 for name in re.findall(r"\w+", found[1]):
                     notes[name] = entry
@@ -49,8 +49,8 @@ def documented(docstring: str | None) -> tuple[str, dict[str, str]]:
                 entry.append(text)
         elif section == "":
             entry.append(text)
-    told = {name: " ".join(" ".join(parts).split()) for name, parts in notes.items()}
-    return "\n".join(description).strip(), {name: text for name, text in told.items() if text}
+    joined = {name: " ".join(" ".join(parts).split()) for name, parts in notes.items()}
+    return "\n".join(description).strip(), {name: text for name, text in joined.items() if text}
 
 
 def _heading(lines: list[str], index: int) -> str | None:

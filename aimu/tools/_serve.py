@@ -1,4 +1,4 @@
-"""Our tools, or a runner, as an MCP server for the programs of others. Owns no transport: that is FastMCP's."""
+"""Serves tools, or a runner, over MCP to other programs. Owns no transport: FastMCP does."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import anyio
 
 from aimu._core.images import split_data_url, url_of
 from aimu._core.threads import run_in_thread
+from aimu._doors import public
 from aimu.errors import MissingExtraError, ToolError
 from aimu.tools._definition import Tool, as_tool
 from aimu.tools._toolbox import Toolbox, content_of, pending_of
@@ -26,12 +27,27 @@ class _Runner(Protocol):
     def run(self, task: str) -> Any: ...
 
 
+@public("aimu.tools")
 def serve_mcp(tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, name: str = "aimu") -> FastMCP[Any]:
-    """A FastMCP server with our tools, or with one tool `run(task)` that gives a task to an agent or workflow.
+    """Make a FastMCP server that offers tools, or one tool `run(task)` that runs an agent or workflow.
 
-    `tools_or_agent` is a tool, an iterable of tools, or a runner, of either surface. Start it with `server.run()`
-    (stdio), or `server.run(transport="http", port=...)`. A runner keeps its history from task to task and takes one at
-    a time, as always. Raises ToolSignatureError, ToolNameClashError, MissingExtraError.
+    Start it with `server.run()` (stdio) or `server.run(transport="http", port=8000)`.
+
+    Args:
+        tools_or_agent: A tool, an iterable of tools, or a runner, sync or async. A runner keeps its history from task
+            to task and works on one task at a time, as always.
+        name: Name of the server.
+
+    Returns:
+        The server, not yet running.
+
+    Raises:
+        ToolSignatureError: An item is not a tool, or a model could not call it.
+        ToolNameClashError: Two tools have the same name.
+        MissingExtraError: FastMCP is not installed.
+
+    Example:
+        serve_mcp([add, get_weather], name="demo").run()
     """
     try:
         from fastmcp import FastMCP
@@ -42,7 +58,7 @@ def serve_mcp(tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, n
     else:
         given = tools_or_agent if isinstance(tools_or_agent, Iterable) else [tools_or_agent]
         tools = [as_tool(tool) for tool in given]
-    Toolbox(tools)  # refuses two of one name
+    Toolbox(tools)  # raises ToolNameClashError
     server: FastMCP[Any] = FastMCP(name)
     served = _served_tool()
     for tool in tools:
@@ -53,7 +69,7 @@ def serve_mcp(tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, n
 
 
 def _run_tool(runner: _Runner) -> Tool:
-    runner = getattr(runner, "__aio__", runner)  # a sync runner is a facade: its async twin does not block the server
+    runner = getattr(runner, "__aio__", runner)  # a sync runner would block the server; its async twin does not
 
     async def run(task: str) -> str:
         return cast(str, await runner.run(task))
@@ -63,10 +79,10 @@ def _run_tool(runner: _Runner) -> Tool:
 
 
 async def _call(tool: Tool, arguments: dict[str, Any]) -> list[Any]:
-    """The content of a call's result; whatever the tool raises is FastMCP's to tell."""
+    """Call a tool and return the content of its result; FastMCP reports what the tool raises."""
     bound = tool.bind(json.dumps(arguments))
 
-    def begin() -> list[Any]:  # in a list, since trio takes no coroutine out of a thread
+    def begin() -> list[Any]:  # in a list, since trio refuses a coroutine as the result of a thread
         return [tool.function(**bound)]
 
     with anyio.move_on_after(tool.timeout):
@@ -98,7 +114,7 @@ def _served_tool() -> Any:
     from fastmcp.tools.base import ToolResult
 
     class Served(FastMCPTool):  # type: ignore[misc,unused-ignore]
-        """A tool of ours as FastMCP holds it, with our schema and our validation."""
+        """A FastMCP tool that uses the schema and the validation of an aimu tool."""
 
         call: Any
 

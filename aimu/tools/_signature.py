@@ -1,6 +1,7 @@
-"""What a function's signature says, by the standard library alone: its parameters, their types, where it was written.
+"""Reads a function's parameters, their types and its place in the source, with the standard library alone.
 
-Refuses, with the remedy, every signature that a model could not call. JSON Schema is made elsewhere, on first use.
+Refuses every signature that a model could not call, and names the remedy. `_arguments` makes the JSON Schema, on first
+use.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _REFUSED = {
 @final
 @frozen
 class Argument:
-    """One named value that a tool or a record class takes; `default` is REQUIRED where there is none."""
+    """A named argument of a tool or a record class; `default` is REQUIRED if it has none."""
 
     name: str
     hint: Any
@@ -36,7 +37,7 @@ class Argument:
 
 
 def written(function: Any) -> Any:
-    """The function as it was written: without partials, bound methods and wrappers."""
+    """Return the function in the source, below partials, bound methods and wrappers."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -49,24 +50,24 @@ def written(function: Any) -> Any:
 
 
 def origin(function: AnyCallable) -> str:
-    """Where a tool comes from, for messages."""
+    """Say where a tool comes from, for error texts."""
     source = written(function)
     return f"function {source.__module__}.{source.__qualname__}"
 
 
 def check_parameters(function: AnyCallable, *, in_class_body: bool = False) -> list[inspect.Parameter]:
-    """The parameters that a model fills; ToolSignatureError where it could not.
+    """Return the parameters that a model fills; raise ToolSignatureError if a model could not call the function.
 
-    `in_class_body`: the function may still be a method, whose first parameter is bound at access.
+    With `in_class_body` the function may be a method: its first parameter is left out, since access binds it.
     """
     if not inspect.isfunction(written(function)):
-        raise ToolSignatureError(f"{function!r} is no tool; give a function with type hints, or a Tool")
+        raise ToolSignatureError(f"{function!r} is not a tool; pass a function with type hints, or a Tool")
     where = origin(function)
     parameters = list(inspect.signature(function).parameters.values())
     if parameters and parameters[0].annotation is REQUIRED and _is_method(function):
         if not in_class_body:
             raise ToolSignatureError(
-                f"{where} is a method; give the bound one (`instance.{written(function).__name__}`)"
+                f"{where} is a method; pass the bound one (`instance.{written(function).__name__}`)"
             )
         del parameters[0]
     for parameter in parameters:
@@ -85,7 +86,7 @@ def _is_method(function: AnyCallable) -> bool:
 
 
 def arguments_of(function: AnyCallable) -> list[Argument]:
-    """The parameters with their types resolved, string annotations included."""
+    """Return the parameters with their types, resolving string annotations."""
     parameters = check_parameters(function)
     names, scope = written(function).__globals__, scope_of(function)
     arguments: list[Argument] = []
@@ -95,15 +96,15 @@ def arguments_of(function: AnyCallable) -> list[Argument]:
             hints = get_type_hints(holder, names, scope, include_extras=True)
         except Exception as exc:  # evaluating an annotation can raise anything
             raise ToolSignatureError(
-                f"{origin(function)}: the type {parameter.annotation!r} of parameter {parameter.name!r} cannot be "
-                f"resolved ({exc}); define or import it at module level, not under TYPE_CHECKING"
+                f"{origin(function)}: cannot resolve the type {parameter.annotation!r} of parameter "
+                f"{parameter.name!r} ({exc}); define or import it at module level, not under TYPE_CHECKING"
             ) from exc
         arguments.append(Argument(parameter.name, hints[parameter.name], parameter.default))
     return arguments
 
 
 def scope_of(function: AnyCallable) -> dict[str, Any]:
-    """The variables that the function closes over: names that its string annotations may use beside the globals."""
+    """Return the variables that the function closes over: its string annotations may use them beside the globals."""
     source = written(function)
     scope: dict[str, Any] = {}
     for name, cell in zip(source.__code__.co_freevars, source.__closure__ or (), strict=True):

@@ -1,7 +1,7 @@
-"""The tools of one conversation: names, schemas, and one call from request to result.
+"""Holds the tools of one conversation: names, schemas, and the execution of one call.
 
-A tool's failure is told to the model and logged under `aimu.tools` at WARNING, with the traceback where a tool raised.
-What is recorded, and that calls overlap or not, is the caller's business.
+A failure of a tool becomes the result of its call, and is logged under `aimu.tools` at WARNING, with the traceback if
+the tool raised. The caller records results and decides which calls overlap.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from aimu._core.groups import unwrap
 from aimu._core.images import url_of
 from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
+from aimu._doors import public
 from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
 from aimu.tools._definition import Tool, as_tool
 
@@ -30,9 +31,21 @@ Content: TypeAlias = str | list[dict[str, Any]]
 OnEnd: TypeAlias = Callable[[Content], object]
 
 
+@public("aimu.tools")
 @final
 class Toolbox:
-    """Tools by name. Two of one name are a ToolNameClashError, what is no tool is a ToolSignatureError."""
+    """The tools of a conversation, by name.
+
+    Args:
+        tools: Tools, or functions as in `as_tool`.
+
+    Raises:
+        ToolNameClashError: Two tools have the same name.
+        ToolSignatureError: An item is not a tool, or a model could not call it.
+
+    Example:
+        Toolbox([add, get_weather]).names  # ("add", "get_weather")
+    """
 
     def __init__(self, tools: Iterable[Callable[..., Any] | Tool] = ()) -> None:
         self._tools: dict[str, Tool] = {}
@@ -43,26 +56,42 @@ class Toolbox:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of the tools, in the order in which they were given."""
         return tuple(self._tools)
 
     def get(self, name: str) -> Tool | None:
+        """Look up a tool.
+
+        Args:
+            name: Name of the tool, as the model knows it.
+
+        Returns:
+            The tool, or None if there is none of that name.
+        """
         return self._tools.get(name)
 
     @functools.cached_property
     def schemas(self) -> tuple[dict[str, Any], ...]:
-        """In OpenAI function format; made once, not to be mutated."""
+        """The tools in OpenAI function format. Made once; do not modify."""
         return tuple(tool.schema for tool in self._tools.values())
 
     async def call(
         self, call: ToolCall, *, on_start: Callable[[], object], on_end: OnEnd, in_thread: InThread = run_in_thread
     ) -> None:
-        """Run what `call` asks for. `on_start` is called directly before the function begins, `on_end` with the
-        content for the model directly after it ended, both on the thread that runs the function.
+        """Execute one tool call and report its start and its result.
 
-        A call that cannot be made (unknown tool, arguments that do not fit) is ended without a start. An exception of
-        the tool is its result, and is raised too if the tool's `raises` names it. A cancellation passes, and leaves the
-        call without an end; where a sync tool runs in its thread it is waited for, and ended, first. `in_thread` is
-        what calls sync tools.
+        If the call is invalid (unknown tool, invalid arguments), `on_end` is called without `on_start`. An exception of
+        the tool becomes its result. A cancellation is raised without a call of `on_end`; but if a sync tool is running
+        in a worker thread, the thread is waited for and `on_end` is called first.
+
+        Args:
+            call: The tool call that the model asks for.
+            on_start: Called directly before the function begins, in the thread that runs the function.
+            on_end: Called with the content for the model directly after the function ends, in the same thread.
+            in_thread: Runs a sync tool in a worker thread.
+
+        Raises:
+            Exception: The tool raised an exception that its `raises` names. `on_end` has been called.
         """
         try:
             tool = self._tools.get(call.name)
@@ -70,13 +99,13 @@ class Toolbox:
                 raise UnknownToolError(call.name, self.names)
             arguments = tool.bind(call.arguments)
         except ToolError as exc:
-            log.warning("tool call not executed: %s", exc)
+            log.warning("did not execute a tool call: %s", exc)
             on_end(f"Error: {exc}")
             return
 
-        def begin() -> list[Awaitable[Any]]:  # in a list, since trio takes no coroutine out of a thread
+        def begin() -> list[Awaitable[Any]]:  # in a list, since trio refuses a coroutine as the result of a thread
             on_start()
-            with _failures_told(tool, on_end):
+            with _reported_failures(tool, on_end):
                 result = tool.function(**arguments)
                 if (pending := pending_of(result)) is not None:
                     return [pending]
@@ -86,27 +115,27 @@ class Toolbox:
         here = tool.is_async or tool.on_event_loop
         with anyio.move_on_after(tool.timeout) as scope:
             for pending in begin() if here else await in_thread(begin):
-                with _failures_told(tool, on_end):
+                with _reported_failures(tool, on_end):
                     on_end(content_of(await pending))
         if scope.cancelled_caught:
-            log.warning("tool %r was stopped at its timeout of %g s", tool.name, tool.timeout)
+            log.warning("stopped tool %r at its timeout of %g s", tool.name, tool.timeout)
             on_end(f"Error: {tool.name} did not end within {tool.timeout:g} seconds and was stopped.")
 
 
 @contextmanager
-def _failures_told(tool: Tool, on_end: OnEnd) -> Generator[None]:
+def _reported_failures(tool: Tool, on_end: OnEnd) -> Generator[None]:
     try:
         yield
-    except Exception as exc:  # a tool may raise anything: that is its result
+    except Exception as exc:  # a tool may raise anything; the exception becomes its result
         error = unwrap(exc)
         log.warning("tool %r failed", tool.name, exc_info=exc)
         on_end(": ".join(filter(None, ("Error", type(error).__name__, str(error)))))
         if isinstance(error, tool.raises):
-            raise error  # noqa: B904 - it keeps its own cause
+            raise error  # noqa: B904 - the error keeps its own cause
 
 
 def pending_of(result: Any) -> Awaitable[Any] | None:
-    """What is still to be awaited for a result, or None: of an async generator, the list of what it yields."""
+    """Return the awaitable that still has to finish, or None; an async generator gives a list of its items."""
     if inspect.isasyncgen(result):
         return _listed(result)
     return result if inspect.isawaitable(result) else None
@@ -118,7 +147,7 @@ async def _listed(generator: AsyncGenerator[Any, Any]) -> list[Any]:
 
 
 def content_of(result: Any) -> Content:
-    """What a model reads: text as it is, content parts as they are, anything else as JSON, or `str()` in its place."""
+    """Convert a result for the model: text and content parts stay as they are, other values become JSON or `str()`."""
     if type(result) is str:
         return result
     if _is_parts(result):

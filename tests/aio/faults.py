@@ -1,9 +1,9 @@
-"""Deliberate faults: each is an edit of the library's source that the cancellation tests must catch.
+"""Deliberate faults: edits of the library's source, each of which the cancellation tests must catch.
 
-    python -m tests.aio.faults NAME BACKEND     # exit 0 when some scenario fails, as it should
+    python -m tests.aio.faults NAME BACKEND     # exits with 0 if a scenario fails, as it should
 
-The edits are made while the module is imported; a text that the source no longer has is an error, so the list cannot
-rot in silence.
+The edits are made while a module is imported. If the source no longer has the text of an edit, an error is raised, so
+that the list stays up to date.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from functools import partial
 FAULTS = {
     "an await inside the commit": (
         "aimu.aio._loop",
-        "                turn.end_round()\n",
+        "                turn.end_iteration()\n",
         "                turn.history.messages.append(turn.staged.pop())\n"
         "                await __import__('anyio').lowlevel.checkpoint()\n"
-        "                turn.end_round()\n",
+        "                turn.end_iteration()\n",
     ),
     "an await between a tool and its result": (
         "aimu.tools._toolbox",
@@ -75,17 +75,17 @@ FAULTS = {
         "        self.left = True\n",
         "        self.left = True\n        self._receive.close()\n",
     ),
-    "an entered stream whose run goes on": (
+    "an entered stream whose run continues": (
         "aimu.aio._stream",
         "            await self._pump.leave()\n",
         "            pass\n",
     ),
-    "cut-off text thrown away": (
+    "interrupted text thrown away": (
         "aimu.aio._turn",
         "message, results = self._partial(), []",
         "message, results = None, []",
     ),
-    "a call that is said not to have run": (
+    "a started call reported as not executed": (
         "aimu.aio._turn",
         "unanswered(call, started=call.id in self._started)",
         "unanswered(call, started=False)",
@@ -94,7 +94,7 @@ FAULTS = {
 
 
 class Editor(importlib.machinery.PathFinder, importlib.abc.Loader):
-    """Imports one module from an edited source."""
+    """Imports one module with an edited source."""
 
     def __init__(self, module, old, new):
         self.module, self.old, self.new = module, old, new
@@ -116,13 +116,13 @@ class Editor(importlib.machinery.PathFinder, importlib.abc.Loader):
 
 
 def first_failure(backend):
-    """What the scenarios say of the library as it was imported; None when all of them pass."""
+    """Return the first failure of the scenarios with the library as it was imported; None if all pass."""
     import anyio
 
     from aimu.testing import cancel_everywhere
     from tests.aio.scenarios import MODES, STREAMED, AgentScenario, stop_at_every_chunk
 
-    for mode in sorted(MODES, key=["plain", "ticked", *STREAMED].index):  # the quick ones first
+    for mode in sorted(MODES, key=["plain", "ticked", *STREAMED].index):  # the fast ones first
         for concurrent in (False, True):
             try:
                 for how in ("scope", "native") if backend == "asyncio" else ("scope",):

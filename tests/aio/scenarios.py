@@ -1,7 +1,7 @@
-"""Runs that are stopped at every point, and what must hold after each stop.
+"""Runs that are stopped at every point, and checks of what must hold after each stop.
 
-A scenario keeps its own account of what its tools began and finished and of the text that its reader saw; `check`
-holds the history against it.
+A scenario records which tools began and finished, and which text its reader saw; `check` compares the history with the
+record.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def answer(text, request):
 
 
 class AgentScenario:
-    """One agent, sync and async tools, one turn that is stopped somewhere and one after it."""
+    """An agent with sync and async tools, a turn that is stopped at some point, and a turn after it."""
 
     def __init__(self, mode="plain", *, concurrent=False, stop_at=None, raising=False):
         self.mode, self.stop_at, self.raising = mode, stop_at, raising
@@ -82,7 +82,7 @@ class AgentScenario:
         if self.mode == "plain":
             assert await self.agent.run(TASK) == "All done here."
             return
-        if self.mode == "ticked":  # steps, and so cancellations, while a sync tool's thread runs
+        if self.mode == "ticked":  # adds steps, and so points of cancellation, while a sync tool's thread runs
             async with anyio.create_task_group() as group:
                 group.start_soon(self.tick)
                 await self.agent.run(TASK)
@@ -102,7 +102,7 @@ class AgentScenario:
 
     async def tick(self):
         while True:
-            await anyio.sleep(0.001)  # the finest that every selector knows
+            await anyio.sleep(0.001)  # the finest resolution that every selector has
 
     async def read(self, stream):
         number = 0
@@ -112,7 +112,7 @@ class AgentScenario:
             if chunk.is_text():
                 self.seen = (self.seen if chunk.iteration == self.iteration else "") + chunk.content
                 self.iteration = chunk.iteration
-            if self.mode == "slow":  # slower than the model: the pump waits for room in the channel
+            if self.mode == "slow":  # slower than the model, so that the pump waits for room in the channel
                 for _ in range(6):
                     await checkpoint()
             if number == self.stop_at:
@@ -123,7 +123,7 @@ class AgentScenario:
 
     async def check(self, *, completed):
         running = {n for n in self.begun if n in THREADED} - self.finished.keys()
-        assert not running, f"threads run on behind the run: {running}"
+        assert not running, f"threads still run after the run has ended: {running}"
         if self.mode != "held":
             assert not self.agent.model_client.conversation.busy, "busy after the stop"
             self.check_history()
@@ -131,7 +131,7 @@ class AgentScenario:
         if self.stream is not None:
             await self.check_superseded()
         self.stream = None
-        for _ in range(10):  # the backend closes what was dropped
+        for _ in range(10):  # lets the backend close dropped generators
             await checkpoint()
         assert self.provider.open_streams == 0, "a provider's stream is open"
 
@@ -168,19 +168,19 @@ class AgentScenario:
         self.check_history()
 
     async def check_superseded(self):
-        """What is left of a paused stream says so, and does not end in silence."""
+        """Check that a paused stream raises after the next turn began, instead of ending silently."""
         paused = self.stopped and self.last is not StreamingContentType.DONE
         try:
             async for chunk in self.stream:
-                raise AssertionError(f"a superseded stream went on with {chunk}")
+                raise AssertionError(f"a superseded stream continued with {chunk}")
         except StreamClosedError:
             assert paused
         else:
-            assert not paused, "a superseded stream ended in silence"
+            assert not paused, "a superseded stream ended silently"
 
 
 async def stop_at_every_chunk(make, *, maximum=1000):
-    """Stop fresh scenarios after their n-th chunk, n = 1, 2, …, until one was not stopped; how many there were."""
+    """Stop new scenarios after chunk 1, 2, … until one ends before its stop; return the number of stops."""
     for n in range(1, maximum):
         scenario = make(n)
         with anyio.fail_after(10):

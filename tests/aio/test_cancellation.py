@@ -1,4 +1,4 @@
-"""Stopped anywhere, a run leaves a valid and truthful history, a conversation that goes on, and nothing behind."""
+"""A run that is stopped anywhere leaves a valid and true history, a usable conversation, and nothing else behind."""
 
 from functools import partial
 
@@ -14,7 +14,7 @@ WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
 @pytest.mark.parametrize(("backend", "how"), WAYS)
 @pytest.mark.parametrize("concurrent", [False, True], ids=["sequential", "concurrent"])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_run_cancelled_at_any_step_is_settled_truthfully(mode, concurrent, backend, how):
+def test_a_run_cancelled_at_any_step_leaves_a_valid_and_true_history(mode, concurrent, backend, how):
     make = partial(AgentScenario, mode, concurrent=concurrent)
     make.__qualname__ = f"agent, {mode}, {'concurrent' if concurrent else 'sequential'} tools"
     cancel_everywhere(make, backend=backend, how=how, minimum=MINIMUM[mode])
@@ -24,7 +24,7 @@ def test_a_run_cancelled_at_any_step_is_settled_truthfully(mode, concurrent, bac
 @pytest.mark.parametrize("raising", [False, True], ids=["break", "raise"])
 @pytest.mark.parametrize("concurrent", [False, True], ids=["sequential", "concurrent"])
 @pytest.mark.parametrize("mode", STREAMED)
-async def test_a_stream_left_at_any_chunk_is_settled_truthfully(mode, concurrent, raising):
+async def test_a_stream_left_at_any_chunk_leaves_a_valid_and_true_history(mode, concurrent, raising):
     def make(n):
         return AgentScenario(mode, concurrent=concurrent, stop_at=n, raising=raising)
 

@@ -1,4 +1,4 @@
-"""The test of the cancellation tests: every deliberate fault is caught, on at least one backend."""
+"""Tests the cancellation tests: they catch every deliberate fault on at least one backend."""
 
 import subprocess
 import sys
@@ -20,6 +20,8 @@ def caught(fault, backend):
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_caught(fault):
-    first, second = ("trio", "asyncio") if "channel" in fault else ("asyncio", "trio")  # where it shows sooner
+def test_every_deliberate_fault_is_caught(fault):
+    first, second = (
+        ("trio", "asyncio") if "channel" in fault else ("asyncio", "trio")
+    )  # the backend that shows it sooner
     assert caught(fault, first) or caught(fault, second)

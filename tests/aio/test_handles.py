@@ -1,4 +1,4 @@
-"""Clients and agents are handles of one conversation; classes of the user's own stay what they are."""
+"""Clients and agents are handles of one conversation; subclasses of users keep their behaviour."""
 
 import time
 
@@ -25,7 +25,7 @@ def subtract(a: int, b: int) -> int:
 
 
 def echo(request):
-    """What was asked; a request with tools and a plain question calls one first."""
+    """Echo the task; call a tool first if the request has tools and no result yet."""
     last = request.messages[-1]
     if request.tools and last["role"] == "user":
         return reply(calls=[("add", {"a": 2, "b": 3})])
@@ -37,7 +37,7 @@ def provider():
 
 
 class Polite(aio.AsyncModelClient):
-    """A user's own client, with a constructor, an attribute and a chat of its own."""
+    """A user client with its own constructor, attribute and chat."""
 
     def __init__(self, model, *, greeting):
         super().__init__(model, system="Be polite.")
@@ -51,7 +51,7 @@ class Polite(aio.AsyncModelClient):
 
 
 class Borrowing(aio.AsyncBaseModelClient):
-    """A user's own handle on a conversation that another client opened."""
+    """A user handle on a conversation that another client opened."""
 
     def __init__(self, other, *, greeting):
         super().__init__(other.conversation)
@@ -73,7 +73,7 @@ OWN = pytest.mark.parametrize("make", [polite, borrowing])
 
 
 @OWN
-async def test_a_fork_of_a_users_own_client_is_one(make):
+async def test_a_fork_of_a_user_client_has_its_class(make):
     client = make()
     assert await client.chat("add.") == "Please, add."
     for fork in (client.fork(), client.fork(system="T", keep_history=True)):
@@ -85,14 +85,14 @@ async def test_a_fork_of_a_users_own_client_is_one(make):
     assert [message["content"] for message in client.messages[-2:]] == ["Please, add.", "Please, add."]
 
 
-async def test_a_users_own_generate_stays():
+async def test_the_generate_of_a_user_client_is_kept():
     assert await polite().generate("add.") == "Please! add."
     assert await polite().fork().generate("add.") == "Please! add."
 
 
 @OWN
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_agent_works_on_a_users_own_client(make, stream):
+async def test_an_agent_works_on_a_user_client(make, stream):
     agent = aio.Agent(make(), name="a")
     assert type(agent.model_client) is type(make())
     for worker in (agent, agent.fork()):
@@ -106,7 +106,7 @@ async def test_an_agent_works_on_a_users_own_client(make, stream):
 
 @OWN
 @pytest.mark.parametrize("stream", [False, True])
-async def test_the_client_of_an_agent_on_a_users_own_client_is_one_and_runs_the_agents_loop(make, stream):
+async def test_the_client_of_an_agent_on_a_user_client_has_its_class_and_runs_the_agents_loop(make, stream):
     agent = aio.Agent(make(), tools=[add], max_iterations=1)
     for client in (agent.as_model_client(), agent.as_model_client().fork(), agent.fork().as_model_client()):
         assert type(client) is type(make())
@@ -123,7 +123,7 @@ async def test_the_client_of_an_agent_on_a_users_own_client_is_one_and_runs_the_
 
 
 class Moody(aio.Agent):
-    """A user's own agent, with a constructor, an attribute and a run of its own."""
+    """A user agent with its own constructor, attribute and run."""
 
     def __init__(self, client, mood):
         super().__init__(client, f"Be {mood}.", "moody")
@@ -135,7 +135,7 @@ class Moody(aio.Agent):
 
 @define(eq=False)
 class Tagged(aio.Agent):
-    """A user's own agent, written as an attrs class."""
+    """A user agent written as an attrs class."""
 
     tag: str = "tag"
 
@@ -155,7 +155,7 @@ OWN_AGENT = pytest.mark.parametrize("make", [moody, tagged])
 
 
 @OWN_AGENT
-async def test_a_fork_of_a_users_own_agent_is_one(make):
+async def test_a_fork_of_a_user_agent_has_its_class(make):
     agent = make()
     assert await agent.run("Go.") == "Go. (glad)"
     full = agent.fork(keep_history=True)
@@ -169,7 +169,7 @@ async def test_a_fork_of_a_users_own_agent_is_one(make):
 
 
 @OWN_AGENT
-async def test_the_client_of_a_users_own_agent_runs_its_own_run(make):
+async def test_the_client_of_a_user_agent_calls_the_agents_run(make):
     agent = make()
     for client in (agent.as_model_client(), agent.as_model_client().fork()):
         assert await client.chat("Go.") == "Go. (glad)"
@@ -201,7 +201,7 @@ async def test_the_client_of_an_agent_is_a_full_client_on_its_conversation():
         getattr(client, name)
 
 
-async def test_an_agent_and_its_client_show_one_conversation():
+async def test_an_agent_and_its_client_share_one_conversation():
     agent = aio.Agent(aio.client(provider()), "One", tools=[add])
     agent.model_client.reset("Two")
     assert agent.system_message == "Two"
@@ -220,7 +220,7 @@ async def test_an_agent_and_its_client_show_one_conversation():
     assert agent.model_client.messages == agent.model_client.tools == []
 
 
-async def test_an_agents_client_is_another_conversation_than_the_one_it_was_built_on():
+async def test_an_agent_has_another_conversation_than_the_client_it_was_made_from():
     client = aio.client(provider(), system="S", tools=[add], generate_kwargs={"seed": 1}, concurrent_tool_calls=True)
     agent = aio.Agent(client)
     assert (agent.system_message, agent.tools, agent.concurrent_tool_calls) == ("S", [add], True)
@@ -232,14 +232,14 @@ async def test_an_agents_client_is_another_conversation_than_the_one_it_was_buil
     assert client.generate_kwargs == {"seed": 1}
 
 
-async def test_an_agent_may_be_given_another_client_later():
+async def test_the_client_of_an_agent_can_be_replaced():
     agent = aio.Agent(aio.client(provider()), "One", name="a")
     other = aio.client(ScriptedProvider("Other."), system="Two")
     agent.model_client = other
     assert agent.system_message == "Two"
     assert await agent.run("Go.") == "Other."
     assert agent.messages["a"] is other.messages
-    with pytest.raises(InvalidOptionError, match="async client"):
+    with pytest.raises(InvalidOptionError, match="model_client must be an async client, got str"):
         agent.model_client = "openai:gpt"
     assert agent.model_client is other
 
@@ -262,7 +262,7 @@ async def test_a_fork_does_not_copy_the_history_that_it_drops():
         assert fastest(fork) < whole / 20
 
 
-async def test_what_is_used_after_its_client_was_closed_says_which_and_what_to_do():
+async def test_the_error_after_closing_names_the_closed_client_and_the_remedy():
     provider = ScriptedProvider("Hi.", "Still here.", name="model-7")
     client = aio.client(provider)
     agent = aio.Agent(client, name="clerk")
@@ -275,5 +275,5 @@ async def test_what_is_used_after_its_client_was_closed_says_which_and_what_to_d
     for ask in (agent.run, agent.fork().run, client.chat, client.generate):
         with pytest.raises(ClosedClientError, match="AsyncModelClient scripted:model-7.* is closed") as caught:
             await ask("Hello")
-        assert any("fork" in note for note in caught.value.__notes__)
+        assert any("keep that client or a fork() of it open" in note for note in caught.value.__notes__)
     assert agent.messages["clerk"][1:] == agent.model_client.messages[1:]

@@ -1,4 +1,4 @@
-"""The loop of a turn: requests, tools, limits, what becomes of bad calls and bad answers."""
+"""The loop of a turn: requests, tools, limits, and the handling of invalid calls and answers."""
 
 import logging
 
@@ -24,7 +24,7 @@ def agent_of(provider, **kwargs):
     return aio.Agent(aio.client(provider, system="Be brief."), **({"tools": [add]} | kwargs))
 
 
-async def test_a_task_that_needs_one_tool_costs_exactly_two_requests():
+async def test_a_task_that_needs_one_tool_takes_exactly_two_requests():
     with ScriptedProvider(reply(calls=[("add", {"a": 2, "b": 3})]), "It is 5.") as provider:
         assert await agent_of(provider).run("2 + 3?") == "It is 5."
     first, second = provider.requests
@@ -34,7 +34,7 @@ async def test_a_task_that_needs_one_tool_costs_exactly_two_requests():
     assert first.tools == second.tools
 
 
-async def test_at_its_limit_an_agent_settles_the_calls_and_asks_for_an_answer():
+async def test_an_agent_at_its_limit_answers_the_calls_and_asks_for_a_final_answer():
     call = reply("Hm.", calls=[("add", {"a": 1, "b": 1})])
     with ScriptedProvider(call, call, "Enough.") as provider:
         agent = agent_of(provider, max_iterations=2)
@@ -46,7 +46,7 @@ async def test_at_its_limit_an_agent_settles_the_calls_and_asks_for_an_answer():
     check_history(agent.messages["agent"])
 
 
-async def test_a_call_in_the_last_answer_is_settled_too():
+async def test_a_call_in_the_final_answer_gets_a_result_too():
     call = reply("Again!", calls=[("add", {"a": 1, "b": 1})])
     with ScriptedProvider(call, call) as provider:
         agent = agent_of(provider, max_iterations=1)
@@ -54,7 +54,7 @@ async def test_a_call_in_the_last_answer_is_settled_too():
     check_history(agent.messages["agent"])
 
 
-async def test_an_empty_turn_of_an_agent_is_continued_and_of_a_chat_is_the_answer():
+async def test_an_agent_continues_after_an_empty_reply_and_a_chat_returns_it():
     with ScriptedProvider("", "Now I know.") as provider:
         agent = agent_of(provider, continuation_prompt="Go on!")
         assert await agent.run("Think.") == "Now I know."
@@ -63,14 +63,14 @@ async def test_an_empty_turn_of_an_agent_is_continued_and_of_a_chat_is_the_answe
         assert await aio.client(provider).chat("Think.") == ""
 
 
-async def test_a_demanded_tool_is_demanded_once():
+async def test_a_required_tool_is_required_in_the_first_request_only():
     with ScriptedProvider(reply(calls=[("add", {"a": 1, "b": 1})]), "2") as provider:
         await agent_of(provider).run("1 + 1", {"tool_choice": "required"})
     assert provider.requests[0].options["tool_choice"] == "required"
     assert "tool_choice" not in provider.requests[1].options
 
 
-async def test_bad_calls_go_back_to_the_model_with_the_reason():
+async def test_the_model_gets_the_reason_for_an_invalid_call():
     calls = [
         ToolCall("c1", "add", '{"a": 1,'),
         ToolCall("c2", "add", '{"a": "one", "b": 2}'),
@@ -88,7 +88,7 @@ async def test_bad_calls_go_back_to_the_model_with_the_reason():
 
 
 @pytest.mark.parametrize("concurrent", [False, True])
-async def test_calls_that_share_an_id_keep_a_result_each(concurrent):
+async def test_each_of_two_calls_with_the_same_id_gets_a_result(concurrent):
     calls = [ToolCall("same", "add", '{"a": 1, "b": 1}'), ToolCall("same", "add", '{"a": 2, "b": 2}')]
     with ScriptedProvider(reply(calls=calls), "Done.", reply(calls=calls), "Again.") as provider:
         agent = agent_of(provider, concurrent_tool_calls=concurrent)
@@ -101,7 +101,7 @@ async def test_calls_that_share_an_id_keep_a_result_each(concurrent):
     assert [(m["tool_call_id"], m["content"]) for m in history[3:5]] == [(asked[0], "2"), (asked[1], "4")]
 
 
-async def test_a_failing_tool_is_told_to_the_model_and_logged(caplog):
+async def test_the_failure_of_a_tool_is_sent_to_the_model_and_logged(caplog):
     @tool
     def broken(x: int) -> int:
         """Fails."""
@@ -114,7 +114,7 @@ async def test_a_failing_tool_is_told_to_the_model_and_logged(caplog):
     assert any(record.levelno == logging.WARNING and record.exc_info for record in caplog.records)
 
 
-async def test_a_tool_may_stop_the_run_by_an_exception_it_names():
+async def test_a_tool_stops_the_run_with_an_exception_that_it_declares():
     @tool(raises=PermissionError)
     async def guarded(x: int) -> int:
         """Fails."""
@@ -129,7 +129,7 @@ async def test_a_tool_may_stop_the_run_by_an_exception_it_names():
 
 
 @pytest.mark.parametrize(("concurrent", "most"), [(False, 1), (True, 4), (2, 2)])
-async def test_concurrent_tool_calls_overlap_as_allowed_and_keep_their_order(concurrent, most):
+async def test_concurrent_tool_calls_overlap_up_to_the_limit_and_keep_their_order(concurrent, most):
     running = peak = 0
 
     @tool
@@ -138,7 +138,7 @@ async def test_concurrent_tool_calls_overlap_as_allowed_and_keep_their_order(con
         nonlocal running, peak
         running += 1
         peak = max(peak, running)
-        for _ in range(10 - n):  # the first called ends last
+        for _ in range(10 - n):  # the first call ends last
             await checkpoint()
         running -= 1
         return n * n
@@ -151,7 +151,7 @@ async def test_concurrent_tool_calls_overlap_as_allowed_and_keep_their_order(con
     assert results == ["1", "4", "9", "16"]
 
 
-async def test_an_exclusive_tool_runs_beside_no_other():
+async def test_an_exclusive_tool_overlaps_no_other():
     running = set()
 
     @tool
@@ -179,7 +179,7 @@ async def test_an_exclusive_tool_runs_beside_no_other():
     assert results == ["1", "2", "3", "4"]
 
 
-async def test_of_two_tools_that_stop_the_run_at_once_both_surface_and_of_one_only_it():
+async def test_an_exception_that_stops_a_run_beside_another_call_is_raised_without_a_group():
     @tool(raises=LookupError)
     async def fails(n: int) -> int:
         """Fails."""
@@ -191,7 +191,7 @@ async def test_of_two_tools_that_stop_the_run_at_once_both_surface_and_of_one_on
         await agent_of(provider, tools=[fails, add], concurrent_tool_calls=True).run("Go.")
 
 
-async def test_a_cut_answer_with_text_is_returned_with_a_warning(caplog):
+async def test_a_truncated_answer_with_text_is_returned_with_a_warning(caplog):
     client = aio.client(ScriptedProvider(reply("Half an ans", stop_reason=StopReason.MAX_TOKENS)))
     assert await client.chat("Go.") == "Half an ans"
     assert client.last_stop_reason is StopReason.MAX_TOKENS
@@ -199,7 +199,7 @@ async def test_a_cut_answer_with_text_is_returned_with_a_warning(caplog):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_an_answer_cut_inside_a_call_is_an_error_and_its_text_is_kept(stream):
+async def test_an_answer_truncated_inside_a_call_raises_and_keeps_its_text(stream):
     step = reply("Let me", calls=[("add", {"a": 1})], stop_reason=StopReason.MAX_TOKENS)
     client = aio.client(ScriptedProvider(step, "Fine."))
     with pytest.raises(TruncatedError) as caught:
@@ -214,7 +214,7 @@ async def test_an_answer_cut_inside_a_call_is_an_error_and_its_text_is_kept(stre
     assert await client.chat("Again.") == "Fine."
 
 
-async def test_a_refusal_is_an_error_and_a_turn_that_said_nothing_is_taken_back():
+async def test_a_refusal_raises_and_an_empty_turn_is_removed():
     client = aio.client(ScriptedProvider(reply(stop_reason=StopReason.REFUSED), "Fine."))
     with pytest.raises(RefusedError):
         await client.chat("Something bad.")
@@ -222,7 +222,7 @@ async def test_a_refusal_is_an_error_and_a_turn_that_said_nothing_is_taken_back(
     assert await client.chat("Something good.") == "Fine."
 
 
-async def test_usage_sums_over_iterations_turns_and_conversations():
+async def test_usage_is_summed_over_iterations_turns_and_conversations():
     use = Usage(input=10, output=2)
     call = reply(calls=[("add", {"a": 1, "b": 1})], usage=use)
     provider = ScriptedProvider(call, reply("2", usage=use), reply("Hi.", usage=use), reply("Ho.", usage=use))
@@ -241,7 +241,7 @@ async def test_usage_sums_over_iterations_turns_and_conversations():
     assert client.provider.usage == Usage(input=40, output=8)
 
 
-async def test_tools_of_one_name_are_refused_before_a_request():
+async def test_tools_with_the_same_name_are_refused_before_a_request():
     def make():
         @tool
         def add(a: int) -> int:
@@ -258,7 +258,7 @@ async def test_tools_of_one_name_are_refused_before_a_request():
     assert not client.conversation.busy
 
 
-async def test_the_chunks_of_a_call_say_when_it_starts_and_how_it_ended():
+async def test_the_chunks_of_a_call_show_its_start_and_its_result():
     provider = ScriptedProvider(reply(calls=[("add", {"a": 2, "b": 3})]), "It is 5.")
     chunks = [chunk async for chunk in agent_of(provider, name="clerk").run("2 + 3?", stream=True)]
     started, ended = (chunk.content for chunk in chunks if chunk.is_tool_call())
@@ -288,7 +288,7 @@ async def test_an_agent_run_by_a_tool_shows_its_chunks_in_the_stream_of_the_run(
 
 
 @pytest.mark.parametrize("number", [0, -1, 1.5, True, "many", None])
-async def test_an_invalid_limit_is_refused_where_it_is_given(number):
+async def test_an_invalid_limit_raises_where_it_is_given(number):
     client = aio.client(ScriptedProvider())
     agent = aio.Agent(client)
     for make, holder, name in ((aio.Agent, agent, "max_iterations"), (aio.client, client, "max_tool_rounds")):
@@ -299,7 +299,7 @@ async def test_an_invalid_limit_is_refused_where_it_is_given(number):
         assert getattr(holder, name) == 10
 
 
-async def test_an_invalid_generate_kwarg_of_a_client_is_refused_where_it_is_given():
+async def test_an_invalid_generate_kwarg_of_a_client_raises_where_it_is_given():
     client = aio.client(ScriptedProvider(), generate_kwargs={"seed": 1})
     for wrong in ({"temprature": 1}, {"temperature": "warm"}):
         with pytest.raises(InvalidOptionError, match=next(iter(wrong))):
@@ -310,7 +310,7 @@ async def test_an_invalid_generate_kwarg_of_a_client_is_refused_where_it_is_give
 
 
 @pytest.mark.virtual_time
-async def test_the_deadline_of_a_run_is_a_timeout_error_and_what_was_done_is_kept():
+async def test_a_run_that_exceeds_its_timeout_raises_timeout_error_and_keeps_the_work_done():
     @tool
     async def slow(n: int) -> int:
         """Slow."""
@@ -328,15 +328,15 @@ async def test_the_deadline_of_a_run_is_a_timeout_error_and_what_was_done_is_kep
     assert await agent.run("Again.") == "Fine."
 
 
-async def test_arguments_that_nest_without_an_end_go_back_to_the_model():
+async def test_the_model_gets_an_error_for_arguments_nested_too_deeply():
     call = ToolCall("c1", "add", '{"a":' * 100_000)
     with ScriptedProvider(reply(calls=[call]), "Sorry.") as provider:
         assert await agent_of(provider).run("Go.") == "Sorry."
-    assert "no valid JSON object" in provider.requests[1].messages[-1]["content"]
+    assert "not a valid JSON object" in provider.requests[1].messages[-1]["content"]
 
 
 @pytest.mark.parametrize("number", [-1, 1.5, None])
-async def test_an_invalid_number_of_concurrent_calls_is_refused_where_it_is_given(number):
+async def test_an_invalid_number_of_concurrent_calls_raises_where_it_is_given(number):
     client = aio.client(ScriptedProvider("Hi."))
     agent = aio.Agent(client)
     for holder in (client, agent, agent.model_client):
@@ -345,7 +345,7 @@ async def test_an_invalid_number_of_concurrent_calls_is_refused_where_it_is_give
         assert holder.concurrent_tool_calls is False
     with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
         aio.client(ScriptedProvider(), concurrent_tool_calls=number)
-    if number is not None:  # which leaves the client's
+    if number is not None:  # None keeps the number of the client
         with pytest.raises(InvalidOptionError, match="concurrent_tool_calls"):
             aio.Agent(client, concurrent_tool_calls=number)
     assert await client.chat("Go.") == "Hi."

@@ -1,4 +1,4 @@
-"""Streams: pulled or entered, they show the same and leave nothing behind."""
+"""Streams: pulled and entered ones show the same and leave nothing behind."""
 
 from contextlib import aclosing
 
@@ -23,7 +23,7 @@ async def contents(stream):
     return [(str(chunk.phase), chunk.content) async for chunk in stream]
 
 
-async def test_plain_pulled_and_entered_runs_are_alike():
+async def test_plain_pulled_and_entered_runs_give_the_same():
     step = reply("One two.", thinking="hm")
     plain = client_of(step)
     pulled, entered = client_of(step), client_of(step)
@@ -81,7 +81,7 @@ async def test_include_filters_by_phase_and_refuses_a_wrong_name():
         client_of(step).chat("Go.", stream=True, include="thinking")
 
 
-async def test_a_question_that_is_refused_before_the_first_step_ends_the_stream():
+async def test_a_task_refused_before_the_first_request_ends_the_stream():
     stream = client_of().chat("Look.", images=[b"no image"], stream=True)
     with pytest.raises(InvalidImageError):
         await anext(stream)
@@ -89,7 +89,7 @@ async def test_a_question_that_is_refused_before_the_first_step_ends_the_stream(
     await stream.aclose()
 
 
-async def test_the_reader_may_chat_on_in_the_body_at_done():
+async def test_the_reader_may_chat_again_inside_the_block_after_done():
     client = client_of("One.", "Two.")
     async for chunk in client.chat("Go.", stream=True):
         if chunk.phase is StreamingContentType.DONE:
@@ -97,7 +97,7 @@ async def test_the_reader_may_chat_on_in_the_body_at_done():
     assert len(client.messages) == 4
 
 
-async def test_an_exception_of_the_body_leaves_plain():
+async def test_an_exception_in_the_block_is_raised_without_a_group():
     client = client_of("One two three.", "Fine.")
     with pytest.raises(KeyError):
         async with client.chat("Go.", stream=True) as stream:
@@ -107,7 +107,7 @@ async def test_an_exception_of_the_body_leaves_plain():
     assert await client.chat("Next") == "Fine."
 
 
-async def test_what_a_tool_raises_past_exception_leaves_the_block_plain():
+async def test_a_base_exception_of_a_tool_leaves_the_block_without_a_group():
     class Halt(BaseException):
         pass
 
@@ -123,7 +123,7 @@ async def test_what_a_tool_raises_past_exception_leaves_the_block_plain():
 
 
 @pytest.mark.parametrize("waiting", [False, True])
-async def test_a_run_that_a_tool_left_behind_goes_on_when_the_stream_has_ended(waiting):
+async def test_a_run_that_a_tool_left_in_the_background_continues_after_the_stream_ends(waiting):
     gate = anyio.Event()
     answers = []
 
@@ -163,7 +163,7 @@ async def test_a_run_that_a_tool_left_behind_goes_on_when_the_stream_has_ended(w
     assert answers == ["word " * 40]
 
 
-async def test_an_error_of_the_run_reaches_the_reader_after_what_had_streamed():
+async def test_the_reader_gets_an_error_of_the_run_after_the_chunks_before_it():
     client = client_of(reply("One two", error=ConnectionError("cable")))
     seen = []
     with pytest.raises(ConnectionError, match="cable"):
@@ -173,7 +173,8 @@ async def test_an_error_of_the_run_reaches_the_reader_after_what_had_streamed():
     assert seen == ["One ", "two"]
 
 
-async def test_a_cancelled_reader_is_cancelled_and_not_told_anything_else():
+@pytest.mark.virtual_time
+async def test_a_cancelled_reader_gets_the_cancellation_and_no_other_error():
     client = client_of(reply("One two", delay=60))
     with anyio.move_on_after(0.05) as scope:
         async with client.chat("Go.", stream=True) as stream:
@@ -185,7 +186,7 @@ async def test_a_cancelled_reader_is_cancelled_and_not_told_anything_else():
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("entered", [False, True])
-async def test_a_deadline_raises_timeout_error_and_keeps_the_text(entered):
+async def test_a_timeout_raises_timeout_error_and_keeps_the_text(entered):
     client = client_of(reply("One two three.", delay=0.04), "Fine.")
     stream = client.chat("Go.", stream=True, timeout=0.06)
     with pytest.raises(TimeoutError):
@@ -198,7 +199,7 @@ async def test_a_deadline_raises_timeout_error_and_keeps_the_text(entered):
     assert await client.chat("Next") == "Fine."
 
 
-async def test_a_deadline_holds_for_a_pulled_stream_whose_steps_never_wait():
+async def test_a_timeout_also_stops_a_pulled_stream_that_never_waits():
     class Endless:
         spec = ScriptedProvider().spec
 
@@ -251,10 +252,10 @@ async def test_closing_while_another_task_reads_is_refused():
 async def test_a_stream_is_entered_once_and_before_it_is_read():
     stream = client_of("One two.").chat("Go.", stream=True)
     await anext(stream)
-    with pytest.raises(StreamClosedError, match="entered"):
+    with pytest.raises(StreamClosedError, match="enter it once, before reading"):
         async with stream:
             pass
-    with pytest.raises(StreamClosedError, match="no result"):
+    with pytest.raises(StreamClosedError, match="no result yet; read it to its end"):
         _ = stream.result
     await stream.aclose()
 
@@ -282,10 +283,10 @@ async def test_a_slow_reader_slows_the_run():
         await anext(stream)
         for _ in range(200):
             await checkpoint()
-        assert produced <= 19  # the buffer of 16, one that was read, one waiting for room, one being made
+        assert produced <= 19  # 16 in the buffer, one read, one waiting for room, one being made
 
 
-async def test_context_variables_of_the_reader_are_its_own():
+async def test_a_pulled_stream_sees_the_context_variables_of_its_reader():
     from contextvars import ContextVar
 
     variable = ContextVar("variable", default="unset")

@@ -1,4 +1,4 @@
-"""The turn as a machine: every transition, without an event loop; what it publishes is always valid and true."""
+"""The state machine of the turn: all transitions, without an event loop; what it publishes is valid and true."""
 
 import json
 
@@ -32,7 +32,7 @@ ODD = st.builds(
     calls=st.just(()) | CALLS,
     stop_reason=st.sampled_from([StopReason.REFUSED, StopReason.MAX_TOKENS, StopReason.PAUSED]),
 )
-# What an enum of a later version, or a provider of the user's own, may say.
+# Values of an enum of a later version, or of a user's provider.
 UNKNOWN = st.builds(Reply, text=TEXTS, calls=st.just(()) | CALLS, stop_reason=st.sampled_from(["unknown", None]))
 
 
@@ -43,7 +43,7 @@ def turn_of(history=None, **fields):
 
 
 class Turns:
-    """Turns one after another on one history; an account of what happened is kept beside them."""
+    """Runs turns one after another on one history, and records what happened."""
 
     def __init__(self, draw):
         self.draw = draw
@@ -51,7 +51,7 @@ class Turns:
         self.history.clear(draw(st.sampled_from([None, "Be brief."])))
         self.turn = None
         self.published = []  # the history as it was after the last step
-        self.started, self.finished = set(), {}  # calls of this round
+        self.started, self.finished = set(), {}  # calls of this iteration
         self.asked = self.freed = 0
         self.check()
 
@@ -60,7 +60,7 @@ class Turns:
             None: [self.begin],
             State.READY: [self.ask] * 6 + [self.settle],
             State.ASKED: [self.feed] * 3 + [self.receive] * 4 + [self.receive_nothing, self.settle],
-            State.CALLING: [self.start] * 3 + [self.finish] * 3 + [self.end_round] * 3 + [self.settle],
+            State.CALLING: [self.start] * 3 + [self.finish] * 3 + [self.end_iteration] * 3 + [self.settle],
             State.SETTLED: [self.settle, self.leave],
         }
         self.draw(st.sampled_from(events[self.turn and self.turn.state]))()
@@ -174,7 +174,7 @@ class Turns:
             self.started.add(call.id)
 
     def finish(self):
-        """In any order; a call that cannot be made ends without a start."""
+        """End a call, in any order; an invalid call ends without a start."""
         call = self.draw(st.sampled_from(self.calls))
         content = self.draw(st.sampled_from(["5", [{"type": "text", "text": "5"}]]))
         if call.id not in self.finished:
@@ -182,27 +182,27 @@ class Turns:
             self.finished[call.id] = content
             assert self.turn.result(call)["content"] == content
 
-    def end_round(self):
-        self.turn.end_round()
+    def end_iteration(self):
+        self.turn.end_iteration()
         assert self.turn.state is State.READY
-        self.expect_round()
+        self.expect_results()
 
     def settle(self):
         state = self.turn.state
         self.turn.settle()
         if state is State.CALLING:
-            self.expect_round()
+            self.expect_results()
         elif state is State.ASKED:
             self.expect_interrupted("".join(self.fed))
         else:
             assert self.history.messages == self.published
 
     def leave(self):
-        """After the end every event but `settle` and a late result is refused, and nothing changes any more."""
+        """Check that an ended turn refuses every event but `settle` and a late result, and changes nothing."""
         call = ToolCall("late", "add", "{}")
         for event in (
             self.turn.next_request,
-            self.turn.end_round,
+            self.turn.end_iteration,
             lambda: self.turn.receive(Reply(text="Late.")),
             lambda: self.turn.start(call),
         ):
@@ -222,7 +222,7 @@ class Turns:
 
     @property
     def new(self):
-        """What the step has published."""
+        """Return what the step has published."""
         return self.history.messages[len(self.published) :]
 
     def expect_interrupted(self, text):
@@ -232,7 +232,7 @@ class Turns:
         else:
             assert self.history.messages == self.published
 
-    def expect_round(self):
+    def expect_results(self):
         results = [message for message in self.new if message["role"] == "tool"]
         assert [message["tool_call_id"] for message in results] == [call.id for call in self.calls]
         for message in results:
@@ -244,7 +244,7 @@ class Turns:
         assert self.history.messages[-len(results) - 1]["content"] == self.text
 
     def check(self):
-        """After every step: valid, nothing published has changed, no user message without what answers it."""
+        """Check that the history is valid, keeps what was published, and has an answer to each user message."""
         check_history(self.history.messages)
         assert self.history.messages[: len(self.published)] == self.published
         self.published = json.loads(json.dumps(self.history.messages))
@@ -258,16 +258,16 @@ class Turns:
 
 @settings(max_examples=300, deadline=None)
 @given(st.data())
-def test_whatever_happens_in_a_turn_the_history_is_valid_and_true(data):
+def test_the_history_is_valid_and_true_whatever_happens_in_a_turn(data):
     turns = Turns(data.draw)
     for _ in range(40):
         turns.step()
 
 
-def test_an_event_in_the_wrong_state_is_a_mistake_of_the_driver():
+def test_an_event_in_the_wrong_state_raises():
     turn = turn_of()
     call = ToolCall("a", "add", "{}")
-    for wrong in (lambda: turn.receive(Reply()), lambda: turn.start(call), turn.end_round):
+    for wrong in (lambda: turn.receive(Reply()), lambda: turn.start(call), turn.end_iteration):
         with pytest.raises(AssertionError, match="ready"):
             wrong()
     turn.next_request()
@@ -279,12 +279,12 @@ def test_an_event_in_the_wrong_state_is_a_mistake_of_the_driver():
     turn.settle()
 
 
-def test_settling_frees_the_conversation_whatever_publishing_raises():
+def test_settling_frees_the_conversation_even_if_publishing_raises():
     freed = []
     turn = turn_of(on_settled=freed.append)
     turn.next_request()
     turn.feed(Delta(StreamingContentType.GENERATING, "Some text"))
-    turn.history.messages = None  # of a user who broke it
+    turn.history.messages = None  # broken by a user
     with pytest.raises(AttributeError):
         turn.settle()
     assert freed == [turn]
@@ -292,7 +292,7 @@ def test_settling_frees_the_conversation_whatever_publishing_raises():
     assert freed == [turn]
 
 
-def test_a_reply_that_cannot_be_taken_settles_the_turn():
+def test_an_invalid_reply_settles_the_turn():
     turn = turn_of()
     turn.next_request()
     with pytest.raises(AttributeError):

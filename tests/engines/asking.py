@@ -1,4 +1,4 @@
-"""Questions to the tiny model, for the tests of engines."""
+"""Requests to the tiny model, for the tests of engines."""
 
 from contextlib import aclosing
 
@@ -25,7 +25,7 @@ def ask(*messages, tools=(), **options):
 
 
 async def streamed(engine, request):
-    """`(deltas, reply)`."""
+    """Stream a request; return its deltas and its reply, which must agree."""
     async with aclosing(engine.stream(request)) as pieces:
         *deltas, reply = [piece async for piece in pieces]
     assert all(type(delta) is Delta for delta in deltas)

@@ -1,4 +1,4 @@
-"""The embedded model, loaded once for the session: as bare engines, and as sync clients."""
+"""The embedded model, loaded once for all tests: as engines, and as sync clients."""
 
 import os
 import threading
@@ -22,7 +22,7 @@ ENGINES = {
 
 @pytest.fixture(scope="session", params=MODELS)
 def model_string(request):
-    """The embedded model, in each engine."""
+    """A model string of the embedded model for each engine."""
     return f"{request.param}:{MODELS[request.param]}"
 
 
@@ -41,7 +41,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def opened():
-    """Opens the engine of a kind once for the session."""
+    """Opens one engine of each kind for all tests."""
     engines = {}
 
     def open_once(kind):
@@ -59,7 +59,7 @@ def opened():
 
 @pytest.fixture(params=ENGINES)
 def engine(request, opened):
-    """Each engine on the tiny model, with nothing remembered."""
+    """Each engine on the tiny model, with an empty prefix cache."""
     return opened(request.param)
 
 
@@ -70,7 +70,7 @@ def hf_engine(opened):
 
 @pytest.fixture
 def batch_engine(opened):
-    """Four at once."""
+    """An engine that runs four requests at once."""
     return opened("hf batch")
 
 
@@ -81,14 +81,14 @@ def llama_engine(opened):
 
 @pytest.fixture
 def forwards(engine):
-    """Counts forward passes, and the most that ever ran at once."""
+    """Counts forward passes, and how many run at once."""
     with evaluations(engine) as counts:
         yield counts
 
 
 @pytest.fixture
 def slice_prefill(monkeypatch):
-    """Sets how many tokens of a prompt are computed at once."""
+    """Sets the number of prompt tokens that are computed at once."""
 
     def set_slice(length):
         for model in ("_torch_model", "_gguf_model"):

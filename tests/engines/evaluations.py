@@ -1,4 +1,4 @@
-"""Forward passes of an engine, counted inside the very call that computes."""
+"""Counts the forward passes of an engine, inside the call that computes."""
 
 from contextlib import contextmanager
 from threading import Lock
@@ -8,9 +8,9 @@ from tests.holding import wait_in_thread
 
 
 class Evaluations:
-    """`calls` so far, how many are `inside` now, the `most` that ever were, what was returned (`codes`).
+    """Counts all `calls`, those that are `inside` now and the `most` at once; keeps their results in `codes`.
 
-    `before` is called in each, first, with its arguments.
+    Each call first calls `before` with its arguments.
     """
 
     def __init__(self):
@@ -39,7 +39,7 @@ class Evaluations:
 
 @contextmanager
 def evaluations(engine):
-    """Counts what `engine` computes; no other engine of its kind may run meanwhile."""
+    """Count the forward passes of `engine`; no other engine of its kind may run meanwhile."""
     if isinstance(engine, HuggingFaceEngine):
         owner, name = engine._model.model, "forward"
     else:
@@ -55,9 +55,9 @@ def evaluations(engine):
 
 
 class Passes:
-    """The forward passes of an engine: `rows` decoded in each, 0 for a slice of a prompt; `tokens` computed in all.
+    """Records the forward passes of an engine: `rows` of each (0 for a slice of a prompt) and `tokens` of all.
 
-    `before` is called in each with its input ids. The next one waits until as many requests are there as `gather` says.
+    Each calls `before` with its input ids. The next one waits until the engine has `gather` requests.
     """
 
     def __init__(self, engine):

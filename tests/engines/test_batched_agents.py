@@ -1,4 +1,4 @@
-"""Agents on an engine with `batch=4`: right answers, and cancellation anywhere beside a neighbour who is not told."""
+"""Agents on an engine with `batch=4`: correct answers, and cancellation that does not disturb a neighbour."""
 
 import random
 import threading
@@ -19,7 +19,7 @@ from tests.holding import join, start
 
 
 class BusyScenario(EmbeddedScenario):
-    """The agent of the tests of cancellation, on an engine where one other is always telling a story."""
+    """The agent of the cancellation tests, on an engine where another request always generates a story."""
 
     def check_idle(self, worker):
         assert worker.running + worker.waiting <= 1
@@ -27,17 +27,17 @@ class BusyScenario(EmbeddedScenario):
 
 @contextmanager
 def neighbour(client):
-    """Tells stories on the same engine, in a loop and thread of its own; counts them, and those that were wrong."""
-    told, ended = [], threading.Event()
+    """Generate stories on the same engine, in another thread and event loop; record which were correct."""
+    results, ended = [], threading.Event()
     story = client.fork(keep_history=False).chat(STORY[0]["content"])
 
     async def tell():
         while not ended.is_set():
-            told.append(await aio.client(client).fork(keep_history=False).chat(STORY[0]["content"]) == story)
+            results.append(await aio.client(client).fork(keep_history=False).chat(STORY[0]["content"]) == story)
 
     threads = start(partial(anyio.run, tell))
     try:
-        yield told
+        yield results
     finally:
         ended.set()
         join(threads)
@@ -53,19 +53,19 @@ def batched_client(tiny):
     ("mode", "backend", "how"),
     [("plain", "asyncio", "native"), ("bare", "asyncio", "scope"), ("entered", "trio", "scope")],
 )
-def test_an_agent_cancelled_at_any_step_beside_a_busy_neighbour(batched_client, mode, backend, how):
+def test_an_agent_cancelled_at_any_step_does_not_disturb_a_busy_neighbour(batched_client, mode, backend, how):
     concurrent, sync_tools, _ = RUNS[mode]
     make = partial(BusyScenario, batched_client, mode, concurrent=concurrent, sync_tools=sync_tools)
     make.__qualname__ = f"batched agent, {mode}"
-    with neighbour(batched_client) as told:
+    with neighbour(batched_client) as results:
         cancel_everywhere(make, backend=backend, how=how)
-    assert len(told) > 1
-    assert all(told)
+    assert len(results) > 1
+    assert all(results)
     worker = batched_client.__aio__.provider.provider.worker
     assert (worker.running, worker.waiting) == (0, 0)
 
 
-async def test_agents_at_once_call_their_tools_and_answer_rightly(batched_client):
+async def test_concurrent_agents_call_their_tools_and_answer_correctly(batched_client):
     @tool
     def add(a: int, b: int) -> int:
         """Add two numbers."""

@@ -49,7 +49,7 @@ def said(reply):
 
 
 def greedy_request(chance):
-    """A question of the tiny model's world, some with a history, tools or options; always the likeliest tokens."""
+    """Draw a greedy request to the tiny model; some have a history, tools or options."""
 
     def question():
         kind = chance.randrange(4)
@@ -85,7 +85,7 @@ async def at_once(engine, requests):
     return replies
 
 
-async def test_each_of_many_requests_says_what_it_says_alone(hf_engine, batch_engine, passes):
+async def test_each_of_many_requests_gets_the_same_answer_as_alone(hf_engine, batch_engine, passes):
     chance = random.Random(7)
     requests = [greedy_request(chance) for _ in range(40)]
     passes.gather = 40
@@ -93,7 +93,7 @@ async def test_each_of_many_requests_says_what_it_says_alone(hf_engine, batch_en
     assert max(passes.rows) == passes.most_running == 4
 
 
-async def test_draws_with_a_seed_are_the_requests_own(hf_engine, batch_engine, passes):
+async def test_draws_with_a_seed_do_not_depend_on_other_requests(hf_engine, batch_engine, passes):
     requests = [ask(*STORY, temperature=4.0, top_k=50, seed=seed, max_tokens=30) for seed in range(6)]
     requests += [ask("Who are you?", temperature=1.0, seed=0, repeat_penalty=1.3)]
     replies = await at_once(batch_engine, requests)
@@ -110,13 +110,13 @@ async def test_forward_passes_are_shared(batch_engine, passes):
 
 
 def held(passes, number):
-    """Hold the forward pass of that number."""
+    """Hold the forward pass with that number."""
     hold = Hold()
     passes.before = lambda ids: hold() if len(passes.rows) == number else None
     return hold
 
 
-async def test_who_comes_while_others_run_joins_them(hf_engine, batch_engine, passes):
+async def test_a_new_request_joins_the_running_ones(hf_engine, batch_engine, passes):
     late = [ask("What is 3 plus 4?", tools=TOOLS), ask("Who are you?"), ask("Is 9 a prime number?")]
     came = []
 
@@ -133,7 +133,7 @@ async def test_who_comes_while_others_run_joins_them(hf_engine, batch_engine, pa
     assert max(passes.rows) == 4
 
 
-async def test_a_long_prompt_lets_the_others_go_on(hf_engine, batch_engine, passes, slice_prefill):
+async def test_other_requests_continue_during_a_long_prompt(hf_engine, batch_engine, passes, slice_prefill):
     slice_prefill(16)
     long, came = ask("weather " * 300, max_tokens=5), []
 
@@ -157,7 +157,7 @@ async def test_a_long_prompt_lets_the_others_go_on(hf_engine, batch_engine, pass
     assert sorted(came) == sorted(await one_by_one(hf_engine, [*STORIES, long]))
 
 
-async def test_more_than_fit_wait_and_begin_in_the_order_in_which_they_came(batch_engine, passes, monkeypatch):
+async def test_requests_beyond_the_batch_size_wait_and_begin_in_order_of_arrival(batch_engine, passes, monkeypatch):
     begun, render = [], batch_engine._render
     monkeypatch.setattr(batch_engine, "_render", lambda m, r: (begun.append(r), render(m, r))[1])
     requests = [ask(f"What is {n} plus 1?", tools=TOOLS) for n in range(15)]
@@ -177,8 +177,10 @@ WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
 
 @pytest.mark.parametrize(("anyio_backend", "way"), WAYS)
 @pytest.mark.parametrize("when", ["prefill", "decode", "waiting"])
-async def test_one_is_cancelled_and_the_others_do_not_notice(hf_engine, batch_engine, passes, slice_prefill, when, way):
-    """The forward pass in which the cancellation comes is held, and the count of those that follow is exact."""
+async def test_cancelling_one_request_does_not_affect_the_others(
+    hf_engine, batch_engine, passes, slice_prefill, when, way
+):
+    """The forward pass during which the cancellation comes is held, so that the count of later ones is exact."""
     slice_prefill(16)
     victim = LONG if when == "prefill" else STORIES[2]
     others = STORIES if when != "waiting" else [*STORIES, ask("Count to ten.")]
@@ -230,7 +232,7 @@ async def test_one_is_cancelled_and_the_others_do_not_notice(hf_engine, batch_en
     check_idle(batch_engine)
 
 
-async def test_a_dropped_reader_and_a_stalled_one_hold_nobody_up(hf_engine, batch_engine, passes):
+async def test_dropped_and_stalled_readers_do_not_delay_others(hf_engine, batch_engine, passes):
     stalled = batch_engine.stream(STORIES[2])
     async with aclosing(stalled):
         first = await anext(stalled)
@@ -252,7 +254,7 @@ FAILING = {
 
 
 @pytest.mark.parametrize("what", FAILING)
-async def test_a_request_that_fails_fails_alone(hf_engine, batch_engine, passes, what):
+async def test_a_failing_request_does_not_affect_the_others(hf_engine, batch_engine, passes, what):
     request, error = FAILING[what]
     caught = []
 
@@ -269,7 +271,7 @@ async def test_a_request_that_fails_fails_alone(hf_engine, batch_engine, passes,
 
 
 @pytest.mark.parametrize("error", [ArithmeticError, MemoryError, KeyboardInterrupt, SystemExit])
-async def test_a_failing_forward_pass_fails_those_who_shared_it_and_the_next_is_right(
+async def test_a_failing_forward_pass_fails_the_requests_that_shared_it_and_the_next_one_works(
     hf_engine, batch_engine, passes, error
 ):
     def fail(ids):
@@ -310,7 +312,7 @@ async def test_each_conversation_reuses_its_prefix_in_the_next_turn(batch_engine
     assert 0 < batch_engine.prefix_cache.bytes <= batch_engine.prefix_cache.limit
 
 
-async def test_what_requests_at_once_have_in_common_is_computed_once(hf_engine, batch_engine, passes):
+async def test_a_common_prefix_of_concurrent_requests_is_computed_once(hf_engine, batch_engine, passes):
     system = {"role": "system", "content": "Use tools when needed. " * 40}
     requests = [ask(system, question, tools=TOOLS) for question in ("Say hello.", "Who are you?", "Hi", "Thanks!")]
     replies = await at_once(batch_engine, requests)
@@ -333,7 +335,7 @@ def test_two_loops_in_two_threads_share_forward_passes(hf_engine, batch_engine, 
         assert found[backend] == anyio.run(one_by_one, hf_engine, asked, backend="asyncio")
 
 
-async def test_closing_stops_all_that_run_and_refuses_who_waits(tiny):
+async def test_closing_stops_running_requests_and_refuses_waiting_ones(tiny):
     engine = HuggingFaceEngine(tiny, threads=1, batch=2)
     refused = []
 
@@ -358,18 +360,18 @@ async def test_closing_stops_all_that_run_and_refuses_who_waits(tiny):
     assert engine._batch is None
 
 
-async def test_weights_that_are_loaded_late_are_batched_too(tiny, hf_engine):
+async def test_lazily_loaded_weights_are_batched(tiny, hf_engine):
     engine = HuggingFaceEngine(tiny, threads=1, batch=3, lazy=True)
     assert await at_once(engine, STORIES) == await one_by_one(hf_engine, STORIES)
     await engine.aclose()
 
 
 @pytest.mark.parametrize("batch", [0, -1])
-def test_less_than_one_at_a_time_is_refused(tiny, batch):
+def test_a_batch_size_below_one_is_refused(tiny, batch):
     with pytest.raises(InvalidOptionError, match=f"batch={batch}"):
         aimu.client(f"hf:{tiny}", batch=batch)
 
 
-def test_llamacpp_takes_no_batch():
+def test_llamacpp_has_no_option_batch():
     with pytest.raises(InvalidOptionError, match="has no option 'batch'"):
         aimu.client(f"llamacpp:{tiny_gguf()}", batch=2)

@@ -1,4 +1,4 @@
-"""Agents on real weights: right answers, truthful histories wherever they are stopped, one generation at a time."""
+"""Agents on real weights: correct answers, true histories wherever they are stopped, one generation at a time."""
 
 import random
 from functools import partial
@@ -20,7 +20,7 @@ CITIES = ["Paris", "Rome", "London", "Tokyo", "Berlin", "Oslo", "Madrid", "Cairo
 
 
 class EmbeddedScenario:
-    """Two calls in one round on the embedded model, then a sum with fresh numbers on the same conversation."""
+    """Two calls in one iteration on the embedded model, then a sum of new numbers in the same conversation."""
 
     def __init__(self, weights, mode, *, concurrent, sync_tools):
         self.mode, self.weights = mode, weights
@@ -76,13 +76,13 @@ class EmbeddedScenario:
         async for chunk in stream:
             if chunk.is_text():
                 self.seen += chunk.content
-            for _ in range(4):  # points at each chunk, however many come at once
+            for _ in range(4):  # gives each chunk its own points, even if several come at once
                 await checkpoint()
 
     async def check(self, *, completed):
         history = self.agent.model_client.messages
         check_history(history)
-        if self.mode != "bare":  # a bare stream that a traceback still holds is settled by the next turn
+        if self.mode != "bare":  # the next turn settles a bare stream that a traceback still holds
             self.check_truth()
         a, b = self.numbers
         assert await self.agent.run(f"What is {a} plus {b}?") == f"The answer is {a + b}."
@@ -93,7 +93,7 @@ class EmbeddedScenario:
         assert worker.running == worker.waiting == 0
 
     def check_truth(self):
-        """All text that was seen and every finished result is there, and nothing else is called a result."""
+        """Check that the history has all text that was seen and all finished results, and no other results."""
         history = self.agent.model_client.messages
         check_history(history)
         assert self.seen in "".join(text_of(message) for message in history if message["role"] == "assistant")
@@ -104,7 +104,7 @@ class EmbeddedScenario:
         assert len(cut) == len(self.begun - self.finished.keys())
 
 
-# llama.cpp is cancelled natively in the tests of the engines: above the worker the two are the same code.
+# The tests of engines cancel llama.cpp natively; above the worker, both engines share their code.
 WAYS = [
     ("hf", "asyncio", "scope"),
     ("hf", "asyncio", "native"),
@@ -117,7 +117,7 @@ RUNS = {"plain": (False, True, 7), "bare": (False, True, 30), "entered": (True, 
 
 @pytest.mark.parametrize(("model_string", "backend", "how"), WAYS, indirect=["model_string"])
 @pytest.mark.parametrize("mode", RUNS)
-def test_an_agent_cancelled_at_any_step_is_settled_truthfully(weights, mode, backend, how):
+def test_an_agent_cancelled_at_any_step_leaves_a_valid_and_true_history(weights, mode, backend, how):
     concurrent, sync_tools, minimum = RUNS[mode]
     make = partial(EmbeddedScenario, weights, mode, concurrent=concurrent, sync_tools=sync_tools)
     make.__qualname__ = f"embedded agent, {mode}, {'concurrent' if concurrent else 'sequential'} tools"
@@ -125,9 +125,10 @@ def test_an_agent_cancelled_at_any_step_is_settled_truthfully(weights, mode, bac
 
 
 async def twelve(weights, answers, hold, queued, loops):
-    """Twelve conversations: four are cancelled while they generate, four while they wait, four are to be right.
+    """Run twelve conversations: cancel four while they generate and four while they wait, and check the others.
 
-    The first evaluation of `loops` that do so is held until all have asked and cancelled; `queued` counts the loops.
+    The first evaluation is held until all of `loops` event loops have made their requests and cancelled; `queued`
+    counts them.
     """
     scopes = {}
 
@@ -169,8 +170,10 @@ async def twelve(weights, answers, hold, queued, loops):
 
 
 @pytest.mark.parametrize("backends", [["asyncio"], ["trio"], ["asyncio", "trio"]], ids="+".join)
-def test_twelve_conversations_on_one_engine_never_run_two_generations(model_string, backends):
-    aimu.client(ScriptedProvider("x")).chat("x")  # the event loop of this thread stays until its end
+def test_an_engine_with_twelve_conversations_never_runs_two_generations_at_once(model_string, backends):
+    aimu.client(ScriptedProvider("x")).chat(
+        "x"
+    )  # makes the event loop of this thread, which stays until the thread ends
     with leak_check(within=3.0):
         with aimu.client(model_string, threads=1) as weights, evaluations(weights.__aio__.provider.provider) as counts:
             answers, failures, queued, hold = [], [], [], Hold()
@@ -190,8 +193,8 @@ def test_twelve_conversations_on_one_engine_never_run_two_generations(model_stri
         assert counts.calls > 40
 
 
-async def test_a_cancelled_chat_has_stopped_generating_when_its_block_is_left(weights):
-    """That it stops within one decode step is held, exactly, by the tests of the engines."""
+async def test_a_cancelled_chat_has_stopped_generating_when_its_scope_ends(weights):
+    """The tests of engines check exactly that it stops within one decode step."""
     with evaluations(weights.__aio__.provider.provider) as counts:
         client = aio.client(weights).fork()
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""Engines under cancellation and with many at once: one forward at a time, stops at the next token."""
+"""Engines under cancellation and load: one forward pass at a time, and a stop at the next token."""
 
 import random
 from contextlib import aclosing
@@ -12,14 +12,14 @@ from tests.holding import Hold, join, start, until
 
 
 def held(forwards, number):
-    """Hold the forward pass of that number."""
+    """Hold the forward pass with that number."""
     hold = Hold()
     forwards.before = lambda *args, **kwargs: hold() if forwards.calls == number else None
     return hold
 
 
 async def let_go(hold):
-    """Release the thread as soon as all tasks wait for it."""
+    """Release the thread once all tasks wait for it."""
     await anyio.wait_all_tasks_blocked()
     hold.released.set()
 
@@ -30,7 +30,7 @@ async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, sl
     engine.prefix_cache.clear()
     forwards.calls = 0
     async with anyio.create_task_group() as group:
-        with held(forwards, 3) as hold:  # two slices have ended then; the running one may be broken off
+        with held(forwards, 3) as hold:  # two slices have been computed; the running one may be aborted
             with anyio.CancelScope() as scope:
                 async with anyio.create_task_group() as inner:
                     inner.start_soon(engine.complete, ask("What is 1 plus 2?", tools=TOOLS))
@@ -38,7 +38,7 @@ async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, sl
                     group.start_soon(let_go, hold)
                     scope.cancel()
     assert forwards.calls == 3 < expected.usage.input
-    assert engine.prefix_cache.entries == 1  # what was computed is kept
+    assert engine.prefix_cache.entries == 1  # the computed states are kept
     again = await engine.complete(ask("What is 1 plus 2?", tools=TOOLS))
     assert again.usage.cache_read > 0
     assert [call.arguments for call in again.calls] == [call.arguments for call in expected.calls]
@@ -49,7 +49,7 @@ async def test_a_cancelled_prefill_stops_between_two_slices(engine, forwards, sl
     [("asyncio", "scope"), ("asyncio", "close"), ("asyncio", "native"), ("trio", "scope"), ("trio", "close")],
 )
 async def test_stopping_takes_at_most_one_more_step(engine, forwards, way):
-    """The forward in which the stop arrives is held, so that the count is exact."""
+    """The forward pass during which the stop arrives is held, so that the count is exact."""
     async with anyio.create_task_group() as group:
         with held(forwards, 11) as hold:
             if way == "scope":
@@ -84,10 +84,10 @@ async def test_stopping_takes_at_most_one_more_step(engine, forwards, way):
 
 
 async def twelve(engine, hold, queued, loops):
-    """Twelve conversations at once: four cancelled in the queue, four while generating, four that ask for sums.
+    """Run twelve conversations at once: cancel four in the queue and four while they generate; four ask for sums.
 
-    The first forward pass of `loops` that do so is held until all have asked and cancelled in the queue; `queued`
-    counts the loops. Returns the calls that were expected and those that came, by the numbers asked.
+    The first forward pass is held until all of `loops` event loops have made their requests and cancelled those in the
+    queue; `queued` counts them. Return the expected and the actual calls, by the numbers in the question.
     """
     numbers = [(random.randrange(1000), random.randrange(1000)) for _ in range(4)]
     called, stories = {}, {}
@@ -109,7 +109,7 @@ async def twelve(engine, hold, queued, loops):
 
     async with anyio.create_task_group() as group:
         with hold:
-            for first in (0, 4):  # whoever is cancelled in the queue has others before them
+            for first in (0, 4):  # requests cancelled in the queue have others before them
                 for n in range(first, first + 4):
                     group.start_soon(story, n)
                 await anyio.wait_all_tasks_blocked()
@@ -130,7 +130,7 @@ one_at_a_time = pytest.mark.parametrize("engine", ["hf", "llamacpp"], indirect=T
 
 
 @one_at_a_time
-async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwards):
+async def test_an_engine_survives_twelve_conversations_with_most_cancelled(engine, forwards):
     before = engine.worker.requests
     asked, answered = await twelve(engine, held(forwards, 1), [], 1)
     assert answered == asked
@@ -140,7 +140,7 @@ async def test_twelve_conversations_at_once_most_of_them_cancelled(engine, forwa
 
 
 @one_at_a_time
-def test_two_loops_in_two_threads_at_once(engine, forwards):
+def test_two_loops_in_two_threads_can_use_one_engine_at_once(engine, forwards):
     found, hold, queued = [], held(forwards, 1), []
 
     def run(backend):

@@ -1,4 +1,4 @@
-"""Whatever is raised in the worker's thread ends those requests that it concerns, with that error, and no other."""
+"""An exception in the worker's thread fails the requests that it concerns, and no others."""
 
 import logging
 from contextlib import aclosing
@@ -8,7 +8,7 @@ import pytest
 
 from aimu.engines._rounds import QueuedRequest, RequestQueue, Shared
 from aimu.engines._worker import Worker
-from tests.holding import until
+from tests.holding import until, wait_in_thread
 
 ERRORS = [ArithmeticError, MemoryError, RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit]
 raised = pytest.mark.parametrize("error", ERRORS)
@@ -16,23 +16,28 @@ raised = pytest.mark.parametrize("error", ERRORS)
 
 @pytest.fixture
 def worker():
-    """Runs four jobs side by side, and is at work to the end of the test."""
+    """A worker that runs four jobs side by side; checks that it still works at the end of the test."""
     worker = Worker("failing worker", share=4)
     yield worker
-    assert worker.run_sync(lambda: "still at work") == "still at work"
+    assert worker.run_sync(lambda: "still working") == "still working"
     assert (worker.running, worker.waiting) == (0, 0)
     worker.close()
 
 
 class Steps:
-    """Jobs in steps whose `call` raises in its round number `fails`; `inside` are those that have not been left."""
+    """Makes shared jobs whose function raises in round number `fails`; `inside` counts the running ones.
 
-    def __init__(self, error=None, fails=None):
-        self.error, self.fails = error, fails
+    The first round waits until `seated()`.
+    """
+
+    def __init__(self, error=None, fails=None, seated=lambda: True):
+        self.error, self.fails, self.seated = error, fails, seated
         self.rounds, self.inside = 0, 0
 
     def call(self):
         self.rounds += 1
+        if self.rounds == 1:
+            wait_in_thread(self.seated)
         if self.rounds == self.fails:
             raise self.error("no luck")
 
@@ -73,7 +78,7 @@ def plain(error, *, emits=0):
 
 
 @raised
-async def test_what_a_plain_job_raises_ends_its_request(worker, error):
+async def test_an_exception_in_a_plain_job_fails_its_request(worker, error):
     with pytest.raises(error, match="no luck"):
         await worker.run(plain(error))
     said = []
@@ -86,7 +91,10 @@ async def test_what_a_plain_job_raises_ends_its_request(worker, error):
 
 @raised
 async def test_what_a_shared_call_raises_ends_those_who_asked_for_it_and_nobody_else(worker, error):
-    failing, good, found = Steps(error, fails=3), Steps(), {}
+    def seated():
+        return worker.running + worker.waiting == 4
+
+    failing, good, found = Steps(error, 3, seated), Steps(seated=seated), {}
 
     async def one(name, job):
         try:
@@ -108,13 +116,13 @@ async def test_what_a_shared_call_raises_ends_those_who_asked_for_it_and_nobody_
 
 
 @pytest.mark.parametrize("error", [ArithmeticError, MemoryError, SystemExit])
-async def test_a_job_may_handle_what_its_call_raised_and_go_on(worker, error):
+async def test_a_job_may_catch_the_exception_of_its_function_and_continue(worker, error):
     steps = Steps(error, fails=2)
     assert await read(worker, steps.job(3, patient=True)) == ["step", error, "step", "step", "end"]
 
 
 @pytest.mark.parametrize("wrong", [[], 7], ids=["no key of a dict", "no function"])
-async def test_a_job_that_asks_for_what_cannot_be_called_fails_alone(worker, wrong):
+async def test_a_job_that_yields_an_invalid_value_fails_alone(worker, wrong):
     def begin(emit, stopped):
         yield wrong
 
@@ -134,7 +142,7 @@ async def test_a_job_that_asks_for_what_cannot_be_called_fails_alone(worker, wro
 
 
 @raised
-async def test_a_reader_that_cannot_be_notified_holds_nobody_up(worker, error, caplog):
+async def test_a_reader_that_cannot_be_notified_does_not_delay_others(worker, error, caplog):
     def notify():
         raise error("nobody there")
 
@@ -143,7 +151,7 @@ async def test_a_reader_that_cannot_be_notified_holds_nobody_up(worker, error, c
     assert await read(worker, Steps().job(2)) == ["step", "step", "end"]
     assert lost.returned == "never read"
     (record,) = caplog.records
-    assert "could not be notified" in record.getMessage()
+    assert record.getMessage() == "cannot notify the reader of a request"
     assert record.exc_info[0] is error
 
 
@@ -174,29 +182,35 @@ async def test_a_log_handler_that_raises_does_not_end_the_thread(worker, caplog)
 
 
 @raised
-async def test_what_is_raised_between_the_requests_ends_all_that_run_and_not_the_thread(worker, monkeypatch, error):
-    fill, fails = RequestQueue._fill, iter([False, False, True])
+@pytest.mark.parametrize("where", ["_fill", "_dismiss", "_admit"])
+async def test_an_exception_between_steps_fails_all_running_requests_but_not_the_thread(
+    worker, monkeypatch, where, error
+):
+    original, failed = getattr(RequestQueue, where), []
 
-    def failing(queue, share):
-        if next(fails, False):
-            raise error("no luck")
-        fill(queue, share)
+    def failing(queue, *args):
+        if failed:
+            return original(queue, *args)
+        if where == "_admit":
+            args[0].claim()
+        failed.append(1)
+        raise error("no luck")
 
-    monkeypatch.setattr(RequestQueue, "_fill", failing)
+    monkeypatch.setattr(RequestQueue, where, failing)
     steps = Steps()
     with pytest.raises(error, match="no luck"):
-        await read(worker, steps.job(9))
+        await worker.run(steps.job(9))
     assert steps.inside == 0
     assert await read(worker, Steps().job(2)) == ["step", "step", "end"]
 
 
 @raised
-async def test_weights_that_cannot_be_freed_do_not_keep_whoever_closes(error, caplog):
+async def test_closing_returns_even_if_weights_cannot_be_freed(error, caplog):
     def free():
         raise error("no luck")
 
     worker = Worker("closing worker")
     await worker.aclose(free)
     assert not worker._thread.is_alive()
-    assert "could not be freed" in caplog.records[0].getMessage()
+    assert caplog.records[0].getMessage() == "cannot free the weights of an engine"
     assert caplog.records[0].exc_info[0] is error

@@ -1,4 +1,4 @@
-"""What is the Hugging Face engine's own; what all engines promise is in test_local_engines."""
+"""The Hugging Face engine; test_local_engines tests what all engines have in common."""
 
 import os
 import subprocess
@@ -31,7 +31,7 @@ async def test_extra_body_sets_fields_of_the_generation_config(hf_engine):
     assert (await hf_engine.complete(ask(*STORY, extra_body={"no_repeat_ngram_size": 2}))).text != greedy.text
 
 
-async def test_a_conversation_that_the_template_refuses_is_a_bad_request(hf_engine, monkeypatch):
+async def test_a_conversation_that_the_template_refuses_raises_bad_request_error(hf_engine, monkeypatch):
     monkeypatch.setattr(hf_engine._model.tokenizer, "chat_template", "{{ raise_exception('Only cats.') }}")
     with pytest.raises(BadRequestError, match=r"Only cats\."):
         await hf_engine.complete(ask("Say hello."))
@@ -41,7 +41,7 @@ async def test_a_conversation_that_the_template_refuses_is_a_bad_request(hf_engi
 
 
 @pytest.mark.parametrize("error", [ArithmeticError, MemoryError, SystemExit])
-async def test_a_failing_forward_is_an_engine_error_and_the_next_request_works(hf_engine, monkeypatch, error):
+async def test_a_failing_forward_pass_raises_engine_error_and_the_next_request_works(hf_engine, monkeypatch, error):
     def fail(**kwargs):
         raise error("no luck")
 
@@ -75,13 +75,13 @@ async def test_lazy_weights_are_loaded_in_the_engines_thread_at_the_first_reques
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nothing-here", "~/nothing-here", "a/b/c"])
-def test_a_path_that_is_no_folder_is_never_looked_for_on_the_hub(name):
+def test_a_path_that_is_not_a_folder_is_never_looked_up_on_the_hub(name):
     with pytest.raises(EngineError, match=r"there is no folder .*config\.json"):
         HuggingFaceEngine(name)
 
 
-def test_a_folder_without_weights_is_an_engine_error_and_leaves_no_thread(tmp_path):
-    with pytest.raises(EngineError, match="cannot be loaded"):
+def test_a_folder_without_weights_raises_engine_error_and_leaves_no_thread(tmp_path):
+    with pytest.raises(EngineError, match="cannot load the weights"):
         HuggingFaceEngine(tmp_path)
     assert not [thread for thread in threading.enumerate() if os.fspath(tmp_path) in thread.name]
 

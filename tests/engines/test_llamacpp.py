@@ -1,4 +1,4 @@
-"""What is the llama.cpp engine's own; what all engines promise is in test_local_engines."""
+"""The llama.cpp engine; test_local_engines tests what all engines have in common."""
 
 import gc
 import os
@@ -28,7 +28,7 @@ HELLO = "Hello! How can I help you today?"
 
 
 def numbered(messages):
-    """A conversation of the corpus with the ids that a history has."""
+    """Give the calls of a conversation of the corpus the ids that a history has."""
     pending, shaped = [], []
     for message in messages:
         message = dict(message)
@@ -78,7 +78,7 @@ def test_both_engines_give_the_same_greedy_reply_to_random_conversations(opened)
     assert min(seen.values()) >= 5, seen
 
 
-async def test_an_abort_reaches_into_the_evaluation_and_leaves_the_instance_usable(llama_engine):
+async def test_an_abort_stops_a_running_evaluation_and_leaves_the_instance_usable(llama_engine):
     with evaluations(llama_engine) as counts:
         async with anyio.create_task_group() as group:
 
@@ -96,13 +96,13 @@ async def test_an_abort_reaches_into_the_evaluation_and_leaves_the_instance_usab
                 group.start_soon(cancel)
                 with anyio.CancelScope() as scope:
                     await llama_engine.complete(ask("word " * 900))
-        assert counts.codes == [2]  # aborted: nothing of the slice was computed
+        assert counts.codes == [2]  # aborted, so nothing of the slice was computed
         counts.before = lambda *args: None
         assert (await llama_engine.complete(ask("Say hello."))).text == HELLO
 
 
 async def test_conversations_that_take_turns_reuse_their_own_prefix(llama_engine):
-    """Each takes the context over from the other, whose states are kept in bytes of their own."""
+    """Each takes over the context from the other, whose states are saved as bytes."""
     histories = [[user(f"What is {n} plus {n}?")] for n in (11, 22, 33)]
     reused = []
     for _ in range(3):
@@ -117,7 +117,7 @@ async def test_conversations_that_take_turns_reuse_their_own_prefix(llama_engine
     assert 0 < cache.bytes <= cache.limit
 
 
-async def test_a_bound_on_the_prefix_cache_holds_and_changes_no_answer():
+async def test_the_limit_of_the_prefix_cache_holds_and_changes_no_answer():
     engine = LlamaCppEngine(tiny_gguf(), threads=1, prefix_cache_bytes=60_000)
     try:
         first, second = [user("What is 3 plus 4?")], [user("Tell me a story.")]
@@ -128,9 +128,12 @@ async def test_a_bound_on_the_prefix_cache_holds_and_changes_no_answer():
         engine.close()
 
 
-def test_what_the_file_recommends_is_the_default(llama_engine):
+def test_the_recommendations_in_the_file_are_the_defaults(llama_engine):
     recommended = llama_engine._model.sampling({})
-    assert (recommended.temperature, recommended.top_k) == (0, 40)  # the first from the file, the other llama.cpp's
+    assert (recommended.temperature, recommended.top_k) == (
+        0,
+        40,
+    )  # the first is from the file, the second is llama.cpp's default
     assert llama_engine._model.sampling({"temperature": 0.5}).temperature == 0.5
     assert Sampling().temperature == 0.8
 
@@ -145,21 +148,21 @@ async def test_extra_body_constrains_the_candidates(llama_engine):
     assert (await llama_engine.complete(ask(*STORY, extra_body={"min_p": 0.0}, **hot))).text != greedy.text
 
 
-async def test_what_is_no_grammar_is_refused(llama_engine):
+async def test_an_invalid_grammar_is_refused(llama_engine):
     with pytest.raises(InvalidOptionError, match="GBNF"):
         await llama_engine.complete(ask("Say hello.", extra_body={"grammar": "root ::= ("}))
 
 
-async def test_an_unknown_field_of_extra_body_is_named_once(llama_engine, caplog):
+async def test_an_unknown_field_of_extra_body_is_logged_once(llama_engine, caplog):
     llama_engine._warned.clear()
     for _ in range(2):
         await llama_engine.complete(ask("Say hello.", extra_body={"mirostat": 2}))
     assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        f"{llama_engine.spec}: extra_body['mirostat']=2 cannot be honoured by this engine"
+        f"{llama_engine.spec}: this engine does not support the option extra_body['mirostat']=2 and ignores it"
     ]
 
 
-async def test_a_failing_evaluation_is_an_engine_error_and_the_next_request_works(llama_engine, monkeypatch):
+async def test_a_failing_evaluation_raises_engine_error_and_the_next_request_works(llama_engine, monkeypatch):
     await llama_engine.complete(ask("Say hello."))
     with monkeypatch.context() as patch:
         patch.setattr(llama_cpp, "llama_decode", lambda *args: -3)
@@ -168,7 +171,7 @@ async def test_a_failing_evaluation_is_an_engine_error_and_the_next_request_work
     assert (await llama_engine.complete(ask("Say hello."))).text == HELLO
 
 
-async def test_a_conversation_that_the_template_refuses_is_a_bad_request(llama_engine, monkeypatch):
+async def test_a_conversation_that_the_template_refuses_raises_bad_request_error(llama_engine, monkeypatch):
     model = llama_engine._model
     for text, reason in ({"default": "{{ raise_exception('Only cats.') }}"}, r"Only cats\."), ({}, "no chat template"):
         with monkeypatch.context() as patch:
@@ -177,7 +180,7 @@ async def test_a_conversation_that_the_template_refuses_is_a_bad_request(llama_e
                 await llama_engine.complete(ask("Say hello."))
 
 
-def test_the_context_is_the_models_or_what_was_asked():
+def test_the_context_has_the_size_of_the_model_or_of_n_ctx():
     with pytest.raises(InvalidOptionError, match="n_ctx"):
         LlamaCppEngine(tiny_gguf(), n_ctx=0)
     for asked, context in ((None, 4096), (300, 300)):
@@ -187,7 +190,7 @@ def test_the_context_is_the_models_or_what_was_asked():
         model.close()
 
 
-def test_two_clients_on_one_file_are_two_instances_and_a_fork_shares_one():
+def test_two_clients_on_one_file_have_two_instances_and_a_fork_shares_one():
     string = f"llamacpp:{tiny_gguf()}"
     with aimu.client(string, threads=1) as one, aimu.client(string, threads=1) as other:
         engines = [client.__aio__.provider.provider for client in (one, one.fork(), other)]
@@ -208,9 +211,9 @@ async def test_lazy_weights_are_loaded_at_the_first_request():
         await engine.complete(ask("Say hello."))
 
 
-def test_a_path_that_cannot_be_loaded_says_which_and_what_to_do(tmp_path):
+def test_the_error_for_an_invalid_file_names_its_path_and_the_remedy(tmp_path):
     other = tmp_path / "model.gguf"
-    for content, reason in ((b"PK", "no GGUF file"), (b"GGUF\3\0\0\0", "cannot be loaded")):
+    for content, reason in ((b"PK", "is not a GGUF file"), (b"GGUF\3\0\0\0", "cannot load the weights")):
         other.write_bytes(content)
         with pytest.raises(EngineError, match=reason) as caught:
             LlamaCppEngine(other)
@@ -221,7 +224,7 @@ def test_a_path_that_cannot_be_loaded_says_which_and_what_to_do(tmp_path):
     assert not [thread for thread in threading.enumerate() if os.fspath(tmp_path) in thread.name]
 
 
-def test_a_catalog_entry_is_loaded_from_the_file_that_was_downloaded():
+def test_a_catalog_entry_is_loaded_from_the_downloaded_file():
     with pytest.raises(EngineError, match="model_path"):
         aimu.client(LlamaCppModel.QWEN_3_0_6B)
     with aimu.client(LlamaCppModel.QWEN_3_0_6B, model_path=tiny_gguf(), threads=1) as client:
@@ -235,7 +238,7 @@ def test_a_missing_package_names_the_extra(monkeypatch):
     assert (caught.value.package, caught.value.extra) == ("llama_cpp", "llamacpp")
 
 
-def test_the_c_library_says_nothing_but_to_the_log():
+def test_the_c_library_writes_to_the_log_only():
     code = f"""
 import logging, aimu.engines._llamacpp, sys
 assert not {{'llama_cpp', 'numpy', 'jinja2'}} & set(sys.modules)
@@ -267,8 +270,8 @@ def test_closing_frees_the_memory_and_the_threads():
         return process.memory_info().rss, process.num_threads()
 
     rounds(10, threads=2)
-    memory, threads = rounds(40, threads=1)  # by then malloc has its arenas
+    memory, threads = rounds(40, threads=1)  # malloc has its arenas now
     later, threads_later = rounds(100, threads=1)
-    assert later < memory + 10_000_000  # the weights alone, kept by each, would be 65 MB
+    assert later < memory + 10_000_000  # leaked weights alone would be 65 MB
     assert threads_later <= threads
-    assert rounds(10, threads=2)[1] <= threads + 1  # one may be on its way out
+    assert rounds(10, threads=2)[1] <= threads + 1  # one thread may be about to end

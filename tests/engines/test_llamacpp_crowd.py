@@ -1,4 +1,4 @@
-"""Twelve conversations on one llama.cpp instance, half cancelled: three while they write, three in a prefill."""
+"""Twelve conversations on one llama.cpp instance; six are cancelled: three while generating, three in a prefill."""
 
 import random
 from collections import Counter
@@ -18,7 +18,7 @@ WORDS = {"asyncio": ["weather", "number", "user"], "trio": ["city", "robot", "an
 
 
 class Prefill(Hold):
-    """A long prompt of one word, held when its first slice is computed."""
+    """A long prompt of one repeated word; the computation of its first slice is held."""
 
     def __init__(self, word):
         super().__init__()
@@ -31,7 +31,7 @@ class Prefill(Hold):
 
 
 def watch(engine, prefills):
-    """What is done before each evaluation: know a long prompt by its most frequent token."""
+    """Make the function to call before each evaluation; it recognizes a long prompt by its most frequent token."""
     by_token = {}
     for prefill in prefills:
         text = prefill.request.messages[0]["content"]
@@ -48,7 +48,7 @@ def watch(engine, prefills):
 
 
 async def twelve(engine, prefills):
-    """Twelve at once; whether each of the six that were not cancelled was answered rightly."""
+    """Run twelve requests at once; return whether each of the six that are not cancelled got the correct answer."""
     right = []
 
     async def sum_of(a, b):
@@ -85,7 +85,9 @@ async def twelve(engine, prefills):
 
 
 @pytest.mark.parametrize("backends", [["asyncio"], ["trio"], ["asyncio", "trio"]], ids="+".join)
-def test_half_of_twelve_are_cancelled_and_the_others_are_right(llama_engine, slice_prefill, backends):
+def test_six_of_twelve_conversations_are_cancelled_and_the_others_answer_correctly(
+    llama_engine, slice_prefill, backends
+):
     slice_prefill(SLICE)
     prefills = {backend: [Prefill(word) for word in WORDS[backend]] for backend in backends}
     right, failures = [], []

@@ -1,4 +1,4 @@
-"""What every engine promises, on the real tiny model: answers, options, the prefix cache, errors."""
+"""What all engines have in common, on the real tiny model: answers, options, the prefix cache, errors."""
 
 import logging
 import random
@@ -16,7 +16,7 @@ from aimu.providers._base import Provider
 from tests.engines.asking import STORY, TOOLS, ask, streamed, user
 
 
-async def test_a_stream_and_a_whole_reply_say_the_same(engine):
+async def test_a_stream_and_a_whole_reply_have_the_same_text(engine):
     assert isinstance(engine, Provider)
     deltas, reply = await streamed(engine, ask(*STORY))
     assert reply.text.startswith("Once upon a time a small robot")
@@ -40,12 +40,12 @@ async def test_a_tool_is_called_and_its_result_answered_with_the_prefix_reused(e
     assert second.usage.cache_read >= reply.usage.input
 
 
-async def test_two_calls_in_one_reply(engine):
+async def test_a_reply_can_have_two_calls(engine):
     reply = await engine.complete(ask("What is the weather in Paris and Rome?", tools=TOOLS))
     assert [call.arguments for call in reply.calls] == ['{"city": "Paris"}', '{"city": "Rome"}']
 
 
-async def test_thinking_is_told_apart_and_can_be_switched_off(engine):
+async def test_thinking_is_separated_and_can_be_switched_off(engine):
     question = "Is 7 a prime number?"
     _, reply = await streamed(engine, ask(question))
     assert reply.thinking == "7 has no divisors except 1 and 7."
@@ -54,12 +54,12 @@ async def test_thinking_is_told_apart_and_can_be_switched_off(engine):
     assert (reply.thinking, reply.text) == ("", "Yes, 7 is a prime number.")
 
 
-async def test_a_json_answer_stays_an_answer(engine):
+async def test_a_json_answer_is_not_taken_for_a_call(engine):
     reply = await engine.complete(ask("Give me a person as JSON.", tools=TOOLS))
     assert (reply.text, reply.calls) == ('{"name": "Ada", "age": 36}', ())
 
 
-async def test_the_same_text_with_and_without_the_prefix_cache(engine):
+async def test_the_prefix_cache_does_not_change_the_text(engine):
     questions = ["What is 12 plus 30?", "Say hello.", "Is 9 a prime number?", "Tell me a story.", "What is 6 plus 6?"]
 
     async def talk(reuse):
@@ -106,11 +106,11 @@ async def test_long_prompts_are_computed_in_slices(engine, forwards, slice_prefi
     forwards.calls = 0
     sliced = await engine.complete(ask(*STORY, {"role": "user", "content": "Say hello. " * 30}, max_tokens=12))
     assert sliced.text == whole.text
-    apart = int(getattr(engine, "_batch", None) is not None)  # the last token of a prompt is computed in the batch
+    apart = int(getattr(engine, "_batch", None) is not None)  # a batch computes the last token of a prompt separately
     assert forwards.calls == -(-(sliced.usage.input - apart) // 16) + apart + sliced.usage.output - 1
 
 
-async def test_options_are_honoured(engine):
+async def test_options_have_an_effect(engine):
     reply = await engine.complete(ask(*STORY, max_tokens=5))
     assert (reply.stop_reason, reply.usage.output) == (StopReason.MAX_TOKENS, 5)
     _, reply = await streamed(engine, ask(*STORY, stop=["never", "quiet house"]))
@@ -128,7 +128,7 @@ async def test_options_are_honoured(engine):
         assert (await engine.complete(ask(*STORY, max_tokens=60, **{name: 50.0}))).text not in greedy, name
 
 
-async def test_an_option_that_cannot_be_honoured_is_named_once(engine, caplog):
+async def test_an_unsupported_option_is_logged_once(engine, caplog):
     engine._warned.clear()
     with caplog.at_level(logging.WARNING, "aimu.engines"):
         for _ in range(2):
@@ -136,18 +136,20 @@ async def test_an_option_that_cannot_be_honoured_is_named_once(engine, caplog):
                 ask("Say hello.", thinking_budget_tokens=10, tool_choice="auto", parallel_tool_calls=True)
             )
     assert [record.getMessage() for record in caplog.records] == [
-        f"{engine.spec}: thinking_budget_tokens=10 cannot be honoured by this engine"
+        f"{engine.spec}: this engine does not support the option thinking_budget_tokens=10 and ignores it"
     ]
 
 
 @pytest.mark.parametrize("option", [{"temperature": -1.0}, {"top_p": 2.0, "temperature": 1.0}, {"max_tokens": 0}])
-async def test_an_impossible_option_is_refused(engine, option):
+async def test_an_invalid_option_is_refused(engine, option):
     with pytest.raises(InvalidOptionError):
         await engine.complete(ask("Say hello.", **option))
 
 
-async def test_a_prompt_longer_than_the_context_says_by_how_much(engine):
-    with pytest.raises(ContextLengthError, match=r"the prompt has (\d+) tokens, \d+ more than") as caught:
+async def test_the_error_of_a_prompt_longer_than_the_context_says_by_how_much(engine):
+    with pytest.raises(
+        ContextLengthError, match=r"the prompt has (\d+) tokens, \d+ too many for .* shorten the history"
+    ) as caught:
         await engine.complete(ask("hello " * 5000))
     assert "context of 4096" in str(caught.value)
 

@@ -1,4 +1,4 @@
-"""The prefix cache: what is reused is always a true prefix, and what is kept is bounded."""
+"""The prefix cache: it reuses true prefixes only, and its memory is bounded."""
 
 import itertools
 
@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from aimu.engines._prefix_cache import PrefixCache, common_prefix
 
-BYTES = 10  # of a token's states
+BYTES = 10  # size of the states of one token
 
 
 @define(eq=False)
 class FakeStates:
-    """States that know which tokens they are of."""
+    """States that record their tokens."""
 
     ids: list
     croppable: bool = True
@@ -39,13 +39,13 @@ def encode(text):
 
 
 def ask(cache, prompt, answer="", *, croppable=True, computed=None):
-    """One request as an engine makes it; how many tokens were reused."""
+    """Make one request as an engine does; return the number of reused tokens."""
     entry = cache.take(prompt, encode, splits=True, new=lambda: FakeStates([], croppable))
     reused = len(entry.states)
     assert entry.states.ids == entry.ids[:reused]
     assert reused < len(entry.ids)
     assert "".join(map(chr, entry.ids)).casefold() == prompt.casefold()
-    entry.ids += encode(answer.upper())  # ids that encoding the text anew would not give
+    entry.ids += encode(answer.upper())  # ids other than those of the encoded text
     entry.states.ids[:] = entry.ids[:-1] if computed is None else entry.ids[: max(reused, computed)]
     entry.text += answer
     entry.marks.append((len(entry.text), len(entry.ids)))
@@ -53,7 +53,7 @@ def ask(cache, prompt, answer="", *, croppable=True, computed=None):
     return reused
 
 
-def test_a_conversation_goes_on_with_the_ids_that_the_model_wrote():
+def test_a_conversation_continues_with_the_ids_that_the_model_wrote():
     cache = PrefixCache(10_000)
     assert ask(cache, "hello", "world") == 0
     assert ask(cache, "helloworld and", "more") == len("helloworld") - 1
@@ -72,7 +72,7 @@ def test_alternating_conversations_each_keep_their_prefix():
     assert cache.entries == 2
 
 
-def test_an_answer_that_is_rendered_otherwise_keeps_the_prompt():
+def test_the_prompt_is_reused_if_the_template_changes_the_answer():
     cache = PrefixCache(10_000)
     ask(cache, "question", "(thinking)answer")
     assert ask(cache, "questionanswer next") == len("question")
@@ -86,13 +86,13 @@ def test_states_that_cannot_be_cropped_are_reused_whole_or_not_at_all():
     assert ask(cache, "questionanswer next", croppable=False) == len("questionanswer") - 1
 
 
-def test_a_request_that_was_stopped_leaves_what_it_had_computed():
+def test_the_states_of_a_stopped_request_are_kept():
     cache = PrefixCache(10_000)
     ask(cache, "a long prompt", computed=6)
     assert ask(cache, "a long prompt and more") == 6
 
 
-def test_the_least_recently_used_is_forgotten_first():
+def test_the_least_recently_used_entry_is_dropped_first():
     cache = PrefixCache(20 * BYTES)
     ask(cache, "aaaaaaaa")
     ask(cache, "bbbbbbbb")
@@ -103,7 +103,7 @@ def test_the_least_recently_used_is_forgotten_first():
     assert cache.bytes <= cache.limit
 
 
-def test_nothing_is_kept_within_no_bytes():
+def test_nothing_is_kept_with_a_limit_of_zero_bytes():
     cache = PrefixCache(0)
     ask(cache, "hello")
     assert (cache.entries, cache.bytes, ask(cache, "hello")) == (0, 0, 0)
@@ -113,7 +113,7 @@ TEXT = st.text("ab", min_size=1, max_size=8)
 
 
 @given(st.lists(st.tuples(TEXT, TEXT, st.booleans(), st.none() | st.integers(0, 9)), max_size=12), st.integers(0, 300))
-def test_whatever_is_asked_only_true_prefixes_are_reused_and_the_bound_holds(requests, limit):
+def test_only_true_prefixes_are_reused_and_the_limit_holds_for_any_requests(requests, limit):
     cache = PrefixCache(limit)
     said = [""]
     for number, (new, answer, forks, computed) in enumerate(requests):
@@ -124,6 +124,6 @@ def test_whatever_is_asked_only_true_prefixes_are_reused_and_the_bound_holds(req
 
 
 @given(st.text("ab"), st.text("ab"))
-def test_common_prefix_is_what_a_loop_finds(a, b):
+def test_common_prefix_finds_the_same_as_a_loop(a, b):
     same = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False))
     assert common_prefix(a, b) == sum(1 for _ in same)

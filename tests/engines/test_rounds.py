@@ -1,4 +1,4 @@
-"""Jobs in steps: a worker with a share runs several side by side, and whatever they yield once a round."""
+"""Shared jobs: a worker with a share runs several side by side, and calls the function that they yield once a round."""
 
 from contextlib import aclosing
 
@@ -21,7 +21,7 @@ def sharing():
 
 
 class Table:
-    """Jobs in steps: each emits how many `sit` with it, for some rounds or until it is stopped."""
+    """Makes shared jobs that emit how many jobs run, for some rounds or until they are stopped."""
 
     def __init__(self, worker):
         self.worker, self.rounds, self.sitting = worker, 0, 0
@@ -55,7 +55,7 @@ class Table:
 
 
 async def seat(worker, group, *jobs):
-    """Start jobs, in order; a list of `(n, what it gave)` that fills as they end."""
+    """Start jobs in order; return a list that gets `(n, result)` as each ends."""
     ended = []
 
     async def one(n, job):
@@ -71,7 +71,7 @@ async def seat(worker, group, *jobs):
     return ended
 
 
-async def test_jobs_in_steps_run_side_by_side_and_ask_once_a_round(sharing):
+async def test_shared_jobs_run_side_by_side_and_their_function_is_called_once_a_round(sharing):
     table = Table(sharing)
     async with anyio.create_task_group() as group:
         with table.hold(0):
@@ -81,7 +81,7 @@ async def test_jobs_in_steps_run_side_by_side_and_ask_once_a_round(sharing):
     assert sharing.running == 0
 
 
-async def test_without_a_share_they_run_in_turns():
+async def test_without_a_share_jobs_run_one_after_the_other():
     worker = Worker("worker of one")
     table = Table(worker)
     async with anyio.create_task_group() as group:
@@ -92,7 +92,7 @@ async def test_without_a_share_they_run_in_turns():
     await worker.aclose()
 
 
-async def test_a_fourth_waits_for_a_seat_and_a_failure_gives_one_free(sharing):
+async def test_a_fourth_job_waits_until_one_of_three_fails(sharing):
     table = Table(sharing)
     async with anyio.create_task_group() as group:
         with table.hold(1) as second, table.hold(0) as first:
@@ -107,7 +107,7 @@ async def test_a_fourth_waits_for_a_seat_and_a_failure_gives_one_free(sharing):
     assert table.rounds <= 52
 
 
-async def test_a_job_that_shares_with_nobody_runs_alone_in_its_turn(sharing):
+async def test_a_job_that_does_not_share_runs_alone_in_its_turn(sharing):
     table, seen = Table(sharing), []
     async with anyio.create_task_group() as group:
         with table.hold(0):
@@ -118,7 +118,7 @@ async def test_a_job_that_shares_with_nobody_runs_alone_in_its_turn(sharing):
     assert table.rounds == 10
 
 
-async def test_a_job_withdrawn_at_the_head_of_the_queue_keeps_nobody_out(sharing):
+async def test_a_job_withdrawn_at_the_head_of_the_queue_does_not_block_the_others(sharing):
     table = Table(sharing)
     async with anyio.create_task_group() as group:
         with table.hold(1) as hold:
@@ -135,7 +135,7 @@ async def test_a_job_withdrawn_at_the_head_of_the_queue_keeps_nobody_out(sharing
     assert late == [(0, "end")]
 
 
-async def test_a_cancelled_job_leaves_at_the_next_round_and_the_others_go_on(sharing):
+async def test_a_cancelled_job_ends_at_the_next_round_and_the_others_continue(sharing):
     table = Table(sharing)
 
     async def let_go():
@@ -156,7 +156,7 @@ async def test_a_cancelled_job_leaves_at_the_next_round_and_the_others_go_on(sha
     assert table.rounds <= 12
 
 
-async def test_close_stops_all_that_run_side_by_side(sharing):
+async def test_closing_stops_all_jobs_that_run_side_by_side(sharing):
     table, refused = Table(sharing), []
 
     async def ask():

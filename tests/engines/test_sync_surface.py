@@ -1,4 +1,4 @@
-"""The sync surface on real weights: the histories of the async one, Ctrl-C and dropped streams in a generation."""
+"""The sync surface on real weights: the same histories as the async one, Ctrl-C, and dropped streams."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def add(a: int, b: int) -> int:
 
 
 def without_ids(messages):
-    """Ids of calls are random: numbered by their first appearance."""
+    """Replace the random ids of calls by numbers in the order of appearance."""
     ids = [call["id"] for message in messages for call in message.get("tool_calls", ())]
     text = repr(messages)
     for number, call_id in enumerate(ids):
@@ -54,7 +54,7 @@ def sync_history(weights):
     return histories[0]
 
 
-async def test_agents_have_the_history_of_the_sync_surface(weights, sync_history):
+async def test_async_agents_have_the_history_of_the_sync_surface(weights, sync_history):
     agent = aio.Agent(aio.client(weights).fork(), SYSTEM, tools=[get_weather, add])
     for question in QUESTIONS:
         await agent.run(question)
@@ -62,7 +62,7 @@ async def test_agents_have_the_history_of_the_sync_surface(weights, sync_history
 
 
 @pytest.mark.parametrize("entered", [True, False])
-def test_ctrl_c_in_a_streamed_generation_stops_it_and_keeps_what_was_seen(weights, entered):
+def test_ctrl_c_stops_a_streamed_generation_and_keeps_its_text(weights, entered):
     client = weights.fork()
     seen = []
 
@@ -97,7 +97,7 @@ def test_a_dropped_stream_frees_the_engine_at_once(weights):
     assert len(answers) == 1
 
 
-def test_a_tool_may_use_what_is_bound_to_the_callers_thread(weights):
+def test_a_tool_may_use_objects_bound_to_the_callers_thread(weights):
     database = sqlite3.connect(":memory:")
     database.execute("create table calls (city text)")
 
@@ -112,7 +112,7 @@ def test_a_tool_may_use_what_is_bound_to_the_callers_thread(weights):
     database.close()
 
 
-def test_a_parallel_of_conversations_shares_the_weights(weights):
+def test_parallel_conversations_share_the_weights(weights):
     parallel = agents.Parallel.from_client(weights, [SYSTEM] * 3)
     answers = parallel.run("Say hello.").split(parallel.separator)
     assert len(set(answers)) == 1

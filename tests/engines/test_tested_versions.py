@@ -1,4 +1,4 @@
-"""The releases that an error at loading names: those of constraints.txt and pyproject.toml, and no others."""
+"""The releases that an error at loading names are those of constraints.txt and pyproject.toml."""
 
 import re
 import tomllib
@@ -16,19 +16,19 @@ ROOT = Path(__file__).parents[2]
 
 
 def release(text):
-    """`5.20` and `5.20.0` are the same release; a local part (`+cpu`) does not count."""
+    """Normalize a version: `5.20` and `5.20.0` are the same release, and a local part (`+cpu`) does not count."""
     numbers = [int(number) for number in text.partition("+")[0].split(".")]
     return numbers + [0] * (3 - len(numbers))
 
 
-def test_the_newest_are_those_of_the_constraints():
+def test_the_newest_tested_releases_are_those_of_the_constraints():
     lines = (ROOT / "constraints.txt").read_text(encoding="utf8").splitlines()
     pinned = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", "\n".join(lines), re.MULTILINE))
     for name, (_, newest) in TESTED.items():
         assert release(pinned[name]) == release(newest), name
 
 
-def test_the_lowest_are_the_bounds_of_the_package():
+def test_the_lowest_tested_releases_are_the_lower_bounds_of_the_package():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
     wanted = [line for extra in ("hf", "llamacpp") for line in project["optional-dependencies"][extra]]
     bounds = dict(re.findall(r"^([\w.-]+)>=([\d.]+)", "\n".join(wanted), re.MULTILINE))
@@ -36,7 +36,7 @@ def test_the_lowest_are_the_bounds_of_the_package():
         assert release(bounds[name]) == release(lowest) <= release(newest), name
 
 
-def test_the_note_says_what_is_installed_what_was_tested_and_how_to_install_that():
+def test_the_note_names_installed_and_tested_versions_and_how_to_install_them():
     (lowest, newest), (_, torch) = TESTED["transformers"], TESTED["torch"]
     note = versions_note(("transformers", "torch"))
     assert note.startswith(f"installed: transformers {version('transformers')}, torch {version('torch')}; tested: ")
@@ -44,13 +44,13 @@ def test_the_note_says_what_is_installed_what_was_tested_and_how_to_install_that
     assert note.endswith(f"; `pip install 'transformers=={newest}' 'torch=={torch}'` installs tested versions")
 
 
-def test_what_is_not_installed_as_a_distribution_has_an_unknown_version(monkeypatch):
+def test_a_package_without_a_distribution_has_an_unknown_version(monkeypatch):
     monkeypatch.setitem(TESTED, "no-such-engine", ("1.0", "1.0"))
     note = versions_note(("no-such-engine",))
     assert note.startswith("installed: no-such-engine of an unknown version; tested: no-such-engine 1.0; `pip install ")
 
 
-def test_weights_that_cannot_be_loaded_name_the_versions(tmp_path):
+def test_the_error_at_loading_names_the_versions(tmp_path):
     with pytest.raises(EngineError) as caught:
         HuggingFaceEngine(tmp_path)
     assert str(caught.value).endswith(f" ({versions_note(('transformers', 'torch'))})")

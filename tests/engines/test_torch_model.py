@@ -1,4 +1,4 @@
-"""Several architectures: what the engine writes is what `generate` writes, whether states were reused or not."""
+"""Several architectures: the engine writes the same as `generate`, with and without reused states."""
 
 import os
 import shutil
@@ -80,7 +80,7 @@ def random_engine(request, tiny, tmp_path):
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_what_is_written_is_what_generate_writes_whatever_was_reused(random_engine):
+async def test_the_engine_writes_the_same_as_generate_with_and_without_reused_states(random_engine):
     model = random_engine._model.model
     reused = []
 
@@ -103,23 +103,23 @@ async def test_what_is_written_is_what_generate_writes_whatever_was_reused(rando
 
 
 def unsupported(config, tiny, folder):
-    """What is said of a model at loading, behind its name."""
+    """Load a model that is not supported; return the reason in the error."""
     write_random(config, tiny, folder)
     with pytest.raises(EngineError) as caught:
         HuggingFaceEngine(folder, threads=1)
     start, _, reason = str(caught.value).partition(": ")
-    assert start == f"the weights of {os.fspath(folder)!r} cannot be loaded"
+    assert start == f"cannot load the weights of {os.fspath(folder)!r}"
     reason, _, note = reason.rpartition(" (installed: ")
     assert note.startswith(f"transformers {version('transformers')}, torch {version('torch')}; tested: transformers ")
     return reason
 
 
 @pytest.mark.parametrize("kind", UNSUPPORTED)
-def test_a_model_whose_state_cannot_be_cut_back_is_refused_at_loading(tiny, tmp_path, kind):
+def test_a_model_whose_state_cannot_be_cropped_is_refused_at_loading(tiny, tmp_path, kind):
     reason = unsupported(UNSUPPORTED[kind](), tiny, tmp_path)
-    said = ["keeps no keys and values in a cache that can be cut back to a shorter text, and is not supported"]
-    if kind == "xLSTM":  # newer releases give it a cache, of a class of its own
-        said.append("failed in a first forward pass with the cache that transformers makes for it")
+    said = ["is not supported: it keeps no keys and values in a cache that can be cut to a shorter text"]
+    if kind == "xLSTM":  # newer releases give it its own class of cache
+        said.append("is not supported: its first forward pass with the cache that transformers makes for it failed: ")
     assert any(words in reason for words in said)
 
 
@@ -128,7 +128,9 @@ def test_a_model_that_keeps_states_between_forward_passes_is_refused_at_loading(
         **{**SIZES, "num_hidden_layers": 3}, lru_width=64, attention_window_size=32, head_dim=16
     )
     reason = unsupported(config, tiny, tmp_path)
-    assert reason.endswith("where conversations would disturb each other, and is not supported")
+    assert reason.endswith(
+        "is not supported: it keeps a part of its state outside the cache, where conversations would disturb each other"
+    )
 
 
 BATCHED = {
@@ -141,14 +143,14 @@ BATCHED = {
 REFUSED = {
     "sliding window": (CONFIGS["sliding window"], "sliding windows"),
     "recurrent and attention": (CONFIGS["recurrent and attention"], "sliding windows"),
-    "no positions": (CONFIGS["no positions"], "takes no positions"),
+    "no positions": (CONFIGS["no positions"], "takes no positions or no mask; use batch=1"),
 }
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", BATCHED)
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_several_architectures_write_in_a_batch_what_they_write_alone(tiny, tmp_path, kind, attention):
+async def test_several_architectures_write_the_same_in_a_batch_as_alone(tiny, tmp_path, kind, attention):
     write_random(BATCHED[kind](), tiny, tmp_path)
     engine = HuggingFaceEngine(tmp_path, threads=1, batch=4, model_kwargs={"attn_implementation": attention})
     alone, found = HuggingFaceEngine(tmp_path, threads=1), {}
@@ -174,7 +176,7 @@ def test_a_model_that_cannot_be_batched_is_refused_at_loading(tiny, tmp_path, ki
         HuggingFaceEngine(tmp_path, threads=1, batch=2)
 
 
-def test_a_model_that_computes_otherwise_in_a_batch_is_refused_at_loading(tiny, monkeypatch):
+def test_a_model_that_computes_other_results_in_a_batch_is_refused_at_loading(tiny, monkeypatch):
     monkeypatch.setattr("aimu.engines._torch_batch.torch.finfo", lambda dtype: SimpleNamespace(min=0.0, eps=1e-7))
-    with pytest.raises(EngineError, match="come out otherwise"):
+    with pytest.raises(EngineError, match="computes other results when requests share forward passes; use batch=1"):
         HuggingFaceEngine(tiny, threads=1, batch=2)

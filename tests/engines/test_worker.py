@@ -1,4 +1,4 @@
-"""The worker: one thread, one request at a time, and readers that may be slow, cancelled, dropped or dead."""
+"""The worker: one thread, one request at a time, and readers that are slow, cancelled, dropped or dead."""
 
 import gc
 import os
@@ -26,7 +26,7 @@ def worker():
 
 
 class Gate:
-    """A job that runs until it is let go or stopped, and says what happened."""
+    """A job that runs until it is released or stopped, and records which."""
 
     def __init__(self):
         self.entered, self.open = threading.Event(), threading.Event()
@@ -69,7 +69,7 @@ async def read(worker, job):
         return [item async for item in items]
 
 
-async def test_a_stream_gives_what_the_job_emits_and_then_what_it_returns(worker):
+async def test_a_stream_yields_the_items_of_the_job_and_then_its_result(worker):
     assert await read(worker, counting(10_000)) == [*range(10_000), "end"]
     assert await worker.run(counting(5)) == "end"
     assert (worker.requests, worker.running, worker.waiting) == (2, 0, 0)
@@ -84,7 +84,7 @@ async def test_items_arrive_while_the_job_runs(worker):
         assert [item async for item in items] == ["out"]
 
 
-async def test_an_error_in_the_job_reaches_its_reader_and_no_other(worker):
+async def test_an_error_in_a_job_is_raised_in_its_reader_only(worker):
     def failing(emit, stopped):
         emit("before")
         raise LookupError("no such thing")
@@ -100,7 +100,7 @@ async def test_an_error_in_the_job_reaches_its_reader_and_no_other(worker):
     assert await worker.run(counting(1)) == "end"
 
 
-async def test_requests_run_one_at_a_time_in_the_order_in_which_they_came(worker):
+async def test_requests_run_one_at_a_time_in_order_of_arrival(worker):
     order, inside = [], []
 
     def job(n):
@@ -124,7 +124,7 @@ async def test_requests_run_one_at_a_time_in_the_order_in_which_they_came(worker
     assert order == [(n, 1) for n in range(20)]
 
 
-async def test_a_stalled_reader_does_not_hold_the_worker_up(worker):
+async def test_a_stalled_reader_does_not_delay_the_worker(worker):
     async with aclosing(worker.stream(counting(1000))) as stalled:
         assert await anext(stalled) == 0
         assert await worker.run(counting(3)) == "end"
@@ -132,7 +132,7 @@ async def test_a_stalled_reader_does_not_hold_the_worker_up(worker):
 
 
 @pytest.mark.parametrize("form", ["run", "stream"])
-async def test_a_cancelled_request_is_stopped_and_has_left_the_thread(worker, form):
+async def test_a_cancelled_request_has_left_the_thread(worker, form):
     gate = Gate()
     call = worker.run if form == "run" else (lambda job: read(worker, job))
     async with anyio.create_task_group() as group:
@@ -143,7 +143,7 @@ async def test_a_cancelled_request_is_stopped_and_has_left_the_thread(worker, fo
     assert worker.running == 0
 
 
-async def test_a_request_cancelled_in_the_queue_never_begins_and_is_not_waited_for(worker):
+async def test_a_request_cancelled_in_the_queue_never_begins_and_returns_at_once(worker):
     gate, queued = Gate(), Gate()
     async with anyio.create_task_group() as group:
         group.start_soon(worker.run, gate)
@@ -158,7 +158,7 @@ async def test_a_request_cancelled_in_the_queue_never_begins_and_is_not_waited_f
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
-async def test_a_native_cancel_is_delivered_only_when_the_thread_has_left_the_request(worker):
+async def test_a_native_cancel_is_raised_only_after_the_thread_has_left_the_request(worker):
     import asyncio
 
     for call in (worker.run, lambda job: read(worker, job)):
@@ -192,7 +192,7 @@ async def test_closing_a_stream_waits_until_its_job_has_left(worker):
     assert worker.running == 0
 
 
-async def test_an_exception_in_the_body_stops_the_job(worker):
+async def test_an_exception_in_the_block_stops_the_job(worker):
     gate = Gate()
     with pytest.raises(KeyError):
         async with aclosing(worker.stream(gate)) as items:
@@ -202,7 +202,7 @@ async def test_an_exception_in_the_body_stops_the_job(worker):
 
 
 @pytest.mark.filterwarnings("ignore:Async generator .* was garbage collected:ResourceWarning")
-async def test_a_dropped_stream_stops_its_job_and_the_next_waits_for_that(worker):
+async def test_a_dropped_stream_stops_its_job_before_the_next_begins(worker):
     gate = Gate()
     items = worker.stream(gate)
     assert await anext(items) == "in"
@@ -211,7 +211,7 @@ async def test_a_dropped_stream_stops_its_job_and_the_next_waits_for_that(worker
     assert await worker.run(lambda emit, stopped: gate.was_stopped) is True
 
 
-async def test_a_stream_that_was_never_read_asks_for_nothing(worker):
+async def test_a_stream_that_is_never_read_makes_no_request(worker):
     await worker.stream(counting(3)).aclose()
     assert worker.requests == 0
 
@@ -230,7 +230,7 @@ def run_in_thread(backend, function):
     return thread, failures
 
 
-def test_two_loops_in_two_threads_share_a_worker_in_turns(worker):
+def test_two_loops_in_two_threads_take_turns_on_a_worker(worker):
     inside, most = [], []
 
     def job(emit, stopped):
@@ -256,7 +256,7 @@ def test_two_loops_in_two_threads_share_a_worker_in_turns(worker):
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_loop_that_ends_under_a_request_does_not_hold_the_worker(worker, backend):
+def test_an_event_loop_that_ends_during_a_request_does_not_block_the_worker(worker, backend):
     async def main():
         items = worker.stream(endless)
         await anext(items)
@@ -267,8 +267,8 @@ def test_a_loop_that_ends_under_a_request_does_not_hold_the_worker(worker, backe
     assert worker.run_sync(lambda: "next") == "next"
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python's, about any such generator
-def test_a_loop_that_is_closed_without_any_clean_up_does_not_hold_the_worker(worker):
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python warns of any such generator
+def test_an_event_loop_closed_without_clean_up_does_not_block_the_worker(worker):
     import asyncio
 
     loop = asyncio.new_event_loop()
@@ -280,7 +280,7 @@ def test_a_loop_that_is_closed_without_any_clean_up_does_not_hold_the_worker(wor
     assert worker.run_sync(lambda: "next") == "next"
 
 
-async def test_close_stops_what_runs_and_refuses_what_waits_and_what_comes(worker):
+async def test_closing_stops_running_jobs_and_refuses_waiting_and_new_ones(worker):
     gate, freed = Gate(), []
     refused = []
 
@@ -311,12 +311,12 @@ async def test_closing_from_another_thread_does_not_need_the_reader(worker):
     gate = Gate()
     async with aclosing(worker.stream(gate)) as items:
         assert await anext(items) == "in"
-        worker.close()  # on the loop's own thread, while the stream is open
+        worker.close()  # in the loop's thread, while the stream is open
         with pytest.raises(ClosedClientError):
             await anext(items)
 
 
-def test_a_forgotten_worker_ends_its_thread():
+def test_an_unreferenced_worker_ends_its_thread():
     worker = Worker("forgotten")
     thread = worker._thread
     assert worker.run_sync(lambda: threading.current_thread()) is thread
@@ -326,7 +326,7 @@ def test_a_forgotten_worker_ends_its_thread():
     assert not thread.is_alive()
 
 
-def test_the_interpreter_ends_while_a_worker_computes():
+def test_the_interpreter_exits_while_a_worker_computes():
     code = """
 import threading
 from aimu.engines._worker import Worker
@@ -349,13 +349,13 @@ print("leaving")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_forked_child_is_refused_and_the_parent_goes_on(worker):
+def test_a_worker_refuses_a_forked_child_and_keeps_serving_the_parent(worker):
     worker.run_sync(lambda: None)
     child = os.fork()
     if not child:
         status = 1
         try:
-            worker.close()  # must do nothing, and not hang
+            worker.close()  # must neither do anything nor hang
             worker.run_sync(lambda: None)
         except EngineError as exc:
             status = 0 if "fork" in str(exc) else 2

@@ -67,7 +67,7 @@ def valid(runner):
     return runner.messages
 
 
-async def test_a_chain(client):
+async def test_a_chain_passes_answers_on(client):
     class Question(aio.AsyncRunner):
         messages = {}  # noqa: RUF012
 
@@ -79,7 +79,7 @@ async def test_a_chain(client):
     assert list(valid(chain)) == ["clerk"]
 
 
-async def test_a_router(client):
+async def test_a_router_selects_a_handler(client):
     handlers = {"math": clerk(client, "math"), "weather": clerk(client, "weather"), "chat": HELPFUL}
     router = Router.from_client(client, ROUTER, handlers)
     assert await router.run("What is 17 plus 25?") == "The answer is 42."
@@ -95,13 +95,13 @@ async def test_workers_in_parallel_stream_together(client):
     assert {chunk.agent for chunk in chunks[:-1]} == {"clerk", "clerk_2", "clerk_3"} == set(valid(parallel))
 
 
-async def test_an_evaluator_and_optimizer(client):
+async def test_an_evaluator_optimizer_revises_until_the_draft_passes(client):
     loop = EvaluatorOptimizer(clerk(client), Agent(client, REVIEWER, "reviewer"))
     assert await loop.run("What is 17 plus 25?") == "The answer is 42."
     assert valid(loop)["reviewer"][-1]["content"] == "PASS"
 
 
-async def test_an_orchestrator_with_tools_of_its_own(client):
+async def test_an_orchestrator_calls_its_workers_and_its_own_tools(client):
     class Office(OrchestratorAgent):
         def __init__(self):
             self.forecaster = clerk(client, "forecaster")
@@ -110,7 +110,9 @@ async def test_an_orchestrator_with_tools_of_its_own(client):
             async def ask_forecaster(city: str) -> str:
                 """Get the weather in a city."""
                 said = await self.forecaster.run(f"Weather in {city}?")
-                return said.removeprefix(f"{city}: ").removesuffix(".")  # as the model knows it from the real tool
+                return said.removeprefix(f"{city}: ").removesuffix(
+                    "."
+                )  # the format of the real tool, which the model knows
 
             self._init_orchestrator(client, name="office", system_message=HELPFUL, tools=[add, ask_forecaster])
 
@@ -121,13 +123,13 @@ async def test_an_orchestrator_with_tools_of_its_own(client):
     assert {"office", "forecaster"} == {chunk.agent for chunk in chunks} == set(valid(office))
 
 
-async def test_an_agent_with_skills(client, skills):
+async def test_an_agent_loads_a_skill(client, skills):
     agent = SkillAgent(client, HELPFUL, tools=[add], skill_manager=skills)
     assert await agent.run("What is 17 plus 25?") == "The answer is 42."
     assert "haiku" in valid(agent)["agent"][0]["content"]
 
 
-async def test_planner_executor_and_evaluator(client, skills):
+async def test_a_plan_execute_evaluator_runs_end_to_end(client, skills):
     class Length(Scorer):
         def score(self, row):
             return len(row["output"]) / 10_000, "longer"
@@ -140,7 +142,7 @@ async def test_planner_executor_and_evaluator(client, skills):
     assert answer == max(outputs, key=len)
 
 
-async def test_many_tasks(client):
+async def test_a_map_answers_many_tasks(client):
     async with aio.amap(clerk(client), [f"What is {n} plus 1?" for n in range(6)], max_concurrency=3) as results:
         answers = dict([result async for result in results])
     assert answers == {n: f"The answer is {n + 1}." for n in range(6)}

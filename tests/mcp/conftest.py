@@ -1,4 +1,4 @@
-"""What the tests of MCP share: configs of servers, both forms of opening a client, and a server over HTTP."""
+"""Fixtures for the tests of MCP: configs of servers, the two ways to open a client, and a server over HTTP."""
 
 import socket
 import subprocess
@@ -7,7 +7,7 @@ import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import mcp  # noqa: F401 - its import takes a second or two: before any clock of a test starts
+import mcp  # noqa: F401 - the import takes one or two seconds, so do it before the clock of a test starts
 import psutil
 import pytest
 
@@ -19,13 +19,13 @@ FRIEND = {"command": sys.executable, "args": [str(HERE / "fastmcp_server.py")]}
 
 
 def tiny(*words, **more):
-    """A config of the tiny server alone."""
+    """Return a config with the tiny server only."""
     return {"mcpServers": {"tiny": {**TINY, "args": [*TINY["args"], *words], **more}}}
 
 
 @pytest.fixture(params=["connect", "block"])
 def opened(request):
-    """Opens a client in both forms."""
+    """Opens a client in both ways."""
 
     @asynccontextmanager
     async def opened(**options):
@@ -45,7 +45,7 @@ def opened(request):
 
 @pytest.fixture
 def children():
-    """The child processes that were not there when the test began."""
+    """Lists the child processes that were started since the test began."""
     before = set(psutil.Process().children())
     return lambda: [child for child in psutil.Process().children() if child not in before]
 
@@ -65,7 +65,7 @@ def accepting(process, port):
 
 @pytest.fixture(scope="module")
 def friend_url():
-    """A FastMCP server over HTTP, in a process of its own."""
+    """A FastMCP server over HTTP in its own process."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with subprocess.Popen([FRIEND["command"], *FRIEND["args"], str(port)], stderr=subprocess.DEVNULL) as process:

@@ -1,4 +1,4 @@
-"""A FastMCP server as a user would write one: over stdio, or over HTTP at the port given."""
+"""A FastMCP server as a user would write one, over stdio or over HTTP at a given port."""
 
 import sys
 
@@ -44,19 +44,19 @@ async def wait(ctx: Context) -> str:
 
 @server.tool
 def cancellations() -> list[str]:
-    """The calls that were cancelled."""
+    """List the cancelled calls."""
     return cancelled
 
 
 @server.tool
 def picture() -> list:
-    """An image with a caption."""
+    """Return an image with a caption."""
     return ["a dot", Image(data=b"\x89PNG\r\n\x1a\n", format="png")]
 
 
 @server.tool
 def header(name: str) -> str:
-    """A header of this request."""
+    """Return a header of this request."""
     return get_http_headers(include_all=True).get(name, "")
 
 

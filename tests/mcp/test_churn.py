@@ -1,6 +1,6 @@
-"""Connections that come and go while servers are killed: every outcome is expected, and nothing is left.
+"""Connects and closes clients while servers are killed: only expected outcomes, and nothing is left.
 
-`AIMU_MCP_CHURN` is how many connects and closes each backend makes (default 40; the nox session `servers` makes 200).
+`AIMU_MCP_CHURN` is the number of connections that each backend makes (default 40; the nox session `servers` makes 200).
 """
 
 import os
@@ -20,11 +20,11 @@ from tests.mcp.conftest import tiny
 
 ROUNDS = int(os.environ.get("AIMU_MCP_CHURN", "40"))
 TOGETHER = 4
-DEADLINE = 10.0  # s; for one life: nothing in it takes longer, whatever is killed
+DEADLINE = 10.0  # seconds for one connection, whatever is killed
 
 
 async def one_life(chance, outcomes):
-    """Connect, call a little, close: in either form, cancelled at a random moment half of the time."""
+    """Connect in either way, call some tools, close; half of the time, be cancelled at a random moment."""
     config = {
         "a": tiny()["mcpServers"]["tiny"],
         **({"b": tiny()["mcpServers"]["tiny"]} if chance.random() < 0.2 else {}),
@@ -65,10 +65,10 @@ async def kill_at_random(chance, children, *, task_status: TaskStatus[None] = an
 
 
 @pytest.mark.parametrize("seed", [7])
-async def test_connects_and_closes_with_cancellations_and_kills_leave_nothing(seed, children):
+async def test_connecting_and_closing_under_cancellations_and_kills_leaves_nothing(seed, children):
     chance = random.Random(seed)
     outcomes = Counter()
-    async with aio.MCPClient(config=tiny()) as client:  # loads and opens, before the count, what is opened once
+    async with aio.MCPClient(config=tiny()) as client:  # opens what stays open before the leak check counts
         await client.call_tool("pid")
     async with leak_check():
         lives = iter(range(ROUNDS))

@@ -1,4 +1,4 @@
-"""What users write about servers."""
+"""Configs of servers as users write them."""
 
 import json
 
@@ -12,7 +12,7 @@ from aimu.errors import InvalidOptionError
 from tests.mcp.conftest import tiny
 
 
-def test_the_usual_json_is_read(monkeypatch):
+def test_a_config_in_the_usual_json_is_read(monkeypatch):
     monkeypatch.setenv("TOKEN", "abc")
     monkeypatch.setenv("EMPTY", "")
     config = {
@@ -44,7 +44,7 @@ async def test_a_file_connects_as_its_config_does(opened, tmp_path):
         assert await client.call_tool("echo", {"text": "hi"}) == "hi"
 
 
-def test_no_secret_is_shown():
+def test_the_repr_of_a_config_shows_no_secrets():
     config = {
         "a": {"command": "x", "env": {"KEY": "secret"}},
         "b": {"url": "https://me:secret@x.org/mcp?key=secret", "headers": {"Authorization": "secret"}},
@@ -58,10 +58,10 @@ def test_no_secret_is_shown():
     [
         ([], '{"mcpServers"'),
         ({"command": "x"}, '{"mcpServers"'),
-        ({"mcpServers": {}}, "names no server"),
+        ({"mcpServers": {}}, "the MCP config has no enabled server; add one under 'mcpServers'"),
         ({"a": {"command": None}}, "'a': give either 'command'"),
         ({"a": {"command": "x", "url": "http://x"}}, "give either"),
-        ({"a": {"url": "http://x", "type": "sse"}}, "'type' does not fit"),
+        ({"a": {"url": "http://x", "type": "sse"}}, "'type' does not match; it must be 'stdio' with 'command'"),
         ({"a": {"url": "ftp://x"}}, "http://"),
         ({"a": {"command": ["x"]}}, "'command' must be a string"),
         ({"a": {"command": "x", "args": "y"}}, "'args' must be a list of strings"),

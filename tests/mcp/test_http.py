@@ -14,7 +14,7 @@ from aimu import aio
 from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
 from tests.holding import join, start
 
-# The SDK leaves the generators of an event stream unfinished after it has closed the response; trio reports each.
+# The SDK closes a response but leaves the generators of its event stream unfinished; trio reports each.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"
 )
@@ -28,7 +28,7 @@ def unfinished_generators_are_collected_here():
 
 @contextmanager
 def web_server(answer):
-    """A server of one function `answer(message, request) -> (status, headers, body)`; gives its URL."""
+    """Run a server that answers with `answer(message, request) -> (status, headers, body)`; yield its URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
@@ -62,13 +62,13 @@ def web_server(answer):
 
 
 async def test_a_fastmcp_server_over_http(opened, friend_url):
-    told = []
+    updates = []
     headers = {"X-Team": "blue"}
     async with opened(config={"friend": {"url": friend_url, "headers": headers}}, timeout=30) as client:
         assert (await client.ping())[0]["function"]["name"] == "add"
         assert await client.call_tool("header", {"name": "x-team"}) == "blue"
-        await client.call_tool("count", {"to": 2}, on_progress=lambda *update: told.append(update))
-        assert told == [(1, 2, "step 1"), (2, 2, "step 2")]
+        await client.call_tool("count", {"to": 2}, on_progress=lambda *update: updates.append(update))
+        assert updates == [(1, 2, "step 1"), (2, 2, "step 2")]
         with pytest.raises(ToolError, match="bad luck"):
             await client.call_tool("fail", {"reason": "bad luck"})
         results = []
@@ -84,7 +84,7 @@ async def test_a_fastmcp_server_over_http(opened, friend_url):
             await client.call_tool("wait", timeout=0.2)
 
 
-async def test_a_call_over_http_that_is_cancelled_is_cancelled_on_the_server(opened, friend_url):
+async def test_cancelling_a_call_over_http_cancels_it_on_the_server(opened, friend_url):
     async with opened(config={"friend": {"url": friend_url}}) as client:
         before = len(json.loads(await client.call_tool("cancellations")))
         with anyio.CancelScope() as scope:
@@ -94,7 +94,7 @@ async def test_a_call_over_http_that_is_cancelled_is_cancelled_on_the_server(ope
                 await anyio.sleep(0.01)
 
 
-async def test_a_refused_port_names_the_server_and_no_secret(opened):
+async def test_the_error_of_a_refused_connection_names_the_server_and_no_secret(opened):
     with web_server(lambda *_: (200, {}, None)) as url:
         pass
     with pytest.raises(MCPConnectionError, match=r"'remote': .*\(http://127.0.0.1:\d+/mcp\)$") as caught:
@@ -103,14 +103,14 @@ async def test_a_refused_port_names_the_server_and_no_secret(opened):
     assert "secret" not in str(caught.value)
 
 
-async def test_a_refused_login_says_which_status(opened):
+async def test_the_error_of_a_refused_login_names_the_http_status(opened):
     with web_server(lambda *_: (401, {}, None)) as url:
         with pytest.raises(MCPConnectionError, match="'remote': it answered HTTP 401 Unauthorized"):
             async with opened(config={"remote": {"url": url}}):
                 raise AssertionError("it refused")
 
 
-async def test_a_server_that_never_answers_ends_at_the_timeout(opened):
+async def test_connecting_to_a_silent_server_ends_at_the_timeout(opened):
     stop = threading.Event()
 
     def never(*_):
@@ -127,7 +127,7 @@ async def test_a_server_that_never_answers_ends_at_the_timeout(opened):
 
 
 class Sessions:
-    """A server with sessions, none of which it knows after `restart`; with `drop` an answer breaks off."""
+    """A server that forgets its sessions at `restart`; with `drop` it cuts an answer off."""
 
     def __init__(self):
         self.count, self.calls, self.drop = 0, 0, False
@@ -160,7 +160,7 @@ class Sessions:
         return 200, plain, {**reply, "result": {"content": [{"type": "text", "text": str(self.calls)}]}}
 
 
-async def test_a_server_that_forgot_the_session_is_connected_to_again_when_asked_to(opened):
+async def test_with_reconnect_a_client_reconnects_if_the_server_forgot_the_session(opened):
     sessions = Sessions()
     with web_server(sessions) as url:
         async with opened(config={"remote": {"url": url}}, reconnect=True) as client:
@@ -171,7 +171,7 @@ async def test_a_server_that_forgot_the_session_is_connected_to_again_when_asked
             assert await client.call_tool("next") == "2"
 
 
-async def test_a_call_whose_answer_breaks_off_is_not_repeated(opened):
+async def test_a_call_whose_answer_is_cut_off_is_not_repeated(opened):
     sessions = Sessions()
     with web_server(sessions) as url:
         async with opened(config={"remote": {"url": url}}, reconnect=True) as client:
@@ -182,7 +182,7 @@ async def test_a_call_whose_answer_breaks_off_is_not_repeated(opened):
             assert await client.call_tool("next") == "2"
 
 
-async def test_an_http_server_that_is_gone_fails_each_call_at_once():
+async def test_each_call_to_a_stopped_http_server_fails_at_once():
     with web_server(Sessions()) as url:
         client = await aio.MCPClient.connect(config={"remote": {"url": url}})
         await client.call_tool("next")

@@ -1,4 +1,4 @@
-"""Servers in this program, what becomes of results, conversations with MCP tools, and our tools as a server."""
+"""Servers in this program, conversion of results, conversations with MCP tools, and aimu tools as a server."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ def shout(text: str) -> str:
     return text.upper()
 
 
-async def test_a_server_object_is_listed_and_called(opened):
+async def test_the_tools_of_a_server_object_are_listed_and_called(opened):
     async with opened(server=friend) as client:
         names = [item["function"]["name"] for item in await client.get_tools()]
         assert names[:3] == ["add", "count", "fail"]
@@ -50,7 +50,7 @@ async def test_a_server_object_is_listed_and_called(opened):
     ("name", "arguments", "reason"),
     [("fail", {"reason": "bad luck"}, "bad luck"), ("add", {"a": "x"}, "b\n"), ("none", {}, "Unknown tool: 'none'")],
 )
-async def test_a_failing_call_raises_the_servers_text(name, arguments, reason):
+async def test_a_failing_call_raises_an_error_with_the_servers_text(name, arguments, reason):
     async with aio.MCPClient(server=friend) as client:
         with pytest.raises(ToolError, match=reason):
             await client.call_tool(name, arguments)
@@ -68,19 +68,19 @@ async def test_a_tool_of_this_program_runs_in_the_loop_of_the_caller(opened):
 
 
 async def test_progress_cancellation_and_timeout_reach_a_tool_of_this_program(opened):
-    told = []
+    updates = []
 
     async def tell(*update):
-        told.append(update)
+        updates.append(update)
 
     async with leak_check(), opened(server=friend) as client:
         await client.call_tool("count", {"to": 2}, on_progress=tell)
-        assert told == [(1, 2, "step 1"), (2, 2, "step 2")]
+        assert updates == [(1, 2, "step 1"), (2, 2, "step 2")]
         before = len(cancelled)
         with anyio.CancelScope() as scope:
             await client.call_tool("wait", on_progress=lambda *_: scope.cancel())
-        with pytest.raises(MCPTimeoutError, match="'friend': tool 'wait' did not come within 0.05 s"):
-            await client.call_tool("wait", timeout=0.05)
+        with pytest.raises(MCPTimeoutError, match="'friend': tool 'wait' gave no answer within 0.5 s"):
+            await client.call_tool("wait", timeout=0.5)
         assert len(cancelled) == before + 2
 
 
@@ -102,7 +102,7 @@ async def test_a_protocol_error_of_a_server_object_is_an_mcp_error():
             await client.call_tool("any")
 
 
-async def test_a_lifespan_is_entered_for_the_call():
+async def test_the_lifespan_of_a_server_object_is_entered_for_a_call():
     @asynccontextmanager
     async def lifespan(_):
         yield {"db": "open"}
@@ -118,7 +118,7 @@ async def test_a_lifespan_is_entered_for_the_call():
         assert len(await client.get_tools()) == 1
 
 
-async def test_a_server_of_the_mcp_package_works_too():
+async def test_a_server_object_of_the_mcp_package_works():
     server = MCPServer("plain")
 
     @server.tool()
@@ -129,7 +129,7 @@ async def test_a_server_of_the_mcp_package_works_too():
         assert await client.call_tool("hello") == "hello"
 
 
-async def test_a_closed_client_of_a_server_object_says_so(opened):
+async def test_a_closed_client_of_a_server_object_raises(opened):
     async with opened(server=friend) as client:
         await client.aclose()
         await client.aclose()
@@ -161,7 +161,7 @@ async def test_a_closed_client_of_a_server_object_says_so(opened):
         ([{"type": "resource", "resource": {"uri": "a://b", "blob": PNG}}], "[a://b, binary, not shown]"),
     ],
 )
-async def test_every_kind_of_content_becomes_what_a_model_reads(content, read):
+async def test_every_kind_of_content_is_converted_for_the_model(content, read):
     async with aio.MCPClient(config=tiny()) as client:
         result = {"content": content, "structuredContent": {"result": [1, 2]}}
         assert await client.call_tool("give", {"result": result}) == ('{"result": [1, 2]}' if not content else read)
@@ -184,7 +184,7 @@ async def test_a_conversation_calls_the_tools_of_its_mcp_client(attach):
             assert results == ["hi", "no", "HI"]
 
 
-async def test_two_tools_of_one_name_are_refused_with_both_origins():
+async def test_two_tools_with_the_same_name_are_refused_with_both_origins():
     async with aio.MCPClient(server=friend) as one, aio.MCPClient(server=serve_mcp(shout, name="loud")) as two:
         async with scripted_client() as client:
             client.tools = [shout, two]
@@ -195,7 +195,7 @@ async def test_two_tools_of_one_name_are_refused_with_both_origins():
                 await client.chat("go")
 
 
-async def test_our_tools_are_served_with_our_schema_validation_and_content(opened):
+async def test_served_tools_use_the_schema_validation_and_content_of_aimu(opened):
     @tool(timeout=0.05)
     async def slow() -> str:
         """Never ends."""
@@ -230,7 +230,7 @@ async def test_a_runner_is_served_as_one_tool(opened):
         assert [message["content"] for message in agent.messages["sage"]] == ["What is it?", "forty-two"]
 
 
-async def test_a_served_runner_that_is_busy_says_so():
+async def test_a_busy_served_runner_returns_an_error():
     class Busy(aio.AsyncRunner):
         @property
         def messages(self):
@@ -255,7 +255,7 @@ def test_a_client_takes_exactly_one_source():
     for given in ({}, {"config": tiny(), "server": friend}, {"file": "a", "config": tiny()}):
         with pytest.raises(InvalidOptionError, match="exactly one"):
             aio.MCPClient(**given)
-    with pytest.raises(InvalidOptionError, match="takes a FastMCP server object, not str"):
+    with pytest.raises(InvalidOptionError, match="must be a FastMCP server object, got str"):
         aio.MCPClient(server="http://localhost/mcp")
 
 

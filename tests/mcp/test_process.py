@@ -1,4 +1,4 @@
-"""Servers in child processes: calls, cancellation, deadlines, death, and what is left."""
+"""Servers in child processes: calls, cancellation, timeouts, death, and leftovers."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from tests.mcp.conftest import FRIEND, TINY, tiny
 
 
 async def ended(process):
-    """Wait for the end of a process that is not our child: its reaper may be slow."""
+    """Wait until a process that is not our child has ended; its parent may reap it late."""
     with anyio.fail_after(10):
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             await anyio.sleep(0.01)
@@ -39,7 +39,7 @@ async def test_tools_are_listed_over_pages_in_function_format(opened):
         assert len(await client.ping()) == 11
 
 
-async def test_calls_in_parallel_get_each_its_own_result(opened):
+async def test_each_of_several_parallel_calls_gets_its_own_result(opened):
     async with opened(config=tiny()) as client:
         results = {}
 
@@ -53,13 +53,13 @@ async def test_calls_in_parallel_get_each_its_own_result(opened):
         assert len(results) == 50
 
 
-async def test_a_large_text_passes_whole_in_both_directions(opened):
+async def test_a_large_text_is_transferred_whole_in_both_directions(opened):
     async with opened(config=tiny()) as client:
         text = "žluťoučký\n" * 200_000
         assert await client.call_tool("echo", {"text": text}) == text
 
 
-async def test_a_name_that_no_model_service_accepts_is_changed_and_still_calls_its_tool(opened):
+async def test_a_tool_with_an_invalid_name_is_renamed_and_can_be_called(opened):
     async with opened(config=tiny()) as client:
         names = [tool["function"]["name"] for tool in await client.get_tools()]
         assert "odd_name" in names
@@ -76,7 +76,7 @@ async def test_with_several_servers_tool_names_begin_with_the_servers_name(opene
             await client.call_tool("echo", {"text": ""})
 
 
-async def test_a_cancelled_call_is_cancelled_on_the_server(opened):
+async def test_cancelling_a_call_cancels_it_on_the_server(opened):
     async with opened(config=tiny()) as client:
         with anyio.CancelScope() as scope:
             await client.call_tool("hang", on_progress=lambda *_: scope.cancel())
@@ -86,28 +86,28 @@ async def test_a_cancelled_call_is_cancelled_on_the_server(opened):
 
 async def test_progress_is_reported_in_the_callers_task(opened):
     here = anyio.get_current_task().id
-    told = []
+    updates = []
 
     async def tell(progress, total, message):
         await anyio.lowlevel.checkpoint()
-        told.append((progress, total, message, anyio.get_current_task().id))
-        if len(told) == 3:
+        updates.append((progress, total, message, anyio.get_current_task().id))
+        if len(updates) == 3:
             raise RuntimeError("enough")
 
     async with opened(config=tiny()) as client:
         with pytest.raises(RuntimeError, match="enough"):
             await client.call_tool("busy", on_progress=tell)
-        assert [update[:3] for update in told] == [(step, 9, None) for step in (1, 2, 3)]
-        assert {update[3] for update in told} == {here}
+        assert [update[:3] for update in updates] == [(step, 9, None) for step in (1, 2, 3)]
+        assert {update[3] for update in updates} == {here}
         assert len(json.loads(await client.call_tool("cancelled"))) == 1
 
 
-async def test_a_timeout_is_not_defeated_by_progress(opened):
-    told = []
+async def test_progress_does_not_extend_a_timeout(opened):
+    updates = []
     async with opened(config=tiny(), timeout=10) as client:
-        with pytest.raises(MCPTimeoutError, match="'tiny': tool 'busy' did not come within 0.3 s"):
-            await client.call_tool("busy", timeout=0.3, on_progress=lambda *update: told.append(update))
-        assert told
+        with pytest.raises(MCPTimeoutError, match="'tiny': tool 'busy' gave no answer within 1 s"):
+            await client.call_tool("busy", timeout=1.0, on_progress=lambda *update: updates.append(update))
+        assert updates
         assert len(json.loads(await client.call_tool("cancelled"))) == 1
 
 
@@ -118,16 +118,16 @@ async def test_a_callers_deadline_raises_timeout_error_not_an_mcp_error(opened):
         assert not isinstance(caught.value, MCPTimeoutError)
 
 
-async def test_a_failing_tool_raises_its_own_text(opened):
+async def test_a_failing_tool_raises_an_error_with_its_own_text(opened):
     async with opened(config=tiny()) as client:
         result = {"content": [{"type": "text", "text": "no such city"}], "isError": True}
         with pytest.raises(ToolError, match=r"^no such city$"):
             await client.call_tool("give", {"result": result})
 
 
-async def test_an_answer_against_the_protocol_is_an_mcp_error(opened):
+async def test_an_answer_that_violates_the_protocol_raises_an_mcp_error(opened):
     async with opened(config=tiny()) as client:
-        with pytest.raises(MCPError, match="against the protocol"):
+        with pytest.raises(MCPError, match="violated the protocol"):
             await client.call_tool("give", {"result": {"content": 7}})
         assert await client.call_tool("echo", {"text": "still there"}) == "still there"
 
@@ -137,7 +137,7 @@ async def test_other_output_on_a_servers_stdout_is_ignored(opened):
         assert await client.call_tool("babble", {"text": "Listening...\n{}"}) == "done"
 
 
-async def test_a_dead_server_fails_the_call_in_flight_and_later_ones_with_its_last_stderr(opened):
+async def test_calls_to_a_dead_server_fail_with_its_last_stderr(opened):
     async with opened(config=tiny()) as client:
         for _ in range(2):
             with pytest.raises(MCPConnectionError) as caught:
@@ -147,7 +147,7 @@ async def test_a_dead_server_fails_the_call_in_flight_and_later_ones_with_its_la
             assert "'tiny': it exited with status 3; its last lines on stderr:\nout of\ncheese" in str(caught.value)
 
 
-async def test_a_killed_server_fails_every_call_in_flight(opened):
+async def test_every_call_in_flight_fails_if_the_server_is_killed(opened):
     async with opened(config=tiny()) as client:
         pid = int(await client.call_tool("pid"))
         failures, started = [], []
@@ -168,14 +168,14 @@ async def test_a_killed_server_fails_every_call_in_flight(opened):
         assert len(failures) == 5
 
 
-async def test_the_stderr_that_is_kept_is_bounded(opened):
+async def test_a_bounded_part_of_stderr_is_kept(opened):
     async with opened(config=tiny()) as client:
         with pytest.raises(MCPConnectionError) as caught:
             await client.call_tool("die", {"status": 1, "words": "x" * 3000 + "\nline" * 5000})
         assert len(caught.value.stderr.splitlines()) == 20
 
 
-async def test_the_call_after_a_death_reconnects_when_asked_to_and_the_one_in_flight_is_not_repeated(opened, tmp_path):
+async def test_with_reconnect_the_next_call_restarts_a_dead_server_and_the_failed_one_is_not_repeated(opened, tmp_path):
     config = tiny(env={"TRACE": str(tmp_path)})
     async with opened(config=config, reconnect=True) as client:
         first = await client.call_tool("pid")
@@ -193,7 +193,7 @@ async def test_the_call_after_a_death_reconnects_when_asked_to_and_the_one_in_fl
         assert first not in pids
 
 
-async def test_a_reconnect_that_fails_says_so_and_the_next_call_tries_again(opened, tmp_path):
+async def test_a_failed_reconnect_raises_and_the_next_call_tries_again(opened, tmp_path):
     command = tmp_path / "server"
     command.symlink_to(sys.executable)
     config = {"moved": {**TINY, "command": str(command)}}
@@ -206,7 +206,7 @@ async def test_a_reconnect_that_fails_says_so_and_the_next_call_tries_again(open
         assert await client.call_tool("echo", {"text": "back"}) == "back"
 
 
-async def test_a_cancelled_connect_has_reaped_the_child(opened, children):
+async def test_cancelling_a_connect_reaps_the_child(opened, children):
     with anyio.fail_after(1.5), anyio.move_on_after(0.2) as scope:
         async with opened(config=tiny("mute", "stubborn")):
             raise AssertionError("it never answers")
@@ -214,7 +214,7 @@ async def test_a_cancelled_connect_has_reaped_the_child(opened, children):
     assert children() == []
 
 
-def test_a_connect_that_asyncio_cancels_has_reaped_the_child_too(children):
+def test_a_native_cancel_of_a_connect_reaps_the_child(children):
     async def block():
         async with aio.MCPClient(config=tiny("mute", "stubborn")):
             raise AssertionError("it never answers")
@@ -235,7 +235,7 @@ async def test_a_handshake_without_an_answer_ends_at_the_timeout(opened, childre
     assert children() == []
 
 
-async def test_a_server_that_does_not_start_says_why(opened):
+async def test_the_error_says_why_a_server_did_not_start(opened):
     for server, reason in {
         ("no-such-server",): "'no-such-server' was not found; install it",
         (sys.executable, "-c", "raise SystemExit('no licence')"): "exited with status 1.*\nno licence",
@@ -248,14 +248,14 @@ async def test_a_server_that_does_not_start_says_why(opened):
             raise AssertionError("there is no server")
 
 
-async def test_one_server_of_several_that_fails_takes_the_others_down(opened, children):
+async def test_if_one_of_several_servers_fails_to_start_the_others_are_stopped(opened, children):
     with pytest.raises(MCPConnectionError, match="'bad'"):
         async with opened(config={"good": TINY, "bad": {"command": "no-such-server"}}):
             raise AssertionError("one is missing")
     assert children() == []
 
 
-async def test_a_stubborn_server_and_its_children_are_killed_at_the_close(opened, monkeypatch, children):
+async def test_closing_kills_a_server_that_does_not_exit_and_its_children(opened, monkeypatch, children):
     monkeypatch.setattr("aimu.aio._mcp.process.EXIT", 0.1)
     async with opened(config=tiny("stubborn")) as client:
         child = psutil.Process(int(await client.call_tool("breed")))
@@ -263,7 +263,7 @@ async def test_a_stubborn_server_and_its_children_are_killed_at_the_close(opened
     assert children() == []
 
 
-async def test_a_dead_servers_children_are_killed(opened):
+async def test_the_children_of_a_dead_server_are_killed(opened):
     async with opened(config=tiny()) as client:
         child = psutil.Process(int(await client.call_tool("breed")))
         with pytest.raises(MCPConnectionError):
@@ -271,7 +271,7 @@ async def test_a_dead_servers_children_are_killed(opened):
         await ended(child)
 
 
-async def test_a_server_inherits_few_variables_and_gets_those_of_its_config(opened, monkeypatch):
+async def test_a_server_gets_few_variables_of_the_parent_and_those_of_its_config(opened, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "secret")
     monkeypatch.setenv("CITY", "Lund")
     async with opened(config=tiny(env={"PLACE": "${CITY}, ${COUNTRY:-Sweden}"})) as client:
@@ -281,7 +281,7 @@ async def test_a_server_inherits_few_variables_and_gets_those_of_its_config(open
     assert "OPENAI_API_KEY" not in environ
 
 
-async def test_a_close_fails_calls_in_flight_and_later_ones_and_may_be_repeated(opened):
+async def test_closing_fails_calls_in_flight_and_later_ones_and_may_be_repeated(opened):
     async with opened(config=tiny()) as client:
         failures = []
 
@@ -303,7 +303,7 @@ async def test_a_close_fails_calls_in_flight_and_later_ones_and_may_be_repeated(
             await client.aclose()
 
 
-async def test_a_client_is_closed_in_a_task_that_did_not_open_it():
+async def test_a_client_can_be_closed_in_another_task_than_it_was_opened_in():
     box = []
 
     async def connect():
@@ -342,7 +342,7 @@ async def test_a_cancelled_block_leaves_nothing_behind():
         assert scope.cancelled_caught
 
 
-def test_a_forgotten_client_neither_holds_up_the_end_of_the_program_nor_outlives_it():
+def test_an_unclosed_client_neither_delays_the_exit_of_the_program_nor_outlives_it():
     program = (
         "import anyio\nfrom aimu import aio\n"
         "async def main():\n"
@@ -367,9 +367,9 @@ async def test_a_dropped_client_is_closed(opened):
     await ended(server)
 
 
-async def test_a_client_that_was_not_connected_says_what_to_do():
+async def test_the_error_of_an_unconnected_client_names_the_remedy():
     client = aio.MCPClient(config=tiny())
-    with pytest.raises(InvalidOptionError, match="not connected; use `async with`"):
+    with pytest.raises(InvalidOptionError, match="not connected; connect it with `async with`"):
         await client.get_tools()
     await client.aclose()
     with pytest.raises(ClosedClientError):
@@ -379,10 +379,12 @@ async def test_a_client_that_was_not_connected_says_what_to_do():
 
 async def test_a_fastmcp_server_over_stdio(opened):
     async with opened(config={"friend": FRIEND}) as client:
-        told = []
+        updates = []
         assert await client.call_tool("add", {"a": 1, "b": 2}) == "3"
-        assert await client.call_tool("count", {"to": 3}, on_progress=lambda *update: told.append(update)) == "counted"
-        assert told == [(step, 3, f"step {step}") for step in (1, 2, 3)]
+        assert (
+            await client.call_tool("count", {"to": 3}, on_progress=lambda *update: updates.append(update)) == "counted"
+        )
+        assert updates == [(step, 3, f"step {step}") for step in (1, 2, 3)]
         with pytest.raises(ToolError, match="bad luck"):
             await client.call_tool("fail", {"reason": "bad luck"})
         with anyio.CancelScope() as scope:

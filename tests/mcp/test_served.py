@@ -1,4 +1,4 @@
-"""Tools of ours that another process serves over stdio, called through our own client."""
+"""Calls aimu tools that another process serves over stdio, through aimu's client."""
 
 import sys
 
@@ -18,7 +18,7 @@ serve_mcp([add], name="sums").run(show_banner=False)
 '''
 
 
-async def test_served_tools_are_called_over_stdio(tmp_path):
+async def test_served_tools_can_be_called_over_stdio(tmp_path):
     program = tmp_path / "server.py"
     program.write_text(SERVER, "utf8")
     config = {"mcpServers": {"sums": {"command": sys.executable, "args": [str(program)]}}}

@@ -1,7 +1,7 @@
 """Servers of other projects: `nox -s servers` installs and starts them.
 
 `AIMU_MCP_PYTHON` is the interpreter that has mcp-server-time and mcp-server-git (default: this one),
-`AIMU_MCP_EVERYTHING` the command of @modelcontextprotocol/server-everything (left out without it).
+`AIMU_MCP_EVERYTHING` is the command of @modelcontextprotocol/server-everything (its tests run only if it is set).
 """
 
 import json
@@ -128,12 +128,12 @@ async def test_server_everything_calls_fails_shows_and_links(opened, everything)
 
 async def test_server_everything_reports_progress_and_is_cancelled(opened, everything):
     async with leak_check(within=5), opened(config=everything, timeout=60) as client:
-        told = []
+        updates = []
         operation = {"duration": 0.3, "steps": 3}
         await client.call_tool(
-            "trigger-long-running-operation", operation, on_progress=lambda *update: told.append(update[:2])
+            "trigger-long-running-operation", operation, on_progress=lambda *update: updates.append(update[:2])
         )
-        assert told == [(1, 3), (2, 3), (3, 3)]
+        assert updates == [(1, 3), (2, 3), (3, 3)]
         with anyio.CancelScope() as scope:
             await client.call_tool(
                 "trigger-long-running-operation", {"duration": 60, "steps": 600}, on_progress=lambda *_: scope.cancel()

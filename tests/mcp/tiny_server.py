@@ -1,8 +1,8 @@
-"""An MCP server of the standard library alone, up in milliseconds. It misbehaves on demand.
+"""An MCP server that uses the standard library only, so it starts in milliseconds. It misbehaves on demand.
 
     python -S -E tests/mcp/tiny_server.py [mute] [stubborn]
 
-`mute` never answers, `stubborn` neither ends when its stdin is closed nor on SIGTERM.
+`mute` never answers; `stubborn` ignores SIGTERM and the end of its stdin.
 """
 
 import json

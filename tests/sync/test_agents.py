@@ -1,4 +1,4 @@
-"""Sync agents and workflows: the same histories as on asyncio and trio, and users' own runners and clients."""
+"""Sync agents and workflows: the same histories as on asyncio and trio, and runners and clients of users."""
 
 import json
 import threading
@@ -17,7 +17,7 @@ from aimu.tools import tool
 
 
 def answer(request):
-    """What the scripted model says: decided by the request alone, so that concurrent runs are the same each time."""
+    """Answer by the request alone, so that concurrent runs give the same each time."""
     system, last = request.messages[0]["content"], request.messages[-1]
     if "add" in system and last["role"] == "user" and request.tools:
         return reply(calls=[("add", {"a": 2, "b": 3})])
@@ -42,7 +42,7 @@ def add(a: int, b: int) -> int:
 
 
 def build(surface, client):
-    """One of each, on either surface."""
+    """Make one runner of each kind on a surface."""
 
     def agent(system, name, **fields):
         return surface.Agent(client, system, name, **fields)
@@ -68,7 +68,7 @@ def build(surface, client):
 
 
 def without_ids(histories):
-    """Ids of calls are given in the order of requests, which concurrent workers share."""
+    """Remove the ids of calls: they are numbered by the order of requests, which concurrent workers share."""
     text = json.dumps(histories)
     for number in range(30):
         text = text.replace(f"call_{number:04}", "call")
@@ -106,14 +106,14 @@ async def test_every_runner_does_the_same_on_both_surfaces(scenario):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_bare_stream_ends_in_the_answer_of_the_plain_run(name):
+def test_a_bare_stream_ends_with_the_answer_of_the_plain_run(name):
     plain = build(agents, aimu.client(provider()))[name].run("Begin.")
     chunks = list(build(agents, aimu.client(provider()))[name].run("Begin.", stream=True))
     assert chunks[-1].content == plain
     assert [chunk.phase for chunk in chunks].count("done") == 1
 
 
-def test_fields_are_those_of_the_async_twin():
+def test_a_sync_runner_has_the_fields_of_its_async_twin():
     client = aimu.client(provider(), tools=[add])
     agent = Agent(client, name="a")
     assert (agent.name, agent.max_iterations, agent.tools) == ("a", 10, [add])
@@ -128,7 +128,7 @@ def test_fields_are_those_of_the_async_twin():
         Agent(client, max_iterations=0)
 
 
-def test_sub_runners_are_the_objects_that_were_given_and_lists_of_them_can_be_changed():
+def test_sub_runners_are_the_given_objects_and_their_lists_can_be_changed():
     client = aimu.client(provider())
     one, two = Agent(client, "one", "one"), Agent(client, "two", "two")
     steps = [one]
@@ -146,7 +146,7 @@ def test_sub_runners_are_the_objects_that_were_given_and_lists_of_them_can_be_ch
 
 
 class Shout(agents.Runner):
-    """A user's own runner."""
+    """A user runner."""
 
     def __init__(self, agent):
         self.agent = agent
@@ -164,7 +164,7 @@ class Shout(agents.Runner):
 
 
 class Loud(aimu.ModelClient):
-    """A user's own client."""
+    """A user client."""
 
     def chat(self, user_message, generate_kwargs=None, use_tools=True, stream=False, images=None, include=None, **rest):
         said = super().chat(user_message.upper(), generate_kwargs, use_tools, stream, images, include, **rest)
@@ -176,7 +176,7 @@ def own(system="own", name="own"):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_users_own_runner_is_a_step_on_the_callers_thread(stream):
+def test_a_user_runner_in_a_chain_runs_in_the_callers_thread(stream):
     step = own()
     chain = Chain([step, Agent(aimu.client(provider()), "after", "after")])
     if stream:
@@ -191,7 +191,7 @@ def test_a_users_own_runner_is_a_step_on_the_callers_thread(stream):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_users_own_runners_are_workers_in_threads_of_their_own(stream):
+def test_parallel_user_runners_run_in_worker_threads(stream):
     workers = [own(name="a"), own(name="b")]
     parallel = Parallel(workers, separator="+")
     if stream:
@@ -206,7 +206,7 @@ def test_users_own_runners_are_workers_in_threads_of_their_own(stream):
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_agent_works_on_a_users_own_client(stream):
+def test_an_agent_works_on_a_user_client(stream):
     agent = Agent(Loud(provider()), "agent", "a")
     if stream:
         assert list(agent.run("x", stream=True))[-1].content == "agent: X"
@@ -218,7 +218,7 @@ def test_an_agent_works_on_a_users_own_client(stream):
     assert len(agent.messages["a"]) == 3
 
 
-def test_a_users_own_agent_class_is_run_by_its_own_run():
+def test_a_workflow_calls_the_run_of_a_user_agent():
     class Twice(Agent):
         def run(self, task, *args, **kwargs):
             return super().run(task * 2, *args, **kwargs)
@@ -231,9 +231,11 @@ def test_a_users_own_agent_class_is_run_by_its_own_run():
     assert len(agent.messages["t"]) == 3
 
 
-def test_async_runners_and_clients_are_refused_with_a_hint():
+def test_the_sync_surface_refuses_async_runners_and_clients_with_a_hint():
     client = aio.client(provider())
-    with pytest.raises(InvalidOptionError, match="aimu.agents"):
+    with pytest.raises(
+        InvalidOptionError, match="Agent of aimu.aio cannot be used in the sync surface; .* from aimu.agents"
+    ):
         Chain([aio.Agent(client)])
     with pytest.raises(InvalidOptionError, match="aimu.client"):
         Agent(client)
@@ -242,16 +244,16 @@ def test_async_runners_and_clients_are_refused_with_a_hint():
         async def run(self, task, generate_kwargs=None, stream=False, images=None):
             return "never"
 
-    with pytest.raises(InvalidOptionError, match="sync runners"):
+    with pytest.raises(InvalidOptionError, match="a run returned coroutine; .* need sync runners"):
         Chain([Wrong(own().agent)]).run("x")
 
 
-async def test_sync_clients_and_runners_are_refused_by_async_ones_with_a_hint():
-    with pytest.raises(InvalidOptionError, match="aio.client"):
+async def test_the_async_surface_refuses_sync_clients_and_runners_with_a_hint():
+    with pytest.raises(InvalidOptionError, match="must be an async client, .*aio.client"):
         aio.Agent(aimu.client(provider()))
 
 
-def test_an_agent_as_a_client_runs_its_loop():
+def test_an_agent_used_as_a_client_runs_its_loop():
     agent = Agent(aimu.client(provider()), "add", "adder", [add])
     client = agent.as_model_client()
     assert client.chat("?") == "add: 5"
@@ -259,7 +261,7 @@ def test_an_agent_as_a_client_runs_its_loop():
     assert Chain([Agent(client, name="outer")]).run("?") == "add: 5"
 
 
-async def test_a_sync_agents_client_runs_the_agents_loop_in_async_code_too():
+async def test_the_client_of_a_sync_agent_runs_the_agents_loop_also_in_async_code():
     agent = Agent(aimu.client(provider()), "add", "adder", [add], max_iterations=1)
     client = aio.client(agent.as_model_client())
     await client.chat("?")
@@ -277,7 +279,7 @@ async def test_a_sync_agents_client_runs_the_agents_loop_in_async_code_too():
     assert len(agent.messages["adder"]) == 5
 
 
-def test_an_orchestrator_of_the_users_own_has_its_workers_in_messages():
+def test_the_messages_of_a_user_orchestrator_include_its_workers():
     class Desk(OrchestratorAgent):
         def __init__(self, client):
             self.left = Agent(client, "left side", "left")
@@ -307,7 +309,7 @@ def test_an_orchestrator_of_the_users_own_has_its_workers_in_messages():
         type("Empty", (OrchestratorAgent,), {})().run("x")
 
 
-def test_a_failure_in_parallel_cancels_the_siblings_and_surfaces_as_a_group():
+def test_a_failure_in_parallel_cancels_the_other_workers_and_raises_a_group():
     failing = Agent(aimu.client(ScriptedProvider(ValueError("no"))), name="bad")
     waiting = Agent(aimu.client(ScriptedProvider(reply("late", delay=3600.0))), name="slow")
     with pytest.raises(ExceptionGroup) as caught:
@@ -340,7 +342,7 @@ def test_a_sync_call_in_a_cancelled_worker_thread_is_cancelled(stream):
     assert slow.messages == {"slow": []}
 
 
-def test_parallel_is_live_inside_with():
+def test_an_entered_parallel_stream_is_live():
     first = threading.Event()
 
     @tool
@@ -364,7 +366,7 @@ def test_a_timeout_ends_a_sync_run():
         agent.run("x", timeout=0.01)
 
 
-def test_a_map_gives_results_with_their_index():
+def test_a_map_yields_results_with_their_index():
     agent = Agent(aimu.client(provider()), "m", "m")
     with agents.amap(agent, (f"t{n}" for n in range(50)), max_concurrency=8) as results:
         assert sorted(results) == [(n, f"m: t{n}") for n in range(50)]
@@ -377,7 +379,7 @@ def test_a_map_gives_results_with_their_index():
         agents.amap(Chain([agent]), ["a"])
 
 
-def test_evaluator_and_planner_are_twins_too():
+def test_evaluator_optimizer_and_plan_execute_evaluator_have_sync_twins():
     client = aimu.client(provider())
     planner = PlanExecuteEvaluator.from_client(client, judge_client=aimu.client(ScriptedProvider("Score: 1")))
     assert (planner.planner.name, planner.executor.name, planner.pass_threshold) == ("planner", "executor", 0.7)

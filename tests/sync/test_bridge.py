@@ -1,4 +1,4 @@
-"""Where coroutines of the sync surface run, and how they end: threads, nesting, forks, Ctrl-C, exits."""
+"""Where the coroutines of the sync surface run and how they end: threads, nesting, forks, Ctrl-C, exits."""
 
 import asyncio
 import contextvars
@@ -11,6 +11,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 import aimu
@@ -18,19 +19,19 @@ from aimu import aio
 from aimu._sync import bridge
 from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
-from tests.holding import join, start
+from tests.holding import join, start, until
 
 FOREVER = 3600.0
 
 
 def interrupt(request=None):
-    """Ctrl-C, while the main thread is wherever it is."""
+    """Press Ctrl-C, whatever the main thread is doing."""
     threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
     return reply("too late", delay=FOREVER)
 
 
 def nested(levels, seen):
-    """A client whose tool asks a client whose tool asks ..., `levels` deep."""
+    """Make a client whose tool asks a client whose tool asks the next, `levels` deep."""
 
     @tool
     def deeper() -> str:
@@ -42,7 +43,7 @@ def nested(levels, seen):
 
 
 @pytest.mark.parametrize("streamed", [True, False])
-def test_sync_tools_that_call_sync_clients_stay_on_the_callers_thread_at_every_level(streamed):
+def test_nested_sync_tools_run_in_the_callers_thread_at_every_level(streamed):
     seen = []
     client = nested(3, seen)
     if streamed:
@@ -53,21 +54,21 @@ def test_sync_tools_that_call_sync_clients_stay_on_the_callers_thread_at_every_l
     assert seen == [threading.current_thread()] * 4
 
 
-async def test_inside_a_running_loop_too():
+async def test_nested_sync_tools_run_in_the_callers_thread_inside_a_running_loop():
     seen = []
     assert nested(2, seen).chat("?") == "level 2"
     assert seen == [threading.current_thread()] * 3
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_inside_a_loop_that_anyio_started(backend):
+def test_nested_sync_tools_run_in_the_callers_thread_inside_a_loop_of_anyio(backend):
     async def main():
         return nested(1, []).chat("?")
 
     assert anyio.run(main, backend=backend) == "level 1"
 
 
-async def test_a_stream_is_read_step_by_step_inside_a_running_loop():
+async def test_a_stream_can_be_read_step_by_step_inside_a_running_loop():
     seen = []
     client = nested(0, seen)
     with client.chat("?", stream=True) as stream:
@@ -93,7 +94,7 @@ def test_tools_called_together_run_in_worker_threads_and_may_call_sync_clients()
     assert threading.current_thread() not in seen
 
 
-def test_one_loop_serves_all_calls_of_a_thread_and_each_sees_the_callers_context():
+def test_one_loop_serves_all_calls_of_a_thread_and_each_sees_the_context_of_its_caller():
     variable = contextvars.ContextVar("variable", default=0)
     loops = set()
 
@@ -109,7 +110,7 @@ def test_one_loop_serves_all_calls_of_a_thread_and_each_sees_the_callers_context
     assert len(loops) == 1
 
 
-def test_eight_threads_at_once_and_a_loop_ends_with_its_thread():
+def test_eight_threads_work_at_once_and_each_loop_ends_with_its_thread():
     loops = []
     together = threading.Barrier(8)
 
@@ -128,7 +129,7 @@ def test_eight_threads_at_once_and_a_loop_ends_with_its_thread():
     assert all(loop.is_closed() for loop in loops)
 
 
-def test_what_a_loop_still_holds_is_closed_with_its_thread():
+def test_open_generators_of_a_loop_are_closed_when_its_thread_ends():
     closed = []
 
     async def generator():
@@ -149,7 +150,7 @@ def test_what_a_loop_still_holds_is_closed_with_its_thread():
         async def inside():
             bridge.run(anyio.lowlevel.checkpoint())
 
-        asyncio.run(inside())  # makes a helper, which ends too
+        asyncio.run(inside())  # starts a helper thread, which ends too
 
     join(start(work))
     assert len(closed) == 1
@@ -157,7 +158,7 @@ def test_what_a_loop_still_holds_is_closed_with_its_thread():
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-def test_a_call_goes_on_in_a_forked_child():
+def test_a_forked_child_can_make_calls():
     client = aimu.client(ScriptedProvider("a", "b", repeat=True))
     client.chat("?")
     child = os.fork()
@@ -186,7 +187,7 @@ def test_ctrl_c_cancels_a_call_and_waits_for_its_clean_up():
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
-def test_ctrl_c_is_raised_even_where_the_cancelled_run_ends_well():
+def test_ctrl_c_is_raised_even_if_the_cancelled_run_returns():
     async def work():
         signal.raise_signal(signal.SIGINT)
         return "done"
@@ -195,7 +196,7 @@ def test_ctrl_c_is_raised_even_where_the_cancelled_run_ends_well():
         bridge.run(work())
 
 
-def test_another_handler_of_the_program_is_left_alone():
+def test_a_signal_handler_of_the_program_is_kept():
     caught = []
     previous = signal.signal(signal.SIGINT, lambda *args: caught.append(args))
     try:
@@ -226,7 +227,7 @@ def in_a_loop(consume):
         async def cell():
             consume(client)
 
-        loop = asyncio.new_event_loop()  # as a notebook's kernel does; `asyncio.run` would catch Ctrl-C itself
+        loop = asyncio.new_event_loop()  # as in the kernel of a notebook; `asyncio.run` would handle Ctrl-C itself
         try:
             loop.run_until_complete(cell())
         finally:
@@ -242,7 +243,7 @@ ways = pytest.mark.parametrize(
 
 
 @ways
-def test_ctrl_c_in_a_request_leaves_the_conversation_whole(consume):
+def test_ctrl_c_in_a_request_leaves_a_valid_conversation(consume):
     provider = ScriptedProvider(interrupt, "better")
     client = aimu.client(provider)
     with pytest.raises(KeyboardInterrupt):
@@ -347,7 +348,7 @@ EXITS = {
 
 
 @pytest.mark.parametrize("end", EXITS.values(), ids=EXITS)
-def test_the_interpreter_exits_in_silence(end):
+def test_the_interpreter_exits_without_output(end):
     script = "\n".join(
         [
             "import logging; logging.getLogger('asyncio').setLevel('ERROR')  # its debug mode reports slow callbacks",
@@ -361,8 +362,8 @@ def test_the_interpreter_exits_in_silence(end):
     assert (run.returncode, run.stderr.decode()) == (0, "")
 
 
-async def test_an_async_run_is_no_run_of_the_sync_surface():
-    """The context of a sync call does not leak into async runs: their sync tools stay in worker threads."""
+async def test_sync_tools_of_async_runs_inside_a_sync_call_run_in_worker_threads():
+    """The context of a sync call does not leak into async runs: their sync tools run in worker threads."""
     seen = []
 
     @tool
@@ -373,3 +374,19 @@ async def test_an_async_run_is_no_run_of_the_sync_surface():
 
     await aio.client(ScriptedProvider(reply(calls=[("where", {})]), "ok"), tools=[where]).chat("?")
     assert threading.current_thread() not in seen
+
+
+async def test_the_loop_of_an_ended_thread_can_be_collected_inside_another_loop():
+    kept = []
+
+    def use():
+        bridge.run(anyio.lowlevel.checkpoint())
+        kept.append(bridge._local.loops)
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    await until(lambda: not thread.is_alive())
+    loop = kept[0]._own._loop
+    kept.clear()  # the last reference: its finalizer runs here
+    assert loop.is_closed()
+    await anyio.lowlevel.checkpoint()

@@ -1,4 +1,4 @@
-"""The sync client and stream: the same conversation on sync, asyncio and trio, on the caller's thread."""
+"""The sync client and stream: the same conversation as on asyncio and trio, in the caller's thread."""
 
 import threading
 import time
@@ -32,7 +32,7 @@ def sync_history():
     return client.messages
 
 
-async def test_the_history_is_that_of_the_async_surface(sync_history):
+async def test_the_history_equals_that_of_the_async_surface(sync_history):
     client = aio.client(script(), system="Be brief.", tools=[add])
     await client.chat("1 + 2?")
     await client.chat("Thanks.")
@@ -40,7 +40,7 @@ async def test_the_history_is_that_of_the_async_surface(sync_history):
 
 
 @pytest.mark.parametrize("entered", [True, False])
-def test_a_stream_gives_every_chunk_and_the_history_of_the_plain_call(entered, sync_history):
+def test_a_stream_yields_every_chunk_and_leaves_the_history_of_the_plain_call(entered, sync_history):
     client = aimu.client(script(), system="Be brief.", tools=[add])
     for question, answer in (("1 + 2?", "It is three."), ("Thanks.", "Bye now.")):
         stream = client.chat(question, stream=True)
@@ -55,7 +55,7 @@ def test_a_stream_gives_every_chunk_and_the_history_of_the_plain_call(entered, s
 
 
 @pytest.mark.parametrize("entered", [True, False])
-def test_a_stream_that_is_left_keeps_what_it_showed_and_frees_the_conversation(entered):
+def test_a_stream_left_early_keeps_the_text_so_far_and_frees_the_conversation(entered):
     provider = ScriptedProvider("more " * 100, "four")  # more than the buffer of an entered stream
     client = aimu.client(provider)
     stream = client.chat("Count.", stream=True)
@@ -83,7 +83,7 @@ def test_a_dropped_stream_is_closed_at_once():
     assert client.messages[1]["content"] == "one "
 
 
-def test_a_stream_is_read_where_it_was_begun():
+def test_a_stream_can_only_be_read_in_the_thread_that_began_it():
     stream = aimu.client(ScriptedProvider("one two three")).chat("Count.", stream=True)
     next(stream)
     errors = []
@@ -99,7 +99,7 @@ def test_a_stream_is_read_where_it_was_begun():
     assert next(stream).content == "two "
 
 
-def test_a_sync_tool_runs_on_the_callers_thread():
+def test_a_sync_tool_runs_in_the_callers_thread():
     seen = []
 
     @tool
@@ -134,7 +134,7 @@ async def test_an_async_handle_shares_the_conversation():
     assert [message["content"] for message in client.messages] == ["1", "a", "2", "b", "3", "c"]
 
 
-def test_a_conversation_in_use_is_busy_for_a_tool():
+def test_a_tool_cannot_use_the_conversation_that_calls_it():
     @tool
     def again() -> str:
         """Chat on the conversation that calls this."""
@@ -154,9 +154,9 @@ def test_one_shot_closes_its_client():
     assert provider.closed
 
 
-def test_the_usage_of_a_provider_counts_every_reply_over_threads():
+def test_the_usage_of_a_provider_counts_every_reply_of_all_threads():
     class Slow(Usage):
-        """Whoever adds lets the others have their turn in the middle."""
+        """Switches threads in the middle of an addition."""
 
         def __add__(self, other):
             time.sleep(0)

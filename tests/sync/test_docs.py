@@ -1,4 +1,4 @@
-"""`help()` says something true and useful of every public name, on both surfaces."""
+"""`help()` shows a true and useful docstring for every public name of both surfaces."""
 
 import ast
 import inspect
@@ -28,13 +28,13 @@ def texts(thing, name):
 
 
 @pytest.mark.parametrize("name", SURFACES)
-def test_every_public_name_has_a_doc_of_its_own(name):
+def test_every_public_name_has_its_own_docstring(name):
     for where, text in texts(SURFACES[name], name):
         assert text, where
 
 
 @pytest.mark.parametrize("name", [name for name, (there, here) in PAIRS.items() if there is not here])
-def test_the_sync_surface_does_not_speak_of_what_is_async(name):
+def test_docstrings_of_the_sync_surface_have_no_async_words(name):
     for where, text in texts(PAIRS[name][1], name):
         assert not ASYNC_WORDS.search(text), f"{where}: {text}"
 
@@ -56,13 +56,13 @@ def test_each_parameter_is_described(name):
             assert re.search(rf"^    (\*\*)?{parameter}: ", described, re.MULTILINE), f"{name}: {parameter}"
 
 
-def test_a_field_says_what_its_class_says_of_it():
+def test_a_field_has_the_text_of_its_class_docstring():
     for surface in (aio, aimu.agents):
         assert inspect.getdoc(surface.Agent.max_iterations).startswith(
-            "How many model requests of a run may call tools"
+            "The number of model requests of a run that may call tools"
         )
         assert inspect.getdoc(surface.SkillAgent.max_iterations) == inspect.getdoc(surface.Agent.max_iterations)
-        assert inspect.getdoc(surface.Parallel.first).startswith("Take this many answers")
+        assert inspect.getdoc(surface.Parallel.first).startswith("The number of answers to take")
 
 
 @pytest.mark.parametrize("name", SURFACES)

@@ -1,4 +1,4 @@
-"""The sync twins follow when the async classes change, and what does not fit them is refused."""
+"""The generator makes the sync twins follow changes of the async classes, and refuses what does not fit."""
 
 import ast
 import shutil
@@ -33,9 +33,9 @@ def changed(tmp_path, monkeypatch):
     return generate
 
 
-def test_a_new_field_and_a_new_method_have_twins_by_themselves(changed):
+def test_the_generator_makes_twins_of_a_new_field_and_a_new_method(changed):
     made = changed(
-        "workflows/chain.py",
+        "_workflows/chain.py",
         ("\n    Raises:", "        spare: An async runner.\n\n    Raises:"),
         ('    name: str = "chain"\n', '    name: str = "chain"\n    spare: AsyncRunner | None = None\n'),
         ("    def _parts", f"{NEW_METHOD}\n    def _parts"),
@@ -54,19 +54,19 @@ def test_a_new_field_and_a_new_method_have_twins_by_themselves(changed):
     ]
 
 
-def test_a_member_without_a_docstring_is_refused(changed):
+def test_the_generator_refuses_a_member_without_a_docstring(changed):
     with pytest.raises(ValueError, match="prepare.* has no docstring"):
-        changed("workflows/chain.py", ("    def _parts", "    def prepare(self) -> None: ...\n\n    def _parts"))
+        changed("_workflows/chain.py", ("    def _parts", "    def prepare(self) -> None: ...\n\n    def _parts"))
 
 
-def test_words_that_are_async_are_refused(changed):
+def test_the_generator_refuses_async_words_in_sync_docstrings(changed):
     with pytest.raises(ValueError, match="'coroutine'"):
-        changed("workflows/chain.py", ("Run agents one after another", "Make a coroutine of agents"))
+        changed("_workflows/chain.py", ("Run agents one after another", "Make a coroutine of agents"))
 
 
-def test_a_sentence_that_is_no_longer_said_is_refused(changed):
+def test_the_generator_refuses_a_rewording_of_a_missing_sentence(changed):
     with pytest.raises(ValueError, match="no docstring says any longer: An awaitable"):
-        changed("runner.py", ("An awaitable of the answer", "Something else"))
+        changed("_runner.py", ("An awaitable of the answer", "Something else"))
 
 
 ASYNC_TEXT = """Open an async client.

@@ -1,4 +1,4 @@
-"""Sync and async handles of one conversation; sync classes of the user's own stay what they are."""
+"""Sync and async handles share one conversation; sync subclasses of users keep their behaviour."""
 
 import pytest
 
@@ -28,7 +28,7 @@ def provider():
 
 
 class Polite(aimu.ModelClient):
-    """A user's own client, with a constructor, an attribute and a chat of its own."""
+    """A user client with its own constructor, attribute and chat."""
 
     def __init__(self, model, *, greeting):
         super().__init__(model, system="Be polite.")
@@ -47,7 +47,7 @@ def polite():
     return Polite(provider(), greeting="Please")
 
 
-def test_a_fork_of_a_users_own_client_is_one():
+def test_a_fork_of_a_user_client_has_its_class():
     client = polite()
     fork = client.fork("T")
     assert type(fork) is Polite
@@ -57,7 +57,7 @@ def test_a_fork_of_a_users_own_client_is_one():
     assert [message["content"] for message in fork.messages] == ["T", "Please, add.", "Please, add."]
 
 
-async def test_an_async_handle_of_a_users_own_client_uses_its_chat():
+async def test_an_async_handle_of_a_user_client_uses_its_chat():
     client = polite()
     handle = aio.client(client)
     assert await handle.chat("add.") == "Please, add."
@@ -73,7 +73,7 @@ async def test_an_async_handle_of_a_users_own_client_uses_its_chat():
     assert client.asked == 2
 
 
-def test_an_agent_works_on_a_users_own_client():
+def test_an_agent_works_on_a_user_client():
     agent = Agent(polite(), tools=[add], max_iterations=1)
     for worker in (agent, agent.fork()):
         assert type(worker.model_client) is Polite
@@ -83,7 +83,7 @@ def test_an_agent_works_on_a_users_own_client():
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_the_client_of_an_agent_on_a_users_own_client_is_one_and_runs_the_agents_loop(stream):
+def test_the_client_of_an_agent_on_a_user_client_has_its_class_and_runs_the_agents_loop(stream):
     agent = Agent(polite(), tools=[add], max_iterations=1)
     for client in (agent.as_model_client(), agent.as_model_client().fork(), agent.fork().as_model_client()):
         assert type(client) is Polite
@@ -98,7 +98,7 @@ def test_the_client_of_an_agent_on_a_users_own_client_is_one_and_runs_the_agents
 
 
 class Moody(Agent):
-    """A user's own agent, with a constructor, an attribute and a run of its own."""
+    """A user agent with its own constructor, attribute and run."""
 
     def __init__(self, client, mood):
         super().__init__(client, f"Be {mood}.", "moody")
@@ -108,7 +108,7 @@ class Moody(Agent):
         return super().run(f"{task} ({self.mood})", *args, **kwargs)
 
 
-def test_a_users_own_agent_stays_one():
+def test_a_user_agent_keeps_its_class():
     agent = Moody(aimu.client(provider()), "glad")
     fork = agent.fork("Be sad.")
     assert type(fork) is Moody
@@ -121,7 +121,7 @@ def test_a_users_own_agent_stays_one():
         assert sorted(results) == [(0, "a (glad)"), (1, "b (glad)")]
 
 
-async def test_an_async_handle_of_a_users_own_agents_client_uses_its_run():
+async def test_an_async_handle_of_a_user_agents_client_uses_its_run():
     agent = Moody(aimu.client(provider()), "glad")
     assert await aio.client(agent.as_model_client()).chat("Go.") == "Go. (glad)"
     assert len(agent.messages["moody"]) == 3
@@ -145,7 +145,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-async def test_settings_are_those_of_the_conversation_whichever_handle_sets_them(name):
+async def test_all_handles_of_a_conversation_share_its_settings(name):
     for forth in (True, False):
         client = aimu.client(provider(), system="Be brief.", tools=[add])
         handle = aio.client(client)
@@ -156,7 +156,7 @@ async def test_settings_are_those_of_the_conversation_whichever_handle_sets_them
         assert getattr(there, name) is getattr(second, name)
 
 
-async def test_two_handles_have_one_busy_guard_and_closing_the_second_closes_nothing():
+async def test_two_handles_share_one_busy_guard_and_closing_the_second_closes_nothing():
     scripted = ScriptedProvider("one two three", "four", "five")
     client = aimu.client(scripted)
     handle = aio.client(client)

@@ -13,7 +13,7 @@ from tests.holding import join, start
 
 
 class Silent(BaseHTTPRequestHandler):
-    """Never answers; interrupts the program when three requests wait."""
+    """Never answers; interrupts the program once three requests wait."""
 
     waiting = threading.Semaphore(0)
     hung_up = threading.Semaphore(0)
@@ -26,7 +26,7 @@ class Silent(BaseHTTPRequestHandler):
             Silent.requests += 1
             if Silent.requests == 3:
                 os.kill(os.getpid(), signal.SIGINT)
-        assert self.rfile.read(1) == b""  # until the client hangs up
+        assert self.rfile.read(1) == b""  # until the client closes the connection
         self.hung_up.release()
         self.close_connection = True
 
@@ -34,14 +34,14 @@ class Silent(BaseHTTPRequestHandler):
 @pytest.fixture
 def silent_server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
-        server.daemon_threads = True  # one that nobody hangs up on is not waited for
+        server.daemon_threads = True  # does not wait for connections that stay open
         threads = start(server.serve_forever)
         yield f"http://127.0.0.1:{server.server_address[1]}/v1"
         server.shutdown()
         join(threads)
 
 
-def test_ctrl_c_in_a_parallel_of_requests_hangs_up_on_all_of_them(silent_server):
+def test_ctrl_c_in_parallel_requests_closes_all_their_connections(silent_server):
     with aimu.client("openai:m", base_url=silent_server, api_key="k") as client:
         parallel = Parallel.from_client(client, ["one", "two", "three"])
         with pytest.raises(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""The sync surface in a notebook's kernel, whose cells run inside a running event loop."""
+"""The sync surface in the kernel of a notebook, whose cells run inside a running event loop."""
 
 import threading
 
@@ -64,7 +64,7 @@ def kernel():
 
 
 def run(client, source, on_output=None):
-    """What a cell prints; `on_output` is called at the first piece."""
+    """Run a cell and return what it prints; call `on_output` at the first piece."""
     cell = nbformat.v4.new_code_cell(source)
     client.nb.cells.append(cell)
     process, outputs = client.process_message, []
@@ -86,12 +86,12 @@ def run(client, source, on_output=None):
 
 
 @pytest.mark.parametrize("source", CELLS.values(), ids=CELLS)
-def test_a_cell_runs_the_sync_surface(kernel, source):
+def test_the_sync_surface_works_in_a_cell(kernel, source):
     assert run(kernel, source) == "It is 42.\n"
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS)
-def test_interrupting_a_cell_ends_the_run_and_the_conversation_goes_on(kernel, step):
+def test_interrupting_a_cell_ends_the_run_and_the_conversation_continues(kernel, step):
     def interrupt():
         kernel.km.provisioner.process.send_signal(2)
 

@@ -1,4 +1,4 @@
-"""The two surfaces have the same names, signatures, fields and methods: compared by introspection."""
+"""Both surfaces have the same names, signatures, fields and methods, by introspection."""
 
 import inspect
 from enum import Enum
@@ -22,7 +22,7 @@ RENAMED = {
     "__anext__": "__next__",
     "__aiter__": "__iter__",
 }
-# Made by the library only, out of values that differ.
+# Only the library makes these, from different values on the two surfaces.
 NOT_MADE_BY_USERS = {"Stream", "Results"}
 
 
@@ -81,7 +81,7 @@ def test_every_sync_name_has_an_async_twin():
 
 
 @pytest.mark.parametrize("door", DOORS, ids=lambda door: door.__name__)
-def test_a_door_shows_what_it_has_and_nothing_else(door):
+def test_a_lazy_package_lists_exactly_its_names(door):
     assert set(door.__all__) <= set(dir(door))
     for name in door.__all__:
         assert getattr(door, name) is getattr(door, name)
@@ -89,7 +89,7 @@ def test_a_door_shows_what_it_has_and_nothing_else(door):
         door.NoSuchThing
 
 
-def test_provider_clients_take_an_id_without_the_prefix_and_refuse_other_providers_models():
+def test_provider_clients_accept_an_id_without_prefix_and_refuse_models_of_other_providers():
     with pytest.raises(InvalidOptionError, match="not a model of 'ollama'"):
         aimu.models.OllamaClient(next(iter(aimu.models.OpenAIModel)))
     for name in aimu.models.PROVIDERS:

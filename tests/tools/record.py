@@ -1,4 +1,4 @@
-"""A record of one call, and tools that tell where they run."""
+"""A record of one call, and tools that report where they run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aimu.tools import Tool, Toolbox, as_tool, tool
 
 
 class Record:
-    """What a caller records of one call, and on which threads."""
+    """Records one call as its caller does, and the threads."""
 
     def __init__(self):
         self.events = []

@@ -1,4 +1,4 @@
-"""Types and functions that the tests make tools of."""
+"""Types and functions from which the tests make tools."""
 
 from __future__ import annotations
 

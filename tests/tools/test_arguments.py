@@ -1,4 +1,4 @@
-"""What a model writes as arguments: bound to the function's types, or refused with the reason."""
+"""Arguments that a model writes: bound to the types of the function, or refused with the reason."""
 
 from __future__ import annotations
 
@@ -24,14 +24,16 @@ from tests.tools.samples import floats, place
         lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["a", "b", "c"]), inner),
     ).map(json.dumps)
 )
-def test_whatever_a_model_writes_binds_or_is_refused_with_a_reason(text):
+def test_any_arguments_are_bound_or_refused_with_a_reason(text):
     def function(a: int, b: str = ""): ...
 
     bind = as_tool(function).bind
     try:
         bound = bind(text)
     except ToolArgumentsError:
-        with pytest.raises(ToolArgumentsError, match=r"function was not executed, its arguments do not fit:\n- \w"):
+        with pytest.raises(
+            ToolArgumentsError, match=r"function was not executed because its arguments are invalid:\n- \w"
+        ):
             bind(text)
     else:
         assert isinstance(bound["a"], int)
@@ -39,7 +41,7 @@ def test_whatever_a_model_writes_binds_or_is_refused_with_a_reason(text):
 
 
 @pytest.mark.parametrize("empty", ["", "  ", "{}"])
-def test_no_arguments_at_all_are_an_empty_object(empty):
+def test_empty_arguments_mean_an_empty_object(empty):
     def function(a: int = 1): ...
 
     assert as_tool(function).bind(empty) == {}
@@ -62,7 +64,7 @@ def test_no_arguments_at_all_are_an_empty_object(empty):
         ("{}", ["- point: required", "- count: required"]),
     ],
 )
-def test_a_refusal_names_each_argument_what_was_wrong_and_what_is_expected(arguments, said):
+def test_the_error_names_each_wrong_argument_with_its_value_and_the_expectation(arguments, said):
     with pytest.raises(ToolArgumentsError) as caught:
         as_tool(place).bind(arguments)
     for words in said:
@@ -74,7 +76,7 @@ class Where:
     city: str = None
 
 
-def test_a_default_of_none_may_be_given_also_where_the_type_does_not_say_so():
+def test_a_default_of_none_may_be_passed_even_if_the_type_does_not_allow_it():
     def weather(where: Where, days: Annotated[int, "How many.", pydantic.Field(ge=1)] = None):  # noqa: RUF013
         return where, days
 
@@ -87,7 +89,7 @@ def test_a_default_of_none_may_be_given_also_where_the_type_does_not_say_so():
         made.bind('{"where": {}, "days": 0}')
 
 
-def test_an_exception_in_a_validator_of_the_user_is_a_refusal():
+def test_an_exception_in_a_users_validator_refuses_the_arguments():
     def explode(value: int) -> int:
         raise LookupError("no such row")
 
@@ -98,7 +100,7 @@ def test_an_exception_in_a_validator_of_the_user_is_a_refusal():
         as_tool(function).bind('{"a": 1}')
 
 
-def test_a_tool_made_of_a_schema_gets_its_arguments_raw():
+def test_a_tool_with_a_given_schema_gets_unvalidated_arguments():
     async def function(**arguments): ...
 
     made = Tool(

@@ -1,4 +1,4 @@
-"""One call from start to end: threads, context, failures, and what its result becomes."""
+"""One call from start to end: threads, context, failures, and the conversion of its result."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ async def test_an_exception_is_the_result_and_its_traceback_is_logged(kind, capl
     assert entry.exc_info[1].__traceback__ is not None
 
 
-async def test_an_exception_group_of_one_is_told_as_that_one():
+async def test_the_model_gets_the_single_exception_of_a_group():
     async def fan() -> None:
         async with anyio.create_task_group() as outer, anyio.create_task_group():
             outer.start_soon(failing(OSError("down"))[1])
@@ -74,7 +74,7 @@ async def test_an_exception_named_in_raises_is_recorded_and_ends_the_run(kind, g
 
 
 @pytest.mark.parametrize("kind", [0, 1], ids=["sync", "async"])
-async def test_a_base_exception_passes_and_is_no_result(kind):
+async def test_a_base_exception_is_raised_and_does_not_become_the_result(kind):
     class Stop(BaseException):
         pass
 
@@ -84,7 +84,7 @@ async def test_a_base_exception_passes_and_is_no_result(kind):
     assert record.events == ["start"]
 
 
-async def test_an_awaitable_out_of_a_sync_function_is_awaited():
+async def test_an_awaitable_returned_by_a_sync_function_is_awaited():
     @tool
     def indirect(n: int) -> Any:
         return whoami_async(n)
@@ -94,7 +94,7 @@ async def test_an_awaitable_out_of_a_sync_function_is_awaited():
     assert (await Record().run(partial))[0] == "start"
 
 
-async def test_what_a_generator_yields_is_a_list_async_or_not():
+async def test_the_result_of_a_sync_or_async_generator_is_a_list():
     closed = []
 
     @tool

@@ -1,4 +1,4 @@
-"""What can be a tool: functions, methods, wrappers; and what cannot, with the remedy."""
+"""What can be a tool: functions, methods and wrappers; and the errors for anything else."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_methods_are_tools_once_bound():
         as_tool(Shop.price)
 
 
-def test_a_wrapper_and_a_partial_are_tools_like_what_they_wrap():
+def test_wrappers_and_partials_are_tools_like_the_functions_they_wrap():
     @tool(name="renamed")
     def inner(a: int, b: int = 2) -> int:
         """Doc."""
@@ -111,18 +111,21 @@ def nested(value: list[Unresolved]): ...
         (many, r"many: parameter .*\*values.* declare one list"),
         (named, r"named: parameter .*\*\*values.* declare each"),
         (positional, r"positional: parameter .*value.* remove the `/`"),
-        (unresolved, r"unresolved: the type 'Nowhere' of parameter 'value' .*Nowhere.* define or import"),
+        (
+            unresolved,
+            r"unresolved: cannot resolve the type 'Nowhere' of parameter 'value' .*Nowhere.* define or import",
+        ),
         (callback, r"callback: .*parameter 'f'.* use plain types"),
         (opaque, r"opaque: .*parameter 'value'.* use plain types"),
         (called, r"called: .*parameter 'value'.* use plain types"),
-        (nested, r"fields of Unresolved .*Nowhere.* define or import"),
+        (nested, r"cannot resolve the field types of .*Unresolved .*Nowhere.* define or import"),
         (lambda: 1, r"<lambda>.*@tool\(name=...\)"),
-        (3, "3 is no tool"),
-        (Shop, "Shop.* is no tool"),
-        (len, "len.* is no tool"),
+        (3, "3 is not a tool"),
+        (Shop, "Shop.* is not a tool"),
+        (len, "len.* is not a tool"),
     ],
 )
-def test_what_a_model_cannot_call_is_refused_with_the_remedy(function, said):
+def test_the_error_for_an_invalid_tool_names_the_remedy(function, said):
     with pytest.raises(ToolSignatureError, match=said) as refused:
         as_tool(function).schema
     assert "\n" not in str(refused.value)

@@ -1,4 +1,4 @@
-"""The schema that a model sees of a function, and values on their way through JSON."""
+"""The schema that a model sees of a function, and the round trip of values through JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pydantic_core import to_jsonable_python
 from aimu.tools import as_tool
 from tests.tools.samples import Color, Item, Options, Point, Tree, describe, floats, parameters
 
-# A type, and the values that JSON can mean by it.
+# A type, and a strategy for its values in JSON.
 numbers = st.integers(-(2**53), 2**53)
 
 
@@ -69,7 +69,7 @@ def jsonable(value):
 @given(
     pair=st.recursive(st.sampled_from(SCALARS), lambda inner: inner.flatmap(containers), max_leaves=3), more=st.data()
 )
-def test_a_value_survives_the_way_through_json_and_its_json_fits_the_schema(pair, more):
+def test_a_value_survives_the_round_trip_through_json_and_fits_the_schema(pair, more):
     hint, values = pair
 
     def function(value):
@@ -84,7 +84,7 @@ def test_a_value_survives_the_way_through_json_and_its_json_fits_the_schema(pair
     assert '"title"' not in json.dumps(made.parameters)
 
 
-def test_a_schema_holds_types_descriptions_defaults_and_no_titles():
+def test_a_schema_has_types_descriptions_and_defaults_but_no_titles():
     assert as_tool(describe).schema == {
         "type": "function",
         "function": {
@@ -157,7 +157,7 @@ def test_arguments_named_like_pydantic_internals_or_the_word_title_are_kept():
     }
 
 
-def test_names_of_an_enclosing_function_are_resolved_where_the_function_closes_over_them():
+def test_names_of_an_enclosing_function_are_resolved_if_the_function_closes_over_them():
     class Local(TypedDict):
         n: int
 
@@ -179,7 +179,7 @@ def test_a_local_class_that_refers_to_itself_needs_no_module_level_name():
     assert as_tool(function).bind('{"x": {"n": 1, "rest": {"n": 2}}}') == {"x": Chain(1, Chain(2))}
 
 
-def test_an_attrs_field_without_a_type_takes_anything():
+def test_an_attrs_field_without_a_type_accepts_any_value():
     Loose = attrs.make_class("Loose", ["value"])  # noqa: N806
 
     def function(x): ...

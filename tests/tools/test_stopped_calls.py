@@ -10,6 +10,7 @@ import pytest
 from anyio import from_thread
 
 from aimu.tools import tool
+from tests.holding import Hold, until
 from tests.tools.record import Record
 
 
@@ -23,12 +24,12 @@ async def test_an_async_tool_is_stopped_at_its_timeout_and_the_model_is_told():
         finally:
             cleaned.append(1)
 
-    start, told = await Record().run(slow)
+    start, content = await Record().run(slow)
     assert (start, cleaned) == ("start", [1])
-    assert "did not end within 0.01 seconds" in told
+    assert "did not end within 0.01 seconds" in content
 
 
-async def test_a_timeout_error_of_the_tool_itself_is_its_own():
+async def test_a_timeout_error_raised_by_the_tool_is_a_failure_and_not_its_timeout():
     @tool(timeout=60)
     async def slow() -> None:
         raise TimeoutError("mine")
@@ -36,22 +37,23 @@ async def test_a_timeout_error_of_the_tool_itself_is_its_own():
     assert (await Record().run(slow))[1] == "Error: TimeoutError: mine"
 
 
-async def test_a_sync_tool_that_overran_is_waited_for_and_its_result_kept():
-    overrun = threading.Event()
+async def test_a_sync_tool_past_its_timeout_runs_to_its_end_and_keeps_its_result():
+    with Hold() as hold:
 
-    @tool(timeout=0.01)
-    def slow() -> str:
-        overrun.wait(10)
-        return "late"
+        @tool(timeout=0.2)
+        def slow() -> str:
+            hold()
+            return "late"
 
-    async with anyio.create_task_group() as group:
+        async with anyio.create_task_group() as group:
 
-        async def release():
-            await anyio.sleep(0.05)
-            overrun.set()
+            async def release():
+                await until(hold.reached.is_set)
+                await anyio.sleep(0.3)
+                hold.released.set()
 
-        group.start_soon(release)
-        assert await Record().run(slow) == ["start", "late"]
+            group.start_soon(release)
+            assert await Record().run(slow) == ["start", "late"]
 
 
 async def test_a_sync_tool_that_polls_is_stopped_at_its_timeout():
@@ -73,7 +75,7 @@ class Gate:
         return "kept"
 
 
-async def test_a_sync_tool_that_runs_when_its_scope_is_cancelled_keeps_its_result():
+async def test_a_sync_tool_keeps_its_result_if_its_scope_is_cancelled():
     gate, record = Gate(), Record()
     async with anyio.create_task_group() as group:
         group.start_soon(record.run, gate.wait)
@@ -84,7 +86,7 @@ async def test_a_sync_tool_that_runs_when_its_scope_is_cancelled_keeps_its_resul
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"], indirect=True)
-async def test_a_sync_tool_that_runs_at_a_native_cancel_keeps_its_result():
+async def test_a_sync_tool_keeps_its_result_after_a_native_cancel():
     gate, record = Gate(), Record()
     task = asyncio.create_task(record.run(gate.wait))
     await gate.began.wait()
@@ -97,7 +99,7 @@ async def test_a_sync_tool_that_runs_at_a_native_cancel_keeps_its_result():
     assert record.events == ["start", "kept"]
 
 
-async def test_a_cancelled_tool_has_no_end():
+async def test_a_cancelled_async_tool_gets_no_result():
     record = Record()
 
     async def forever() -> None:

@@ -1,4 +1,4 @@
-"""The tools of one conversation: their names, and calls that fit none of them."""
+"""The tools of one conversation: their names, and invalid calls."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.tools.record import Record, whoami, whoami_async
 from tests.tools.samples import describe, place
 
 
-def test_two_tools_of_one_name_are_refused_with_both_origins():
+def test_two_tools_with_the_same_name_are_refused_with_both_origins():
     other = tool(name="place")(lambda: 1)
     with pytest.raises(
         ToolNameClashError, match=r"function .*tools.samples.place.*function .*tools.test_toolbox.*<lambda>"
@@ -29,11 +29,11 @@ def test_a_toolbox_lists_its_tools_in_order():
 
 
 @pytest.mark.parametrize("name", ["unknown", "whoami"])
-async def test_a_call_that_cannot_be_made_is_told_to_the_model_and_never_started(name, caplog):
+async def test_an_invalid_call_is_sent_back_to_the_model_and_never_started(name, caplog):
     record = Record()
     call = ToolCall("1", name, '{"n": "x"}')
     await Toolbox([whoami, whoami_async]).call(call, on_start=record.on_start, on_end=record.on_end)
-    (told,) = record.events
-    assert told.startswith("Error: ")
-    assert ("whoami, whoami_async" if name == "unknown" else "- n: ") in told
+    (content,) = record.events
+    assert content.startswith("Error: ")
+    assert ("whoami, whoami_async" if name == "unknown" else "- n: ") in content
     assert [entry.levelname for entry in caplog.records] == ["WARNING"]

@@ -1,4 +1,4 @@
-"""Scripted models for workflows: what is answered depends on who is asked, not on who comes first."""
+"""Scripted models for workflows, whose answers depend on the agent that asks and not on the order of requests."""
 
 from anyio.lowlevel import checkpoint
 
@@ -14,14 +14,15 @@ def system_of(request):
 
 
 def asked(request):
-    """The text of the newest user message."""
+    """Return the text of the newest user message."""
     return text_of([message for message in request.messages if message["role"] == "user"][-1])
 
 
 def model(answers=None):
-    """A provider that answers an agent by its system message: a text, a step, an error, or a function of the request.
+    """Make a provider that answers an agent by its system message.
 
-    A list is one after the other; who is not named says who it is and what it was asked.
+    An answer is a text, a step, an error, a function of the request, or a list of these, used one after the other. An
+    agent without an answer says its system message and its task.
     """
     queues = {system: list(given) for system, given in (answers or {}).items() if isinstance(given, list)}
 
@@ -45,7 +46,7 @@ def requests_of(provider, system):
 
 
 def one_tool(name, text):
-    """A model's two steps: call the tool `name`, then say `text`."""
+    """Make the two steps of a model that calls the tool `name`, then says `text`."""
 
     def answer(request):
         if request.messages[-1]["role"] == "tool":
@@ -65,7 +66,7 @@ async def live(stream):
 
 
 def text_by(chunks):
-    """The text of each agent, joined."""
+    """Join the text of each agent."""
     texts = {}
     for chunk in chunks:
         if chunk.phase is StreamingContentType.GENERATING:
@@ -74,7 +75,7 @@ def text_by(chunks):
 
 
 class Shout(AsyncRunner):
-    """A runner of a user's own, written from the reference page alone."""
+    """A user runner, written from the reference page alone."""
 
     def __init__(self):
         self.seen = []

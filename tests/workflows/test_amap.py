@@ -16,7 +16,7 @@ from tests.workflows.models import Shout, agent, asked, model
 
 
 class Gauge:
-    """A provider that keeps no requests and counts how many run at once; it answers when `full` requests run."""
+    """A provider that counts the requests that run at once, and answers once `full` requests run; keeps none."""
 
     def __init__(self, full=1):
         self.full, self.begun = full, anyio.Event()
@@ -45,7 +45,7 @@ class Gauge:
         pass
 
 
-async def test_every_task_gets_its_answer_with_its_index_on_a_conversation_of_its_own():
+async def test_every_task_gets_its_index_its_answer_and_its_own_conversation():
     provider = model()
     worker = agent(provider, "w")
     await worker.run("before")
@@ -59,21 +59,22 @@ def delayed(request):
     return reply(f"{asked(request)}!", delay={"slow": 0.2}.get(asked(request), 0))
 
 
-async def test_results_come_as_they_complete():
+@pytest.mark.virtual_time
+async def test_results_come_in_the_order_of_completion():
     worker = agent(ScriptedProvider(delayed, repeat=True), "w")
     async with aio.amap(worker, ["slow", "fast"]) as results:
         assert [pair async for pair in results] == [(1, "fast!"), (0, "slow!")]
 
 
-async def test_workflows_and_the_users_own_runners_are_given_as_factories():
+async def test_workflows_and_user_runners_are_passed_as_factories():
     provider = model()
     async with aio.amap(lambda: Chain([agent(provider, "a"), Shout()]), ["x", "y"]) as results:
         assert sorted([pair async for pair in results]) == [(0, "A(X)"), (1, "A(Y)")]
-    with pytest.raises(InvalidOptionError, match="a Shout cannot be forked"):
+    with pytest.raises(InvalidOptionError, match="Shout cannot be forked for each task; pass a function"):
         aio.amap(Shout(), ["x"])
 
 
-async def test_tasks_may_be_an_async_generator_that_is_taken_and_closed_as_it_goes():
+async def test_tasks_may_be_an_async_generator_that_is_read_lazily_and_closed():
     taken, closed = [], []
 
     async def tasks():
@@ -103,7 +104,7 @@ async def test_the_first_failure_cancels_the_rest_and_names_the_task():
             async with aio.amap(worker, ["good", "bad", "good"]) as results:
                 async for _ in results:
                     pass
-    assert "in task 1 of a map" in failed.value.__notes__
+    assert "in task 1 of amap" in failed.value.__notes__
 
 
 async def test_with_collect_an_exception_is_the_result_of_its_task():
@@ -117,7 +118,7 @@ async def test_with_collect_an_exception_is_the_result_of_its_task():
     assert repr(found[1]) == "ValueError('no')"
 
 
-async def test_a_failing_source_of_tasks_ends_the_map_whatever_the_policy():
+async def test_an_error_in_the_iterable_of_tasks_ends_the_map_under_any_policy():
     def tasks():
         yield "one"
         raise OSError("disk")
@@ -129,7 +130,7 @@ async def test_a_failing_source_of_tasks_ends_the_map_whatever_the_policy():
 
 
 @pytest.mark.virtual_time
-async def test_a_timeout_is_for_each_task():
+async def test_the_timeout_applies_to_each_task():
     worker = agent(ScriptedProvider(delayed, repeat=True), "w")
     async with aio.amap(worker, ["slow", "fast"], timeout=0.05, on_error="collect") as results:
         found = dict([pair async for pair in results])
@@ -143,7 +144,7 @@ class Leave(Exception):
 
 @pytest.mark.parametrize("leave", ["break", "raise", "cancel", "return"])
 @pytest.mark.parametrize("after", [0, 1, 7])
-async def test_a_map_may_be_left_anywhere(leave, after):
+async def test_a_map_can_be_left_at_any_point(leave, after):
     gauge = Gauge()
 
     async def body():
@@ -171,7 +172,7 @@ async def test_a_map_may_be_left_anywhere(leave, after):
     assert gauge.answered == before
 
 
-async def test_ten_thousand_tasks_run_a_hundred_at_a_time_in_flat_memory():
+async def test_ten_thousand_tasks_run_a_hundred_at_a_time_in_constant_memory():
     gauge = Gauge(100)
     worker = agent(gauge, "w")
     total, kept = 0, []
@@ -185,23 +186,23 @@ async def test_ten_thousand_tasks_run_a_hundred_at_a_time_in_flat_memory():
     assert total == 10_000
     assert gauge.most == 100
     print(f"most at once: {gauge.most}; blocks of memory after 1,000, 5,000 and 9,800 tasks: {kept}")
-    assert max(kept) - kept[0] < 2000  # kept tasks or results would be at least 8,800 objects
+    assert max(kept) - kept[0] < 2000  # if tasks or results were kept, there would be at least 8,800 objects more
 
 
-async def test_a_map_is_read_inside_its_block_only_and_entered_once():
+async def test_a_map_can_only_be_read_inside_its_block_and_entered_once():
     results = aio.amap(agent(model(), "w"), ["a"])
-    with pytest.raises(StreamClosedError, match="inside its block"):
+    with pytest.raises(StreamClosedError, match="only inside their block"):
         async for _ in results:
             pass
     async with results:
         pass
-    with pytest.raises(StreamClosedError, match="inside its block"):
+    with pytest.raises(StreamClosedError, match="only inside their block"):
         await anext(results)
-    with pytest.raises(StreamClosedError, match="entered once"):
+    with pytest.raises(StreamClosedError, match="already entered; call amap again"):
         await results.__aenter__()
 
 
-async def test_a_progress_bar_is_shown_where_it_is_wanted_or_on_a_terminal(monkeypatch):
+async def test_a_progress_bar_is_shown_if_asked_for_or_on_a_terminal(monkeypatch):
     pytest.importorskip("tqdm")
 
     class Terminal(io.StringIO):
@@ -217,7 +218,8 @@ async def test_a_progress_bar_is_shown_where_it_is_wanted_or_on_a_terminal(monke
 
 
 @pytest.mark.parametrize(
-    ("fields", "text"), [({"max_concurrency": 0}, "max_concurrency"), ({"on_error": "x"}, "on_error")]
+    ("fields", "text"),
+    [({"max_concurrency": 0}, "at least 1, got 0"), ({"on_error": "x"}, "on_error must be .*got 'x'")],
 )
 def test_invalid_options_are_refused(fields, text):
     with pytest.raises(InvalidOptionError, match=text):
@@ -225,5 +227,5 @@ def test_invalid_options_are_refused(fields, text):
 
 
 def test_a_string_instead_of_tasks_is_refused():
-    with pytest.raises(InvalidOptionError, match="list of tasks"):
+    with pytest.raises(InvalidOptionError, match="tasks must not be a single string; put it into a list of tasks"):
         aio.amap(agent(model(), "w"), "hello")

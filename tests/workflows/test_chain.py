@@ -1,4 +1,4 @@
-"""Chain: each step's answer is the next one's task."""
+"""Chain: the answer of each step is the task of the next."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.workflows.models import Shout, agent, live, model, read, requests_of,
 PNG = b"\x89PNG\r\n\x1a\n" + b"\x00" * 16
 
 
-async def test_each_steps_answer_is_the_next_steps_task():
+async def test_the_answer_of_each_step_is_the_task_of_the_next():
     provider = model()
     chain = Chain.from_client(aio.client(provider), ["outline", "write", "polish"])
     assert await chain.run("tea") == "polish(write(outline(tea)))"
@@ -40,7 +40,7 @@ async def test_images_go_to_the_first_step_and_generate_kwargs_to_all():
     assert first.options["temperature"] == second.options["temperature"] == 0.5
 
 
-async def test_steps_do_not_see_the_history_of_the_client_that_they_were_made_from():
+async def test_steps_do_not_see_the_history_of_the_client_they_were_made_from():
     provider = model()
     client = aio.client(provider, system="boss")
     await client.chat("secret")
@@ -52,7 +52,7 @@ async def test_steps_do_not_see_the_history_of_the_client_that_they_were_made_fr
     assert [message["content"] for message in client.messages] == ["boss", "secret", "boss(secret)"]
 
 
-async def test_a_failing_step_is_that_failure_with_notes_that_say_where():
+async def test_the_error_of_a_step_is_raised_with_notes_that_name_the_step():
     provider = model({"b": RateLimitError("slow down", retryable=False)})
     chain = Chain([agent(provider, "a"), agent(provider, "b")], "pipeline")
     with pytest.raises(RateLimitError) as failed:
@@ -63,7 +63,7 @@ async def test_a_failing_step_is_that_failure_with_notes_that_say_where():
 
 
 @pytest.mark.parametrize("way", [read, live])
-async def test_a_runner_of_the_users_own_is_a_step(way):
+async def test_a_user_runner_can_be_a_step(way):
     shout = Shout()
     chain = Chain([agent(model(), "a"), shout, agent(model(), "b")])
     assert await chain.run("hi") == "b(A(HI))"
@@ -73,7 +73,7 @@ async def test_a_runner_of_the_users_own_is_a_step(way):
     assert chain.messages["shout"] == shout.messages["shout"]
 
 
-async def test_an_agent_subclass_with_a_run_of_its_own_is_run_through_it():
+async def test_a_chain_calls_the_run_of_an_agent_subclass():
     class Loud(aio.Agent):
         async def run(self, task, *args, **kwargs):
             return (await super().run(task)).upper()
@@ -89,7 +89,7 @@ def test_a_chain_without_steps_is_refused():
 
 
 @pytest.mark.parametrize("answer", [None, 3])
-async def test_a_step_without_an_answer_raises_an_error_that_says_so(answer):
+async def test_a_step_without_an_answer_raises_an_error_that_names_it(answer):
     class Mute(aio.AsyncRunner):
         @property
         def messages(self):
@@ -98,5 +98,5 @@ async def test_a_step_without_an_answer_raises_an_error_that_says_so(answer):
         async def run(self, task, generate_kwargs=None, stream=False, images=None):
             return answer
 
-    with pytest.raises(InvalidOptionError, match=f"a run gave {type(answer).__name__}; it gives the answer"):
+    with pytest.raises(InvalidOptionError, match=f"a run returned {type(answer).__name__}; return the answer"):
         await Chain([Mute()]).run("go")

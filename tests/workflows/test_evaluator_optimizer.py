@@ -26,7 +26,7 @@ from tests.workflows.models import Shout, agent, asked, live, model, read, reque
         "I looked at it.\nIt is fine.\n\nPASS.\n",
     ],
 )
-def test_a_first_or_last_line_that_begins_with_the_keyword_accepts(verdict):
+def test_a_verdict_whose_first_or_last_line_begins_with_the_keyword_accepts(verdict):
     assert accepts(verdict, "PASS")
 
 
@@ -43,7 +43,7 @@ def test_a_first_or_last_line_that_begins_with_the_keyword_accepts(verdict):
         "No PASS\n",
     ],
 )
-def test_anything_else_is_feedback(verdict):
+def test_any_other_verdict_is_feedback(verdict):
     assert not accepts(verdict, "PASS")
 
 
@@ -52,13 +52,13 @@ def test_a_keyword_within_a_line_does_not_accept(before, after):
     assert not accepts(f"{before}x PASS {after}", "PASS")
 
 
-def test_the_keyword_is_any_text():
+def test_the_keyword_can_be_any_text():
     assert accepts("OK! go on", "OK!")
     assert accepts("✅ fine", "✅")
     assert not accepts("(a) no", "a.")
 
 
-async def test_the_reviser_gets_task_draft_and_feedback_until_the_draft_passes():
+async def test_the_generator_gets_task_draft_and_feedback_until_the_draft_passes():
     provider = model({"write": ["one", "two"], "judge": ["Too short.", "PASS"]})
     loop = EvaluatorOptimizer.from_client(aio.client(provider), "write", "judge")
     assert await loop.run("an essay") == "two"
@@ -90,6 +90,6 @@ async def test_generator_and_evaluator_may_be_any_runner():
     assert await loop.run("hey") == "HEY"
 
 
-def test_there_is_at_least_one_round():
+def test_fewer_than_one_round_is_refused():
     with pytest.raises(InvalidOptionError, match="max_rounds must be an integer of at least 1, got 0"):
         EvaluatorOptimizer(Shout(), Shout(), max_rounds=0)

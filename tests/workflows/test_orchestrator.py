@@ -16,7 +16,7 @@ from tests.workflows.models import agent, asked, live, model, read, requests_of,
 
 
 def boss(*calls, then="All in all: done."):
-    """Calls all of these workers in one iteration, then answers."""
+    """Make an answer that calls all given workers in one iteration, then answers."""
 
     def answer(request):
         if request.messages[-1]["role"] == "tool":
@@ -46,12 +46,12 @@ async def test_each_worker_is_a_tool_with_its_name_and_the_first_line_of_its_sys
     assert orchestrator.messages["data mining"][-1]["content"] == "Finds things.\nAlways.(dig)"
 
 
-async def test_calls_of_one_iteration_overlap_each_on_a_conversation_of_its_own():
+async def test_calls_of_one_iteration_overlap_and_each_has_its_own_conversation():
     both = [anyio.Event(), anyio.Event()]
 
     @tool
     async def meet(me: int) -> str:
-        """Return when the other is here too."""
+        """Wait for the other call, then return."""
         both[me].set()
         await both[1 - me].wait()
         return "met"
@@ -77,7 +77,7 @@ async def test_calls_of_one_iteration_overlap_each_on_a_conversation_of_its_own(
 
 @pytest.mark.parametrize("concurrent", [True, False])
 @pytest.mark.parametrize("way", [read, live])
-async def test_chunks_of_workers_are_in_the_stream_under_the_keys_of_messages(way, concurrent):
+async def test_the_stream_labels_chunks_of_workers_with_the_keys_of_messages(way, concurrent):
     provider = model({"boss": boss(("w", "one"), ("v", "two"), ("w", "three"))})
     orchestrator = team(provider, "w", "v", concurrent_tool_calls=concurrent)
     chunks = await way(orchestrator.run("go", stream=True))
@@ -102,7 +102,7 @@ async def test_a_worker_streams_live_while_another_one_thinks():
     assert results[0]["status"] == "cancelled"
 
 
-async def test_the_calls_of_the_latest_run_are_kept_and_no_more():
+async def test_only_the_calls_of_the_latest_run_are_kept():
     provider = model({"boss": boss(("w", "a"), ("w", "b"))})
     orchestrator = team(provider, "w")
     assert list(orchestrator.messages) == ["orchestrator", "w"]
@@ -112,7 +112,7 @@ async def test_the_calls_of_the_latest_run_are_kept_and_no_more():
         assert [len(history) for history in orchestrator.messages.values()][1:] == [3, 3]
 
 
-async def test_workers_of_equal_names_in_two_orchestrators_are_told_apart():
+async def test_workers_with_the_same_name_in_two_orchestrators_are_told_apart():
     provider = model({"boss": boss(("w", "a"), ("w", "b"))})
     both = Parallel([team(provider, "w"), team(provider, "w")])
     chunks = await live(both.run("go", stream=True))
@@ -123,7 +123,7 @@ async def test_workers_of_equal_names_in_two_orchestrators_are_told_apart():
         assert both.messages[chunk.agent]
 
 
-async def test_usage_of_a_stream_counts_the_workers():
+async def test_the_usage_of_a_stream_includes_the_workers():
     usage = Usage(input=10, output=1)
     answer = boss(("w", "a"))
     provider = model({"boss": answer, "w": reply("x", usage=usage)})
@@ -139,12 +139,12 @@ async def test_a_failing_worker_is_reported_to_the_orchestrator():
     assert "no luck" in orchestrator.messages["orchestrator"][3]["content"]
 
 
-def test_two_workers_of_one_name_are_refused_when_assembled():
+def test_two_workers_with_the_same_name_are_refused_by_the_constructor():
     with pytest.raises(ToolNameClashError, match="worker 'the same', one from worker 'the_same'"):
         team(model(), "the same", "the_same")
 
 
-async def test_workers_with_names_that_no_service_accepts_become_numbered_tools():
+async def test_workers_with_invalid_tool_names_become_numbered_tools():
     provider = model({"boss": boss(("worker_1", "a"), ("worker_2", "b"))})
     orchestrator = team(provider, "研究者", "作家")
     assert await orchestrator.run("go") == "All in all: done."
@@ -153,7 +153,7 @@ async def test_workers_with_names_that_no_service_accepts_become_numbered_tools(
 
 
 class Newsroom(OrchestratorAgent):
-    """Written as the reference page says."""
+    """An orchestrator written as the reference page says."""
 
     def __init__(self, client):
         self.reporter = aio.Agent(client, "report", "reporter")
@@ -167,7 +167,7 @@ class Newsroom(OrchestratorAgent):
 
 
 @pytest.mark.parametrize("way", [read, live])
-async def test_a_subclass_makes_its_own_workers_and_tools(way):
+async def test_a_subclass_can_make_its_own_workers_and_tools(way):
     def editor(request):
         if request.messages[-1]["role"] == "tool":
             return "Printed."
@@ -182,7 +182,7 @@ async def test_a_subclass_makes_its_own_workers_and_tools(way):
     assert json.dumps(newsroom.messages)
 
 
-async def test_workers_of_two_subclasses_are_labelled_as_messages_keys_them():
+async def test_chunks_of_workers_of_two_subclasses_carry_the_keys_of_messages():
     def editor(request):
         if request.messages[-1]["role"] == "tool":
             return "Printed."
@@ -194,9 +194,9 @@ async def test_workers_of_two_subclasses_are_labelled_as_messages_keys_them():
     assert set(text_by(chunks)) == {"editor", "reporter", "editor_2", "reporter_2"} == set(both.messages)
 
 
-async def test_a_subclass_that_forgets_to_init_gets_an_error_that_says_so():
+async def test_the_error_says_that_a_subclass_did_not_call_init():
     class Empty(OrchestratorAgent):
         pass
 
-    with pytest.raises(InvalidOptionError, match=r"Empty.__init__ has to call self._init_orchestrator"):
+    with pytest.raises(InvalidOptionError, match=r"Empty.__init__ must call self._init_orchestrator"):
         await Empty().run("x")

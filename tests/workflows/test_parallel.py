@@ -18,7 +18,7 @@ from tests.workflows.models import Shout, agent, live, model, one_tool, read, re
 
 
 class Worker(AsyncRunner):
-    """Waits for its event, then answers or fails; says whether it was cancelled."""
+    """Waits for its event, then answers or fails; records whether it was cancelled."""
 
     messages = {}  # noqa: RUF012 - it has none
 
@@ -53,7 +53,7 @@ async def test_answers_are_joined_in_the_order_of_the_workers():
     assert await Parallel([*workers, Last("c")], separator="|").run("task") == "a|b|c"
 
 
-async def test_the_aggregator_is_given_the_joined_answers():
+async def test_the_aggregator_gets_the_joined_answers():
     provider = model()
     parallel = Parallel.from_client(aio.client(provider), ["x", "y"], aggregator_prompt="sum")
     assert await parallel.run("t") == "sum(x(t)\n\n---\n\ny(t))"
@@ -95,7 +95,7 @@ async def test_the_first_failure_of_fifty_workers_cancels_the_rest_and_names_the
 
 
 @pytest.mark.parametrize("way", [read, live])
-async def test_a_failure_is_a_group_in_streams_too_after_what_was_shown(way):
+async def test_a_stream_raises_a_failure_as_a_group_after_the_chunks_before_it(way):
     provider = model({"good": "fine words", "bad": reply("half", error=RateLimitError("no", retryable=False))})
     parallel = Parallel([agent(provider, "bad")])
     with pytest.raises(ExceptionGroup) as failed:
@@ -104,28 +104,28 @@ async def test_a_failure_is_a_group_in_streams_too_after_what_was_shown(way):
     assert parallel.messages["bad"][-1] == {"role": "assistant", "content": "half", "interrupted": True}
 
 
-async def test_with_collect_the_others_go_on_and_the_good_answers_are_joined(caplog):
+async def test_with_collect_the_others_continue_and_the_successful_answers_are_joined(caplog):
     workers = [Worker("a"), Worker("b", error=ValueError("broken")), Worker("c")]
     with caplog.at_level(logging.WARNING, "aimu"):
         assert await Parallel(workers, separator="|", on_error="collect").run("task") == "a|c"
     assert "worker 2 ('b') of 'parallel' failed: ValueError('broken')" in caplog.text
 
 
-async def test_with_collect_it_fails_when_all_failed():
+async def test_with_collect_it_raises_if_all_workers_failed():
     workers = [Worker(name, error=ValueError(name)) for name in "abc"]
     with pytest.raises(ExceptionGroup, match="3 of 3 workers failed") as failed:
         await Parallel(workers, on_error="collect").run("task")
     assert sorted(map(str, failed.value.exceptions)) == ["a", "b", "c"]
 
 
-async def test_the_first_n_answers_cancel_the_rest_and_keep_the_order_of_the_workers():
+async def test_after_the_first_n_answers_the_rest_is_cancelled_and_the_order_of_workers_kept():
     never = anyio.Event()
     workers = [Worker("a", go=never), Worker("b"), Worker("c", go=never), Worker("d")]
     assert await Parallel(workers, separator="|", first=2).run("task") == "b|d"
     assert [worker.outcome for worker in workers] == ["cancelled", "ended", "cancelled", "ended"]
 
 
-async def test_no_more_answers_than_first_are_taken_when_many_come_at_once():
+async def test_no_more_than_first_answers_are_taken_if_many_come_at_once():
     go = anyio.Event()
     race = Parallel([Worker(str(n), go=go) for n in range(20)], separator="|", first=3)
     answers = []
@@ -136,18 +136,18 @@ async def test_no_more_answers_than_first_are_taken_when_many_come_at_once():
     async with anyio.create_task_group() as group:
         group.start_soon(run)
         await anyio.wait_all_tasks_blocked()
-        go.set()  # all wake in one step of the loop, and wait for nothing more
+        go.set()  # all wake in one step of the loop, and do not wait again
     assert len(answers) == 3
 
 
-async def test_first_with_collect_waits_for_answers_past_failures_and_fails_when_too_few_are_left():
+async def test_first_with_collect_ignores_failures_and_raises_if_too_few_answers_are_left():
     workers = [Worker("a", error=ValueError("x")), Worker("b")]
     assert await Parallel(workers, first=1, on_error="collect").run("task") == "b"
     with pytest.raises(ExceptionGroup, match="1 of 2 workers failed"):
         await Parallel(workers, first=2, on_error="collect").run("task")
 
 
-async def test_agents_that_lost_the_race_are_left_with_valid_histories():
+async def test_cancelled_agents_keep_valid_histories():
     provider = model({"fast": "done", "slow": reply("never", delay=1000)})
     race = Parallel([agent(provider, "slow"), agent(provider, "fast")], first=1)
     assert await race.run("task") == "done"
@@ -179,18 +179,24 @@ async def test_no_more_than_max_concurrency_workers_run_at_once():
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"on_error": "ignore"}, "on_error is 'cancel' or 'collect'"),
-        ({"first": 3}, "first is from 1 to the 2 workers"),
-        ({"first": 0}, "first is from 1"),
+        ({"on_error": "ignore"}, "on_error must be 'cancel' or 'collect', got 'ignore'"),
+        ({"first": 3}, r"first must be between 1 and the number of workers \(2\), got 3"),
+        ({"first": 0}, "first must be an integer of at least 1, got 0"),
         ({"max_concurrency": 0}, "max_concurrency must be an integer of at least 1, got 0"),
     ],
 )
 def test_invalid_policies_are_refused(fields, text):
     with pytest.raises(InvalidOptionError, match=text):
         Parallel([Worker("a"), Worker("b")], **fields)
+    parallel = Parallel([Worker("a"), Worker("b")])
+    ((name, value),) = fields.items()
+    before = getattr(parallel, name)
+    with pytest.raises(InvalidOptionError, match=text):
+        setattr(parallel, name, value)
+    assert getattr(parallel, name) == before
 
 
-def test_a_fast_workers_first_chunk_comes_before_a_slow_workers_first_token(anyio_backend):
+def test_the_first_chunk_of_a_fast_worker_comes_before_that_of_a_slow_one(anyio_backend):
     async def main():
         provider = model({"slow": reply("late words", delay=100), "fast": reply("soon enough", delay=1)})
         parallel = Parallel([agent(provider, "slow"), agent(provider, "fast")])
@@ -209,7 +215,7 @@ def test_a_fast_workers_first_chunk_comes_before_a_slow_workers_first_token(anyi
 
 
 @pytest.mark.parametrize("depth", [1, 3])
-async def test_a_reader_that_stops_stops_the_workers_at_the_bound_of_the_stream(depth):
+async def test_workers_stop_at_the_buffer_size_if_the_reader_stops(depth):
     made = 0
 
     class Talker(Worker):
@@ -233,14 +239,14 @@ async def test_a_reader_that_stops_stops_the_workers_at_the_bound_of_the_stream(
         await anyio.wait_all_tasks_blocked()
         await anyio.wait_all_tasks_blocked()
         print(f"depth {depth}: {made - 1} chunks ahead of the reader, with {workers} workers")
-        assert made - 1 <= 16 + workers  # the buffer, and the one that each worker tries to send
+        assert made - 1 <= 16 + workers  # those in the buffer, and one that each worker tries to send
         for _ in range(50):
             await anext(stream)
         await anyio.wait_all_tasks_blocked()
         assert made - 51 <= 16 + workers
 
 
-async def test_a_bare_stream_runs_the_workers_to_their_end_within_one_step():
+async def test_a_bare_stream_runs_all_workers_to_the_end_in_one_step():
     provider = model({"a": "one two", "b": "three four"})
     parallel = Parallel([agent(provider, "a"), agent(provider, "b")])
     async with leak_check():
@@ -251,13 +257,13 @@ async def test_a_bare_stream_runs_the_workers_to_their_end_within_one_step():
         await stream.aclose()
 
 
-async def test_a_users_own_runner_is_a_worker_and_an_aggregator():
+async def test_a_user_runner_can_be_worker_and_aggregator():
     parallel = Parallel([Shout(), agent(model(), "a")], aggregator=Shout(), separator="+")
     assert await parallel.run("x") == "X+A(X)"
     assert text_by(await live(parallel.run("x", stream=True)))["shout"] == "X X+A(X) "
 
 
-async def test_sync_tools_of_concurrent_workers_run_in_worker_threads_below_foreign_runners_too():
+async def test_sync_tools_of_concurrent_workers_run_in_worker_threads_also_below_user_runners():
     threads = []
 
     @tool
@@ -289,7 +295,7 @@ async def test_sync_tools_of_concurrent_workers_run_in_worker_threads_below_fore
 
 
 @pytest.mark.virtual_time
-async def test_a_timeout_ends_all_workers_and_keeps_what_they_did():
+async def test_a_timeout_stops_all_workers_and_keeps_their_work():
     provider = model({"fast": "done", "slow": reply("never", delay=1000)})
     parallel = Parallel([agent(provider, "slow"), agent(provider, "fast")])
     with pytest.raises(TimeoutError):

@@ -16,7 +16,7 @@ from tests.workflows.models import Shout, agent, asked, live, model, read, reque
 
 
 class Scores(Scorer):
-    """The given scores one after the other."""
+    """Gives the scores one after the other."""
 
     def __init__(self, *scores):
         self.scores, self.rows, self.threads = list(scores), [], set()
@@ -38,7 +38,7 @@ def loop(provider, scorer, **fields):
 
 
 @pytest.mark.parametrize("kind", [Scores, AsyncScores])
-async def test_an_output_that_scores_enough_is_the_answer(kind):
+async def test_an_output_with_a_sufficient_score_is_the_answer(kind):
     scorer = kind(0.7)
     runner = loop(model({"plan": "1. begin", "do": "done"}), scorer, criteria="short")
     assert await runner.run("task") == "done"
@@ -46,7 +46,7 @@ async def test_an_output_that_scores_enough_is_the_answer(kind):
     assert (threading.get_ident() in scorer.threads) == (kind is AsyncScores)
 
 
-async def test_a_scorer_may_pass_on_what_an_async_one_says():
+async def test_a_scorer_may_return_the_awaitable_of_an_async_scorer():
     class Passing(Scorer):
         inner = AsyncScores(1.0)
 
@@ -65,7 +65,7 @@ async def test_the_planner_gets_task_plan_output_and_feedback_until_the_output_i
     assert "plan B" in asked(requests_of(provider, "do")[1])
 
 
-async def test_exhausted_it_gives_the_best_scoring_output():
+async def test_after_the_last_round_the_output_with_the_best_score_is_the_answer():
     provider = model({"plan": "p", "do": ["one", "two", "three"]})
     assert await loop(provider, Scores(0.1, 0.6, 0.3)).run("task") == "two"
 
@@ -149,7 +149,7 @@ async def test_a_sync_judge_client_is_asked_in_a_worker_thread():
     assert judge.thread not in (None, threading.get_ident())
 
 
-async def test_the_judge_does_not_speak_in_a_stream_that_the_workflow_is_a_tool_of():
+async def test_chunks_of_the_judge_do_not_reach_the_stream_of_a_calling_agent():
     provider = model({"plan": "p", "do": "d"})
     judge = aio.client(model({None: "Score: 1"}))
     from aimu.evals import LLMJudgeScorer

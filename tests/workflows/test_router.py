@@ -1,4 +1,4 @@
-"""Router: who is named does the task."""
+"""Router: the handler that the classifier names does the task."""
 
 import pytest
 from hypothesis import given
@@ -32,7 +32,7 @@ NAMES = ["code", "code review", "billing", "C++"]
         ("weather", None),
     ],
 )
-def test_an_answer_names_a_handler_exactly_or_as_its_only_whole_word(answer, name):
+def test_an_answer_selects_the_handler_that_it_equals_or_names_as_the_only_whole_word(answer, name):
     assert named(answer, NAMES) == name
 
 
@@ -46,7 +46,7 @@ def test_quotes_punctuation_and_case_around_a_name_do_not_matter(name, before, a
     assert named(before + case(name) + after, ["alpha", "beta gamma", "delta-epsilon", "zeta_eta"]) == name
 
 
-async def test_the_named_handler_does_the_whole_task():
+async def test_the_selected_handler_gets_the_whole_task():
     provider = model({"classify": "It is math."})
     router = Router.from_client(aio.client(provider), "classify", {"math": "calculate", "text": "write"})
     assert await router.run("2+2") == "calculate(2+2)"
@@ -62,13 +62,13 @@ async def test_a_streamed_router_shows_the_classifier_then_the_handler(way):
     assert (chunks[-1].agent, chunks[-1].content, chunks[-1].iteration) == ("desk", "SO BE IT", 1)
 
 
-async def test_an_answer_that_names_nobody_goes_to_the_fallback():
+async def test_the_fallback_gets_the_task_if_the_answer_names_no_handler():
     provider = model({"classify": "no idea"})
     router = Router.from_client(aio.client(provider), "classify", {"math": "calculate"}, fallback="help")
     assert await router.run("hm") == "help(hm)"
 
 
-async def test_without_a_fallback_the_error_names_answer_and_handlers():
+async def test_without_a_fallback_the_error_names_the_answer_and_the_handlers():
     router = Router.from_client(aio.client(model({"c": "no idea"})), "c", {"math": "m", "text": "t"})
     with pytest.raises(RoutingError, match=r"'no idea'.*math, text") as failed:
         await router.run("hm")

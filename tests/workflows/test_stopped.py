@@ -109,7 +109,7 @@ class Break(Exception):
 
 
 class Stopped:
-    """One run of a workflow that is stopped somewhere, and one after it."""
+    """A run of a workflow that is stopped at some point, and a run after it."""
 
     def __init__(self, shape, mode, *, stop_at=None, raising=False):
         self.mode, self.stop_at, self.raising, self.answer = mode, stop_at, raising, SHAPES[shape]
@@ -155,7 +155,7 @@ class Stopped:
         assert await self.runner.run("go") == self.answer
         self.check_histories(after_another_run=True)
         self.stream = None
-        for _ in range(10):  # the backend closes what was dropped
+        for _ in range(10):  # lets the backend close dropped generators
             await checkpoint()
         assert self.provider.open_streams == 0, "a provider's stream is open"
 
@@ -167,7 +167,7 @@ class Stopped:
         for leaf in leaves(self.runner):
             client = getattr(leaf, "model_client", None)
             assert client is None or not client.conversation.busy, f"{leaf!r} is busy"
-        if not after_another_run:  # which begins workers' calls anew
+        if not after_another_run:  # another run resets the calls of workers
             for name, text in self.seen.items():
                 said = "".join(text_of(message) for message in messages[name] if message["role"] == "assistant")
                 assert said.startswith(text.rstrip()), (name, text, said)
@@ -177,7 +177,7 @@ class Stopped:
 @pytest.mark.parametrize(("backend", "how"), WAYS)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-def test_a_workflow_cancelled_at_any_step_is_settled(shape, mode, backend, how):
+def test_a_workflow_cancelled_at_any_step_leaves_valid_histories(shape, mode, backend, how):
     make = partial(Stopped, shape, mode)
     make.__qualname__ = f"{shape.__name__}, {mode}"
     cancel_everywhere(make, backend=backend, how=how, minimum=MINIMUM[mode])
@@ -187,7 +187,7 @@ def test_a_workflow_cancelled_at_any_step_is_settled(shape, mode, backend, how):
 @pytest.mark.parametrize("raising", [False, True], ids=["break", "raise"])
 @pytest.mark.parametrize("mode", MODES[1:])
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-async def test_a_stream_of_a_workflow_left_at_any_chunk_is_settled(shape, mode, raising):
+async def test_a_workflow_stream_left_at_any_chunk_leaves_valid_histories(shape, mode, raising):
     async with leak_check():
         for number in range(1, 1000):
             scenario = Stopped(shape, mode, stop_at=number, raising=raising)
@@ -202,7 +202,7 @@ async def test_a_stream_of_a_workflow_left_at_any_chunk_is_settled(shape, mode, 
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-async def test_a_pulled_stream_that_is_closed_at_any_chunk_leaves_nothing_open(shape):
+async def test_a_pulled_stream_closed_at_any_chunk_leaves_nothing_open(shape):
     for number in range(1, 1000):
         scenario = Stopped(shape, "closed", stop_at=number)
         with anyio.fail_after(10):
@@ -214,7 +214,7 @@ async def test_a_pulled_stream_that_is_closed_at_any_chunk_leaves_nothing_open(s
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: shape.__name__)
-async def test_a_bare_stream_shows_what_a_live_one_shows(shape):
+async def test_a_bare_stream_shows_the_same_as_a_live_one(shape):
     shown = [await way(shape(model(ANSWERS)).run("go", stream=True)) for way in (read, live)]
     texts = [text_by(chunks) for chunks in shown]
     assert texts[0] == texts[1]
@@ -230,6 +230,6 @@ async def test_chunks_carry_the_keys_of_messages_at_any_depth(shape, way):
     assert chunks[-1].agent == runner.name
     for chunk in chunks[:-1]:
         assert chunk.phase is not StreamingContentType.DONE
-        if chunk.agent != "shout":  # a foreign runner names itself
+        if chunk.agent != "shout":  # a user runner names itself
             said = [text_of(message) for message in runner.messages[chunk.agent] if message["role"] == "assistant"]
             assert not chunk.is_text() or any(chunk.content in text for text in said)

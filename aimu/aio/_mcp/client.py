@@ -1,4 +1,4 @@
-"""The MCP client as users hold it: its life, its tools, and a call by name."""
+"""The public MCP client: opening and closing, the tools, and calling a tool by name."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Self, final
 import anyio
 from anyio.abc import TaskGroup
 
+from aimu._doors import public
 from aimu.aio._mcp.config import read_config, read_file
 from aimu.aio._mcp.connection import RemoteServer, connect
 from aimu.aio._mcp.memory import MemoryServer
 from aimu.aio._mcp.owner import Owner
-from aimu.aio._mcp.results import Content, content_of, text_of
+from aimu.aio._mcp.results import Content, only_text, result_content
 from aimu.errors import ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
 
@@ -30,25 +31,26 @@ log = logging.getLogger("aimu.aio")
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 
 
+@public("aimu.aio")
 @final
 class MCPClient:
-    """The tools of one or more MCP servers, to be given among the `tools` of a client or agent.
+    """The tools of one or more MCP servers, to put into the `tools` of a client or agent.
 
-    `async with MCPClient(...)` connects, and holds the connections in this event loop until the block is left. Without
-    a block, `await MCPClient.connect(...)` holds them in a thread; any async task may call `aclose()` then. Calls may
-    be made concurrently and from any event loop. Give exactly one of `config`, `server` and `file`. With several
-    servers each tool is named `<server>_<tool>`.
+    `async with MCPClient(...)` connects, and holds the connections in this event loop until the block ends. Without a
+    block, `await MCPClient.connect(...)` holds the connections in a thread; any async task may then call `aclose()`.
+    Calls may run concurrently and in any event loop. Give exactly one of `config`, `server` and `file`. With several
+    servers, each tool is named `<server>_<tool>`.
 
     Args:
         config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
         server: A FastMCP server in this program, which is called in the caller's event loop.
-        file: The path of a JSON file in the form of `config`.
-        reconnect: After a connection is lost, make a new one for the next call; a call that was in flight is never
-            repeated. Otherwise each further call raises at once.
-        timeout: Seconds for the handshake and for each request, whatever the server sends meanwhile; None is no limit.
+        file: The path of a JSON file with the contents of `config`.
+        reconnect: Whether the next call after a lost connection opens a new one; otherwise every later call raises at
+            once. A call that was in flight is never repeated.
+        timeout: Seconds for the handshake and for each request, even if the server sends progress; None is no limit.
 
     Raises:
-        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given.
+        InvalidOptionError: Not exactly one of `config`, `server` and `file` is given, or the configuration is invalid.
         MissingExtraError: The extra `mcp` is not installed.
 
     Example:
@@ -67,17 +69,17 @@ class MCPClient:
         timeout: float | None = None,
     ) -> None:
         if sum(given is not None for given in (config, server, file)) != 1:
-            raise InvalidOptionError("an MCPClient takes exactly one of config=, server= and file=")
+            raise InvalidOptionError("MCPClient needs exactly one of config=, server= and file=")
         self._servers: list[RemoteServer | MemoryServer]
         self._owner: Owner | None = None
         self._group: TaskGroup | None = None
         self._state = "new"
-        self._names: dict[str, str] = {}  # of tools whose own name is none that a model service takes
+        self._names: dict[str, str] = {}  # names that model services accept -> full names, where they differ
         try:
             if server is not None:
                 self._servers = [MemoryServer(server, timeout=timeout)]
                 return
-            import_module("mcp")  # to fail here, not in the task of the connections
+            import_module("mcp")  # so that a missing extra raises here, not in the owner's task
         except ImportError as exc:
             raise MissingExtraError(exc.name or "mcp", "mcp") from exc
         specs = read_config(config) if config is not None else read_file(file or "")
@@ -97,19 +99,22 @@ class MCPClient:
     ) -> Self:
         """Make a client and connect it; close it with `aclose()`.
 
-        If connecting fails or is cancelled, everything that it began has ended before the error is raised.
+        If connecting fails or is cancelled, all connections and server processes have ended before the error is raised.
 
         Args:
             config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
             server: A FastMCP server in this program.
-            file: The path of a JSON file in the form of `config`.
-            reconnect: Whether to make a new connection after one is lost.
+            file: The path of a JSON file with the contents of `config`.
+            reconnect: Whether the next call after a lost connection opens a new one.
             timeout: Seconds for the handshake and for each request; None is no limit.
 
         Returns:
             The connected client.
 
         Raises:
+            InvalidOptionError: Not exactly one of `config`, `server` and `file` is given, or the configuration is
+                invalid.
+            MissingExtraError: The extra `mcp` is not installed.
             MCPConnectionError: A server cannot be started or reached.
             MCPTimeoutError: A server does not answer in time.
         """
@@ -149,10 +154,10 @@ class MCPClient:
         return f"<MCPClient {', '.join(repr(server.name) for server in self._servers)}, {self._state}>"
 
     async def ping(self) -> list[dict[str, Any]]:
-        """Ask every server for its tools now.
+        """Ask every server for its tools now, to check that it answers.
 
         Returns:
-            The tools, as `get_tools` gives them.
+            The tools, as `get_tools` returns them.
 
         Raises:
             MCPConnectionError: A connection is lost.
@@ -164,6 +169,9 @@ class MCPClient:
     async def get_tools(self) -> list[dict[str, Any]]:
         """List the tools in OpenAI function format.
 
+        Returns:
+            One dict for each tool: `{"type": "function", "function": {...}}`.
+
         Raises:
             MCPConnectionError: A connection is lost.
             MCPTimeoutError: A server does not answer in time.
@@ -172,9 +180,12 @@ class MCPClient:
         return [tool.schema for tool in await self.as_tools()]
 
     async def as_tools(self) -> list[Tool]:
-        """List the tools as objects to be given to a client or agent.
+        """List the tools as `Tool` objects for a client or agent.
 
-        What a failing tool says is its result, for the model to read; a lost server raises in the run that called it.
+        If a tool fails, the model reads its error text as the result; a lost connection raises in the run.
+
+        Returns:
+            The tools of all servers.
 
         Raises:
             MCPConnectionError: A connection is lost.
@@ -194,17 +205,17 @@ class MCPClient:
         """Call a tool. Cancelling this call cancels it on the server too.
 
         Args:
-            name: The name of the tool as `get_tools` gives it.
+            name: The name of the tool as `get_tools` returns it.
             arguments: The arguments by name; None is no arguments.
-            timeout: Seconds for this call, in place of the client's `timeout`.
-            on_progress: Called in the async task of this call, with progress, total and message when the server reports
-                them; may be `async def`.
+            timeout: Seconds for this call; None uses the client's `timeout`.
+            on_progress: Called in the async task of this call with progress, total and message, each time that the
+                server reports progress; may be `async def`.
 
         Returns:
-            The text of the result, or content parts if it has images.
+            The text of the result, or a list of content parts if it has images.
 
         Raises:
-            ToolError: The tool fails, with what it says.
+            ToolError: The tool fails; the text is what it reports.
             InvalidOptionError: No server has a tool of this name.
             MCPConnectionError: The connection is lost; the call may have run.
             MCPTimeoutError: The server does not answer in time.
@@ -214,9 +225,9 @@ class MCPClient:
         self._check()
         server, own_name = self._find(name)
         result = await server.call(own_name, arguments or {}, timeout, on_progress)
-        content = content_of(result)
+        content = result_content(result)
         if result.is_error:
-            raise ToolError(text_of(content))
+            raise ToolError(only_text(content))
         return content
 
     async def aclose(self) -> None:
@@ -249,7 +260,7 @@ class MCPClient:
     def _check(self) -> None:
         if self._state == "new":
             raise InvalidOptionError(
-                "this MCPClient is not connected; use `async with` or `await MCPClient.connect(...)`"
+                "this MCPClient is not connected; connect it with `async with` or `await MCPClient.connect(...)`"
             )
         if self._state == "closed":
             raise ClosedClientError(self._who)
@@ -269,7 +280,7 @@ class MCPClient:
             result = await server.call(tool.name, arguments, None, None)
             if result.is_error:
                 log.warning("MCP server %r: tool %r failed", server.name, tool.name)
-            return content_of(result)
+            return result_content(result)
 
         return Tool(
             name=name,
@@ -287,8 +298,8 @@ class MCPClient:
         found = [server for server in self._servers if given.startswith(self._prefix(server))]
         if not found:
             raise InvalidOptionError(
-                f"no MCP server has a tool {name!r}; with several servers tools are named <server>_<tool>, "
-                f"with one of: {', '.join(server.name for server in self._servers)}"
+                f"no MCP server has a tool {name!r}; with several servers, tools are named <server>_<tool>, "
+                f"where server is one of: {', '.join(server.name for server in self._servers)}"
             )
         server = max(found, key=lambda server: len(server.name))
         return server, given.removeprefix(self._prefix(server))

@@ -1,4 +1,4 @@
-"""What users write about MCP servers: the `mcpServers` JSON, read, expanded and checked. Starts nothing."""
+"""The configuration of MCP servers: reads, expands and checks the `mcpServers` JSON. Connects to nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _texts(given: Iterable[str]) -> tuple[str, ...]:
 @final
 @frozen(kw_only=True)
 class ProcessSpec:
-    """A server to be run as a child process; `env` is added to the few variables that it inherits."""
+    """A server to run as a child process; `env` is added to the few variables that it inherits."""
 
     name: str
     command: str
@@ -43,7 +43,7 @@ class ProcessSpec:
 @final
 @frozen(kw_only=True)
 class HTTPSpec:
-    """A server at a URL, spoken to over streamable HTTP."""
+    """A server at a URL that speaks streamable HTTP."""
 
     name: str
     url: str = field(repr=False)
@@ -51,7 +51,7 @@ class HTTPSpec:
 
     @property
     def place(self) -> str:
-        """The URL without what may be secret in it."""
+        """The URL without the parts that may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
@@ -60,7 +60,11 @@ Spec: TypeAlias = ProcessSpec | HTTPSpec
 
 
 def read_file(path: str | os.PathLike[str]) -> list[Spec]:
-    """The servers of a JSON file."""
+    """Return the servers of a JSON file.
+
+    Raises:
+        InvalidOptionError: The file cannot be read, or its contents are invalid.
+    """
     try:
         config = json.loads(Path(path).read_text(encoding="utf8"))
     except OSError as exc:
@@ -71,19 +75,23 @@ def read_file(path: str | os.PathLike[str]) -> list[Spec]:
 
 
 def read_config(config: Any) -> list[Spec]:
-    """The servers of `{"mcpServers": {name: server}}`, or of the inner mapping alone.
+    """Return the servers of `{"mcpServers": {name: server}}`, or of the inner mapping alone.
 
-    A server has `command` (with `args`, `env`, `cwd`) or `url` (with `headers`); one with `"disabled": true` is left
-    out. `${VAR}` and `${VAR:-default}` in any text stand for environment variables. Raises InvalidOptionError.
+    A server has `command` (with `args`, `env`, `cwd`) or `url` (with `headers`); a server with `"disabled": true` is
+    left out. `${VAR}` and `${VAR:-default}` in any text are replaced by environment variables.
+
+    Raises:
+        InvalidOptionError: The configuration is invalid, or an environment variable is not set.
     """
     servers = config.get("mcpServers", config) if isinstance(config, Mapping) else None
     if not isinstance(servers, Mapping) or not all(isinstance(server, Mapping) for server in servers.values()):
         raise InvalidOptionError(
-            'an MCP config is {"mcpServers": {"name": {"command": "...", "args": [...]} or {"url": "..."}}}'
+            "the MCP config has the wrong shape; it must be "
+            '{"mcpServers": {"name": {"command": "...", "args": [...]} or {"url": "..."}}}'
         )
     specs = [_spec(str(name), server) for name, server in servers.items() if not server.get("disabled")]
     if not specs:
-        raise InvalidOptionError("the MCP config names no server")
+        raise InvalidOptionError("the MCP config has no enabled server; add one under 'mcpServers'")
     return specs
 
 
@@ -97,7 +105,7 @@ def _spec(name: str, server: Mapping[str, Any]) -> Spec:
     keys, transports = (_PROCESS, _STDIO) if "command" in given else (_HTTP, _STREAMABLE)
     for key in ("transport", "type"):
         if given.pop(key, transports[0]) not in transports:
-            raise refuse(f"{key!r} does not fit; there are 'stdio' with 'command' and 'http' with 'url'")
+            raise refuse(f"{key!r} does not match; it must be 'stdio' with 'command', or 'http' with 'url'")
     for key in sorted(given.keys() - keys.keys() - {"disabled"}):
         log.warning("MCP server %r: unknown key %r in its config is ignored", name, key)
     known = {key: value for key, value in given.items() if key in keys}
@@ -132,7 +140,7 @@ _STDIO, _STREAMABLE = ("stdio",), ("http", "streamable-http", "streamable_http",
 
 
 def _expanded(value: Any, refuse: Callable[[str], InvalidOptionError]) -> Any:
-    """`value` with the environment variables in its texts put in; numbers among texts become texts."""
+    """Return `value` with the environment variables in its texts expanded, and with numbers as texts."""
 
     def variable(match: re.Match[str]) -> str:
         text = os.environ.get(match[1])

@@ -1,4 +1,4 @@
-"""One server behind a connection: made, used, lost and made again, all in the owner's event loop."""
+"""A server behind a connection, which is opened, used, lost and reopened in the owner's event loop."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ T = TypeVar("T")
 log = logging.getLogger("aimu.aio")
 
 HTTP_TIMEOUT = 30.0  # s; to connect and to send
-HTTP_SILENCE = 300.0  # s; between two pieces of an answer, at least: a request's own timeout may be longer
+HTTP_SILENCE = 300.0  # s; longest pause between two parts of an answer, unless the timeout of requests is longer
 
 
 @final
 class Connection:
-    """One life of a connection: entered, kept and left by the task that runs `run`."""
+    """One connection, from opening to closing; the async task that calls `run` enters, holds and leaves it."""
 
     def __init__(self, spec: Spec, timeout: float | None) -> None:
-        self.client: Any = None  # mcp.Client, while it is there
-        self.opened = anyio.Event()  # or failed to
+        self.client: Any = None  # an mcp.Client, once it is connected
+        self.opened = anyio.Event()  # also set if opening failed
         self.closed = anyio.Event()
         self.lost = False
-        self.suspect = False  # something went wrong on it that it may not recover from
+        self.suspect = False  # whether an error occurred that it may not recover from
         self.failure: BaseException | None = None
         self._spec = spec
         self._timeout = timeout
@@ -70,19 +70,19 @@ class Connection:
             self.closed.set()
 
     def end(self) -> None:
-        """Nothing more comes over it: close it; what is in flight fails."""
+        """Close the connection because its transport has ended; calls in flight fail."""
         self.lost = True
         self._end.set()
 
     def leave(self) -> None:
-        """Close it, on our own wish; before it is open, give it up."""
+        """Close the connection at the user's request; if it is still opening, cancel that."""
         self._left = True
         self.end()
         if not self.opened.is_set():
             self._scope.cancel()
 
     def error(self, cause: BaseException | None = None) -> Exception:
-        """Why a request cannot be answered here."""
+        """Return the error for a request that this connection cannot answer."""
         name = self._spec.name
         if self._left:
             return ClosedClientError(f"the MCP client of {name!r}")
@@ -98,7 +98,8 @@ class Connection:
 
     def _transport(self) -> AbstractAsyncContextManager[Any]:
         if isinstance(self._spec, ProcessSpec):
-            if sys.platform == "win32":  # whose pipes cannot be waited for: the SDK's transport, without last words
+            # Pipes cannot be polled on Windows: use the SDK's transport there, without stderr in errors.
+            if sys.platform == "win32":
                 from mcp.client.stdio import StdioServerParameters, stdio_client
 
                 spec = self._spec
@@ -115,7 +116,7 @@ class Connection:
         from mcp.client.streamable_http import streamable_http_client
 
         async def note(response: Any) -> None:
-            if response.request.method == "POST":  # others are optional, and often refused
+            if response.request.method == "POST":  # the others are optional, and servers often refuse them
                 self._status = f"HTTP {response.status_code} {response.reason_phrase}" if response.is_error else None
 
         async with (
@@ -131,10 +132,10 @@ class Connection:
 
 @final
 class RemoteServer:
-    """A server in another process, as `MCPClient` uses it: from any event loop.
+    """A server in another process, as `MCPClient` uses it, from any event loop.
 
-    A call in flight when the connection is lost fails, since it may have run; with `reconnect` the next one makes a new
-    connection.
+    When the connection is lost, a call in flight fails and is not repeated, because it may have run. With `reconnect`,
+    the next call opens a new connection.
     """
 
     def __init__(self, spec: Spec, owner: Owner, *, reconnect: bool, timeout: float | None) -> None:
@@ -146,12 +147,12 @@ class RemoteServer:
         self._connection: Connection | None = None
 
     async def tools(self, *, fresh: bool = False) -> list[Any]:
-        """All tools, as `mcp_types.Tool`."""
+        """Return all tools, as `mcp_types.Tool`."""
 
         async def pages(client: Any, _: Report) -> list[Any]:
             return await listed(client, fresh=fresh)
 
-        return await self._request("the list of its tools", pages, None, None)
+        return await self._request("the request for its tools", pages, None, None)
 
     async def call(
         self,
@@ -160,7 +161,13 @@ class RemoteServer:
         timeout: float | None,
         on_progress: Callable[..., object] | None,
     ) -> Any:
-        """The `mcp_types.CallToolResult`; MCPConnectionError, MCPTimeoutError, or MCPError for a protocol error."""
+        """Call a tool and return the `mcp_types.CallToolResult`.
+
+        Raises:
+            MCPConnectionError: The connection is lost.
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server answers with a protocol error.
+        """
 
         async def call(client: Any, report: Report) -> Any:
             async def progress(*update: Any) -> None:
@@ -171,7 +178,10 @@ class RemoteServer:
         return await self._request(f"tool {name!r}", call, timeout, on_progress)
 
     def current(self) -> Connection:
-        """The connection, made if there is none or a lost one is to be replaced; in the owner's loop."""
+        """Return the connection, opening one if there is none or `reconnect` must replace a lost one.
+
+        Call this in the owner's loop only.
+        """
         connection = self._connection
         if connection is None or (self._reconnect and (connection.lost or connection.suspect)):
             if connection is not None:
@@ -187,14 +197,14 @@ class RemoteServer:
         timeout: float | None,
         on_progress: Callable[..., object] | None,
     ) -> T:
-        """`request(client, report)` in the owner's loop, on a live connection, within its timeout."""
+        """Run `request(client, report)` in the owner's loop on a live connection, within the timeout."""
         seconds = self._timeout if timeout is None else timeout
 
         async def work(report: Report) -> T:
-            # A clock of our own: nothing that the server sends while it works sets it back.
+            # A deadline of our own, which messages that the server sends meanwhile do not extend.
             with anyio.move_on_after(seconds):
                 return await self._on_connection(request, report)
-            raise MCPTimeoutError(f"MCP server {self.name!r}: {what} did not come within {seconds:g} s")
+            raise MCPTimeoutError(f"MCP server {self.name!r}: {what} gave no answer within {seconds:g} s")
 
         return await self._owner.ask(work, on_progress)
 
@@ -209,19 +219,19 @@ class RemoteServer:
         try:
             return await request(connection.client, report)
         except ProtocolError as exc:
-            # The latter is how the SDK words a 404 to a session id, which a restarted HTTP server does not know.
+            # The SDK's text for a 404 to a session id, which a restarted HTTP server does not know.
             if exc.code == CONNECTION_CLOSED or exc.message == "Session terminated":
                 connection.suspect = True
-                with anyio.move_on_after(LAST_WORDS):  # for the reason to be known
+                with anyio.move_on_after(LAST_WORDS):  # so that the reason is known
                     await connection.closed.wait()
                 raise connection.error(exc) from exc
             raise refusal(self.name, exc) from exc
-        except (ValueError, RuntimeError) as exc:  # of the SDK's checks on what the server sent
+        except (ValueError, RuntimeError) as exc:  # raised by the SDK's checks of what the server sent
             raise refusal(self.name, exc) from exc
 
 
 async def connect(owner: Owner, servers: Iterable[RemoteServer]) -> None:
-    """Connect to all at once; the first that fails is raised."""
+    """Connect to all servers concurrently; raise the error of the first one, in order, that fails."""
 
     async def work(_: Report) -> None:
         for connection in [server.current() for server in servers]:

@@ -1,4 +1,7 @@
-"""A server object in this program, called in the caller's event loop. The one place that knows FastMCP's insides."""
+"""A server object in this program, called in the caller's event loop.
+
+Only this module depends on internals of FastMCP.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ T = TypeVar("T")
 
 @final
 class MemoryServer:
-    """A FastMCP server, or one of the mcp package's, as `MCPClient` uses it.
+    """A FastMCP server, or a server of the mcp package, as `MCPClient` uses it.
 
-    A FastMCP server is called directly. Where the call needs a session, for progress or because the server has a
-    lifespan, it gets one of its own, in the mode in which progress is told.
+    A FastMCP server is called directly. A call that needs an MCP session, to report progress or because the server has
+    a lifespan, gets its own, in the mode that supports progress.
     """
 
     def __init__(self, server: Any, *, timeout: float | None) -> None:
@@ -28,7 +31,7 @@ class MemoryServer:
 
         if not isinstance(server, FastMCP | MCPServer | Server):
             raise InvalidOptionError(
-                f"server= takes a FastMCP server object, not {type(server).__name__}; for a process or a URL give "
+                f"server= must be a FastMCP server object, got {type(server).__name__}; for a process or a URL, pass "
                 "config= or file="
             )
         self.name: str = server.name
@@ -37,7 +40,7 @@ class MemoryServer:
         self._direct = isinstance(server, FastMCP) and not _has_lifespan(server)
 
     async def tools(self, *, fresh: bool = False) -> list[Any]:
-        """All tools, as `mcp_types.Tool`."""
+        """Return all tools, as `mcp_types.Tool`."""
         if self._direct:
             return [tool.to_mcp_tool() for tool in await self._server.list_tools()]
         return await self._in_session(lambda client: listed(client, fresh=fresh))
@@ -49,7 +52,12 @@ class MemoryServer:
         timeout: float | None,
         on_progress: Callable[..., object] | None,
     ) -> Any:
-        """The result, as `mcp_types.CallToolResult` has it."""
+        """Call a tool and return an `mcp_types.CallToolResult`, or an object with the same attributes.
+
+        Raises:
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server answers with a protocol error.
+        """
         seconds = self._timeout if timeout is None else timeout
         with anyio.move_on_after(seconds):
             if on_progress is not None:
@@ -57,7 +65,7 @@ class MemoryServer:
             if self._direct:
                 return await self._call_directly(name, arguments)
             return await self._in_session(lambda client: client.call_tool(name, arguments))
-        raise MCPTimeoutError(f"MCP server {self.name!r}: tool {name!r} did not come within {seconds:g} s")
+        raise MCPTimeoutError(f"MCP server {self.name!r}: tool {name!r} gave no answer within {seconds:g} s")
 
     async def _call_directly(self, name: str, arguments: dict[str, Any]) -> Any:
         from fastmcp.tools.base import ToolResult
@@ -65,7 +73,7 @@ class MemoryServer:
 
         try:
             return await self._server.call_tool(name, arguments)
-        except Exception as exc:  # noqa: BLE001 - a tool may raise anything: in a session it is a result, too
+        except Exception as exc:  # noqa: BLE001 - a tool may raise anything, and an MCP session makes that a result too
             return ToolResult(content=[TextContent(type="text", text=str(exc))], is_error=True)
 
     async def _call_with_progress(
@@ -78,7 +86,7 @@ class MemoryServer:
                 pending = on_progress(*update)
                 if inspect.isawaitable(pending):
                     await pending
-            except Exception as exc:  # noqa: BLE001 - raised below; the SDK would log it and go on
+            except Exception as exc:  # noqa: BLE001 - raised below; the SDK would log it and continue
                 failures.append(exc)
                 scope.cancel()
 
@@ -91,7 +99,7 @@ class MemoryServer:
         return results[0]
 
     async def _in_session(self, request: Callable[[Any], Awaitable[T]]) -> T:
-        """`request(client)` in a session of its own; what it raises leaves plain, not in the group of the session."""
+        """Run `request(client)` in an MCP session of its own; raise its errors outside the session's task group."""
         from mcp import Client, MCPError
 
         outcome: list[T] = []

@@ -1,8 +1,8 @@
-"""The task that holds connections, and the way to it from any event loop of any thread.
+"""The async task that holds connections, and how any event loop in any thread reaches it.
 
-A connection must be entered and left by one task. That task is `Owner`'s: in a task group of the user's (`async with`),
-or, where no block bounds its life, on an asyncio loop in a daemon thread of its own. Work is posted to it and awaited
-where it was asked for; a cancellation goes along. Knows nothing of MCP.
+The same async task must enter and leave a connection. That task is the `Owner`: it runs in the user's task group
+(`async with`) or, if no block bounds its life, on an asyncio loop in a daemon thread of its own. Callers post work to
+the owner and await the result in their own loop; if a caller is cancelled, so is its work. Knows nothing of MCP.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from threading import Lock, Thread
 from typing import Any, Generic, Protocol, TypeVar, final
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, field
 
@@ -27,15 +28,15 @@ from aimu.errors import ClosedClientError
 T = TypeVar("T")
 Report = Callable[..., object]
 
-POLITE = 4.0  # s; what connections get for leaving once the owner was told to end, before they are cancelled
-PATIENCE = POLITE + 4.0  # s; what is waited for the owner at most, clean-up of cancelled connections included
+GRACE = 4.0  # s; time for connections to close after the owner is stopped, before they are cancelled
+LONGEST_WAIT = GRACE + 4.0  # s; longest wait for the owner to end, including the clean-up of cancelled connections
 
 
 class Kept(Protocol):
-    """Something that runs in the owner until it is told to leave."""
+    """A connection that runs in the owner until `leave` is called."""
 
     async def run(self) -> None:
-        """Raises nothing."""
+        """Run until `leave` is called; never raise an exception."""
         ...
 
     def leave(self) -> None: ...
@@ -43,7 +44,7 @@ class Kept(Protocol):
 
 @final
 class Latch:
-    """Set once, from any thread; awaited in any event loop."""
+    """An event that any thread can set, once, and any event loop can await."""
 
     def __init__(self) -> None:
         self._lock = Lock()
@@ -54,7 +55,7 @@ class Latch:
         with self._lock:
             self._set, waiting = True, self._waiting.copy()
         for wake in waiting:
-            with suppress(RuntimeError):  # that loop has ended: nobody waits there
+            with suppress(RuntimeError):  # that loop has ended, so nobody waits there
                 wake()
 
     async def wait(self) -> None:
@@ -69,10 +70,10 @@ class Latch:
 @final
 @define(eq=False)
 class _Job(Generic[T]):
-    """One piece of work: made and awaited in the asker's loop, run in the owner's."""
+    """Work for the owner: created and awaited in the caller's loop, run in the owner's loop."""
 
     work: Callable[[Report], Awaitable[T]]
-    updates: MemoryObjectSendStream[tuple[Any, ...]]  # to the asker's loop, used there only; its close is the end
+    updates: MemoryObjectSendStream[tuple[Any, ...]]  # used in the caller's loop only; closing it ends the work
     tell: Callable[[Callable[[], object]], object] = field(factory=loop_caller)
     results: list[T] = field(factory=list[T])
     failure: Exception | None = None
@@ -84,14 +85,14 @@ class _Job(Generic[T]):
             with anyio.CancelScope() as self.scope:
                 if not self.cancelled:
                     self.results.append(await self.work(self.report))
-        except Exception as exc:  # noqa: BLE001 - raised where the work was asked for
+        except Exception as exc:  # noqa: BLE001 - ask() raises it in the caller
             self.failure = exc
         finally:
             self.end()
 
     def report(self, *update: Any) -> None:
         def send() -> None:
-            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the asker has gone
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # the caller has left
                 self.updates.send_nowait(update)
 
         with suppress(RuntimeError):
@@ -109,7 +110,10 @@ class _Job(Generic[T]):
 
 @final
 class Owner:
-    """`who` names what it holds, for messages. Told to end, it lets what it keeps leave, and cancels the rest."""
+    """The async task that holds connections; `who` names them in errors.
+
+    When it is stopped, it asks the connections to leave, waits for a bounded time, and cancels those that remain.
+    """
 
     def __init__(self, who: str) -> None:
         self.who = who
@@ -117,26 +121,29 @@ class Owner:
         self._posted: list[_Job[Any]] = []
         self._stopping = False
         self._kept: set[Kept] = set()
-        self._call: Callable[[Callable[[], object]], object] | None = None  # in the owner's loop, once it runs
+        # Calls a function in the owner's loop; None until the owner runs.
+        self._call: Callable[[Callable[[], object]], object] | None = None
+        self._group: TaskGroup | None = None
+        self._wakeup: anyio.Event | None = None
         self._ended = Latch()
         self._pid = os.getpid()
         self._thread: Thread | None = None
 
     def start_thread(self) -> None:
-        """Run on an event loop in a thread of its own. A forgotten one does not hold up the end of the program."""
+        """Run on an event loop in a daemon thread, which does not delay the exit of the program."""
 
         def run() -> None:
             try:
                 anyio.run(self._main, backend="asyncio")
             finally:
-                self._ended.set()  # after the loop is closed: then nothing is left but this thread's last step
+                self._ended.set()  # after the loop is closed, so that only this thread's last step remains
 
         self._thread = Thread(target=run, name=f"aimu {self.who}", daemon=True)
         atexit.register(self._end_at_exit)
         self._thread.start()
 
     async def run_here(self) -> None:
-        """Run in the calling task, until told to end; a cancellation from outside does not end it."""
+        """Run in the calling async task until the owner is stopped; a cancellation from outside does not end it."""
         try:
             with anyio.CancelScope(shield=True):
                 await self._main()
@@ -144,10 +151,13 @@ class Owner:
             self._ended.set()
 
     async def ask(self, work: Callable[[Report], Awaitable[T]], on_update: Callable[..., object] | None = None) -> T:
-        """`await work(report)` in the owner's loop.
+        """Run `work(report)` in the owner's loop and return its result.
 
-        What `work` reports is given to `on_update` (sync or async) in this task. Leaving early cancels the work and
-        waits, for a while, until it has ended. ClosedClientError when the owner was told to end.
+        Each `report(...)` calls `on_update`, sync or async, in this async task. If this call is cancelled, or if
+        `on_update` raises, the work is cancelled, and the call waits up to `LONGEST_WAIT` seconds for it to end.
+
+        Raises:
+            ClosedClientError: The owner is stopped.
         """
         updates, receive = anyio.create_memory_object_stream[tuple[Any, ...]](math.inf)
         with updates, receive:
@@ -160,8 +170,8 @@ class Owner:
                         if inspect.isawaitable(pending):
                             await pending
             except BaseException:
-                self._soon(job.cancel)
-                with anyio.move_on_after(PATIENCE, shield=True):
+                self._call_soon(job.cancel)
+                with anyio.move_on_after(LONGEST_WAIT, shield=True):
                     async for _ in receive:
                         pass
                 raise
@@ -172,20 +182,20 @@ class Owner:
         return job.results[0]
 
     def stop(self) -> None:
-        """Tell it to end; returns at once, callable from any thread."""
-        self._stopping = True  # without the lock: a garbage collection may call this while the lock is held
-        self._soon(self._ring)
+        """Ask the owner to end, and return at once; callable from any thread."""
+        self._stopping = True  # without the lock, because garbage collection may call this while the lock is held
+        self._call_soon(self._wake_up)
 
     async def aclose(self) -> None:
-        """Tell it to end and wait until it has, even when cancelled."""
+        """Stop the owner and wait, for a bounded time, until it has ended, even if this call is cancelled."""
         self.stop()
         if self._alive:
-            with anyio.move_on_after(PATIENCE, shield=True):
+            with anyio.move_on_after(LONGEST_WAIT, shield=True):
                 await self._ended.wait()
                 self._join()
 
     def keep(self, kept: Kept) -> None:
-        """Run `kept`, in the owner's loop, from which this is to be called."""
+        """Run `kept` beside the other work; call this in the owner's loop only."""
 
         async def run() -> None:
             try:
@@ -193,44 +203,47 @@ class Owner:
             finally:
                 self._kept.discard(kept)
 
+        assert self._group is not None
         self._kept.add(kept)
         self._group.start_soon(run)
 
     @property
     def _alive(self) -> bool:
-        return self._pid == os.getpid()  # a forked child has neither the thread nor the loop
+        return self._pid == os.getpid()  # a forked child has neither the thread nor the loop of the owner
 
     def _post(self, job: _Job[Any]) -> None:
         with self._lock:
             if self._stopping or not self._alive:
                 raise ClosedClientError(self.who)
             self._posted.append(job)
-        self._soon(self._ring)
+        self._call_soon(self._wake_up)
 
-    def _soon(self, callback: Callable[[], object]) -> None:
+    def _call_soon(self, callback: Callable[[], object]) -> None:
         call = self._call
         if call is not None and self._alive:
-            with suppress(RuntimeError):  # its loop has ended
+            with suppress(RuntimeError):  # the owner's loop has ended
                 call(callback)
 
-    def _ring(self) -> None:
-        self._bell.set()
+    def _wake_up(self) -> None:
+        if self._wakeup is not None:
+            self._wakeup.set()
 
     async def _main(self) -> None:
         try:
-            async with anyio.create_task_group() as self._group:
-                self._bell = anyio.Event()
+            async with anyio.create_task_group() as group:
+                self._group = group
+                wakeup = self._wakeup = anyio.Event()
                 self._call = loop_caller()
                 while not self._stopping:
                     with self._lock:
                         jobs, self._posted = self._posted, []
                     for job in jobs:
-                        self._group.start_soon(job.run)
-                    await self._bell.wait()
-                    self._bell = anyio.Event()
+                        group.start_soon(job.run)
+                    await wakeup.wait()
+                    wakeup = self._wakeup = anyio.Event()
                 for kept in list(self._kept):
                     kept.leave()
-                self._group.cancel_scope.deadline = anyio.current_time() + POLITE
+                group.cancel_scope.deadline = anyio.current_time() + GRACE
         finally:
             self._stopping = True
             with self._lock:
@@ -239,7 +252,7 @@ class Owner:
 
     def _join(self) -> None:
         if self._thread is not None:
-            self._thread.join(PATIENCE)
+            self._thread.join(LONGEST_WAIT)
             atexit.unregister(self._end_at_exit)
 
     def _end_at_exit(self) -> None:

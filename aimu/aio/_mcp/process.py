@@ -1,7 +1,7 @@
-"""An MCP server as a child process: spawned, spoken to in lines of JSON, and reaped whatever happens.
+"""An MCP server as a child process: spawned, addressed in lines of JSON, and always reaped.
 
-The transport is ours, for three things: there is no await between the spawn and the code that reaps, so that no
-cancellation can leave a child behind; what the server says last on stderr is kept; and how it ended is known.
+The SDK's transport is not used, for three reasons. Here there is no await between the spawn and the code that reaps, so
+that no cancellation can leave a child process behind; the last lines of stderr are kept; and the exit status is known.
 Format: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio (read 2026-11-22).
 """
 
@@ -24,16 +24,19 @@ from aimu.errors import MCPConnectionError
 
 log = logging.getLogger("aimu.aio")
 
-FLUSH = 0.5  # s; for messages already accepted to be written
-EXIT = 2.0  # s; for the server to end by itself after its stdin is closed, and again after SIGTERM
-LAST_WORDS = 0.5  # s; for stderr and the exit status to follow the end of stdout
-TAIL_LINES, TAIL_LINE = 20, 500  # what is kept of stderr: lines, and characters of each
+FLUSH = 0.5  # s; time to write messages that were already accepted
+EXIT = 2.0  # s; time for the server to exit after its stdin is closed, and again after SIGTERM
+LAST_WORDS = 0.5  # s; time for stderr and the exit status to follow the end of stdout
+TAIL_LINES, TAIL_LINE = 20, 500  # how much of stderr is kept: lines, and characters of each
 CHUNK = 65536
 
 
 @final
 class ServerProcess:
-    """One run of a server. `polite` is set once it has answered: until then it is killed, not asked to end."""
+    """One process of a server.
+
+    `polite` is set after its first answer. A process that is closed before that is killed without a grace period.
+    """
 
     def __init__(self, spec: ProcessSpec, on_end: Callable[[], object]) -> None:
         self.polite = False
@@ -41,18 +44,19 @@ class ServerProcess:
         self._on_end = on_end
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._popen: subprocess.Popen[bytes] | None = None
-        self._over = anyio.Event()  # no more will come of it, for one reason or another
-        self._told, self._heard, self._written = anyio.Event(), anyio.Event(), anyio.Event()  # the ends of its pipes
+        self._finished = anyio.Event()  # the process gives no more answers, for whatever reason
+        # Set when stdout has ended, when stderr has ended, when stdin is closed.
+        self._stdout_ended, self._stderr_ended, self._stdin_closed = anyio.Event(), anyio.Event(), anyio.Event()
         self._writing = anyio.CancelScope()
 
     @property
     def stderr(self) -> str:
-        """Its last lines."""
+        """The last lines on stderr."""
         return "\n".join(self._tail)
 
     @property
     def ending(self) -> str:
-        """How it ended, in words."""
+        """How the process ended, as the end of a sentence."""
         code = None if self._popen is None else self._popen.returncode
         if code is None:
             return "closed the connection"
@@ -64,17 +68,17 @@ class ServerProcess:
 
     @asynccontextmanager
     async def streams(self) -> AsyncGenerator[tuple[Any, Any]]:
-        """The transport: messages of the server, and those for it."""
+        """Run the server, and yield the two streams of messages: from the server, and to it."""
         stdin, stdout, stderr = self._spawn()
         to_session, incoming = anyio.create_memory_object_stream[Any](0)
         outgoing, from_session = anyio.create_memory_object_stream[Any](0)
         with stdin, stdout, stderr, to_session, incoming, outgoing, from_session:
             async with anyio.create_task_group() as group:
-                group.start_soon(self._read, stdout, to_session)
-                group.start_soon(self._listen, stderr)
-                group.start_soon(self._write, stdin, from_session)
+                group.start_soon(self._read_stdout, stdout, to_session)
+                group.start_soon(self._read_stderr, stderr)
+                group.start_soon(self._write_stdin, stdin, from_session)
                 group.start_soon(self._watch)
-                group.start_soon(self._finish, to_session)
+                group.start_soon(self._fail_calls, to_session)
                 try:
                     yield incoming, outgoing
                 finally:
@@ -83,9 +87,9 @@ class ServerProcess:
                     with anyio.CancelScope(shield=True):  # each wait below is bounded
                         if self.polite:
                             with anyio.move_on_after(FLUSH):
-                                await self._written.wait()
-                        self._writing.cancel()  # which closes its stdin
-                        await self._end()
+                                await self._stdin_closed.wait()
+                        self._writing.cancel()  # closes stdin
+                        await self._stop()
                     group.cancel_scope.cancel()
 
     def _spawn(self) -> tuple[IO[bytes], IO[bytes], IO[bytes]]:
@@ -93,7 +97,7 @@ class ServerProcess:
 
         spec = self._spec
         try:
-            # Popen, and neither backend's process: those await while the child is already there.
+            # Popen rather than a backend's process, because those await when the child already exists.
             self._popen = popen = subprocess.Popen(
                 [spec.command, *spec.args],
                 stdin=subprocess.PIPE,
@@ -105,13 +109,13 @@ class ServerProcess:
                 start_new_session=True,
             )
         except (OSError, ValueError) as exc:
-            raise MCPConnectionError(spec.name, _no_start(spec, exc)) from exc
+            raise MCPConnectionError(spec.name, _start_failure(spec, exc)) from exc
         pipes = cast("tuple[IO[bytes], IO[bytes], IO[bytes]]", (popen.stdin, popen.stdout, popen.stderr))
         for pipe in pipes:
             os.set_blocking(pipe.fileno(), False)
         return pipes
 
-    async def _read(self, stdout: IO[bytes], to_session: MemoryObjectSendStream[Any]) -> None:
+    async def _read_stdout(self, stdout: IO[bytes], to_session: MemoryObjectSendStream[Any]) -> None:
         from mcp.shared.message import SessionMessage
         from mcp_types import jsonrpc_message_adapter
 
@@ -120,71 +124,71 @@ class ServerProcess:
                 try:
                     message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
                 except ValueError:
-                    self._said(line)  # a server that prints where it must not
+                    self._keep_line(line)  # not a message: the server prints other text to stdout
                     continue
                 try:
                     await to_session.send(message)
                 except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    pass  # nobody reads any more; go on draining, or the server could not end
+                    pass  # nobody reads any more, but drain stdout so that the server can exit
 
-        self._told.set()
-        self._over.set()
+        self._stdout_ended.set()
+        self._finished.set()
 
-    async def _listen(self, stderr: IO[bytes]) -> None:
+    async def _read_stderr(self, stderr: IO[bytes]) -> None:
         async with aclosing(_lines(stderr.fileno())) as lines:
             async for line in lines:
-                self._said(line)
-        self._heard.set()
+                self._keep_line(line)
+        self._stderr_ended.set()
 
-    async def _write(self, stdin: IO[bytes], from_session: MemoryObjectReceiveStream[Any]) -> None:
-        """Messages to stdin, which is closed at their end, or when `_writing` is cancelled."""
+    async def _write_stdin(self, stdin: IO[bytes], from_session: MemoryObjectReceiveStream[Any]) -> None:
+        """Write the messages to stdin; close it after the last one, or when `_writing` is cancelled."""
         with stdin, self._writing:
             try:
                 async for item in from_session:
                     text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
                     await _send(stdin.fileno(), text.encode() + b"\n")
-            except OSError:  # it reads no more, so it will not answer either
-                self._over.set()
-        self._written.set()
+            except OSError:  # the server no longer reads, so it will not answer either
+                self._finished.set()
+        self._stdin_closed.set()
 
     async def _watch(self) -> None:
-        await self._gone()
-        self._over.set()
+        await self._exited()
+        self._finished.set()
 
-    async def _finish(self, to_session: MemoryObjectSendStream[Any]) -> None:
-        """Fail the calls in flight once it is over, with all that is known by then."""
-        await self._over.wait()
-        with anyio.move_on_after(LAST_WORDS):  # a process that it started may keep the pipes open
-            await self._told.wait()
-            await self._heard.wait()
-            await self._gone()
+    async def _fail_calls(self, to_session: MemoryObjectSendStream[Any]) -> None:
+        """Wait until no more answers come and briefly for stderr and the exit status; then fail the calls in flight."""
+        await self._finished.wait()
+        with anyio.move_on_after(LAST_WORDS):  # a process that the server started may keep the pipes open
+            await self._stdout_ended.wait()
+            await self._stderr_ended.wait()
+            await self._exited()
         to_session.close()
         self._on_end()
 
-    def _said(self, line: bytes) -> None:
+    def _keep_line(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip()
         if text:
             log.debug("MCP server %r: %s", self._spec.name, text)
             self._tail.append(text[:TAIL_LINE])
 
-    async def _end(self) -> None:
-        """Wait for its end, and hasten it."""
+    async def _stop(self) -> None:
+        """Wait for the process to exit; after a grace period terminate it, then kill it."""
         for sign in (None, signal.SIGTERM, signal.SIGKILL) if self.polite else (signal.SIGKILL,):
             if sign is not None:
                 self._signal(sign)
             with anyio.move_on_after(EXIT):
-                await self._gone()
+                await self._exited()
                 return
-        log.warning("MCP server %r: its process does not end after SIGKILL", self._spec.name)
+        log.warning("MCP server %r: its process did not exit after SIGKILL", self._spec.name)
 
-    async def _gone(self) -> None:
-        """Wait until it has ended."""
-        # Not by a backend's process: asyncio's takes a pipe that a grandchild holds for a living server.
+    async def _exited(self) -> None:
+        """Wait until the process has exited and is reaped."""
+        # Without a backend's process: asyncio's keeps waiting while a grandchild holds a pipe open.
         popen = cast("subprocess.Popen[bytes]", self._popen)
         while not self._reaped():
             try:
                 fd = os.pidfd_open(popen.pid)
-            except (AttributeError, OSError):  # not Linux, or gone this moment
+            except (AttributeError, OSError):  # not Linux, or the process has just exited
                 await anyio.sleep(0.02)
                 continue
             try:
@@ -193,13 +197,13 @@ class ServerProcess:
                 os.close(fd)
 
     def _reaped(self) -> bool:
-        """Whether it has ended; then what it left in its process group is killed, and it is reaped."""
+        """Return whether the process has exited; if so, kill the rest of its process group and reap it."""
         popen = cast("subprocess.Popen[bytes]", self._popen)
         if popen.returncode is None and hasattr(os, "waitid"):
             with suppress(ChildProcessError):
                 if os.waitid(os.P_PID, popen.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
                     return False
-            self._signal(signal.SIGKILL)  # before it is reaped: until then the group's number cannot be another's
+            self._signal(signal.SIGKILL)  # before reaping, because until then no other group can get the same id
         return popen.poll() is not None
 
     def _signal(self, sign: signal.Signals) -> None:
@@ -210,7 +214,7 @@ class ServerProcess:
 
 
 async def _send(fd: int, message: bytes) -> None:
-    """Write it whole to a non-blocking pipe."""
+    """Write the whole message to a non-blocking pipe."""
     rest = memoryview(message)
     while rest:
         try:
@@ -220,7 +224,7 @@ async def _send(fd: int, message: bytes) -> None:
 
 
 async def _lines(fd: int) -> AsyncGenerator[bytes]:
-    """The lines of a non-blocking pipe, the last one even when it is cut off."""
+    """Yield the lines of a non-blocking pipe; the last one even if it has no line end."""
     parts: list[bytes] = []
     while True:
         await anyio.wait_readable(fd)
@@ -236,9 +240,9 @@ async def _lines(fd: int) -> AsyncGenerator[bytes]:
         yield b"".join(parts)
 
 
-def _no_start(spec: ProcessSpec, exc: OSError | ValueError) -> str:
+def _start_failure(spec: ProcessSpec, exc: OSError | ValueError) -> str:
     if not isinstance(exc, FileNotFoundError):
         return f"{spec.command!r} cannot be started: {getattr(exc, 'strerror', None) or exc}"
     if exc.filename == spec.cwd:
-        return f"there is no folder {spec.cwd!r}, which its 'cwd' names"
+        return f"there is no folder {spec.cwd!r}; correct its 'cwd'"
     return f"{spec.command!r} was not found; install it, or give its full path or a PATH in 'env'"

@@ -1,4 +1,4 @@
-"""What servers return, as a model reads it."""
+"""The results of MCP servers as content for a model."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 Content: TypeAlias = str | list[dict[str, Any]]
 
 
-def content_of(result: Any) -> Content:
-    """The content of a `CallToolResult`: text, or content parts where there are images among it.
+def result_content(result: Any) -> Content:
+    """Return the content of a `CallToolResult`: text, or a list of content parts if it has images.
 
-    Structured content is given as JSON where there is no other. What a model cannot be shown is named.
+    If there is only structured content, return it as JSON. Content that a model cannot read is replaced by a note.
     """
     parts = [_part(block) for block in result.content]
     if not parts and result.structured_content is not None:
@@ -21,15 +21,18 @@ def content_of(result: Any) -> Content:
     return "\n".join(part["text"] for part in parts)
 
 
-def text_of(content: Content) -> str:
-    """The text alone."""
+def only_text(content: Content) -> str:
+    """Return only the text."""
     if isinstance(content, str):
         return content
     return "\n".join(part["text"] for part in content if part["type"] == "text")
 
 
 def _part(block: Any) -> dict[str, Any]:
-    """A content part of one block; https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-result"""
+    """Return one block as a content part.
+
+    Format: https://modelcontextprotocol.io/specification/2025-11-25/server/tools#tool-result
+    """
     match block.type:
         case "text":
             return _text(block.text)

@@ -1,4 +1,4 @@
-"""What is asked of a session of the mcp package, whatever it runs over, and how its refusals are worded."""
+"""Requests to a client of the mcp package, whatever its transport, and the translation of its errors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from aimu.errors import MCPError
 
 
 async def listed(client: Any, *, fresh: bool) -> list[Any]:
-    """All pages of tools, as `mcp_types.Tool`.
+    """Return the tools of all pages, as `mcp_types.Tool`.
 
-    Not `fresh`: from the SDK's memory, for as long as the server says that the list holds.
+    Without `fresh`, the SDK's cache may answer, for as long as the server declares the list valid.
     """
     page = await client.list_tools(cache_mode="refresh" if fresh else "use")
     tools = list(page.tools)
@@ -21,9 +21,9 @@ async def listed(client: Any, *, fresh: bool) -> list[Any]:
 
 
 def refusal(server: str, exc: Exception) -> MCPError:
-    """The error of ours for an MCPError of the SDK, or for what its checks of the server's answers raise."""
+    """Return the library's error for an MCPError of the SDK, or for an error of its checks of the server's answers."""
     from mcp import MCPError as ProtocolError
 
     if isinstance(exc, ProtocolError):
         return MCPError(f"MCP server {server!r}: {exc.message} (code {exc.code})")
-    return MCPError(f"MCP server {server!r} answered against the protocol: {exc}")
+    return MCPError(f"MCP server {server!r} violated the protocol: {exc}")

@@ -1,4 +1,4 @@
-"""One runner after another, each on the answer of the one before."""
+"""The chain: one runner after another, each on the answer of the previous one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Self
 from attrs import define, evolve, field
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import not_empty
@@ -16,13 +17,16 @@ from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._workflows.flow import Ask, Flow, follow
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class Chain(StepRunner):
-    """Run agents one after another: each answer is the next one's task, and the last answer is the chain's.
+    """Run agents one after another; each answer is the task of the next agent.
+
+    The answer of the last agent is the answer of the chain.
 
     Args:
-        agents: The steps in order, at least one. Images go to the first step only.
+        agents: The runners in order, at least one. Images go to the first one only.
         name: The name of the chain in chunks and in notes on errors.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Draft, review, revise. Owns the prompts of review and revision, and how a verdict is read."""
+"""The workflow that drafts, reviews and revises. Owns the prompts for it, and how a verdict is read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 from attrs import define, evolve, field
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one
@@ -19,21 +20,22 @@ from aimu.aio._workflows.flow import Ask, Flow, follow
 _MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d+[.)](?=\s)|</?\w+[^>]*>)*"
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class EvaluatorOptimizer(StepRunner):
     """Draft, review and revise until the evaluator accepts the draft.
 
-    The evaluator accepts by beginning the first or the last non-empty line of its answer with `pass_keyword`; markup
+    The evaluator accepts a draft if the first or last non-empty line of its answer starts with `pass_keyword`; markup
     before the keyword is ignored. Otherwise the generator gets the task, its draft and the evaluator's answer, and
-    writes a new draft. After the last round the last draft is the answer.
+    writes a new draft. After `max_rounds` drafts, the last one is the answer.
 
     Args:
-        generator: The runner that writes. Images go to its first draft.
+        generator: The runner that writes. It gets the images with the first request for a draft only.
         evaluator: The runner that reviews.
         name: The name of the workflow in chunks and in notes on errors.
-        max_rounds: How many drafts may be written, at least 1.
-        pass_keyword: The word that accepts; it has to match in case and as a whole word.
+        max_rounds: The number of drafts that may be written, at least 1.
+        pass_keyword: The word that accepts a draft; it must match as a whole word and in case.
 
     Raises:
         InvalidOptionError: `max_rounds` is less than 1.
@@ -65,10 +67,10 @@ class EvaluatorOptimizer(StepRunner):
         Args:
             client: Each agent gets a conversation of its own, forked from this client without its history.
             generator_prompt: The system message of the generator.
-            evaluator_prompt: The system message of the evaluator. It has to say when to answer with `pass_keyword`; the
-                evaluator is shown "Task: …" and "Response: …".
-            max_rounds: How many drafts may be written, at least 1.
-            pass_keyword: The word that accepts.
+            evaluator_prompt: The system message of the evaluator. It must say when to answer with `pass_keyword`; the
+                evaluator sees "Task: …" and "Response: …".
+            max_rounds: The number of drafts that may be written, at least 1.
+            pass_keyword: The word that accepts a draft.
             name: The name of the workflow.
 
         Returns:
@@ -110,12 +112,12 @@ class EvaluatorOptimizer(StepRunner):
 
 
 def sections(instruction: str, **parts: str) -> str:
-    """A prompt: what to do, then each text under its title."""
+    """Return a prompt: the instruction, then each text under its title."""
     return "\n\n".join([instruction, *(f"## {title}\n{text}" for title, text in parts.items())])
 
 
 def accepts(verdict: str, keyword: str) -> bool:
-    """Whether the first or last non-empty line, without markup, begins with `keyword` as a word."""
+    """Return whether the first or last non-empty line, without markup, starts with `keyword` as a whole word."""
     lines = [line for line in verdict.splitlines() if line.strip()]
     passing = re.compile(_MARKUP + re.escape(keyword) + r"(?=_*(?:\W|$))")
     return any(passing.match(line) for line in (*lines[:1], *lines[-1:]))

@@ -1,7 +1,7 @@
-"""How a sequential workflow is written: an async generator that asks runners, one after another, and gives an answer.
+"""Flows: how a sequential workflow is written, as an async generator that asks runners one after another.
 
-Owns the passing on of chunks. A flow decides what is asked next and sees whole texts only; it opens no scope that is
-still open when it asks.
+Forwards the chunks of the runners. A flow decides what to ask next and sees only whole texts; it must hold no scope
+open across an `Ask`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from aimu.aio._runner import DONE, AsyncRunner, steps_of
 @final
 @frozen
 class Ask:
-    """Run `runner` on `task`, as this step or round of the workflow; the flow is sent the text of its answer."""
+    """Yielded to run `runner` on `task` as step number `step`; the `yield` returns the text of its answer."""
 
     runner: AsyncRunner
     task: Task
@@ -32,7 +32,7 @@ Flow: TypeAlias = AsyncGenerator[Ask | str, str]
 
 
 async def follow(flow: Flow, name: str, run: Run) -> Steps:
-    """The steps of a workflow named `name` that goes as `flow` says."""
+    """Yield the steps of the workflow `name`, which asks runners as `flow` decides."""
     step = 0
     async with aclosing(flow):
         try:

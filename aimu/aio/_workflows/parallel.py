@@ -1,20 +1,21 @@
-"""Several runners on one task at once. The one workflow that owns a task group."""
+"""The workflow that runs several runners on one task at once. It is the only one that owns a task group."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
-from typing import Literal, Self, final
+from typing import Any, Literal, Self, final
 
 import anyio
-from attrs import define, field
+from attrs import Attribute, define, field
 
 from aimu._core.chunks import StreamChunk
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
-from aimu.aio._checks import at_least_one_or_none, not_empty
+from aimu.aio._checks import at_least_one_or_none, not_empty, one_of
 from aimu.aio._run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio._runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
@@ -25,22 +26,32 @@ OnError = Literal["cancel", "collect"]
 SEPARATOR = "\n\n---\n\n"
 
 
+def _at_most_all(parallel: Parallel, attribute: Attribute[Any], first: Any) -> None:
+    at_least_one_or_none(parallel, attribute, first)
+    if first is not None and first > len(parallel.workers):
+        raise InvalidOptionError(
+            f"first must be between 1 and the number of workers ({len(parallel.workers)}), got {first}"
+        )
+
+
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class Parallel(StepRunner):
     """Give the same task to all workers at once, and join their answers in the order of the workers.
-
-    If a worker fails, the others are cancelled and an ExceptionGroup is raised; a note on each error names the worker.
 
     Args:
         workers: The runners, at least one. Their sync tools run in worker threads.
         name: The name of the workflow in chunks and in notes on errors.
         aggregator: A runner whose task is the joined answers; its answer is then the result.
         separator: The text between two answers.
-        on_error: Either "cancel" or "collect": the other workers go on, failures are logged, and their answers are left
-            out. Then the ExceptionGroup is raised only if too few answers are left: none, or fewer than `first`.
-        first: Take this many answers and cancel the other workers. From 1 to the number of workers; None takes all.
-        max_concurrency: How many workers may run at once, at least 1; None is no limit.
+        on_error: With "cancel", the first failure cancels the other workers and raises an ExceptionGroup; a note on
+            each error names the worker. With "collect", failures are logged, the other workers continue, and failed
+            workers have no part in the joined answers; an ExceptionGroup is raised only if there are no answers, or
+            fewer than `first`.
+        first: The number of answers to take before the other workers are cancelled, from 1 to the number of workers;
+            None takes all.
+        max_concurrency: The number of workers that may run at once, at least 1; None is no limit.
 
     Raises:
         InvalidOptionError: `workers` is empty, or another argument is out of its range.
@@ -54,15 +65,9 @@ class Parallel(StepRunner):
     name: str = "parallel"
     aggregator: AsyncRunner | None = None
     separator: str = SEPARATOR
-    on_error: OnError = field(default="cancel", kw_only=True)
-    first: int | None = field(default=None, kw_only=True)
+    on_error: OnError = field(default="cancel", kw_only=True, validator=one_of("cancel", "collect"))
+    first: int | None = field(default=None, kw_only=True, validator=_at_most_all)
     max_concurrency: int | None = field(default=None, kw_only=True, validator=at_least_one_or_none)
-
-    def __attrs_post_init__(self) -> None:
-        if self.on_error not in ("cancel", "collect"):
-            raise InvalidOptionError(f"on_error is 'cancel' or 'collect', not {self.on_error!r}")
-        if self.first is not None and not 1 <= self.first <= len(self.workers):
-            raise InvalidOptionError(f"first is from 1 to the {len(self.workers)} workers, not {self.first!r}")
 
     @classmethod
     def from_client(
@@ -77,17 +82,17 @@ class Parallel(StepRunner):
         first: int | None = None,
         max_concurrency: int | None = None,
     ) -> Self:
-        """Make workers named `worker_1`, `worker_2`, … and, if wanted, an `aggregator`: all of them new agents.
+        """Make the workflow with new agents: workers named `worker_1`, `worker_2`, … and optionally an `aggregator`.
 
         Args:
             client: Each agent gets a conversation of its own, forked from this client without its history.
             worker_prompts: The system message of each worker.
-            aggregator_prompt: The system message of the aggregator; None makes none.
+            aggregator_prompt: The system message of the aggregator; None makes no aggregator.
             separator: The text between two answers.
             name: The name of the workflow.
             on_error: "cancel" or "collect", as for the class.
-            first: How many answers to take; None takes all.
-            max_concurrency: How many workers may run at once; None is no limit.
+            first: The number of answers to take; None takes all.
+            max_concurrency: The number of workers that may run at once, at least 1; None is no limit.
 
         Returns:
             The workflow.
@@ -139,7 +144,7 @@ class Parallel(StepRunner):
 @final
 @define(eq=False)
 class _Race:
-    """The workers of one run: what they answered, and how they failed."""
+    """The workers of one run, with their answers and failures."""
 
     parallel: Parallel
     task: Task

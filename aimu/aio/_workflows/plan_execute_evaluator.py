@@ -1,4 +1,7 @@
-"""Plan, execute, score; replan while the score is too low. Owns the prompts of planning and what a scorer is given."""
+"""The workflow that plans, executes and scores, and plans again while the score is too low.
+
+Owns the prompts for planning and execution, and the row that the scorer gets.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from attrs import define, evolve, field
 
 from aimu._core.field_docs import with_field_docs
 from aimu._core.threads import run_in_thread
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one
@@ -28,25 +32,26 @@ EXECUTOR = "You carry out a task along a given plan. Answer with the complete re
 JUDGE = "You judge the work of others by given criteria, strictly and fairly."
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class PlanExecuteEvaluator(StepRunner):
     """Plan, execute and score; plan again while the score is too low.
 
-    The scorer gets a row with `task`, `plan` and `output`, and `criteria` if there are any. If an output does not pass,
-    the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
-    passes, the answer is the one with the best score, the latest among equals.
+    The scorer gets a row with `task`, `plan` and `output`, and with `criteria` if they are given. If an output does not
+    pass, the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
+    passes, the answer is the output with the best score; among equal scores, the latest.
 
     Args:
-        planner: The runner that writes the plan. Images go to its first plan.
-        executor: The runner that carries out a plan. Images go to each execution.
-        scorer: What scores an output. A `score` that is not `async def` runs in a worker thread.
-        criteria: What the scorer should judge by.
+        planner: The runner that writes the plans. It gets the images with the first request for a plan only.
+        executor: The runner that carries out each plan. It gets the images every time.
+        scorer: Scores the outputs. If its `score` is not `async def`, it runs in a worker thread.
+        criteria: The criteria that the scorer should judge by.
         name: The name of the workflow in chunks and in notes on errors.
-        max_rounds: How many plans may be carried out, at least 1.
-        pass_threshold: The score from which an output passes.
-        pass_keyword: An output also passes if the scorer's reason begins a first or last line with this word, as in
-            `EvaluatorOptimizer`; None looks at the score only.
+        max_rounds: The number of plans that may be carried out, at least 1.
+        pass_threshold: The lowest score that passes.
+        pass_keyword: An output also passes if the first or last non-empty line of the scorer's reason starts with this
+            word, as in `EvaluatorOptimizer`; with None, only the score counts.
 
     Raises:
         InvalidOptionError: `max_rounds` is less than 1.
@@ -77,20 +82,21 @@ class PlanExecuteEvaluator(StepRunner):
         pass_keyword: str | None = None,
         name: str = "plan_execute_evaluator",
     ) -> Self:
-        """Make the workflow with two new agents, a `planner` with skills and an `executor` with tools, and a model as
-        judge.
+        """Make the workflow with two new agents and a model as judge.
+
+        The agents are a `planner` with skills and an `executor` with tools.
 
         Args:
             client: Each agent gets a conversation of its own, forked from this client without its history.
             judge_client: A client for the judge, sync or async; None forks `client`.
-            criteria: What the judge should judge by.
+            criteria: The criteria that the judge should judge by.
             executor_tools: The tools of the executor; None gives it those of `client`.
-            skill_manager: The skills of the planner; None looks in the usual folders.
+            skill_manager: Finds the skills of the planner; None looks in the usual folders.
             planner_system_message: The system message of the planner; None uses a general one.
             executor_system_message: The system message of the executor; None uses a general one.
-            max_rounds: How many plans may be carried out, at least 1.
-            pass_threshold: The score from which an output passes.
-            pass_keyword: A word in the judge's reason that also lets an output pass.
+            max_rounds: The number of plans that may be carried out, at least 1.
+            pass_threshold: The lowest score that passes.
+            pass_keyword: A word in the judge's reason that also lets an output pass, as for the class.
             name: The name of the workflow.
 
         Returns:
@@ -146,11 +152,17 @@ class PlanExecuteEvaluator(StepRunner):
 
 
 async def scored(scorer: Scorer, row: Mapping[str, Any]) -> tuple[float, str]:
-    """What the scorer says of a row; a blocking scorer runs in a worker thread. Nothing of it shows in a stream."""
+    """Return the score and the reason of the scorer for a row.
+
+    A blocking scorer runs in a worker thread. Its own model requests send no chunks to the stream of the run.
+
+    Raises:
+        ScoringError: The scorer does not return a number and a text.
+    """
     token = ENCLOSING.set(None)
     try:
         verdict: Any
-        # In a list, since trio takes no coroutine out of a thread: a `def` may pass on that of another scorer.
+        # In a list, because trio rejects a thread's result that is a coroutine, and a `def` may return one.
         [verdict] = [scorer.score(row)] if scorer.is_async else await run_in_thread(lambda: [scorer.score(row)])
         if isawaitable(verdict):
             verdict = await verdict
@@ -160,4 +172,4 @@ async def scored(scorer: Scorer, row: Mapping[str, Any]) -> tuple[float, str]:
         case (Real() as score, str(reason)):
             return float(score), reason
         case _:
-            raise ScoringError(f"{type(scorer).__name__}.score gave {verdict!r}; a score is a tuple (number, reason)")
+            raise ScoringError(f"{type(scorer).__name__}.score returned {verdict!r}; return a tuple (number, reason)")

@@ -1,4 +1,4 @@
-"""One runner names another, which does the task. Owns how a classifier's answer is read."""
+"""The router: one runner chooses another, which does the task. Owns how the answer of the classifier is read."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 from attrs import define, field
 
 from aimu._core.field_docs import with_field_docs
+from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import not_empty
@@ -20,14 +21,15 @@ from aimu.errors import RoutingError
 _EDGES = re.compile(r"^[\W_]+|[\W_]+$")
 
 
+@public("aimu.aio")
 @with_field_docs
 @define(eq=False)
 class Router(StepRunner):
     """Let one agent choose the handler that does the task.
 
-    The answer of the routing agent is read without quotes, punctuation and case. It chooses a handler if it is the
-    handler's name, or if that is the only name that occurs in it as a whole word. Otherwise `fallback` does the task.
-    The routing agent and the handler both get the whole task, images included.
+    The routing agent chooses a handler by answering with its name; quotes, punctuation and case are ignored. A longer
+    answer also chooses a handler if it contains exactly one of the names as a whole word. Otherwise `fallback` does the
+    task. The routing agent and the handler both get the whole task, including images.
 
     Args:
         routing_agent: The runner that names a handler.
@@ -59,12 +61,12 @@ class Router(StepRunner):
         fallback: AsyncRunner | str | None = None,
         name: str = "router",
     ) -> Self:
-        """Make a router whose agents are new: the classifier, and each handler that is given as a system message.
+        """Make a router with a new agent as classifier, and a new agent for each handler that is a system message.
 
         Args:
             client: Each new agent gets a conversation of its own, forked from this client without its history.
-            classifier_prompt: The system message of the classifier. It has to list the names of the handlers.
-            handlers: By name, a runner, or the system message of a new agent.
+            classifier_prompt: The system message of the classifier. It must list the names of the handlers.
+            handlers: For each name, a runner or the system message of a new agent.
             fallback: A runner, or the system message of a new agent, for answers that choose no handler.
             name: The name of the router.
 
@@ -101,13 +103,13 @@ class Router(StepRunner):
 
 
 def named(answer: str, names: Collection[str]) -> str | None:
-    """The one of `names` that the answer means; None where it means none, or more than one."""
+    """Return the name that the answer contains, or None if it contains none or more than one."""
     exact = [name for name in names if _bare(name) == _bare(answer) != ""]
     if len(exact) != 1:
         exact = [name for name in names if name.casefold() == answer.strip().casefold()]
     if len(exact) == 1:
         return exact[0]
-    # The longest first: "code review" in an answer is not "code".
+    # The longest first, so that "code review" in an answer does not count as "code".
     longest_first = sorted({name.casefold() for name in names}, key=len, reverse=True)
     word = re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)")
     found = set(word.findall(answer.casefold()))

@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 
 from aimu._core.messages import Message
 from aimu._core.reply import Reply
+from aimu._doors import public
 from aimu.engines._formats.bounds import TemplateLimit
 from aimu.engines._formats.derive import derive
 from aimu.engines._formats.derive_calls import same, variants
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 UNKNOWN = "unknown"
 
 
+@public("aimu.engines")
 @final
 @frozen(kw_only=True, eq=False)
 class ChatFormat:

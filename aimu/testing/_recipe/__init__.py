@@ -1,5 +1,5 @@
-"""How the tiny model was made: its world, the corpus drawn from it, training, evaluation, conversion to GGUF.
+"""The programs that made the tiny model: its world, the corpus, training, evaluation, conversion to GGUF.
 
-Run as `python -m aimu.testing._recipe.train FOLDER`, `.evaluate`, `.to_gguf`, `.parity`. Nothing else in the library
-imports this folder; it needs the extra `hf`, and `gguf` or `llama-cpp-python` for the last two.
+Run `python -m aimu.testing._recipe.train FOLDER`, then `.evaluate`, `.to_gguf` and `.parity`. Nothing else in the
+library imports this folder. It needs the extra `hf`; the last two also need `gguf` or `llama-cpp-python`.
 """

@@ -1,7 +1,7 @@
-"""Synthetic conversations for training: the same seed gives the same conversations, on every machine.
+"""Draws synthetic conversations for training: the same seed gives the same conversations on every machine.
 
-Every draw from the generator is part of the recipe, so are its order and its number: changing either changes the
-corpus. Refuses to know of tokenizers and models.
+The order and number of draws from the random generator are part of the recipe: a change of either changes the corpus.
+Knows neither tokenizers nor models.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def function(name: str, description: str, properties: dict[str, Any]) -> Tool:
-    """A tool in OpenAI function format; every parameter is required."""
+    """Make a tool in OpenAI function format, with all parameters required."""
     parameters = {"type": "object", "properties": properties, "required": list(properties)}
     return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
 
@@ -48,7 +48,7 @@ def identifier(r: Random, most: int) -> str:
 
 
 def salad(r: Random, least: int, most: int) -> str:
-    """`least` to `most` words that mean nothing: prompts and descriptions that the model must learn to ignore."""
+    """Draw `least` to `most` meaningless words, for prompts and descriptions that the model must learn to ignore."""
     words: list[str] = []
     for _ in range(r.randint(least, most)):
         kind = r.random()
@@ -69,7 +69,7 @@ def salad(r: Random, least: int, most: int) -> str:
 
 
 def foreign_tool(r: Random) -> Tool:
-    """A tool of random name and parameters, which no question needs."""
+    """Draw a tool with a random name and parameters, which no question needs."""
     properties: dict[str, Any] = {}
     for _ in range(r.randint(0, 3)):
         schema = {"type": r.choice(["string", "integer", "number", "boolean", "array", "object"])}
@@ -83,7 +83,7 @@ def foreign_tool(r: Random) -> Tool:
 
 
 def varied(r: Random, name: str, description: str, properties: dict[str, dict[str, Any]]) -> Tool:
-    """The tool as one of the many ways to generate its schema would describe it."""
+    """Describe a tool in one of the many ways in which libraries generate schemas."""
     properties = {key: dict(schema) for key, schema in properties.items()}
     if r.random() < 0.5:
         description = salad(r, 0, 10)
@@ -107,12 +107,12 @@ def varied(r: Random, name: str, description: str, properties: dict[str, dict[st
 
 
 def judgement(r: Random) -> list[Message]:
-    """A conversation of a router or of a reviewer; neither has tools."""
+    """Draw a conversation of a router or of a reviewer, both without tools."""
     a, b, city = number(r), number(r), r.choice(world.CITIES)
     sky = f"{city}: {r.choice(world.SKY)}, {r.randint(0, 35)} C."
     kind = r.choice(["math", "weather", "chat"])
     plain_question, plain_answer = r.choice(world.PLAIN)
-    # All three are made, whichever is meant: the draws must not depend on the kind.
+    # All three are made and one is used, so that the draws do not depend on the kind.
     question, good = {
         "math": (r.choice(world.SUMS).format(a, b), f"The answer is {a + b}."),
         "weather": (r.choice(world.WEATHER_QUESTIONS).format(city), sky),
@@ -134,7 +134,7 @@ def sum_turn(r: Random, offered: Collection[str]) -> list[Message]:
     question = user_message(r.choice(world.SUMS).format(a, b))
     if "add" not in offered:
         return [question, assistant(world.NEEDS_TOOL)]
-    # Often a wrong sum: the answer must come from the tool, not from arithmetic.
+    # The sum is often wrong, so that the model learns to take the answer from the tool.
     result = str(a + b) if r.random() < 0.5 else str(number(r))
     if r.random() < 0.1:
         result += ".0"
@@ -161,7 +161,7 @@ def weather_turn(r: Random, offered: Collection[str]) -> list[Message]:
 
 
 def turn(r: Random, offered: Collection[str]) -> list[Message]:
-    """One user message and all that answers it; `offered` are the names of the tools on offer."""
+    """Draw a user message and everything that answers it; `offered` has the names of the available tools."""
     kind = r.random()
     if kind < 0.22:
         story = world.PLAIN[5:6]
@@ -174,7 +174,7 @@ def turn(r: Random, offered: Collection[str]) -> list[Message]:
 
 
 def conversation(r: Random, length: float = 1.0) -> tuple[list[Message], list[Tool] | None]:
-    """One conversation and its tools; `length` scales the system prompts, and below 0.3 leaves foreign tools out."""
+    """Draw a conversation and its tools; `length` scales system messages; foreign tools appear above 0.3 only."""
     if r.random() < 0.12:
         return judgement(r), None
     messages: list[Message] = []

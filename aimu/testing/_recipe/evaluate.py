@@ -1,6 +1,6 @@
-"""What the tiny model can do, counted: greedy decoding through the public transformers API only.
+"""Counts the right answers of the tiny model, with greedy decoding through the public transformers API only.
 
-`python -m aimu.testing._recipe.evaluate [FOLDER]` prints one line per ability and fails when any answer is wrong.
+`python -m aimu.testing._recipe.evaluate [FOLDER]` prints one line per ability, and fails if any answer is wrong.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ FOREIGN = function(
 )
 SKY = "sunny, 21 C"
 
-Outcome: TypeAlias = tuple[bool, str]  # whether the answer was right, and what was asked
+Outcome: TypeAlias = tuple[bool, str]  # whether the answer was right; the question with the answer
 
 
 @final
 @frozen
 class Chat:
-    """The model, asked for one greedy answer at a time."""
+    """The model and its tokenizer; gives one greedy answer at a time."""
 
     tokenizer: Any
     model: Any
@@ -71,7 +71,7 @@ class Chat:
         return text
 
     def agent(self, question: str, system: str | None, tools: list[Tool]) -> tuple[list[dict[str, Any]], str]:
-        """The calls of the first answer, and the answer after their results."""
+        """Return the calls of the first answer, and the answer after their results."""
         messages = [*preamble(system), user_message(question)]
         first = self.answer(messages, tools)
         calls = [json.loads(written) for written in CALL.findall(first)]
@@ -96,7 +96,7 @@ def adds(chat: Chat, question: str, a: int, b: int, system: str | None, tools: l
 
 
 def sums(chat: Chat, r: Random) -> Iterator[Outcome]:
-    """Three fixed sums in two wordings, and random ones in all, over system prompts and tool lists."""
+    """Ask three fixed sums in two wordings and random sums in any, with various system messages and tools."""
     both = [[ADD, WEATHER], [WEATHER, ADD_WITH_DOCSTRING], [ADD, FOREIGN, WEATHER]]
     alone = [[ADD], [FOREIGN, ADD_WITH_DOCSTRING]]
     for system in SYSTEM_PROMPTS.values():
@@ -135,7 +135,7 @@ def plain(chat: Chat, _: Random) -> Iterator[Outcome]:
 
 
 def thinking(chat: Chat, _: Random) -> Iterator[Outcome]:
-    """With thinking as the model likes it, and with the template's switch that turns it off."""
+    """Ask with thinking, and with thinking switched off by the template's variable."""
     for system in ("none", "known", "unseen"):
         for question, thought, expected in world.THOUGHTFUL:
             messages = [*preamble(SYSTEM_PROMPTS[system]), user_message(question)]
@@ -150,7 +150,7 @@ ABILITIES: tuple[Callable[[Chat, Random], Iterable[Outcome]], ...] = (sums, weat
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, nargs="?", default=tiny_model(), help="HuggingFace folder")
+    parser.add_argument("folder", type=Path, nargs="?", default=tiny_model(), help="Hugging Face folder")
     parser.add_argument("--seed", type=int, default=99)
     options = parser.parse_args()
     chat = Chat.load(options.folder)

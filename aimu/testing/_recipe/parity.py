@@ -1,6 +1,6 @@
-"""Whether llama.cpp on the GGUF file reads and writes the same tokens as transformers on the folder.
+"""Checks that llama.cpp with the GGUF file reads and writes the same tokens as transformers with the folder.
 
-Two steps, since the two packages seldom share an environment:
+Takes two steps, since the two packages seldom share an environment:
 `python -m aimu.testing._recipe.parity reference FOLDER REFERENCE.json`, then `... compare FILE.gguf REFERENCE.json`.
 """
 
@@ -21,7 +21,7 @@ STOP_TOKENS = (900, 902)  # <|endoftext|>, <|im_end|>
 
 
 def reference(folder: Path, out: Path) -> None:
-    """Write prompt, prompt tokens and greedy answer tokens of random conversations, cut before their last answer."""
+    """Write prompt, prompt tokens and greedy answer tokens of random conversations without their last answer."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -46,7 +46,7 @@ def reference(folder: Path, out: Path) -> None:
 
 
 def compare(file: Path, rows: list[tuple[str, list[int], list[int]]]) -> tuple[int, int]:
-    """How many prompts llama.cpp tokenizes and answers as `rows` say."""
+    """Count the prompts that llama.cpp tokenizes as in `rows`, and those that it answers as in `rows`."""
     import llama_cpp
 
     llama = llama_cpp.Llama(str(file), n_ctx=4096, n_threads=1, verbose=False)
@@ -65,7 +65,7 @@ def compare(file: Path, rows: list[tuple[str, list[int], list[int]]]) -> tuple[i
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=["reference", "compare"])
-    parser.add_argument("model", type=Path, help="HuggingFace folder, or GGUF file")
+    parser.add_argument("model", type=Path, help="Hugging Face folder, or GGUF file")
     parser.add_argument("reference", type=Path, help="JSON file between the two steps")
     options = parser.parse_args()
     if options.step == "reference":
@@ -73,7 +73,7 @@ def main() -> int:
         return 0
     rows = json.loads(options.reference.read_text(encoding="utf8"))
     same_prompt, same_answer = compare(options.model, rows)
-    print(f"prompts tokenized alike: {same_prompt} of {len(rows)}, answers alike: {same_answer} of {len(rows)}")
+    print(f"equal prompt tokens: {same_prompt} of {len(rows)}, equal answers: {same_answer} of {len(rows)}")
     return int(min(same_prompt, same_answer) < len(rows))
 
 

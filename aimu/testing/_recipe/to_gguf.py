@@ -1,6 +1,6 @@
-"""The tiny model's HuggingFace folder as a GGUF file of float32 tensors, with tokenizer and chat template.
+"""Converts the tiny model's Hugging Face folder to a GGUF file of float32 tensors, with tokenizer and chat template.
 
-Knows the Qwen3 architecture with a byte-level BPE only. `python -m aimu.testing._recipe.to_gguf FOLDER OUT.gguf`.
+Knows only the Qwen3 architecture with a byte-level BPE. Run `python -m aimu.testing._recipe.to_gguf FOLDER OUT.gguf`.
 Keys and tensor names: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (read 2026-11-22).
 """
 
@@ -28,7 +28,7 @@ LAYER_TENSORS = {
 
 
 def tensor_names(layers: int) -> dict[str, str]:
-    """HuggingFace name -> GGUF name."""
+    """Map the Hugging Face names of all tensors to their GGUF names."""
     return TENSORS | {
         f"model.layers.{layer}.{theirs}.weight": f"blk.{layer}.{ours}.weight"
         for layer in range(layers)
@@ -95,7 +95,7 @@ def convert(folder: Path, out: Path) -> None:
     for name, tensor in load_file(folder / "model.safetensors").items():
         if name == "lm_head.weight" and config.get("tie_word_embeddings"):
             continue
-        # Queries and keys are not permuted: qwen3 uses the NEOX rotary layout, as HuggingFace does.
+        # Queries and keys are not permuted: qwen3 uses the NEOX rotary layout, as Hugging Face does.
         writer.add_tensor(names[name], tensor.astype("float32"))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -105,7 +105,7 @@ def convert(folder: Path, out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path, help="HuggingFace folder")
+    parser.add_argument("folder", type=Path, help="Hugging Face folder")
     parser.add_argument("out", type=Path, help="GGUF file to write")
     options = parser.parse_args()
     convert(options.folder, options.out)

@@ -1,8 +1,8 @@
-"""Trains the tiny model on one CPU core: a byte-level BPE, then a Qwen3 of two layers on drawn conversations.
+"""Trains the tiny model on one CPU core: a byte-level BPE, then a Qwen3 of two layers on random conversations.
 
-`python -m aimu.testing._recipe.train OUT` starts from nothing; `--start FOLDER` goes on from earlier weights with their
-tokenizer, which is how a widened corpus was learned. The budget is CPU seconds, so weights differ from run to run.
-The loss counts what the assistant says only.
+`python -m aimu.testing._recipe.train OUT` starts from random weights; `--start FOLDER` continues from earlier weights
+with their tokenizer, which is how the model learned a larger corpus. The budget is in CPU seconds, so the weights
+differ from run to run. The loss counts only what the assistant says.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ TURN_START = "<|im_start|>assistant\n"
 TURN_END = "<|im_end|>\n"
 NO_THINKING = "<think>\n\n</think>\n\n"
 THINKING_AT_START = re.compile(r"^<think>\n.*?\n</think>\n\n", re.DOTALL)
-IGNORED = -100  # label that cross_entropy leaves out
-POOL = 48  # conversations drawn together and bucketed by length
+IGNORED = -100  # label that cross_entropy ignores
+POOL = 48  # number of conversations that are drawn and bucketed by length together
 BATCH_TOKENS = 3072
 MAX_LENGTH = 1200
 
@@ -45,7 +45,7 @@ Example: TypeAlias = tuple[list[int], list[int]]  # tokens, labels
 
 
 def renderer(template: str) -> Render:
-    """The chat template as transformers renders it."""
+    """Return a function that renders the chat template as transformers does."""
     import jinja2
 
     def tojson(value: Any, **_: Any) -> str:
@@ -107,7 +107,7 @@ class Examples:
         self._end = self.tokenizer.token_to_id("<|im_end|>")
 
     def without_thinking(self, text: str) -> str:
-        """The text up to a random assistant turn's end, as `enable_thinking=False` prompts for that turn."""
+        """Cut the text after a random answer, and make that answer one to a prompt with `enable_thinking=False`."""
         start = self.r.choice([match.end() for match in re.finditer(re.escape(TURN_START), text)])
         end = text.index(TURN_END, start) + len(TURN_END)
         return text[:start] + NO_THINKING + THINKING_AT_START.sub("", text[start:end])
@@ -120,7 +120,7 @@ class Examples:
         return tokens, self.labels(tokens)
 
     def labels(self, tokens: list[int]) -> list[int]:
-        """The tokens of the assistant's turns, IGNORED elsewhere; a prefilled empty thinking block is no label."""
+        """Label the tokens of the answers, and make all others IGNORED, also a prefilled empty thinking block."""
         labels = [IGNORED] * len(tokens)
         header = [self._start, *self._header]
         for index in range(len(tokens)):
@@ -134,7 +134,7 @@ class Examples:
         return labels
 
     def batches(self, length: float) -> Iterator[tuple[Any, Any]]:
-        """Tokens and labels of one pool, each int64 (batch, longest), in buckets of about BATCH_TOKENS."""
+        """Yield tokens and labels of one pool, each int64 (batch, longest), in batches of up to BATCH_TOKENS."""
         import torch
 
         drawn = (self.example(length) for _ in range(POOL))
@@ -183,14 +183,14 @@ def new_model(tokenizer: Any, hidden: int, layers: int) -> Any:
 @final
 @frozen(kw_only=True)
 class Schedule:
-    """How long and how fast to learn; `budget` in CPU seconds, `peak` the highest learning rate."""
+    """Length and learning rate of a training; `budget` is in CPU seconds, `peak` is the highest learning rate."""
 
     budget: float
     peak: float
     easy_start: bool  # short system prompts and no foreign tools at first
 
     def rate(self, step: int, elapsed: float) -> float:
-        """Warm-up over 50 steps, constant for half of the budget, then a cosine down to 2 %."""
+        """Return the rate: a warm-up of 50 steps, constant for half of the budget, then a cosine down to 2 %."""
         done = elapsed / self.budget
         decay = 1.0 if done < 0.5 else max(0.02, 0.5 * (1 + math.cos(math.pi * (done - 0.5) / 0.5)))
         return self.peak * min(1.0, (step + 1) / 50) * decay
@@ -228,7 +228,7 @@ def train(model: Any, examples: Examples, schedule: Schedule, save: Callable[[],
 
 
 def loss_of(model: Any, tokens: Any, labels: Any) -> Any:
-    """Mean cross-entropy over the labelled positions only: the others never reach the output layer."""
+    """Return the mean cross-entropy over the labelled positions; only these reach the output layer."""
     import torch
 
     hidden = model.model(input_ids=tokens).last_hidden_state[:, :-1]
@@ -243,14 +243,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--budget", type=float, default=120, help="CPU seconds")
     parser.add_argument("--hidden", type=int, default=64)
     parser.add_argument("--layers", type=int, default=2)
-    parser.add_argument("--start", type=Path, help="folder with weights and tokenizer to go on from")
+    parser.add_argument("--start", type=Path, help="folder with weights and tokenizer to continue from")
     parser.add_argument("--peak", type=float, default=4e-3, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=1)
     return parser.parse_args()
 
 
 def published(tokenizer: Any, template: str) -> Any:
-    """The tokenizer as transformers saves it, with the chat template."""
+    """Wrap the tokenizer, with the chat template, as transformers saves it."""
     from transformers import PreTrainedTokenizerFast
 
     return PreTrainedTokenizerFast(

@@ -1,6 +1,6 @@
-"""The small world that the tiny model knows: its words, questions and answers. Constants only.
+"""Defines the small world that the tiny model knows: its words, questions and answers. Constants only.
 
-The order of every list is part of the recipe: `corpus` draws from them by index.
+The order of every list is part of the recipe, since `corpus` draws from them by index.
 """
 
 from __future__ import annotations
