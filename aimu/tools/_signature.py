@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, final, get_type_hints
 
 from attrs import frozen
 
+from aimu._core.secrets import hide
 from aimu.errors import ToolSignatureError
 
 AnyCallable = Callable[..., Any]
@@ -42,7 +43,13 @@ class Argument:
 
 def written(function: Any) -> Any:
     """Return the function in the source, below partials, bound methods and wrappers."""
+    return list(_layers(function))[-1]
+
+
+def _layers(function: Any) -> Iterator[Any]:
+    """Yield the function and what it wraps, from the outside in."""
     while True:
+        yield function
         if isinstance(function, functools.partial):
             function = function.func
         elif inspect.ismethod(function):
@@ -50,7 +57,7 @@ def written(function: Any) -> Any:
         elif hasattr(function, "__wrapped__"):
             function = function.__wrapped__
         else:
-            return function
+            return
 
 
 def origin(function: AnyCallable) -> str:
@@ -106,6 +113,16 @@ def closed_names(function: AnyCallable) -> frozenset[str]:
     if not inspect.isfunction(source):
         return frozenset()
     return frozenset(inspect.signature(source).parameters) - {item.name for item in open_parameters(function)}
+
+
+def without_bound(function: AnyCallable, text: str) -> str:
+    """Return a text for the model without the values that partials bind, such as a token in an error's message."""
+    for layer in _layers(function):
+        if isinstance(layer, functools.partial):
+            for value in (*layer.args, *layer.keywords.values()):
+                if isinstance(value, str):
+                    text = hide(value, text)
+    return text
 
 
 def check_parameters(function: AnyCallable, *, in_class_body: bool = False) -> list[inspect.Parameter]:

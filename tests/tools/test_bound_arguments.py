@@ -130,3 +130,18 @@ def test_an_error_about_a_partial_shows_no_bound_value(bad):
     with pytest.raises(ToolSignatureError) as caught:
         as_tool(bad)
     assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [lambda f: partial(f, key=SECRET), lambda f: wrapped(partial(f, SECRET))])
+async def test_the_text_of_a_tools_exception_shows_the_model_no_bound_value(make):
+    def fetch(key: str, page: int) -> str:
+        raise LookupError(f"GET /?key={key}&page={page} gave 404")
+
+    assert await Record().run(make(fetch), '{"page": 2}') == [
+        "start",
+        "Error: LookupError: GET /?key=***&page=2 gave 404",
+    ]
+    assert await Record().run(partial(fetch, key="page"), '{"page": 2}') == [
+        "start",
+        "Error: LookupError: GET /?key=page&page=2 gave 404",
+    ]
