@@ -67,7 +67,7 @@ def origin(function: AnyCallable) -> str:
     return f"function {named.__module__}.{named.__qualname__}"
 
 
-def open_parameters(function: AnyCallable) -> list[inspect.Parameter]:
+def open_parameters(function: Any) -> list[inspect.Parameter]:
     """Return the parameters that the caller may still give: those that a partial or a method binds are closed.
 
     `inspect.signature` keeps what a partial binds by name, as a default, and ignores a partial that has `__wrapped__`.
