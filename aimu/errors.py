@@ -130,14 +130,26 @@ class UsageError(AimuError):
 
 @final
 class UnknownProviderError(UsageError, ValueError):
-    """A model string names an unknown `provider`; `known` has the names of those that exist."""
+    """A model string names no provider or an unknown one.
 
-    def __init__(self, provider: str, known: Iterable[str]) -> None:
+    Attributes:
+        provider: The name; of a model string without a provider, the whole string.
+        known: The names of the providers that exist.
+        missing: Whether the model string has no provider.
+        suggestion: A model string that was perhaps meant, or None.
+    """
+
+    def __init__(
+        self, provider: str, known: Iterable[str], *, missing: bool = False, suggestion: str | None = None
+    ) -> None:
         self.provider = provider
         self.known: tuple[str, ...] = tuple(known)
+        self.missing = missing
+        self.suggestion = suggestion
+        fault = f"the model string {provider!r} has no provider" if missing else f"unknown provider {provider!r}"
+        meant = f"; did you mean {suggestion!r}? A" if suggestion else "; a"
         super().__init__(
-            f"unknown provider {provider!r}; a model string is 'provider:model_id', "
-            f"where provider is one of: {', '.join(self.known)}"
+            f"{fault}{meant} model string is 'provider:model_id', where provider is one of: {', '.join(self.known)}"
         )
 
 

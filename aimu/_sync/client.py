@@ -65,9 +65,12 @@ class BaseModelClient(AdaptedClient):
     def messages(self) -> list[Message]:
         """The history, as dicts in OpenAI shape.
 
-        Assign another history between turns; the next request checks it.
+        Assign another history between turns; the next request checks it. If it begins with a system message, that one
+        replaces the client's; otherwise the client keeps its own. All handles of the conversation show the new history,
+        and agents made from any of them begin with it.
 
         Raises:
+            InvalidOptionError: On assignment, the value is not a list.
             BusyConversationError: On assignment, a turn is running.
         """
         return self.__aio__.messages
@@ -83,6 +86,7 @@ class BaseModelClient(AdaptedClient):
         Set it before the first turn; call `reset` to change it later.
 
         Raises:
+            InvalidOptionError: On assignment, the value is neither a str nor None.
             SystemMessageError: On assignment, the first turn has begun.
         """
         return self.__aio__.system_message
@@ -249,6 +253,7 @@ class BaseModelClient(AdaptedClient):
         Raises:
             BusyConversationError: Another turn of this conversation is running.
             InvalidHistoryError: A loaded history is not valid; the error names the first invalid message.
+            InvalidOptionError: The text is not a str, or is blank and has no images; or an option is invalid.
             InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
             RefusedError: The model declines to answer.
@@ -318,6 +323,7 @@ class BaseModelClient(AdaptedClient):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
+            InvalidOptionError: The text is not a str, or is blank and has no images; or an option is invalid.
             InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text.
             RefusedError: The model declines to answer.
@@ -465,5 +471,10 @@ def chat(
         print(aimu.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
     return perform(
-        one_shot(aio_of(client(model, system=system)), Task(user_message, generate_kwargs, images), stream, include)
+        one_shot(
+            Task.asked(user_message, generate_kwargs, images, "user_message"),
+            aio_of(client(model, system=system)),
+            stream,
+            include,
+        )
     )

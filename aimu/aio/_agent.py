@@ -10,11 +10,11 @@ from attrs import Attribute, define, field, frozen
 from aimu._core.field_docs import with_field_docs
 from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient, duplicate
-from aimu.aio._checks import at_least_one
+from aimu.aio._checks import at_least_one, tool_list
 from aimu.aio._conversation import Conversation
 from aimu.aio._responder import Responder
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio._runner import AsyncRunner, Histories, MessageHistory, StepRunner, foreign_steps, steps_of
 from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
 from aimu.tools._like import ToolLike
@@ -29,7 +29,7 @@ def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> N
 
 
 def _as_list(tools: Sequence[ToolLike]) -> list[ToolLike]:
-    return list(tools)
+    return tool_list(tools)
 
 
 @public("aimu.aio")
@@ -87,7 +87,7 @@ class Agent(StepRunner):
     @property
     def messages(self) -> MessageHistory:
         """This agent's history under its name."""
-        return {self.name or "agent": self._history()}
+        return Histories({self.name or "agent": self._history()})
 
     def _history(self) -> list[dict[str, Any]]:
         return self.model_client.messages

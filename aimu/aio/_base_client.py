@@ -13,6 +13,7 @@ from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
 from aimu._doors import public
+from aimu.aio._checks import tool_list
 from aimu.aio._conversation import Conversation
 from aimu.aio._request import SharedProvider
 from aimu.aio._responder import LoopResponder, Responder
@@ -72,9 +73,12 @@ class AsyncBaseModelClient:
     def messages(self) -> list[Message]:
         """The history, as dicts in OpenAI shape.
 
-        Assign another history between turns; the next request checks it.
+        Assign another history between turns; the next request checks it. If it begins with a system message, that one
+        replaces the client's; otherwise the client keeps its own. All handles of the conversation show the new history,
+        and agents made from any of them begin with it.
 
         Raises:
+            InvalidOptionError: On assignment, the value is not a list.
             BusyConversationError: On assignment, a turn is running.
         """
         return self.conversation.history.messages
@@ -90,6 +94,7 @@ class AsyncBaseModelClient:
         Set it before the first turn; call `reset` to change it later.
 
         Raises:
+            InvalidOptionError: On assignment, the value is neither a str nor None.
             SystemMessageError: On assignment, the first turn has begun.
         """
         return self.conversation.history.system_message
@@ -105,7 +110,7 @@ class AsyncBaseModelClient:
 
     @tools.setter
     def tools(self, tools: Sequence[ToolLike]) -> None:
-        self.conversation.tools = list(tools)
+        self.conversation.tools = tool_list(tools)
 
     @property
     def mcp_client(self) -> Any:
@@ -123,7 +128,8 @@ class AsyncBaseModelClient:
 
     @generate_kwargs.setter
     def generate_kwargs(self, generate_kwargs: Mapping[str, Any] | None) -> None:
-        self.conversation.generate_kwargs = dict(generate_kwargs or {})
+        given: Any = generate_kwargs  # the conversation checks and copies it
+        self.conversation.generate_kwargs = given
 
     @property
     def max_tool_rounds(self) -> int:
@@ -266,15 +272,18 @@ class AsyncBaseModelClient:
         Raises:
             BusyConversationError: Another turn of this conversation is running.
             InvalidHistoryError: A loaded history is not valid; the error names the first invalid message.
+            InvalidOptionError: The text is not a str, or is blank and has no images; or an option is invalid.
             InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
             RefusedError: The model declines to answer.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             ProviderError: The model service fails.
         """
-        task = Task(user_message, generate_kwargs, images)
+        task = Task.asked(user_message, generate_kwargs, images, "user_message")
         return start(
             lambda run: self._responder.chat(task, run, use_tools=use_tools),
+            name=f"{type(self).__name__}.chat",
+            what=lambda: f"chat() with {self.spec}",
             stream=stream,
             timeout=timeout,
             include=include,
@@ -339,14 +348,22 @@ class AsyncBaseModelClient:
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
+            InvalidOptionError: The text is not a str, or is blank and has no images; or an option is invalid.
             InvalidImageError: An image cannot be read, or the model has no vision.
             TruncatedError: `max_tokens` ended the reply before any text.
             RefusedError: The model declines to answer.
             TimeoutError: `timeout` expires.
             ProviderError: The model service fails.
         """
-        task = Task(prompt, generate_kwargs, images)
-        return start(lambda run: self._responder.generate(task, run), stream=stream, timeout=timeout, include=include)
+        task = Task.asked(prompt, generate_kwargs, images, "prompt")
+        return start(
+            lambda run: self._responder.generate(task, run),
+            name=f"{type(self).__name__}.generate",
+            what=lambda: f"generate() with {self.spec}",
+            stream=stream,
+            timeout=timeout,
+            include=include,
+        )
 
     async def aclose(self) -> None:
         """Close the client. If no other client keeps the provider open, close its connections or free its weights."""

@@ -1,8 +1,9 @@
-"""Validators for attrs fields that raise InvalidOptionError."""
+"""Checks of what callers pass, each of which raises InvalidOptionError: validators for attrs fields, texts, lists."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from inspect import isawaitable
 from typing import Any
 
 from attrs import Attribute
@@ -38,6 +39,53 @@ def calls_at_once(instance: object, attribute: Attribute[Any], value: Any) -> No
         raise InvalidOptionError(
             f"{attribute.name} must be True, False or the number of calls that may run at once, got {value!r}"
         )
+
+
+def checked_text(text: Any, name: str, images: Sequence[Any] | None = None) -> str:
+    """Return what the user asks as a plain str: a str, which may be blank only beside images."""
+    if not isinstance(text, str):
+        raise InvalidOptionError(f"{name} must be a string, got {_shown(text)}; {_instead_of(text)}")
+    if not images and (not text or text.isspace()):
+        raise InvalidOptionError(f"{name} is {'blank' if text else 'empty'}; pass the text to send, or add images=")
+    return text if type(text) is str else str.__str__(text)
+
+
+def checked_system(text: Any) -> str | None:
+    """Return a system message as a plain str, or None."""
+    if text is None or type(text) is str:
+        return text
+    if not isinstance(text, str):
+        raise InvalidOptionError(f"a system message must be a string or None, got {_shown(text)}; {_instead_of(text)}")
+    return str.__str__(text)
+
+
+def tool_list(tools: Any) -> list[Any]:
+    """Return `tools=` as a list of its own; the items are checked when the conversation uses them."""
+    if isinstance(tools, Iterable) and not isinstance(tools, str | bytes | Mapping | type):
+        return list(tools)
+    name = getattr(tools, "__name__", None) or getattr(tools, "name", None) or type(tools).__name__
+    if tools is None or isinstance(tools, str | bytes | Mapping):
+        given, remedy = _shown(tools), "pass the functions themselves in a list, or [] for none"
+    else:
+        given, remedy = f"the single {type(tools).__name__} {name!r}", f"put it in a list, as in tools=[{name}]"
+    raise InvalidOptionError(f"tools= must be a list, got {given}; {remedy}")
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    kind = type(value).__name__
+    return shown if value is None else f"{kind} {shown if len(shown) <= 60 else shown[:57] + '...'}"
+
+
+def _instead_of(value: object) -> str:
+    """Return the remedy for a value that should be a text."""
+    if isawaitable(value):
+        return "await it first"
+    if isinstance(value, bytes | bytearray):
+        return "decode it to a str first"
+    if isinstance(value, Mapping | list | tuple):
+        return "pass the text alone; to continue earlier messages, assign them to client.messages"
+    return "pass the text to send" if value is None else "convert it to a str first"
 
 
 def _is_int(value: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 from attrs import define, field
 
 from aimu._core.messages import Message, check_history
-from aimu.aio._checks import at_least_one, calls_at_once
+from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
 from aimu.aio._request import SharedProvider
 from aimu.aio._run import Run, RunState, Steps
@@ -33,13 +33,15 @@ class ToolSource(Protocol):
     async def as_tools(self) -> Sequence[Tool]: ...
 
 
-def _listed(tools: Iterable[ToolLike]) -> list[ToolLike]:
-    return list(tools)
+def _tool_list(tools: Iterable[ToolLike]) -> list[ToolLike]:
+    return tool_list(tools)
 
 
 def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
-    options.check(generate_kwargs or {})
-    return dict(generate_kwargs or {})
+    if generate_kwargs is None:
+        return {}
+    options.check(generate_kwargs)
+    return dict(generate_kwargs)
 
 
 @final
@@ -57,7 +59,7 @@ class Conversation:
 
     provider: SharedProvider
     history: History = field(factory=History)
-    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_listed)
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_tool_list)
     mcp_client: Any = None
     generate_kwargs: dict[str, Any] = field(default=None, converter=_checked_options)
     max_tool_rounds: int = field(default=10, validator=at_least_one)
@@ -75,6 +77,7 @@ class Conversation:
         """Set the system message before the first turn.
 
         Raises:
+            InvalidOptionError: `text` is neither a str nor None.
             SystemMessageError: The first turn has begun.
         """
         if self.busy or self.history.begun:
@@ -92,9 +95,10 @@ class Conversation:
             self.history.replace_system_message(text)
 
     def load(self, messages: Sequence[Any]) -> None:
-        """Replace the history; the next request checks it.
+        """Replace the history; the next request checks it. The system message is kept if the new history has none.
 
         Raises:
+            InvalidOptionError: `messages` is not a list.
             BusyConversationError: A turn is running.
         """
         with self._lock:
@@ -109,7 +113,7 @@ class Conversation:
         """
         with self._lock:
             self._ensure_free()
-            self.history.clear(self.history.system_message if system_message is None else system_message)
+            self.history.clear(system_message)
 
     def fork(self, system_message: str | None, keep_history: bool) -> Conversation:
         """Return a new conversation with a copy of the settings and of the history.
@@ -147,7 +151,7 @@ class Conversation:
         with self._lock:
             self._ensure_free()
             if terms.reset:
-                self.history.clear(self.history.system_message)
+                self.history.clear()
             check_history(self.history.messages)
             stale, self._stale = self._stale, None
             self._user = run.state

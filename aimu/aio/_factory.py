@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
+from inspect import signature
 from typing import Any, Literal, Unpack, final, overload
 
 from anyio import CancelScope
 
 from aimu._core.chunks import Include, StreamingContentType
+from aimu._core.nearest import did_you_mean
 from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._checks import checked_system, tool_list
 from aimu.aio._conversation import Conversation
 from aimu.aio._options import ClientOptions, OptionsBesideSystem
 from aimu.aio._request import Limits, SharedProvider
@@ -60,8 +63,8 @@ class AsyncModelClient(AsyncBaseModelClient):
             )  # where the user wrote the sync client's `chat`, not `owner`
             self._responder = as_aio()._responder
             return
-        if isinstance(model, Provider):
-            self._open(lambda **rest: _as_given(model, rest), **kwargs)
+        if (own := _own_provider(model)) is not None:
+            self._open(lambda **rest: _as_given(own, rest), **kwargs)
             return
         spec = resolve(model)
         if spec.provider in IN_PROCESS:
@@ -85,6 +88,8 @@ class AsyncModelClient(AsyncBaseModelClient):
         limits: Limits | None = None,
         **provider_kwargs: Any,
     ) -> None:
+        _refuse_unknown(provider_kwargs, tuple(ClientOptions.__annotations__), "a client")
+        system, tools = checked_system(system), tool_list(tools)  # before weights are loaded
         provider = SharedProvider(
             make_provider(**provider_kwargs), max_retries=max_retries, max_concurrency=max_concurrency, limits=limits
         )
@@ -112,6 +117,38 @@ class OwningClient(AsyncModelClient):
             super().__init__(model, **kwargs)
 
 
+_NEEDS = ("spec", "complete", "stream", "aclose")
+
+
+def _own_provider(model: Any) -> Provider | None:
+    """Return `model` if it is a provider of the user's own; None if it may name a model.
+
+    Raises:
+        InvalidOptionError: It is a class, or has only some of the methods.
+    """
+    if isinstance(model, str | Model | ModelSpec):
+        return None
+    if isinstance(model, type):
+        remedy = "choose one of its members" if issubclass(model, Model) else "pass an instance"
+        raise InvalidOptionError(f"a model must not be a class, got {model.__name__}; {remedy}")
+    missing = [name for name in _NEEDS if not hasattr(model, name)]
+    if missing and len(missing) < len(_NEEDS):
+        raise InvalidOptionError(
+            f"{type(model).__name__} is not a provider, because it has no {', '.join(map(repr, missing))}; "
+            f"a provider of your own needs {', '.join(_NEEDS)}, see aimu.providers.Provider"
+        )
+    provider: Provider | None = None if missing else model
+    return provider
+
+
+def _refuse_unknown(given: Mapping[str, Any], known: Sequence[str], who: str) -> None:
+    for name in given:
+        if name not in known:
+            raise InvalidOptionError(
+                f"{who} has no option {name!r}{did_you_mean(name, known)}; the options are: {', '.join(known)}"
+            )
+
+
 def _as_given(provider: Provider, kwargs: Mapping[str, Any]) -> Provider:
     if kwargs:
         raise InvalidOptionError(
@@ -123,6 +160,7 @@ def _as_given(provider: Provider, kwargs: Mapping[str, Any]) -> Provider:
 def _http_provider(spec: ModelSpec, kwargs: Mapping[str, Any]) -> Provider:
     from aimu.providers import make_provider
 
+    _refuse_unknown(kwargs, list(signature(make_provider).parameters)[1:], str(spec))
     return make_provider(spec, **kwargs)
 
 
@@ -227,14 +265,23 @@ def chat(
     Example:
         print(await aio.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
-    return one_shot(client(model, system=system), Task(user_message, generate_kwargs, images), stream, include)
+    return one_shot(
+        Task.asked(user_message, generate_kwargs, images, "user_message"), client(model, system=system), stream, include
+    )
 
 
 def one_shot(
-    once: AsyncBaseModelClient, task: Task, stream: bool, include: Include
+    task: Task, once: AsyncBaseModelClient, stream: bool, include: Include
 ) -> Coroutine[Any, Any, str] | Stream:
     """Run one turn of a client and close the client afterwards."""
-    return start(lambda run: _once(once, task, run), stream=stream, timeout=None, include=include)
+    return start(
+        lambda run: _once(once, task, run),
+        name="chat",
+        what=lambda: f"chat() with {once.spec}",
+        stream=stream,
+        timeout=None,
+        include=include,
+    )
 
 
 async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:

@@ -5,13 +5,15 @@ Plain data without I/O. The conversation decides who may change it, and when.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, final
 
 from attrs import define, field
 
-from aimu._core.messages import Message, copy_history, system_message
+from aimu._core.messages import Message, check_history, copy_history, system_message
 from aimu._core.reply import StopReason, Usage
+from aimu.aio._checks import checked_system
+from aimu.errors import InvalidOptionError
 
 
 @final
@@ -27,36 +29,58 @@ class History:
 
     @property
     def system_message(self) -> str | None:
-        first: Any = self.messages[0] if self.messages else None
-        if isinstance(first, Mapping) and first.get("role") == "system":
-            return str(first.get("content"))  # the next request checks its type
-        return None
+        text = self.messages[0].get("content") if opens(self.messages) else None
+        return text if isinstance(text, str) else None  # the next request refuses any other content
 
     @property
     def begun(self) -> bool:
         """Whether there are messages other than the system message."""
-        return len(self.messages) > (self.system_message is not None)
+        return len(self.messages) > opens(self.messages)
 
     def replace_system_message(self, text: str | None) -> None:
         """Replace the text of the system message and keep its other keys and all other messages; None removes it."""
-        head, rest = (self.messages[0], self.messages[1:]) if self.system_message is not None else ({}, self.messages)
+        head, rest = (self.messages[0], self.messages[1:]) if opens(self.messages) else ({}, self.messages)
         self.messages = [*({**head, **message} for message in _opening(text)), *rest]
 
     def load(self, messages: Sequence[Any]) -> None:
-        """Replace the messages; the next request checks them."""
-        self.messages = [dict(message) if isinstance(message, Mapping) else message for message in messages]
+        """Replace the messages; the next request checks them.
 
-    def clear(self, text: str | None) -> None:
-        """Clear messages and facts, and start over with this system message; None is no system message."""
-        self.messages = _opening(text)
+        The system message is kept if they have none.
+        """
+        if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
+            raise InvalidOptionError(
+                f"messages must be a list of dicts, got {type(messages).__name__}; to clear the history, call reset(); "
+                "to load that of an agent, assign agent.messages[name]"
+            )
+        loaded = [dict(message) if isinstance(message, Mapping) else message for message in messages]
+        kept = [] if opens(loaded) else self.messages[: opens(self.messages)]
+        self.messages = [*kept, *loaded]
+
+    def clear(self, text: str | None = None) -> None:
+        """Clear messages and facts, and start over with this system message; None keeps the current one.
+
+        Raises:
+            InvalidOptionError: `text` is not a str.
+            InvalidHistoryError: The current system message, which was loaded, is not a text.
+        """
+        if text is None:
+            check_history(self.messages[: opens(self.messages)])
+        self.messages = _opening(self.system_message if text is None else text)
         self.usage = self.last_usage = self.last_stop_reason = None
         self.last_thinking = ""
 
     def copy(self, *, whole: bool) -> History:
         """Return a separate history with a copy of all messages, or with `whole=False` of the system message only."""
-        kept = self.messages if whole else self.messages[: self.system_message is not None]
+        kept = self.messages if whole else self.messages[: opens(self.messages)]
         return History(copy_history(kept))
 
 
+def opens(messages: Sequence[Any]) -> bool:
+    """Return whether the first of the messages, valid or not, is a system message."""
+    first = messages[0] if messages else None
+    return isinstance(first, Mapping) and first.get("role") == "system"
+
+
 def _opening(text: str | None) -> list[Message]:
+    text = checked_system(text)
     return [] if text is None else [system_message(text)]

@@ -19,6 +19,7 @@ from attrs import define, evolve, field, frozen
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.reply import Usage
 from aimu._core.threads import InThread, run_in_thread
+from aimu.aio._checks import checked_text
 
 Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
 Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
@@ -32,6 +33,17 @@ class Task:
     text: str
     generate_kwargs: Mapping[str, Any] | None = None
     images: Sequence[Any] | None = None
+
+    @classmethod
+    def asked(
+        cls, text: Any, generate_kwargs: Mapping[str, Any] | None, images: Sequence[Any] | None, name: str
+    ) -> Task:
+        """Return the task that a user asks.
+
+        Raises:
+            InvalidOptionError: The text, the user's argument `name`, is not a str, or is blank and has no images.
+        """
+        return cls(checked_text(text, name, images), generate_kwargs, images)
 
     def copies(self) -> tuple[dict[str, Any] | None, list[Any] | None]:
         """Return copies of `generate_kwargs` and `images`, safe to pass to user code."""

@@ -12,11 +12,10 @@ from contextlib import aclosing, nullcontext
 from inspect import isawaitable
 from typing import Any, Literal, TypeAlias, overload
 
-import anyio
-
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._doors import public
+from aimu.aio._deadline import checked_timeout, within
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
 from aimu.errors import InvalidOptionError
@@ -24,6 +23,27 @@ from aimu.errors import InvalidOptionError
 MessageHistory: TypeAlias = dict[str, list[Message]]
 
 DONE = StreamingContentType.DONE
+
+
+class Histories(dict[str, list[Message]]):
+    """The histories of a runner by name. The lists are live, but the dict is made anew for each access.
+
+    So a change of the dict would have no effect, and raises TypeError. A copy is a plain dict.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+def _refuse_change(self: Histories, *args: object, **kwargs: object) -> None:
+    raise TypeError(
+        "the dict that `messages` of a runner returns cannot be changed, since it is made anew each time; "
+        "to load a history, assign it to `messages` of the agent's client: agent.model_client.messages = [...]"
+    )
+
+
+for _name in ("__setitem__", "__delitem__", "__ior__", "update", "setdefault", "pop", "popitem", "clear"):
+    setattr(Histories, _name, _refuse_change)
 
 
 @public("aimu.aio")
@@ -82,7 +102,7 @@ class StepRunner(AsyncRunner):
     @property
     def messages(self) -> MessageHistory:
         """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
-        return {name: history for _, name, history in histories(self)}
+        return Histories({name: history for _, name, history in histories(self)})
 
     @overload
     def run(
@@ -141,13 +161,16 @@ class StepRunner(AsyncRunner):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
+            InvalidOptionError: `task` is not a str, or is blank and has no images; or an option is invalid.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer is unusable.
         """
-        given = Task(task, generate_kwargs, images)
+        given = Task.asked(task, generate_kwargs, images, "task")
         return start(
             lambda run: self._steps(given, run),
+            name=f"{type(self).__name__}.run",
+            what=lambda: run_of(self),
             stream=stream,
             labels=lambda: labels(self),
             timeout=timeout,
@@ -158,20 +181,49 @@ class StepRunner(AsyncRunner):
 def start(
     steps: Callable[[Run], Steps],
     *,
+    name: str,
+    what: Callable[[], str],
     stream: bool,
     labels: Callable[[], dict[int, str]] = dict,
     timeout: float | None,
     include: Include,
 ) -> Coroutine[Any, Any, str] | Stream:
-    """Return a coroutine of the result of `steps`, or with `stream` its `Stream`."""
+    """Return a coroutine of the result of `steps`, or with `stream` its `Stream`.
+
+    Args:
+        steps: Begins the run.
+        name: The name of the public method, for Python's warning about a forgotten `await`.
+        what: Returns what the caller waits for, for the error when `timeout` expires.
+        stream: Whether to return a `Stream`.
+        labels: Returns the names of the leaves in the run.
+        timeout: Seconds for the whole run; None is no limit.
+        include: The phases that a stream yields; None yields all.
+
+    Raises:
+        InvalidOptionError: `timeout` or `include` is invalid.
+    """
+    timeout = checked_timeout(timeout)
     if stream:
-        return Stream(steps, labels=labels, include=include, timeout=timeout)
-    return _result(steps, labels, timeout)
+        return Stream(steps, labels=labels, include=include, timeout=timeout, what=what)
+    coroutine: Any = _result(steps, labels, timeout, what)
+    coroutine.__qualname__ = name
+    result: Coroutine[Any, Any, str] = coroutine
+    return result
 
 
-async def _result(steps: Callable[[Run], Steps], labels: Callable[[], dict[int, str]], timeout: float | None) -> str:
+def run_of(runner: AsyncRunner) -> str:
+    """Return what somebody who runs `runner` waits for, for error texts."""
+    return f"the run of {getattr(runner, 'name', None) or 'agent'!r}"
+
+
+async def _result(
+    steps: Callable[[Run], Steps],
+    labels: Callable[[], dict[int, str]],
+    timeout: float | None,
+    what: Callable[[], str],
+) -> str:
     run = plain_run(labels())
-    with nullcontext() if timeout is None else anyio.fail_after(timeout):
+    with nullcontext() if timeout is None else within(timeout, what):
         done = await drain(steps(run), run.sink or discard)
     return str(done.content)
 

@@ -12,6 +12,7 @@ from attrs.setters import frozen
 from aimu._core.field_docs import with_field_docs
 from aimu._doors import public
 from aimu.aio._agent import Agent
+from aimu.aio._history import opens
 from aimu.aio._run import Run, Steps
 from aimu.skills import SkillManager, skill_tools
 from aimu.skills._catalog import placed
@@ -51,10 +52,10 @@ class SkillAgent(Agent):
 
     def _show_skills(self) -> None:
         catalog, conversation = self.skill_manager.catalog(), self.model_client.conversation
-        shown = "" if self.system_message is None else conversation.history.messages[0].get("content")
-        if (
-            isinstance(shown, str) and (text := placed(shown, catalog)) != shown
-        ):  # if it is not a text, the request raises
+        messages = conversation.history.messages
+        shown = messages[0].get("content") if opens(messages) else ""
+        # If it is not a text, the request raises.
+        if isinstance(shown, str) and (text := placed(shown, catalog)) != shown:
             conversation.replace_system_message(text or None)
         if catalog:
             tools = self.tools

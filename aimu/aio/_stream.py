@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Coroutine, Generator
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from enum import Enum
 from functools import partial
 from math import inf
@@ -21,6 +21,7 @@ import anyio
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.reply import Usage
 from aimu._doors import public
+from aimu.aio._deadline import expired, within
 from aimu.aio._pump import Pump
 from aimu.aio._run import IN_THREAD, Run, RunState, Steps
 from aimu.errors import StreamClosedError
@@ -68,12 +69,14 @@ class Stream:
         labels: Callable[[], dict[int, str]] = dict,
         include: Include = None,
         timeout: float | None = None,
+        what: Callable[[], str] = lambda: "the run",
     ) -> None:
         self._state = _State.NEW
         self._begin = steps
         self._labels = labels
         self._phases = phases(include)
         self._timeout = timeout
+        self._what = what
         self._run: Run | None = None
         self._steps: Steps | None = None  # pulled
         self._deadline = inf
@@ -169,9 +172,10 @@ class Stream:
         left = self._deadline - anyio.current_time()
         if left <= 0:  # checked here because a step may have no checkpoint
             await steps.aclose()
-            raise TimeoutError
-        with anyio.fail_after(left):
-            return await anext(steps)
+        else:
+            with anyio.move_on_after(left):
+                return await anext(steps)
+        raise expired(self._what(), self._timeout or 0)
 
     async def __aenter__(self) -> Self:
         if self._state is not _State.NEW:
@@ -189,7 +193,7 @@ class Stream:
         """Send the chunks of the run to the pump: like `drain`, but without a coroutine for each chunk."""
         done: StreamChunk | None = None
         try:
-            with anyio.fail_after(self._timeout):
+            with nullcontext() if self._timeout is None else within(self._timeout, self._what):
                 async with aclosing(self._begin(run)) as steps:
                     async for chunk in steps:
                         if chunk.phase is DONE:

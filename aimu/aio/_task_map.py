@@ -12,9 +12,11 @@ import anyio
 
 from aimu._core.groups import single_failure
 from aimu._doors import public
+from aimu.aio._checks import checked_text
+from aimu.aio._deadline import checked_timeout, within
 from aimu.aio._pump import Pump
 from aimu.aio._run import begin_branch
-from aimu.aio._runner import AsyncRunner
+from aimu.aio._runner import AsyncRunner, run_of
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 
 CLOSING = 5.0  # s; the time that an async generator of tasks gets to close
@@ -101,11 +103,13 @@ def amap(
         raise InvalidOptionError("tasks must not be a single string; put it into a list of tasks")
     if on_error not in ("raise", "collect"):
         raise InvalidOptionError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
-    make = _factory(runner_or_factory)
+    make, seconds = _factory(runner_or_factory), checked_timeout(timeout)
 
     async def answer(task: str) -> str:
-        with anyio.fail_after(timeout):
-            return str(await make().run(task, None if generate_kwargs is None else dict(generate_kwargs)))
+        asked = checked_text(task, "a task of amap")
+        runner = make()
+        with nullcontext() if seconds is None else within(seconds, lambda: f"{run_of(runner)} in amap"):
+            return str(await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs)))
 
     return Results(answer, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeAlias, cast
 
+from aimu._core.nearest import did_you_mean
 from aimu.errors import InvalidOptionError
 
 log = logging.getLogger("aimu.models")
@@ -68,12 +69,17 @@ def check(options: Mapping[str, Any]) -> None:
     A value of None is accepted for every key, see `merge`.
 
     Raises:
-        InvalidOptionError: A key is not in the vocabulary, or a value is invalid for its key.
+        InvalidOptionError: `options` is not a mapping, a key is not in the vocabulary, or a value is invalid.
     """
+    if not isinstance(options, Mapping):
+        raise InvalidOptionError(
+            f"generate_kwargs must be a dict such as {{'max_tokens': 500}}, got {type(options).__name__} {options!r}"
+        )
     for key, value in options.items():
         if key not in VOCABULARY:
             raise InvalidOptionError(
-                f"generate_kwargs has the unknown key {key!r}; the keys are: {', '.join(VOCABULARY)}. "
+                f"generate_kwargs has the unknown key {key!r}{did_you_mean(key, VOCABULARY)}; "
+                f"the keys are: {', '.join(VOCABULARY)}. "
                 "Put options that only one provider understands into extra_body={...}"
             )
         expected, accepts = VOCABULARY[key]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 
+from aimu._core.nearest import nearest
 from aimu._doors import public
 from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models._spec import Model, ModelSpec
@@ -37,9 +38,9 @@ def resolve_model_string(model: str) -> ModelSpec:
         UnknownProviderError: The provider is missing or not one of `PROVIDERS`.
         InvalidOptionError: The id is empty.
     """
-    provider, _, model_id = model.partition(":")
+    provider, colon, model_id = model.partition(":")
     if provider not in TABLE:
-        raise UnknownProviderError(provider, PROVIDERS)
+        raise UnknownProviderError(provider, PROVIDERS, missing=not colon, suggestion=_suggestion(model))
     if not model_id.strip():
         raise InvalidOptionError(f"model string {model!r} has no model id; expected '{provider}:model_id'")
     return _specs(provider).get(model_id) or ModelSpec(model_id, provider)
@@ -61,6 +62,27 @@ def resolve(model: str | Model | ModelSpec) -> ModelSpec:
     raise InvalidOptionError(
         f"a model must be a string 'provider:model_id', a Model or a ModelSpec, not {type(model).__name__}"
     )
+
+
+def near_models(spec: ModelSpec) -> list[str]:
+    """Return the ids in the catalog of the model's provider that resemble its id, the most similar first."""
+    return nearest(spec.id, _specs(spec.provider), 3)
+
+
+def _suggestion(model: str) -> str | None:
+    """Return the model string that one without a known provider perhaps means."""
+    provider, colon, model_id = model.partition(":")
+    if colon and (near := nearest(provider, PROVIDERS)):
+        return f"{near[0]}:{model_id.strip() or 'model_id'}"
+    ids: dict[str, str] = {}  # of all catalogs -> their providers
+    for name in CATALOGS:
+        for known in _specs(name):
+            ids.setdefault(known, name)
+    for exact in (model, model_id):
+        if exact in ids:
+            return f"{ids[exact]}:{exact}"
+    found = nearest(model, ids)
+    return f"{ids[found[0]]}:{found[0] if colon else model}" if found else None
 
 
 @cache

@@ -140,7 +140,7 @@ SETTINGS = {
     "tools": [later],
     "mcp_client": [],
     "system_message": "Be long.",
-    "messages": [{"role": "user", "content": "Hi"}],
+    "messages": [{"role": "system", "content": "Be long."}, {"role": "user", "content": "Hi"}],
 }
 
 

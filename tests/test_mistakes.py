@@ -1,0 +1,243 @@
+"""The usual mistakes get errors that name the thing and the remedy."""
+
+import gc
+
+import anyio
+import pytest
+
+import aimu
+from aimu import agents, aio
+from aimu.errors import InvalidOptionError, UnknownProviderError
+from aimu.models import ModelSpec, OpenAIModel, resolve_model_string
+from aimu.testing import ScriptedProvider, reply
+from aimu.tools import tool
+
+ROOMS = [(aio, aio), (aimu, agents)]
+IDS = ["aio", "sync"]
+
+
+@tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+# --- which model ---
+
+
+@pytest.mark.parametrize(
+    ("model", "suggestion"),
+    [
+        ("opnai:gpt-5", "openai:gpt-5"),
+        ("OpenAI:gpt-5", "openai:gpt-5"),
+        ("antropic:claude", "anthropic:claude"),
+        ("opnai:", "openai:model_id"),
+        ("claude:claude-sonnet-4-6", "anthropic:claude-sonnet-4-6"),
+        ("qwen3.5:9b", "ollama:qwen3.5:9b"),
+    ],
+)
+def test_a_misspelt_provider_is_suggested(model, suggestion):
+    with pytest.raises(UnknownProviderError, match=f"did you mean '{suggestion}'\\?") as caught:
+        aio.client(model)
+    assert f"unknown provider {model.partition(':')[0]!r}" in str(caught.value)
+    assert caught.value.suggestion == suggestion
+    resolve_model_string(suggestion)
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-4o-2024-11-20", "claude-sonnet-4-6"])
+def test_a_model_without_a_provider_is_suggested_with_one(model):
+    provider = "openai" if model.startswith("gpt") else "anthropic"
+    with pytest.raises(UnknownProviderError, match=f"'{model}' has no provider; did you mean '{provider}:{model}'"):
+        aimu.client(model)
+
+
+def test_what_resembles_nothing_gets_the_list_alone():
+    with pytest.raises(UnknownProviderError, match="unknown provider 'zzzzzzzz'; a model string is") as caught:
+        aio.client("zzzzzzzz:yyyyyyyy")
+    assert caught.value.suggestion is None
+
+
+# --- options ---
+
+
+@pytest.mark.parametrize("room", [aio, aimu], ids=IDS)
+@pytest.mark.parametrize(
+    ("typo", "meant"),
+    [("sytem", "system"), ("tool", "tools"), ("max_retry", "max_retries"), ("generation_kwargs", "generate_kwargs")],
+)
+@pytest.mark.parametrize("model", ["ollama:qwen3:8b", "own"])
+def test_a_misspelt_option_of_a_client_is_suggested(room, typo, meant, model):
+    with pytest.raises(InvalidOptionError, match=f"has no option '{typo}'; did you mean '{meant}'\\?; the options are"):
+        room.client(ScriptedProvider() if model == "own" else model, **{typo: 1})
+
+
+def test_an_option_of_another_provider_is_refused_with_those_that_apply():
+    with pytest.raises(InvalidOptionError, match=r"ollama:qwen3:8b has no option 'n_ctx'; the options are: base_url"):
+        aio.client("ollama:qwen3:8b", n_ctx=100)
+
+
+@pytest.mark.parametrize(("typo", "meant"), [("max_token", "max_tokens"), ("temprature", "temperature")])
+async def test_a_misspelt_key_of_generate_kwargs_is_suggested(typo, meant):
+    client = aio.client(ScriptedProvider())
+    with pytest.raises(
+        InvalidOptionError, match=f"unknown key '{typo}'; did you mean '{meant}'.*extra_body={{\\.\\.\\.}}"
+    ):
+        await client.chat("Go.", {typo: 1})
+    with pytest.raises(InvalidOptionError, match=f"did you mean '{meant}'"):
+        aio.client(ScriptedProvider(), generate_kwargs={typo: 1})
+    assert client.messages == []
+
+
+async def test_generate_kwargs_that_are_no_dict_are_refused():
+    client = aio.client(ScriptedProvider())
+    with pytest.raises(InvalidOptionError, match=r"generate_kwargs must be a dict .* got str 'hot'"):
+        await client.chat("Go.", "hot")
+    with pytest.raises(InvalidOptionError, match="got int 5"):
+        client.generate_kwargs = 5
+
+
+# --- tools and providers ---
+
+
+@pytest.mark.parametrize(("room", "runners"), ROOMS, ids=IDS)
+def test_one_tool_instead_of_a_list_is_refused(room, runners):
+    def plain(a: int) -> int:
+        """Return it."""
+        return a
+
+    client = room.client(ScriptedProvider(), tools=[add])
+
+    def assign(given):
+        client.tools = given
+
+    for given, says in (
+        (plain, r"the single function 'plain'; put it in a list, as in tools=\[plain\]"),
+        (add, r"'add'; put it in a list, as in tools=\[add\]"),
+        (None, r"got None; pass the functions themselves in a list, or \[\] for none"),
+        ("add", "got str 'add'; pass the functions themselves"),
+        ({"add": add}, "got dict .* pass the functions themselves"),
+    ):
+        for ask in (
+            lambda given=given: room.client(ScriptedProvider(), tools=given),
+            lambda given=given: runners.Agent(client, tools=given),
+            lambda given=given: assign(given),
+        ):
+            with pytest.raises(InvalidOptionError, match=says):
+                ask()
+    assert client.tools == [add]
+
+
+@pytest.mark.parametrize("room", [aio, aimu], ids=IDS)
+@pytest.mark.parametrize("missing", ["spec", "complete", "stream", "aclose"])
+def test_an_incomplete_provider_is_told_what_it_lacks(room, missing):
+    members = {"spec": ModelSpec("echo-1", "echo"), "complete": add, "stream": add, "aclose": add}
+    del members[missing]
+    own = type("Echo", (), members)()
+    with pytest.raises(InvalidOptionError, match=f"Echo is not a provider, because it has no '{missing}'; .* needs"):
+        room.client(own)
+
+
+@pytest.mark.parametrize("room", [aio, aimu], ids=IDS)
+def test_a_class_is_not_a_model(room):
+    with pytest.raises(InvalidOptionError, match="got ScriptedProvider; pass an instance"):
+        room.client(ScriptedProvider)
+    with pytest.raises(InvalidOptionError, match="got OpenAIModel; choose one of its members"):
+        room.client(OpenAIModel)
+
+
+# --- waiting ---
+
+
+def slow():
+    return ScriptedProvider(reply("Late.", delay=60), repeat=True)
+
+
+async def read(stream):
+    async for _ in stream:
+        pass
+
+
+async def enter(stream):
+    async with stream:
+        await read(stream)
+
+
+@pytest.mark.virtual_time
+async def test_an_expired_timeout_says_what_was_waited_for_and_how_long():
+    client = aio.client(slow())
+    agent = aio.Agent(client, name="clerk")
+    chain = aio.Chain([agent], name="office")
+    for ask, what in (
+        (lambda **more: client.chat("Go.", timeout=5, **more), r"chat\(\) with scripted:scripted"),
+        (lambda **more: client.generate("Go.", timeout=5, **more), r"generate\(\) with scripted:scripted"),
+        (lambda **more: agent.run("Go.", timeout=5, **more), "the run of 'clerk'"),
+        (lambda **more: aio.Agent(client).run("Go.", timeout=5, **more), "the run of 'agent'"),
+        (lambda **more: chain.run("Go.", timeout=5, **more), "the run of 'office'"),
+    ):
+        for start in (ask, lambda ask=ask: read(ask(stream=True)), lambda ask=ask: enter(ask(stream=True))):
+            with pytest.raises(TimeoutError, match=f"{what} did not end within 5 seconds; pass a longer timeout="):
+                await start()
+    with pytest.raises(TimeoutError, match=r"the run of 'clerk' in amap did not end within 0.5 seconds"):
+        async with aio.amap(agent, ["Go."], timeout=0.5) as results:
+            await read(results)
+
+
+@pytest.mark.virtual_time
+async def test_a_timeout_of_the_caller_or_of_a_tool_keeps_its_own_words():
+    @tool(raises=(TimeoutError,))
+    async def patient() -> str:
+        """Give up."""
+        raise TimeoutError("the tool gave up")
+
+    client = aio.client(ScriptedProvider(reply(calls=[("patient", {})])), tools=[patient])
+    with pytest.raises(TimeoutError, match="the tool gave up"):
+        await client.chat("Go.", timeout=5)
+    with pytest.raises(TimeoutError, match=r"^$"), anyio.fail_after(1):
+        await aio.client(slow()).chat("Go.", timeout=5)
+
+
+def test_an_expired_timeout_of_the_sync_surface_says_the_same():
+    client = aimu.client(slow())
+    agent = agents.Agent(client, name="clerk")
+    for ask, what in (
+        (lambda: client.chat("Go.", timeout=0.01), r"chat\(\) with scripted:scripted"),
+        (lambda: list(client.chat("Go.", stream=True, timeout=0.01)), r"chat\(\) with scripted:scripted"),
+        (lambda: agent.run("Go.", timeout=0.01), "the run of 'clerk'"),
+        (lambda: list(agent.run("Go.", stream=True, timeout=0.01)), "the run of 'clerk'"),
+    ):
+        with pytest.raises(TimeoutError, match=f"{what} did not end within 0.01 seconds"):
+            ask()
+
+
+@pytest.mark.parametrize("bad", ["5", -1, True, False, float("nan"), [5]], ids=repr)
+@pytest.mark.parametrize(("room", "runners"), ROOMS, ids=IDS)
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_invalid_timeout_is_refused_at_the_call(room, runners, bad, stream):
+    client = room.client(ScriptedProvider())
+    agent = runners.Agent(client)
+    for ask in (client.chat, client.generate, agent.run, runners.Chain([agent]).run):
+        with pytest.raises(InvalidOptionError, match=r"timeout= must be a number of seconds of at least 0, or None"):
+            ask("Go.", stream=stream, timeout=bad)
+    with pytest.raises(InvalidOptionError, match=r"timeout= must be a number of seconds"):
+        runners.amap(agent, ["Go."], timeout=bad)
+    assert client.messages == []
+
+
+def forget(ask):
+    with pytest.raises(AttributeError, match="'coroutine' object has no attribute 'upper'"):
+        ask().upper()
+    gc.collect()
+
+
+def test_a_forgotten_await_is_reported_under_the_name_of_the_method():
+    client = aio.client(ScriptedProvider())
+    agent = aio.Agent(client)
+    for ask, name in (
+        (lambda: client.chat("Go."), "AsyncModelClient.chat"),
+        (lambda: client.generate("Go."), "AsyncModelClient.generate"),
+        (lambda: agent.run("Go."), "Agent.run"),
+        (lambda: aio.Chain([agent]).run("Go."), "Chain.run"),
+        (lambda: aio.chat("Go.", model=ScriptedProvider()), "chat"),
+    ):
+        with pytest.warns(RuntimeWarning, match=f"coroutine '{name}' was never awaited"):
+            forget(ask)
