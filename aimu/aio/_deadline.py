@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from numbers import Real
 from typing import Any
 
 import anyio
@@ -16,8 +15,8 @@ def checked_timeout(timeout: Any) -> float | None:
     """Return `timeout` if it is None or a number of seconds; raise InvalidOptionError otherwise."""
     if timeout is None:
         return None
-    if isinstance(timeout, Real) and not isinstance(timeout, bool) and (seconds := float(timeout)) >= 0:
-        return seconds
+    if isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout >= 0:
+        return float(timeout)
     raise InvalidOptionError(f"timeout= must be a number of seconds of at least 0, or None, got {timeout!r}")
 
 
@@ -27,7 +26,7 @@ def expired(what: str, seconds: float) -> TimeoutError:
 
 
 @contextmanager
-def within(seconds: float, what: Callable[[], str]) -> Iterator[None]:
+def within(seconds: float, what: Callable[[], str]) -> Generator[None]:
     """Cancel the block after `seconds` and raise TimeoutError."""
     with anyio.move_on_after(seconds) as scope:
         yield
