@@ -20,9 +20,10 @@ from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.providers._anthropic_reply import KEY, AnthropicDecoder, reply_of
 from aimu.providers._base import Request
+from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
 from aimu.providers._sse import SSEDecoder
-from aimu.providers._wire import arguments_object, overlay, plain_name, refuse, renamed, short_id
+from aimu.providers._wire import arguments_object, plain_name, refuse, renamed, short_id
 
 _NAMES = {"temperature": "temperature", "top_p": "top_p", "top_k": "top_k", "stop": "stop_sequences"}
 _SPECIAL = ("max_tokens", "tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
@@ -60,6 +61,7 @@ class AnthropicCodec:
         return "v1/messages"
 
     def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
+        request, extra = split_extra(request)
         system, messages = split_system(request.messages)
         body: dict[str, Any] = {"model": self.spec.id, "max_tokens": request.options.get("max_tokens", _MAX_TOKENS)}
         if system is not None:
@@ -68,7 +70,6 @@ class AnthropicCodec:
         if stream:
             body["stream"] = True
         options = dict(request.options)
-        extra = options.pop("extra_body", None)
         self._think(body, options)
         if options.get("tool_choice", "auto") not in ("auto", "none"):
             if _UNFORCED.match(self.spec.id):
@@ -77,7 +78,7 @@ class AnthropicCodec:
                 refuse(options, ("tool_choice",), f"{self.spec.provider} with a thinking budget")
         body.update(_tools(request, options))
         body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
-        return overlay(body, extra)
+        return overlay_extra(body, extra)
 
     def _think(self, body: dict[str, Any], options: dict[str, Any]) -> None:
         """Switch thinking on or off, and remove the sampling options that are not allowed with it."""

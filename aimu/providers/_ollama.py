@@ -22,6 +22,7 @@ from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
+from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
 from aimu.providers._sse import JSONLinesDecoder
 from aimu.providers._transport import Connect, HttpProvider
@@ -31,7 +32,6 @@ from aimu.providers._wire import (
     as_text,
     count,
     is_empty,
-    overlay,
     parse_json,
     renamed,
 )
@@ -81,13 +81,13 @@ class OllamaCodec:
         return "api/generate" if _is_prompt(request) else "api/chat"
 
     def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
+        request, extra = split_extra(request)
         body: dict[str, Any] = {"model": self.spec.id, "stream": stream}
         if _is_prompt(request):
             body.update(_prompt(request.messages))
         else:
             body["messages"] = list(_messages(request.messages))
         options = dict(request.options)
-        extra = options.pop("extra_body", None)
         choice = options.pop("tool_choice", "auto")
         # The API has no `tool_choice`; for "none", offer no tools.
         if request.tools and choice != "none":
@@ -103,7 +103,7 @@ class OllamaCodec:
         body["options"] = renamed(options, _NAMES, self.spec.provider)
         if self.keep_alive is not None:
             body["keep_alive"] = self.keep_alive
-        return overlay(body, extra)
+        return overlay_extra(body, extra)
 
     def decode(self, body: dict[str, Any]) -> Reply:
         decoder = self.decoder()

@@ -20,6 +20,7 @@ from aimu.models._options import warn_unsupported
 from aimu.models._row import ProviderRow
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
+from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
 from aimu.providers._openai_chat_reply import KEPT, ChatDecoder
 from aimu.providers._openai_reasoning import effort, is_reasoning_model, refused_sampling
@@ -47,20 +48,20 @@ class ChatCodec:
         return "chat/completions"
 
     def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
+        request, extra = split_extra(request)
         body: dict[str, Any] = {"model": self.spec.id, "messages": self._messages(request.messages)}
         if stream:
             body["stream"] = True
             if self.row.chat.stream_usage:
                 body["stream_options"] = {"include_usage": True}
         options = dict(request.options)
-        extra = options.pop("extra_body", None)
         if request.tools:
             body.update(self._tools(request))
         overlay(body, self._thinking(options))
         refuse(options, self._refused(options.get("thinking")), str(self.spec))
         special = ("tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
         body.update(renamed(options, self.row.chat.names, self.spec.provider, but=special))
-        return overlay(body, extra)
+        return overlay_extra(body, extra)
 
     def _tools(self, request: Request) -> dict[str, Any]:
         quirks = self.row.chat

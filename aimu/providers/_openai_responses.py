@@ -20,6 +20,7 @@ from aimu.errors import MalformedResponseError
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
+from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
 from aimu.providers._openai_reasoning import effort, is_reasoning_model, refused_sampling
 from aimu.providers._sse import SSEDecoder
@@ -29,7 +30,6 @@ from aimu.providers._wire import (
     count,
     is_empty,
     object_text,
-    overlay,
     plain_name,
     refuse,
     renamed,
@@ -63,6 +63,7 @@ class ResponsesCodec:
         return "responses"
 
     def encode(self, request: Request, *, stream: bool) -> dict[str, Any]:
+        request, extra = split_extra(request)
         system, messages = split_system(request.messages)
         body: dict[str, Any] = {"model": self.spec.id, "store": False}
         if system is not None:
@@ -72,7 +73,6 @@ class ResponsesCodec:
         if stream:
             body["stream"] = True
         options = dict(request.options)
-        extra = options.pop("extra_body", None)
         if request.tools:
             body["tools"] = [_tool(tool) for tool in request.tools]
             if "tool_choice" in options:
@@ -91,7 +91,7 @@ class ResponsesCodec:
         elif thinking:
             warn_unsupported(str(self.spec), "thinking")
         body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
-        return overlay(body, extra)
+        return overlay_extra(body, extra)
 
     def decode(self, body: dict[str, Any]) -> Reply:
         return _reply(self.spec.provider, body)

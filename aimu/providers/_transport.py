@@ -18,6 +18,7 @@ from anyio.lowlevel import RunVar
 from attrs import define, evolve, field, frozen
 
 from aimu._core.reply import Reply
+from aimu._core.secrets import hide
 from aimu.errors import (
     AuthenticationError,
     ClosedClientError,
@@ -102,10 +103,9 @@ class _Lane:
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         self.busy -= 1
         if isinstance(exc, ProviderError):
-            text = str(exc)
             if self.endpoint.secret:  # some services repeat the key in their errors
-                text = text.replace(self.endpoint.secret, "***")
-            exc.args = (text + self.advice(exc),)
+                _hide(self.endpoint.secret, exc)
+            exc.args = (f"{exc}{self.advice(exc)}",)
 
     def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
         """Return a POST request as the client would build it.
@@ -325,6 +325,22 @@ class HttpProvider:
             partial=partial,
             retryable=retryable,
         )
+
+
+def _hide(secret: str, error: ProviderError) -> None:
+    """Hide the key in all texts of an error and of its causes."""
+    error.partial = hide(secret, error.partial)
+    if error.request_id is not None:
+        error.request_id = hide(secret, error.request_id)
+    cause: BaseException | None = error
+    while cause is not None:
+        shown = tuple(hide(secret, part) if isinstance(part, str) else part for part in cause.args)
+        if shown != cause.args:
+            cause.args = shown
+        notes = getattr(cause, "__notes__", None)
+        if notes:
+            notes[:] = [hide(secret, note) for note in notes]
+        cause = cause.__cause__ or cause.__context__
 
 
 def _written(body: Mapping[str, Any]) -> bytes:

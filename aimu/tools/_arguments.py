@@ -30,14 +30,17 @@ import attrs
 from attrs import define, field, frozen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
+from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
 
 from aimu.errors import ToolSignatureError
+from aimu.tools._defaults import FACTORY, default_of, with_names, without_default
 from aimu.tools._docstrings import documented
 from aimu.tools._signature import REQUIRED, AnyCallable, Argument, arguments_of, origin, scope_of, written
 
 _UNUSABLE = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
+_FILLED = "f"  # begins the name of a model's field whose default has to be passed
 _UNSHOWN = object()  # the argument is optional, but the schema shows no default: it is computed
 
 
@@ -108,25 +111,29 @@ class _Models:
         return root
 
     def _model(
-        self, name: str, arguments: Iterable[Argument], notes: Mapping[str, str], about: str | None = None
+        self, name_of_model: str, arguments: Iterable[Argument], notes: Mapping[str, str], about: str | None = None
     ) -> type[BaseModel]:
         # The real names are aliases, since pydantic refuses fields with names such as "schema" or "_x".
         fields: dict[str, Any] = {}
+        names: dict[str, str] = {}
         for index, argument in enumerate(arguments):
-            default = ... if argument.default is REQUIRED else argument.default
-            hint = self._described(argument.hint, notes.get(argument.name), or_none=argument.default is None)
-            fields[f"p{index}"] = (hint, Field(default, alias=argument.name))
-        return create_model(name, __config__=ConfigDict(extra="forbid"), __doc__=about, **fields)
+            kind, *metadata = get_args(argument.hint) if get_origin(argument.hint) is Annotated else (argument.hint,)
+            default = default_of(argument.default, metadata)
+            marks = [*metadata, argument.default] if isinstance(argument.default, FieldInfo) else metadata
+            hint = self._described(kind, marks, notes.get(argument.name), or_none=default.is_none)
+            key = f"{_FILLED if default.filled else 'p'}{index}"
+            names[key] = name = argument.name
+            fields[key] = (hint, Field(alias=name, validation_alias=name, **with_names(default.options, names)))
+        return create_model(name_of_model, __config__=ConfigDict(extra="forbid"), __doc__=about, **fields)
 
-    def _described(self, hint: Any, note: str | None, *, or_none: bool = False) -> Any:
-        """Add a description to a type; one in the hint wins over `note`, since pydantic takes the last of several.
+    def _described(self, kind: Any, metadata: Iterable[Any], note: str | None, *, or_none: bool = False) -> Any:
+        """Add a description to a type; one in the metadata wins over `note`, since pydantic takes the last of several.
 
         With `or_none` the type accepts None too: a model sends the default None that the schema shows, even if the
         hint does not allow it (`unit: str = None`).
         """
-        kind, *metadata = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         kind = kind | None if or_none else kind
-        marks = [Field(description=mark) if isinstance(mark, str) else mark for mark in metadata]
+        marks = [Field(description=mark) if isinstance(mark, str) else without_default(mark) for mark in metadata]
         return Annotated[(self._converted(kind), Field(description=note), *marks)]
 
     def _converted(self, hint: Any) -> Any:
@@ -135,7 +142,8 @@ class _Models:
             return self._record(hint, fields)
         kind: Any = get_origin(hint)
         if kind is Annotated:
-            return self._described(hint, None)
+            kind, *metadata = get_args(hint)
+            return self._described(kind, metadata, None)
         if kind is Literal or kind is None:
             return hint
         converted = tuple(map(self._converted, get_args(hint)))
@@ -164,20 +172,26 @@ class _Models:
             ) from exc
         if attrs.has(record):
             return [
-                Argument(
-                    a.alias or a.name, hints.get(a.name, Any), REQUIRED if a.default is attrs.NOTHING else a.default
-                )
+                Argument(a.alias or a.name, hints.get(a.name, Any), _shown(a.default, attrs.NOTHING))
                 for a in attrs.fields(record)
                 if a.init
             ]
         if dataclasses.is_dataclass(record):
             missing = dataclasses.MISSING
             return [
-                Argument(f.name, hints[f.name], REQUIRED if f.default is f.default_factory is missing else f.default)
+                Argument(
+                    f.name, hints[f.name], _shown(f.default, missing) if f.default_factory is missing else _UNSHOWN
+                )
                 for f in dataclasses.fields(record)
                 if f.init
             ]
         return [_item(record, name, hint) for name, hint in hints.items()]
+
+
+def _shown(default: Any, missing: object) -> Any:
+    if default is missing:
+        return REQUIRED
+    return _UNSHOWN if isinstance(default, FACTORY) else default
 
 
 def _item(record: Any, name: str, hint: Any) -> Argument:
@@ -188,9 +202,13 @@ def _item(record: Any, name: str, hint: Any) -> Argument:
 
 
 def _given(model: BaseModel) -> dict[str, Any]:
-    """Return the given values by their real names, in the order of the signature."""
-    fields = type(model).model_fields
-    return {cast(str, fields[key].alias): getattr(model, key) for key in fields if key in model.model_fields_set}
+    """Return the given values by their real names, in the order of the signature, and those that have to be filled."""
+    passed = (
+        (key, field)
+        for key, field in type(model).model_fields.items()
+        if key in model.model_fields_set or key.startswith(_FILLED)
+    )
+    return {cast(str, field.alias): getattr(model, key) for key, field in passed}
 
 
 def _construct(record: Callable[..., Any], model: BaseModel) -> Any:

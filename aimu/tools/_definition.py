@@ -17,7 +17,7 @@ from attrs import Factory, evolve, field, frozen
 
 from aimu._doors import public
 from aimu.errors import ToolArgumentsError, ToolSignatureError
-from aimu.tools._signature import AnyCallable, arguments_of, check_parameters, origin, written
+from aimu.tools._signature import AnyCallable, arguments_of, check_parameters, closed_names, origin, written
 
 if TYPE_CHECKING:
     from aimu.tools._arguments import Contract
@@ -58,7 +58,7 @@ class Tool:
     """
 
     name: str
-    function: AnyCallable
+    function: AnyCallable = field(repr=origin)  # a partial would show what it binds
     _description: str | None = field(default=None, alias="description")
     _parameters: Schema | None = field(default=None, alias="parameters")
     timeout: float | None = None
@@ -66,6 +66,18 @@ class Tool:
     on_event_loop: bool = False
     raises: Failures = ()
     origin: str = field(default=Factory(lambda self: origin(self.function), takes_self=True))
+
+    def __attrs_post_init__(self) -> None:
+        for name in (self._parameters or {}).get("properties", ()):
+            if name in self._closed:
+                raise ToolSignatureError(
+                    f"{self.origin}: the parameters of tool {self.name!r} include {name!r}, which the function has "
+                    "bound already; remove it from the schema"
+                )
+
+    @functools.cached_property
+    def _closed(self) -> frozenset[str]:
+        return closed_names(self.function)
 
     @property
     def is_async(self) -> bool:
@@ -120,9 +132,13 @@ class Tool:
                 return self._contract.validate(text)
             except ValueError as exc:
                 raise self._refused(*exc.args) from exc
-        missing = [name for name in self._parameters.get("required", ()) if name not in values]
-        if missing:
-            raise self._refused(*(f"{name}: required, but missing" for name in missing))
+        known = ", ".join(self._parameters.get("properties", ())) or "none"
+        problems = [
+            *(f"{name}: required, but missing" for name in self._parameters.get("required", ()) if name not in values),
+            *(f"{name}: no such argument; known arguments: {known}" for name in values if name in self._closed),
+        ]
+        if problems:
+            raise self._refused(*problems)
         return cast("dict[str, Any]", values)
 
     def _refused(self, *problems: str) -> ToolArgumentsError:
@@ -191,12 +207,19 @@ def _checked_name(function: AnyCallable, chosen: str | None) -> str:
     return name
 
 
+def _mark(function: AnyCallable) -> Tool | None:
+    while isinstance(function, functools.partial) and not hasattr(function, _MARK):
+        function = function.func
+    return getattr(function, _MARK, None)
+
+
 @public("aimu.tools")
 def as_tool(candidate: Any) -> Tool:
     """Return the Tool for a function, or a Tool as it is.
 
     Args:
-        candidate: A Tool, a function marked with `@tool`, a plain function with type hints, or a bound method.
+        candidate: A Tool, a function marked with `@tool`, a plain function with type hints, a bound method, or a
+            `functools.partial` of these. The model neither sees nor overrides an argument that a partial binds.
 
     Returns:
         The Tool. A marked function keeps the options of its mark.
@@ -210,7 +233,7 @@ def as_tool(candidate: Any) -> Tool:
     if isinstance(candidate, Tool):
         return candidate
     arguments_of(candidate)
-    marked: Tool | None = getattr(candidate, _MARK, None)
+    marked = _mark(candidate)
     if marked is None:
         return Tool(name=_checked_name(candidate, None), function=candidate)
     return marked if marked.function is candidate else evolve(marked, function=candidate)

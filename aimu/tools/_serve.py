@@ -14,6 +14,7 @@ from aimu._core.threads import run_in_thread
 from aimu._doors import public
 from aimu.errors import MissingExtraError, ToolError
 from aimu.tools._definition import Tool, as_tool
+from aimu.tools._signature import without_bound
 from aimu.tools._toolbox import Toolbox, content_of, pending_of
 
 if TYPE_CHECKING:
@@ -80,6 +81,16 @@ def _run_tool(runner: _Runner) -> Tool:
 
 async def _call(tool: Tool, arguments: dict[str, Any]) -> list[Any]:
     """Call a tool and return the content of its result; FastMCP reports what the tool raises."""
+    try:
+        return await _result(tool, arguments)
+    except Exception as exc:
+        reason = without_bound(tool.function, str(exc))
+        if reason == str(exc):
+            raise
+        raise ToolError(f"{type(exc).__name__}: {reason}") from None
+
+
+async def _result(tool: Tool, arguments: dict[str, Any]) -> list[Any]:
     bound = tool.bind(json.dumps(arguments))
 
     def begin() -> list[Any]:  # in a list, since trio refuses a coroutine as the result of a thread

@@ -24,6 +24,7 @@ from aimu._core.threads import InThread, run_in_thread
 from aimu._doors import public
 from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
 from aimu.tools._definition import Tool, as_tool
+from aimu.tools._signature import without_bound
 
 log = logging.getLogger("aimu.tools")
 
@@ -129,7 +130,8 @@ def _reported_failures(tool: Tool, on_end: OnEnd) -> Generator[None]:
     except Exception as exc:  # a tool may raise anything; the exception becomes its result
         error = unwrap(exc)
         log.warning("tool %r failed", tool.name, exc_info=exc)
-        on_end(": ".join(filter(None, ("Error", type(error).__name__, str(error)))))
+        reason = without_bound(tool.function, str(error))
+        on_end(": ".join(filter(None, ("Error", type(error).__name__, reason))))
         if isinstance(error, tool.raises):
             raise error  # noqa: B904 - the error keeps its own cause
 

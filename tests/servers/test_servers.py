@@ -192,7 +192,7 @@ async def test_agents_at_once_get_each_its_own_answer(client_of, provider, serve
 @EVERY
 @STREAMED
 async def test_what_a_server_refuses_is_an_error_of_ours(client_of, provider, server, streamed):
-    refused = {"extra_body": {"messages": "not a list"}}
+    refused = {"extra_body": {"temperature": "hot", "options": "none", "response_format": {"type": "nonsense"}}}
     async with client_of(provider, server, generate_kwargs=refused, max_retries=0) as client:
         with pytest.raises(ProviderError) as caught:
             await ask(client, HELLO, streamed)

@@ -13,15 +13,16 @@ from typing import TypeAlias, final
 
 from attrs import frozen
 
-from aimu.engines._formats.literals import bare_object, python_calls
-from aimu.engines._formats.marks import ANY, BLANKS, HEAD, CallMarks, Syntax, is_strong, look
-from aimu.engines._formats.schema import tagged_value, typed
+from aimu.engines._formats.literals import bare_object, python_calls, python_object
+from aimu.engines._formats.marks import BLANKS, HEAD, CallMarks, Syntax, is_strong, look
 from aimu.engines._formats.source import Marks, Source, Steps
 from aimu.engines._formats.table import Table
+from aimu.engines._formats.tagged import tagged
 from aimu.engines._formats.values import (
     DEPTH,
     Tools,
     argument_text,
+    code_tool,
     dumps,
     guessed_name,
     json_calls,
@@ -41,7 +42,6 @@ _NEXT_VALUE = re.compile(r"[\s,;]*(?=[{\[](?!/?[A-Z_]+\]))")
 _NEXT_PYTHON = re.compile(r"[\s,;]*(?=\[?\s*[\w.\-]+\s*\()")
 _PYTHON_NAME = re.compile(r"\s*\[?\s*([\w.\-]+)")
 _STRAY = re.compile(r"\s{0,8}[}\]]{1,8}")
-_HINT = re.compile(r'(string|type)\s*=\s*"(\w+)"')
 
 
 @frozen
@@ -158,18 +158,21 @@ class Bodies:
         else:
             parts = [blanks]
         yield from source.until(ends, parts.append, left=self._table.starts)
-        return plain_name(name, self._tools), argument_text("".join(parts))
+        name = plain_name(name, self._tools)
+        return name, argument_text("".join(parts), properties_of(name, self._tools))
 
     def _body(self, marks: CallMarks, name: str) -> Steps[list[Call]]:
         match marks.syntax:
             case Syntax.JSON:
                 calls = yield from self._json_values(marks)
+            case Syntax.PYTHON if marks.code and (name := code_tool(self._tools)) and not self._offered_next():
+                calls = [(name, argument_text((yield from self._rest()), properties_of(name, self._tools)))]
             case Syntax.PYTHON:
                 calls = yield from self._python_values()
             case Syntax.NAMED:
                 calls = yield from self._named(marks, name)
             case Syntax.TAGGED:
-                calls = yield from self._tagged(marks, name)
+                calls = [(yield from tagged(self._source, marks, plain_name(name, self._tools), self._tools))]
         yield from self.close(marks.closing)
         return calls
 
@@ -220,7 +223,10 @@ class Bodies:
         keys = (marks.name_key, marks.arguments_key) if marks is not None else ("", "")
         if span.deep or not span.text:
             return None
-        value = loads(span.text if span.whole else span.text + span.lacks if span.stopped else "")
+        text = span.text if span.whole else span.text + span.lacks if span.stopped else ""
+        value = loads(text)
+        if value is None:
+            value = python_object(text)
         calls = json_calls(value, self._tools, *keys)
         if calls is None and marks is not None and isinstance(value, dict) and "name" not in value:
             return [(plain_name("", self._tools), span.text.strip())]
@@ -257,7 +263,18 @@ class Bodies:
         except ValueError:
             return None
 
+    def _offered_next(self) -> bool:
+        """Whether the call that comes next is one of an offered tool."""
+        found = _PYTHON_NAME.match(self._source.text, self._source.at)
+        return found is not None and plain_name(found[1], self._tools) in self._tools
+
     # A name, then an object
+
+    def _rest(self) -> Steps[str]:
+        """The text up to the next mark of a call."""
+        rest: list[str] = []
+        yield from self._source.until(self._table.hidden, rest.append, left=self._table.stops)
+        return "".join(rest)
 
     def _named(self, marks: CallMarks, name: str) -> Steps[list[Call]]:
         source = self._source
@@ -267,10 +284,9 @@ class Bodies:
             source.take(source.at + fence.end())
         blanks = yield from source.blanks()
         if (yield from source.peek(1)) != "{":
-            rest = [blanks]
-            mark = yield from source.until(self._table.hidden, rest.append, left=self._table.stops)
-            text = "".join(rest).removesuffix("```") if mark is not None or fence else "".join(rest)
-            return [(name, argument_text(text))]
+            text = blanks + (yield from self._rest())
+            text = text.rstrip().removesuffix("```") if fence else text
+            return [(name, argument_text(text, properties_of(name, self._tools)))]
         span = yield from balanced(
             source, _brackets(self._table, "{}[]", "", marks.quote) if marks.quote else self._json
         )
@@ -283,88 +299,6 @@ class Bodies:
         if not span.deep and loads(text) is not None:
             return [(name, text)]
         return [(name, self._cut(span.text).strip())]
-
-    # Keys and values between marks
-
-    def _tagged(self, marks: CallMarks, name: str) -> Steps[list[Call]]:
-        source = self._source
-        name = plain_name(name, self._tools)
-        properties = properties_of(name, self._tools)
-        ends = [mark for mark in (*marks.closing, *marks.opening) if is_strong(mark)]
-        steps = Marks([marks.key[0], *ends])
-        arguments: dict[str, object] = {}
-        while True:
-            ahead = yield from source.peek(_AHEAD)
-            start = len(ahead) - len(ahead.lstrip(BLANKS + ","))
-            found = steps.match(ahead, start, len(ahead) < _AHEAD)
-            if not isinstance(found, tuple) or found[1] != marks.key[0]:
-                break
-            source.take(source.at + found[0])
-            key, hint = yield from self._key(marks)
-            text = yield from self._value(marks, key, ends)
-            arguments[key] = typed(self._nested(marks, text), properties.get(key), hint)
-        if not arguments and not isinstance(found, tuple) and ahead.strip() and marks.closing:
-            raw = yield from self._text_before(marks.closing, ends)
-            if raw:
-                return [(name, raw)]
-        return [(name, dumps(arguments))]
-
-    def _text_before(self, closing: tuple[str, ...], ends: list[str]) -> Steps[str]:
-        """The text up to a mark that closes the call; "" where none does soon."""
-        rest: list[str] = []
-        mark = yield from self._source.until(Marks(ends), rest.append, left=ends, most=HEAD)
-        text = "".join(rest)
-        return text.strip() if mark in closing or not self._source.give_back(text) else ""
-
-    def _nested(self, marks: CallMarks, text: str) -> str:
-        """A value as JSON text, where its own parts stand between marks with their names."""
-        if ANY not in marks.value[1] or not text.lstrip().startswith(marks.key[0]):
-            return text
-        value = tagged_value(text, marks.key, marks.value[1])
-        return text if value is None else dumps(value)
-
-    def _key(self, marks: CallMarks) -> Steps[tuple[str, str]]:
-        """The key, and what stands beside it about the type."""
-        source, parts, beside = self._source, list[str](), list[str]()
-        yield from source.until(Marks([marks.key[1]]), parts.append, most=HEAD)
-        if marks.value[0].strip():
-            yield from source.until(Marks([marks.value[0]]), beside.append, most=HEAD)
-        hint = _HINT.search("".join(beside))
-        kind = {"true": "string", "false": ""}.get(hint[2], hint[2]) if hint else ""
-        return "".join(parts).strip(), kind
-
-    def _value(self, marks: CallMarks, key: str, ends: list[str]) -> Steps[str]:
-        """The text of a value; the mark that ends it is a part of it where nothing follows that could."""
-        source, parts = self._source, list[str]()
-        closing = marks.value[1].replace(ANY, key).strip()
-        following = Marks([marks.key[0], *ends])
-        first: int | None = None
-        while True:
-            mark = yield from source.until(Marks([closing]), parts.append)
-            if mark is None:
-                break
-            ahead = yield from source.peek(_AHEAD)
-            start = len(ahead) - len(ahead.lstrip(BLANKS + ","))
-            if start == len(ahead) or following.match(ahead, start, len(ahead) < _AHEAD) is not None:
-                return _trimmed("".join(parts), marks)
-            first = len(parts) if first is None else first
-            parts.append(mark)
-        if first is not None:
-            if source.give_back("".join(parts[first + 1 :])):
-                return _trimmed("".join(parts[:first]), marks)
-            return _trimmed("".join(parts), marks)
-        raw = "".join(parts)
-        found = Marks([marks.key[0], *ends]).find(raw, 0, True)
-        if isinstance(found, tuple) and source.give_back(raw[found[0] :]):
-            raw = raw[: found[0]]
-        return _trimmed(raw, marks)
-
-
-def _trimmed(value: str, marks: CallMarks) -> str:
-    """Without the line breaks that belong to the marks."""
-    if "\n" in marks.value[0]:
-        value = value.removeprefix("\n").removesuffix("\n")
-    return value
 
 
 @lru_cache(maxsize=1024)

@@ -52,6 +52,14 @@ def bare_object(text: str, quote: str) -> dict[str, Any]:
     return value
 
 
+def python_object(text: str) -> Any:
+    """The value of text with single quotes, as Python prints lists and objects; None where it is none."""
+    try:
+        return python_value(text) if "'" in text else None
+    except (ValueError, RecursionError):
+        return None
+
+
 def python_value(text: str) -> Any:
     """A list or object as Python prints it."""
     parser = _Parser(text, "")

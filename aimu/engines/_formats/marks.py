@@ -46,7 +46,8 @@ class CallMarks:
     `opening` are the marks before a call, outermost first; any of them may open it and each may be missing. `closing`
     are those behind it, innermost first. `prefix` stands before a name and is not a part of it; an id may follow the
     name behind `ident`; `naming` ends it. `key` and `value` are the marks around them for TAGGED. `quote` is the mark
-    around strings in an object whose keys are bare (NAMED). `name_key` and `arguments_key` are what JSON calls use
+    around strings in an object whose keys are bare (NAMED). With `code`, what is no call of an offered tool is code for
+    one that runs it (PYTHON). `name_key` and `arguments_key` are what JSON calls use
     beside the usual keys.
     """
 
@@ -59,6 +60,7 @@ class CallMarks:
     key: tuple[str, str] = ("", "")
     value: tuple[str, str] = ("", "")
     quote: str = ""
+    code: bool = False
     name_key: str = ""
     arguments_key: str = ""
 
@@ -138,6 +140,8 @@ def head_of(marks: CallMarks, entry: int, strict: bool) -> re.Pattern[str] | Non
     closing = _either(marks.closing)
     if marks.syntax is Syntax.JSON:
         return re.compile(rf"{rest}\s*{_FENCE}(?=[{{\[](?!/?[A-Z_]+\]))") if strict else None
+    if marks.syntax is Syntax.PYTHON and marks.code and not strict:
+        return re.compile("")
     if marks.syntax is Syntax.PYTHON:
         return re.compile(rf"{rest}\s*{_FENCE}(?=\[?\s*[\w.\-]{{1,128}}\s*\()") if strict else None
     name = rf"\s*(?:{pattern(marks.prefix)})?(?P<name>{NAME}){'?' if is_strong(marks.naming) else ''}"
@@ -151,7 +155,8 @@ def head_of(marks: CallMarks, entry: int, strict: bool) -> re.Pattern[str] | Non
     )
     if not strict and not marks.naming:
         return None
-    return re.compile(rf"{rest}{name}{ident}\s*{pattern(marks.naming)}" + (f"(?={begins})" if strict else ""))
+    naming = pattern(marks.naming) if marks.naming.strip() else r"\n" if marks.naming else ""
+    return re.compile(rf"{rest}{name}{ident}\s*?{naming}" + (f"(?={begins})" if strict else ""))
 
 
 def look(marks: CallMarks, entry: int, strict: bool, text: str, ended: bool) -> re.Match[str] | None:

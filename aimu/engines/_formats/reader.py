@@ -24,11 +24,12 @@ from aimu.engines._formats.values import CALL_KEYS, offered_name, plain_name
 _GARBAGE = 8192  # characters between marks of a call that may turn out to be none
 _HEADER = 512
 _PLACED = 1024  # characters in which an unmarked call has its name
-_RECIPIENT = re.compile(r"\bto=([\w.\-]+)")
+_RECIPIENT = re.compile(r"to=([\w.\-]+)")
 _NOBODY = ("assistant", "user", "all", "self")
 _BEGINS = tuple(f'{{"{key}":' for key in CALL_KEYS)
 _FENCE = re.compile(r"```\w{0,12}\s*(?=[{\[])")
 _SEPARATOR = re.compile(r"\s{0,8}[,;]\s{0,6}(?=[{\[])")
+_ARGUED = re.compile(r'"(?:arguments|parameters)"\s*:')
 _PYTHON = re.compile(r"\[\s*([\w.\-]*)\s*(\(?)")
 
 
@@ -224,7 +225,8 @@ class Reader:
         if sign == "<":
             yield from self._guessed()
             return
-        if not output.place.fresh and not (self._table.bare and output.place.line):
+        alone = output.place.fresh or (self._table.bare and output.place.line)
+        if not alone and (not self._table.bare or sign == "```"):
             output.say(source.take(source.at + len(sign)))
             return
         if sign == "```":
@@ -238,7 +240,11 @@ class Reader:
             output.say(opening or source.take(source.at + 1))
             return
         calls, text = yield from self._bodies.bare(python)
-        if not calls or any(name not in self._tools for name, _ in calls):
+        if (
+            not calls
+            or any(name not in self._tools for name, _ in calls)
+            or not (alone or python or _ARGUED.search(text))
+        ):
             output.say(opening + text)
             return
         output.add(calls)

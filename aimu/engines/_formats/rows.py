@@ -84,7 +84,7 @@ ROWS: tuple[Row, ...] = (
         name="json",
         calls=(
             _json("<|python_tag|>"),
-            CallMarks(syntax=_PYTHON, opening=("<|python_tag|>",)),
+            CallMarks(syntax=_PYTHON, opening=("<|python_tag|>",), code=True),
             _named("<function=", naming=">", closing=("</function>",)),
         ),
         bare=True,
@@ -254,6 +254,7 @@ ROWS: tuple[Row, ...] = (
         name="gigachat",
         calls=(
             _json("<|message_sep|>\n\nfunction call<|role_sep|>"),
+            _json("function call<|role_sep|>"),
             _json("<|function_call|>"),
         ),
         dropped=("<|message_sep|>",),
@@ -264,6 +265,7 @@ ROWS: tuple[Row, ...] = (
         calls=(
             _named("<function=", naming=">", closing=("</function>",)),
             _json("<|python_tag|>"),
+            CallMarks(syntax=_PYTHON, opening=("<|python_tag|>",), code=True),
         ),
         signs=("<function=example_function_name>",),
     ),

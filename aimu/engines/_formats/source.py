@@ -16,6 +16,7 @@ T = TypeVar("T")
 Steps: TypeAlias = Generator[None, None, T]
 
 _ROOM = 16  # blanks that may stand where a mark has some
+_GLANCE = 64  # characters that tell most often
 _SPLIT = re.compile(r"(\s+)")
 
 
@@ -171,15 +172,19 @@ class Source:
 
         Its second argument is true where no more will come; what it says of a text holds for all that begin with it.
         """
+        size = min(_GLANCE, most)
         while True:
-            ahead = self.text[self.at : self.at + most]
+            ahead = self.text[self.at : self.at + size]
             self.scanned += len(ahead)
-            answer = test(ahead, self.ended or len(ahead) == most)
+            answer = test(ahead, self.ended if len(ahead) < size else size == most)
             if answer is not None:
                 return answer
-            if self.ended:
+            if len(ahead) == size < most:
+                size = most  # all that there is, now that a glance did not tell
+            elif self.ended:
                 return False
-            yield
+            else:
+                yield
 
     def until(
         self, marks: Marks, sink: Callable[[str], object], left: Container[str] = (), most: int | None = None

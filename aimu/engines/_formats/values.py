@@ -22,6 +22,7 @@ ARGUMENT_KEYS = ("arguments", "parameters", "args", "kwargs", "tool_input", "inp
 CALL_KEYS = (*NAME_KEYS, *ARGUMENT_KEYS, "type", "id", "tool_call_id")
 
 _NAMED = re.compile(rf'"(?:{"|".join(NAME_KEYS)})"\s*:\s*"([^"\\]+)"')
+_CODE = ("python", "ipython", "code_interpreter")
 _READABLE = re.compile(r"[\w.:/-]+")
 _INDEXED = re.compile(r"(.+?)(?::\d+)?")
 
@@ -90,12 +91,23 @@ def _json_call(value: Any, tools: Tools, name_key: str, arguments_key: str) -> t
     return plain_name(name or "", tools), arguments if isinstance(arguments, str) else dumps(arguments)
 
 
-def argument_text(text: str) -> str:
-    """Arguments as JSON text, of what stands in their place: nothing, an object, or a string with one in it."""
-    text = text.strip()
-    if text.startswith('"') and isinstance(inner := loads(text), str):
+def argument_text(text: str, properties: Mapping[str, Any]) -> str:
+    """Arguments as JSON text, of what stands in their place: nothing, an object, a string with one in it, or code.
+
+    Code is what a tool with one argument, a text, gets without any JSON.
+    """
+    bare = text.strip()
+    if bare.startswith('"') and isinstance(inner := loads(bare), str):
         return inner
-    return text or "{}"
+    kinds = [schema.get("type") for schema in properties.values() if isinstance(schema, Mapping)]
+    if bare and kinds == ["string"] and len(properties) == 1 and bare[0] not in "{[":
+        return dumps({next(iter(properties)): text.strip("\n")})
+    return bare or "{}"
+
+
+def code_tool(tools: Tools) -> str:
+    """The offered tool that runs code, "" if there is none."""
+    return next((name for name in _CODE if name in tools and argument_text("x", properties_of(name, tools)) != "x"), "")
 
 
 def properties_of(name: str, tools: Tools) -> Mapping[str, Any]:

@@ -147,6 +147,15 @@ XML_CALL = (
         ("json", "<|python_tag|>add.call(a=1, b=2)", "", [ADDED]),
         ("json", "[add(a=1, b=2), note('x')]", "", [ADDED, ("note", '{"text": "x"}')]),
         ("json", "[other(a=1)]", "[other(a=1)]", []),
+        ("json", f"So: {LLAMA} and so on.", "So: and so on.", [ADDED]),
+        ("json", 'So: {"name": "add"} and so on.', 'So: {"name": "add"} and so on.', []),
+        ("hermes", "<tool_call>{'name': 'add', 'arguments': {'a': 1, 'b': 2}}</tool_call>", "", [ADDED]),
+        (
+            "hermes",
+            "<tool_call><function=add><parameter=a>\n1\n<parameter=b>\n2\n</parameter></function></tool_call>",
+            "",
+            [ADDED],
+        ),
         ("json", "  ", "  ", []),
         ("json", f"<odd_call>{CALL}</odd_call>", "", [ADDED]),
         ("json", '<|do_call|>add<|with|>{"a": 1, "b": 2}<|call_end|> ok', "ok", [ADDED]),
@@ -205,6 +214,19 @@ def test_a_message_to_a_tool_is_no_answer():
     assert parse(text, "harmony", tools=[], prompt="<|start|>assistant") == ("", "", [])
     code = ' to=python<|channel|>commentary<|message|>print("x")'
     assert parse(code, "harmony", prompt="<|start|>assistant") == ("", "", [("python", 'print("x")')])
+
+
+def test_code_goes_to_the_tool_that_runs_it():
+    tools = [*TOOLS, tool("python", code={"type": "string"})]
+    code = "# Add.\nprint(1 + 2)"
+    ran = ("python", json.dumps({"code": code}))
+    for form, text, prompt in (
+        ("json", f"<|python_tag|>{code}", ""),
+        ("functionary-recipient", f"python\n{code}", ">>>"),
+        ("harmony", f" to=python<|channel|>commentary<|message|>{code}", "<|start|>assistant"),
+    ):
+        assert parse([text], form, tools, prompt)[2] == [ran]
+        assert parse(text, form, tools, prompt)[2] == [ran]
 
 
 BITS = st.sampled_from(
