@@ -37,6 +37,7 @@ from pydantic_core import ErrorDetails
 from aimu.errors import ToolSignatureError
 from aimu.tools._defaults import FACTORY, default_of, with_names, without_default
 from aimu.tools._docstrings import documented
+from aimu.tools._schema import accepted, untitled
 from aimu.tools._signature import REQUIRED, AnyCallable, Argument, arguments_of, origin, scope_of, written
 
 _UNUSABLE = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
@@ -61,7 +62,7 @@ class Contract:
 
         def build(chosen: list[Argument]) -> Contract:
             model = _Models(scope_of(function)).complete(written(function).__name__, chosen, notes)
-            return cls(description, _compact(model.model_json_schema(schema_generator=_Generator)), model)
+            return cls(description, untitled(accepted(model.model_json_schema(schema_generator=_Generator))), model)
 
         try:
             return build(arguments)
@@ -221,20 +222,3 @@ def _construct(record: Callable[..., Any], model: BaseModel) -> Any:
 class _Generator(GenerateJsonSchema):
     def emit_warning(self, kind: str, detail: str) -> None:
         """Ignore the warning that a default is not JSON: the schema leaves it out."""
-
-
-def _compact(schema: Any) -> Any:
-    """Remove the titles, which only repeat the names, from a schema."""
-    if isinstance(schema, list):
-        return [_compact(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in ("properties", "$defs"):
-            kept[key] = {name: _compact(item) for name, item in value.items()}
-        elif key in ("default", "const", "enum", "examples"):
-            kept[key] = value
-        elif key != "title":
-            kept[key] = _compact(value)
-    return kept
