@@ -17,7 +17,7 @@ from aimu.tools import Tool, as_tool
 from aimu.tools._schema import accepted
 from aimu.tools._toolbox import content_of
 from tests.tools.record import Record
-from tests.tools.samples import Point, parameters
+from tests.tools.samples import Point, Tree, parameters
 
 INTEGER, STRING = {"type": "integer"}, {"type": "string"}
 
@@ -30,6 +30,17 @@ class Spot(NamedTuple):
 class Line(NamedTuple):
     start: Spot
     ends: list[Spot]
+
+
+class Node(NamedTuple):
+    n: int
+    kids: list[Node] = []  # noqa: RUF012
+
+
+class Route(NamedTuple):
+    tree: Tree
+    points: tuple[Point, ...] = ()
+    spot: Spot = Spot(1)
 
 
 @dataclasses.dataclass
@@ -72,6 +83,9 @@ TUPLES = [
     (Spot | None, [1, "a"], Spot(1, "a")),
     (tuple[Spot, Spot], [[1], [2]], (Spot(1), Spot(2))),
     (Line, [[1], [[2], [3, "a"]]], Line(Spot(1), [Spot(2), Spot(3, "a")])),
+    (Node, [1, [[2], [3, [[4]]]]], Node(1, [Node(2), Node(3, [Node(4)])])),
+    (Route, [{"name": "a"}], Route(Tree("a"))),
+    (list[Route], [[{"name": "a"}, [{"x": 1}], [2]]], [Route(Tree("a"), (Point(1),), Spot(2))]),
     (Box, {"corner": [1, "a"], "spot": [1]}, Box((1, "a"), Spot(1))),
 ]
 
