@@ -16,6 +16,7 @@ from typing import (
     Any,
     ForwardRef,
     Literal,
+    NamedTuple,
     NotRequired,
     Required,
     Union,
@@ -37,6 +38,7 @@ from pydantic_core import ErrorDetails
 from aimu.errors import ToolSignatureError
 from aimu.tools._defaults import FACTORY, default_of, with_names, without_default
 from aimu.tools._docstrings import documented
+from aimu.tools._schema import accepted, untitled
 from aimu.tools._signature import REQUIRED, AnyCallable, Argument, arguments_of, origin, scope_of, written
 
 _UNUSABLE = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
@@ -61,7 +63,7 @@ class Contract:
 
         def build(chosen: list[Argument]) -> Contract:
             model = _Models(scope_of(function)).complete(written(function).__name__, chosen, notes)
-            return cls(description, _compact(model.model_json_schema(schema_generator=_Generator)), model)
+            return cls(description, untitled(accepted(model.model_json_schema(schema_generator=_Generator))), model)
 
         try:
             return build(arguments)
@@ -103,6 +105,7 @@ class _Models:
     _scope: Mapping[str, Any]
     _keys: dict[type, str] = field(factory=dict[type, str])
     _records: dict[str, type[BaseModel]] = field(factory=dict[str, type[BaseModel]])
+    _within: set[type] = field(factory=set[type])
 
     def complete(self, name: str, arguments: Iterable[Argument], notes: Mapping[str, str]) -> type[BaseModel]:
         root = self._model(name, arguments, notes)
@@ -140,6 +143,8 @@ class _Models:
         """Replace every record class in a type by its model."""
         if isinstance(hint, type) and (fields := self._fields_of(hint)) is not None:
             return self._record(hint, fields)
+        if _is_named_tuple(hint) and hint not in self._within:
+            return self._named_tuple(hint)
         kind: Any = get_origin(hint)
         if kind is Annotated:
             kind, *metadata = get_args(hint)
@@ -148,6 +153,18 @@ class _Models:
             return hint
         converted = tuple(map(self._converted, get_args(hint)))
         return hint if converted == get_args(hint) else (Union if kind is types.UnionType else kind)[converted]
+
+    def _named_tuple(self, hint: Any) -> Any:
+        """Return a named tuple as it is, unless pydantic cannot read the record classes in it."""
+        hints = self._hints_of(hint)
+        self._within.add(hint)  # pydantic itself reads one that refers to itself
+        converted = {name: self._converted(hints.get(name, Any)) for name in hint._fields}
+        self._within.discard(hint)
+        if all(converted[name] == hints.get(name, Any) for name in converted):
+            return hint
+        shadow: Any = NamedTuple(hint.__name__, list(converted.items()))  # type: ignore[misc]
+        shadow._field_defaults = hint._field_defaults
+        return Annotated[shadow, AfterValidator(lambda places: hint(*places))]
 
     def _record(self, record: type, fields: list[Argument]) -> Any:
         if record not in self._keys:
@@ -163,13 +180,7 @@ class _Models:
             return None
         if not (attrs.has(record) or dataclasses.is_dataclass(record) or hasattr(record, "__required_keys__")):
             return None
-        try:
-            hints = get_type_hints(record, None, {**self._scope, record.__name__: record}, include_extras=True)
-        except NameError as exc:
-            raise ToolSignatureError(
-                f"cannot resolve the field types of {record.__qualname__} ({exc}); define or import them at module "
-                "level, not under TYPE_CHECKING"
-            ) from exc
+        hints = self._hints_of(record)
         if attrs.has(record):
             return [
                 Argument(a.alias or a.name, hints.get(a.name, Any), _shown(a.default, attrs.NOTHING))
@@ -186,6 +197,19 @@ class _Models:
                 if f.init
             ]
         return [_item(record, name, hint) for name, hint in hints.items()]
+
+    def _hints_of(self, record: type) -> dict[str, Any]:
+        try:
+            return get_type_hints(record, None, {**self._scope, record.__name__: record}, include_extras=True)
+        except NameError as exc:
+            raise ToolSignatureError(
+                f"cannot resolve the field types of {record.__qualname__} ({exc}); define or import them at module "
+                "level, not under TYPE_CHECKING"
+            ) from exc
+
+
+def _is_named_tuple(hint: Any) -> bool:
+    return isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")
 
 
 def _shown(default: Any, missing: object) -> Any:
@@ -221,20 +245,3 @@ def _construct(record: Callable[..., Any], model: BaseModel) -> Any:
 class _Generator(GenerateJsonSchema):
     def emit_warning(self, kind: str, detail: str) -> None:
         """Ignore the warning that a default is not JSON: the schema leaves it out."""
-
-
-def _compact(schema: Any) -> Any:
-    """Remove the titles, which only repeat the names, from a schema."""
-    if isinstance(schema, list):
-        return [_compact(item) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in ("properties", "$defs"):
-            kept[key] = {name: _compact(item) for name, item in value.items()}
-        elif key in ("default", "const", "enum", "examples"):
-            kept[key] = value
-        elif key != "title":
-            kept[key] = _compact(value)
-    return kept

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 
 from attrs import Factory, evolve, field, frozen
+from attrs.converters import optional
 
 from aimu._doors import public
 from aimu.errors import ToolArgumentsError, ToolSignatureError
+from aimu.tools._schema import accepted
 from aimu.tools._signature import AnyCallable, arguments_of, check_parameters, closed_names, origin, written
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Tool:
     name: str
     function: AnyCallable = field(repr=origin)  # a partial would show what it binds
     _description: str | None = field(default=None, alias="description")
-    _parameters: Schema | None = field(default=None, alias="parameters")
+    _parameters: Schema | None = field(default=None, alias="parameters", converter=optional(accepted))
     timeout: float | None = None
     exclusive: bool = False
     on_event_loop: bool = False

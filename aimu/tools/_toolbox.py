@@ -6,13 +6,14 @@ the tool raised. The caller records results and decides which calls overlap.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
 from contextlib import aclosing, contextmanager
-from typing import Any, TypeAlias, TypeGuard, final
+from typing import Any, TypeAlias, TypeGuard, cast, final
 
 import anyio
 import attrs
@@ -154,14 +155,49 @@ def content_of(result: Any) -> Content:
         return result
     if _is_parts(result):
         return result
-    from pydantic_core import to_jsonable_python
+    from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-    value = to_jsonable_python(result, fallback=_plain)
+    try:
+        value = to_jsonable_python(result, fallback=_plain)
+    except (UnicodeError, PydanticSerializationError):
+        value = _by_parts(result)
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _plain(value: Any) -> Any:
     return attrs.asdict(value, recurse=False) if attrs.has(type(value)) else str(value)
+
+
+def _by_parts(value: Any) -> Any:
+    """Convert a result that has half a surrogate, which pydantic refuses in keys and in the texts of its models."""
+    from pydantic import BaseModel
+    from pydantic_core import to_jsonable_python
+
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, BaseModel):
+        value = value.model_dump()
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+    elif attrs.has(type(value)):
+        value = _plain(value)
+    if isinstance(value, Mapping):
+        return {_key(key): _by_parts(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_by_parts(item) for item in cast("Iterable[Any]", value)]
+    try:
+        return to_jsonable_python(value, fallback=_plain)
+    except UnicodeError:
+        return str(value)
+
+
+def _key(key: Any) -> str:
+    from pydantic_core import to_jsonable_python
+
+    try:
+        return str(next(iter(to_jsonable_python({key: None}))))
+    except UnicodeError:
+        return str(key)
 
 
 def _is_parts(result: Any) -> TypeGuard[list[dict[str, Any]]]:

@@ -1,0 +1,97 @@
+"""Rewrites JSON Schemas of arguments so that services accept them.
+
+Services refuse the whole request for an array without `items`, and tuples have `prefixItems` only. Schemas of MCP
+servers may hold null or an empty list where a keyword needs something else; that reads as if the keyword were absent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, cast
+
+_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")  # schemas by name
+_SEVERAL = ("anyOf", "oneOf", "allOf", "prefixItems")
+_ONE = (
+    *("items", "contains", "additionalItems", "unevaluatedItems"),
+    *("additionalProperties", "unevaluatedProperties", "propertyNames", "not", "if", "then", "else"),
+)
+_VALUES = ("default", "const", "example")  # of which null is one
+_Schema = dict[str, Any]
+
+
+def accepted(schema: Mapping[str, Any]) -> _Schema:
+    """Return the schema of a tool's arguments, which are an object, in a form that services accept."""
+    made = cast(_Schema, _walked(schema, _plain))
+    made["type"] = "object"
+    made.setdefault("properties", {})
+    return made
+
+
+def untitled(schema: Mapping[str, Any]) -> _Schema:
+    """Return the schema without the titles that pydantic adds, which only repeat the names."""
+    return cast(_Schema, _walked(schema, lambda node: {key: value for key, value in node.items() if key != "title"}))
+
+
+def _walked(schema: Any, change: Callable[[_Schema], _Schema]) -> Any:
+    """Return a copy in which each schema, from the inside out, is changed; names and values are left as they are."""
+    if not isinstance(schema, Mapping):
+        return {} if schema is True or schema is None else schema
+    made: _Schema = {}
+    for key, value in schema.items():
+        if value is None and key not in _VALUES:
+            continue
+        if key in _NAMED:
+            found = value if isinstance(value, Mapping) else {}
+            made[key] = {name: _walked(item, change) for name, item in found.items()}
+        elif key in _SEVERAL or key == "items":
+            many = isinstance(value, list)
+            made[key] = [_walked(item, change) for item in value] if many else _walked(value, change)
+        elif key in _ONE and isinstance(value, Mapping):
+            made[key] = _walked(value, change)
+        else:
+            made[key] = value
+    return change(made)
+
+
+def _plain(schema: _Schema) -> _Schema:
+    required = schema.pop("required", None)
+    if isinstance(required, list):
+        schema["required"] = list(dict.fromkeys(name for name in required if isinstance(name, str)))
+    for key in _SEVERAL:
+        if key in schema and not (isinstance(schema[key], list) and schema[key]):
+            del schema[key]
+    kinds = schema.get("type")
+    if kinds == "array" or (isinstance(kinds, list) and "array" in kinds) or "prefixItems" in schema:
+        _array(schema)
+    return schema
+
+
+def _array(schema: _Schema) -> None:
+    """Give an array one schema for all its items; what each place of a tuple holds is put into words."""
+    items = schema.get("items", {})
+    places = schema.pop("prefixItems", None)
+    if places is None and isinstance(items, list):  # a tuple as JSON Schema wrote it before 2020-12
+        places, items = items, schema.pop("additionalItems", {})
+    if items is False:
+        schema.setdefault("maxItems", len(places or ()))
+    if places:
+        is_open = schema.get("maxItems", len(places) + 1) > len(places)
+        rest = [items] if is_open and items is not False else []
+        titles = [place.get("title") for place in places if isinstance(place, dict)]
+        if all(titles):
+            order = f"The items are, in this order: {', '.join(map(str, titles))}."
+            schema["description"] = " ".join(filter(None, (schema.get("description"), order)))
+        schema["items"] = _any_of([*places, *rest])
+    else:
+        schema["items"] = items if isinstance(items, dict) else {}
+
+
+def _any_of(schemas: Iterable[Any]) -> _Schema:
+    distinct: list[_Schema] = []
+    for schema in schemas:
+        shown = {key: value for key, value in schema.items() if key not in ("title", "default")} if schema else {}
+        if shown not in distinct:
+            distinct.append(shown)
+    if {} in distinct:
+        return {}
+    return distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
