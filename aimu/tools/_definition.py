@@ -44,6 +44,7 @@ class Tool:
         description: Text for the model. By default the function's docstring, without its section of arguments.
         parameters: JSON Schema of the arguments, an object. By default made from the type hints and the docstring. If
             given, arguments are not validated or coerced; a call only has to be a JSON object with the required names.
+            What services refuse or cannot read, such as an array without `items`, is rewritten or left out.
         timeout: Seconds after which a call is stopped, which its result then says; None means no limit. An async tool
             is cancelled. A sync tool runs to its end and its result counts, unless it polls
             `anyio.from_thread.check_cancelled()`.

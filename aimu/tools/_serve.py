@@ -105,7 +105,8 @@ async def _result(tool: Tool, arguments: dict[str, Any]) -> list[Any]:
 
 
 def _text(text: str) -> dict[str, Any]:
-    return {"type": "text", "text": text}
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # without half surrogates
+    return {"type": "text", "text": whole}
 
 
 def _block(part: dict[str, Any]) -> Any:

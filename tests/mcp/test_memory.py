@@ -4,6 +4,7 @@ import json
 import sys
 import threading
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio
 import pytest
@@ -182,6 +183,29 @@ async def test_a_conversation_calls_the_tools_of_its_mcp_client(attach):
             assert await client.chat("go") == "done"
             results = [message["content"] for message in client.messages if message["role"] == "tool"]
             assert results == ["hi", "no", "HI"]
+
+
+async def test_a_malformed_schema_of_a_server_does_not_end_the_run():
+    async with aio.MCPClient(config=tiny("malformed")) as mcp:
+        async with scripted_client(reply(calls=[("echo", {"text": "hi"})]), "done", tools=[mcp]) as client:
+            assert await client.chat("go") == "done"
+            assert [message["content"] for message in client.messages if message["role"] == "tool"] == ["hi"]
+        schemas = {schema["function"]["name"]: schema["function"]["parameters"] for schema in await mcp.get_tools()}
+        assert schemas["echo"] == {"type": "object", "properties": {"text": {"type": "string"}}}
+
+
+async def test_a_served_tool_hides_bound_values_and_sends_half_a_surrogate_as_a_replacement():
+    def fetch(key: str, url: str) -> dict[str, str]:
+        if url == "bad":
+            raise LookupError(f"{key} is refused")
+        return {url + "\ud83d": "a"}
+
+    async with aio.MCPClient(server=serve_mcp(partial(fetch, key="sk-bound-key"))) as client:
+        assert await client.call_tool("fetch", {"url": "u"}) == '{"u\ufffd": "a"}'
+        with pytest.raises(ToolError, match=r"LookupError: \*\*\* is refused"):
+            await client.call_tool("fetch", {"url": "bad"})
+        with pytest.raises(ToolError, match="key: no such argument; known arguments: url"):
+            await client.call_tool("fetch", {"url": "u", "key": "k"})
 
 
 async def test_two_tools_with_the_same_name_are_refused_with_both_origins():

@@ -1,8 +1,8 @@
 """An MCP server that uses the standard library only, so it starts in milliseconds. It misbehaves on demand.
 
-    python -S -E tests/mcp/tiny_server.py [mute] [stubborn]
+    python -S -E tests/mcp/tiny_server.py [mute] [stubborn] [malformed]
 
-`mute` never answers; `stubborn` ignores SIGTERM and the end of its stdin.
+`mute` never answers; `stubborn` ignores SIGTERM and the end of its stdin; `malformed` writes invalid JSON Schemas.
 """
 
 import json
@@ -28,6 +28,7 @@ TOOLS = {
     "breed": {},
     "odd.name": {},
 }
+MALFORMED = {"required": None, "$defs": None, "anyOf": []}
 
 
 def send(**message):
@@ -88,7 +89,8 @@ def answer(request, method, params):
         names = sorted(TOOLS)
         first = "cursor" not in params
         page = names[:3] if first else names[3:]
-        tools = [{"name": n, "inputSchema": {"type": "object", "properties": TOOLS[n]}} for n in page]
+        more = MALFORMED if "malformed" in sys.argv else {}
+        tools = [{"name": n, "inputSchema": {"type": "object", "properties": TOOLS[n], **more}} for n in page]
         return {"tools": tools, **({"nextCursor": "2"} if first else {})}
     if method == "tools/call":
         return call(request, params)
