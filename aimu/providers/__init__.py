@@ -65,7 +65,7 @@ def make_provider(
     from aimu.providers._transport import HttpProvider
 
     client = vendors.checked_client(http_client)
-    timeout = vendors.checked_timeout(timeout)
+    timeout = vendors.checked_read_timeout(timeout)
     connect = vendors.connect(row.name, row.connection, base_url=base_url, api_key=api_key)
     if row.wire == "ollama":
         from aimu.providers._ollama import OllamaCodec, OllamaProvider

@@ -151,7 +151,7 @@ def _split_url(url: str, *, needs_host: bool = True) -> SplitResult:
     return parts
 
 
-def checked_timeout(timeout: Any) -> float | None:
+def checked_read_timeout(timeout: Any) -> float | None:
     """Return `timeout` if it is None or a number above 0; raise InvalidOptionError otherwise."""
     if timeout is None or (isinstance(timeout, int | float) and not isinstance(timeout, bool) and timeout > 0):
         return timeout

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from threading import Lock
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from unicodedata import normalize
 
 from attrs import field, frozen
 
+from aimu._core.nearest import nearest
 from aimu._doors import public
 from aimu.errors import InvalidOptionError, SkillError
 from aimu.skills import _catalog as catalog
@@ -161,7 +161,7 @@ class SkillManager:
         names = list(self.skills)
         if len(names) <= NAMES_IN_ERROR:
             return f"available: {', '.join(names) or 'none'}"
-        close = get_close_matches(name, names, NAMES_IN_ERROR // 4, 0.4)
+        close = nearest(name, names, NAMES_IN_ERROR // 4)
         return f"of {len(names)}, the names most like it: {', '.join(close) or 'none'}"
 
     def _look(self) -> _Found:
