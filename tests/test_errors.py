@@ -36,6 +36,7 @@ FACTS = {
     errors.UnknownToolError: lambda kind: kind("g", iter(["f", "h"])),
     errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="Traceback\nKeyError"),
     errors.SkillError: lambda kind: kind("it has no name", path=Path("skills/a"), remedy="give it one", loaded=True),
+    errors.IterationLimitError: lambda kind: kind(10, partial="so far"),
     errors.RoutingError: lambda kind: kind("maybe", {"yes": 1, "no": 2}),
 }
 ROUND_TRIPS = {

@@ -157,8 +157,10 @@ def held_arguments(final: Any, streamed: str, provider: str, *, partial: str = "
         MalformedResponseError: The two contradict each other.
     """
     text = arguments_text(final)
-    if not streamed.strip() or final is None or text == streamed:
-        return streamed if streamed.strip() else text
+    if not streamed.strip():
+        return text
+    if final is None or (isinstance(final, str) and not final.strip()):
+        return streamed
     with suppress(ValueError):
         if parse_json(text.encode()) == parse_json(streamed.encode()):
             return streamed
