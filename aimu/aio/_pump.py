@@ -6,6 +6,7 @@ the results of `amap`. No scope is held across a yield. Those two decide what is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar, final
@@ -13,6 +14,8 @@ from typing import Generic, TypeVar, final
 import anyio
 
 from aimu._core.groups import single_failure
+
+log = logging.getLogger("aimu.aio")
 
 T = TypeVar("T")
 
@@ -41,9 +44,12 @@ class Pump(Generic[T]):
         try:
             with self._scope, self.send:
                 try:
-                    await self._fill()
+                    with single_failure(levels=0):
+                        await self._fill()
                 except Exception as exc:  # noqa: BLE001 - receive() raises it in the reader
                     self._error = exc
+                    if self.left:
+                        log.warning("failed in its clean-up, after its reader had left: %r", exc)
         finally:
             self._ended.set()
 

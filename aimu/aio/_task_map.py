@@ -172,7 +172,8 @@ class Results(Generic[R_co]):
 
     async def _result(self, index: int, task: str) -> tuple[int, Any]:
         try:
-            result: str | Exception = await self._answer(task)
+            with single_failure(levels=0):
+                result: str | Exception = await self._answer(task)
         except Exception as exc:
             exc.add_note(f"in task {index} of amap")
             if not self._collect:

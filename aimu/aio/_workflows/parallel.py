@@ -12,6 +12,7 @@ from attrs import Attribute, define, field
 
 from aimu._core.chunks import StreamChunk
 from aimu._core.field_docs import with_field_docs
+from aimu._core.groups import single_failure
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
@@ -122,7 +123,8 @@ class Parallel(StepRunner):
         race = _Race(self, task, run, run.sink or hold)
         failure: ExceptionGroup | None = None
         try:
-            await race.run()
+            with single_failure(levels=0):
+                await race.run()
         except ExceptionGroup as group:
             failure = group
         for chunk in held:
@@ -179,7 +181,8 @@ class _Race:
 
     async def _work(self, index: int, worker: AsyncRunner) -> None:
         try:
-            done = await drain(steps_of(worker, self.task, self.outer.branch(self.sink)), self.sink)
+            with single_failure(levels=0):
+                done = await drain(steps_of(worker, self.task, self.outer.branch(self.sink)), self.sink)
         except Exception as exc:
             where = f"worker {index + 1} ({_name(worker)}) of {self.parallel.name!r}"
             exc.add_note(f"in {where}")
