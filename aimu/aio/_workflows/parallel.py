@@ -17,6 +17,7 @@ from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one_or_none, not_empty, one_of
+from aimu.aio._place import Subtasks
 from aimu.aio._run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio._runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
@@ -165,17 +166,19 @@ class _Race:
     async def run(self) -> None:
         workers, wanted = self.parallel.workers, self.parallel.first or 1
         limiter = anyio.Semaphore(self.parallel.max_concurrency or len(workers))
-        async with anyio.create_task_group() as group:
+        with Subtasks() as branches:
+            async with anyio.create_task_group() as group:
 
-            async def work(index: int, worker: AsyncRunner) -> None:
-                begin_branch()
-                async with limiter:
-                    await self._work(index, worker)
-                if self.won:
-                    group.cancel_scope.cancel()
+                async def work(index: int, worker: AsyncRunner) -> None:
+                    branches.join()
+                    begin_branch()
+                    async with limiter:
+                        await self._work(index, worker)
+                    if self.won:
+                        group.cancel_scope.cancel()
 
-            for index, worker in enumerate(workers):
-                group.start_soon(work, index, worker)
+                for index, worker in enumerate(workers):
+                    group.start_soon(work, index, worker)
         if len(self.answers) < wanted:
             raise ExceptionGroup(f"{len(self.failures)} of {len(workers)} workers failed", self.failures)
 
