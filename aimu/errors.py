@@ -39,7 +39,8 @@
     │   ├── MCPTimeoutError             (TimeoutError)
     │   └── MCPTooLargeError            (ValueError)   a message exceeds `max_message_bytes`
     ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
-    └── RunnerError                     (RuntimeError) a workflow could not continue
+    └── RunnerError                     (RuntimeError) an agent or workflow could not continue
+        ├── IterationLimitError         a turn reached its limit before the model had answered
         ├── RoutingError                (ValueError)
         └── ScoringError                (ValueError)
 
@@ -66,6 +67,7 @@ __all__ = [
     "InvalidHistoryError",
     "InvalidImageError",
     "InvalidOptionError",
+    "IterationLimitError",
     "MCPConnectionError",
     "MCPError",
     "MCPTimeoutError",
@@ -483,7 +485,25 @@ class SkillError(AimuError, ValueError):
 
 
 class RunnerError(AimuError, RuntimeError):
-    """A workflow could not continue."""
+    """An agent or a workflow could not continue."""
+
+
+@final
+class IterationLimitError(RunnerError):
+    """A turn reached its limit of iterations before the model had given an answer.
+
+    Attributes:
+        limit: The number of iterations.
+        partial: The text that the model had given, or "".
+    """
+
+    def __init__(self, limit: int, *, partial: str = "") -> None:
+        self.limit = limit
+        self.partial = partial
+        super().__init__(
+            f"the model had not answered after {limit} iterations and the last request; "
+            "raise max_iterations (of an agent) or max_tool_rounds (of a client)"
+        )
 
 
 @final

@@ -19,6 +19,7 @@ import anyio
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
 from aimu._doors import public
+from aimu.aio._border import Border
 from aimu.errors import ClosedClientError, InvalidOptionError, ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
@@ -115,7 +116,7 @@ class SharedProvider:
         for attempt in count(1):
             try:
                 async with self._slot():
-                    reply = await self.provider.complete(request)
+                    reply = Border(self.spec).whole(await self.provider.complete(request))
             except ProviderError as exc:
                 await self._pause(exc, attempt)
             else:
@@ -126,15 +127,24 @@ class SharedProvider:
     async def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
         for attempt in count(1):
             begun = False
+            border = Border(self.spec)
+            reply: Reply | None = None
             slot = self._slot()
             await slot.__aenter__()
             try:
                 async with aclosing(self.provider.stream(request)) as deltas:
                     async for delta in deltas:
                         begun = True
-                        if type(delta) is Reply:
-                            self._used(delta)
-                        yield delta
+                        if reply is not None:
+                            border.late(delta)
+                        if type(delta) is not Reply:
+                            yield border.delta(delta)
+                            continue
+                        missing, reply = border.end(delta)
+                        self._used(reply)
+                        for piece in missing:
+                            yield piece
+                        yield reply
                 return
             except ProviderError as exc:
                 if begun:

@@ -14,7 +14,6 @@ from attrs import frozen
 
 from aimu._core.messages import Message, content_of, text_of
 from aimu._core.reply import UNKNOWN_NAME, Reply
-from aimu._core.thinking import ThinkSplitter
 from aimu.errors import MalformedResponseError
 from aimu.models._options import warn_unsupported
 from aimu.models._row import ProviderRow
@@ -22,9 +21,10 @@ from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
-from aimu.providers._openai_chat_reply import KEPT, ChatDecoder
+from aimu.providers._openai_chat_reply import ChatDecoder
 from aimu.providers._openai_reasoning import effort, is_reasoning_model, refused_sampling
 from aimu.providers._sse import SSEDecoder
+from aimu.providers._streamed_calls import KEPT
 from aimu.providers._wire import is_empty, object_text, overlay, plain_name, refuse, renamed, short_id
 
 _CHOICES = ("auto", "none", "required")
@@ -180,10 +180,9 @@ class ChatCodec:
             raise MalformedResponseError("the choice in the response has no message", provider=self.spec.provider)
         delta = dict(message or {})
         delta["tool_calls"] = [{**call, "index": index} for index, call in enumerate(delta.get("tool_calls") or ())]
-        decoder.feed({**body, "choices": [{**choice, "index": 0, "delta": delta}]})
+        decoder.feed({**body, "choices": [{**choice, "message": None, "index": 0, "delta": delta}]})
         decoder.done()
         return decoder.reply()
 
     def decoder(self) -> ChatDecoder:
-        tags = self.row.chat.inline_thinking
-        return ChatDecoder(self.spec.provider, ThinkSplitter(opening=tags[0], closing=tags[1]) if tags else None)
+        return ChatDecoder(self.spec.provider, trims=self.row.chat.inline_thinking is not None)

@@ -34,7 +34,8 @@ from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 from aimu.providers._failures import from_response, request_id
-from aimu.providers._wire import Codec, StreamReader, decode_body
+from aimu.providers._reader import StreamReader, decode_body
+from aimu.providers._wire import Codec
 
 if TYPE_CHECKING:
     import httpx2
@@ -225,7 +226,7 @@ class HttpProvider:
                     raise
                 except _foreign() as exc:
                     if not decoder.settled:
-                        raise self._translated(exc, lane, decoder.partial()) from exc
+                        raise self._translated(exc, lane, reader.partial()) from exc
                 for piece in reader.finish():
                     yield _identified(piece, response) if isinstance(piece, Reply) else piece
                 # With bytes left unread, the connection could not be reused.
