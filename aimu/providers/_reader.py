@@ -17,6 +17,7 @@ from aimu._core.chunks import StreamingContentType
 from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, new_call_id
 from aimu._core.thinking import ThinkSplitter, separate
 from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
+from aimu.providers._excerpt import excerpt
 from aimu.providers._sse import SSEDecoder
 from aimu.providers._wire import Codec, as_text, held_to, parse_json
 
@@ -24,6 +25,7 @@ log = logging.getLogger("aimu.providers")
 
 T = TypeVar("T")
 
+_HEAD = 500  # bytes of a body that are kept for errors
 # The exceptions from reading JSON of an unexpected shape.
 _MISSHAPEN = (LookupError, TypeError, AttributeError, ValueError)
 
@@ -34,10 +36,16 @@ class StreamReader:
 
     It also reads a body that is one JSON object instead of a stream of events, which cannot begin with a brace.
     Whatever the format, it separates thinking that the server left in the text, see `aimu._core.thinking`.
+
+    Args:
+        codec: The wire format.
+        secret: The key, which errors must not show.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, secret: str | None = None) -> None:
         self.decoder = codec.decoder()
+        self._secret = secret
+        self._head = b""  # the beginning of the body, for errors
         self._codec = codec
         self._provider = codec.spec.provider
         self._frames = codec.frames()
@@ -49,6 +57,8 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> Iterable[Delta]:
         """Return the deltas that `chunk` completes, to be iterated once; a bad event raises after those before it."""
+        if len(self._head) < _HEAD:
+            self._head += chunk[:_HEAD]
         if not self._framed:
             if self._whole or chunk.lstrip().startswith(b"{"):
                 self._whole.append(chunk)
@@ -67,7 +77,7 @@ class StreamReader:
             MalformedResponseError: The body has no events, or an event cannot be read.
         """
         if self._whole:
-            yield from _at_once(decode_body(self._codec, b"".join(self._whole)))
+            yield from _at_once(decode_body(self._codec, b"".join(self._whole), self._secret))
             return
         tail = None if self.decoder.over else self._frames.finish()
         if tail is not None:
@@ -78,8 +88,11 @@ class StreamReader:
             yield from self._ended()
             yield _separated(reply, self._provider, apart=self._apart, trim=self.decoder.trims)
             return
-        if self._empty and tail is None:
-            raise MalformedResponseError("the response is not a stream of events", provider=self._provider)
+        if self._empty and (tail is None or not tail.lstrip().startswith((b"{", b"[DONE]"))):
+            shown = excerpt(self._head, self._secret)
+            raise MalformedResponseError(
+                f"the response is not a stream of events; it begins: {shown}", provider=self._provider
+            )
         raise TruncatedStreamError(
             "the stream ended before the answer was complete", provider=self._provider, partial=self.partial()
         )
@@ -157,6 +170,8 @@ class StreamReader:
             raise self._malformed("the streamed answer has an unexpected form") from exc
 
     def _malformed(self, reason: str) -> MalformedResponseError:
+        if self._head.lstrip().startswith(b"<"):
+            reason = f"{reason}; the response is {excerpt(self._head, self._secret)}"
         return MalformedResponseError(reason, provider=self._provider, partial=self.partial())
 
 
@@ -205,8 +220,13 @@ def _checked(reply: Reply) -> Reply:
     return reply if isinstance(model, str | None) else evolve(reply, model=None)
 
 
-def decode_body(codec: Codec, body: bytes) -> Reply:
+def decode_body(codec: Codec, body: bytes, secret: str | None = None) -> Reply:
     """Return the reply in the body of a response that was not streamed.
+
+    Args:
+        codec: The wire format.
+        body: The body.
+        secret: The key, which errors must not show.
 
     Raises:
         MalformedResponseError: The body does not have the form that the service documents.
@@ -221,7 +241,8 @@ def decode_body(codec: Codec, body: bytes) -> Reply:
         raise
     except _MISSHAPEN as exc:
         raise MalformedResponseError(
-            f"the response has an unexpected form; it begins: {body[:160].decode('utf8', 'replace')!r}",
-            provider=codec.spec.provider,
+            f"the response has an unexpected form; it begins: {excerpt(body, secret)}", provider=codec.spec.provider
         ) from exc
-    raise MalformedResponseError("the response is not a JSON object", provider=codec.spec.provider)
+    raise MalformedResponseError(
+        f"the response is not a JSON object; it begins: {excerpt(body, secret)}", provider=codec.spec.provider
+    )
