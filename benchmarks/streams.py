@@ -14,14 +14,14 @@ from typing import Any
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._anthropic import AnthropicCodec
+from aimu.providers._body import StreamReader
 from aimu.providers._ollama import OllamaCodec
 from aimu.providers._openai_chat import ChatCodec
 from aimu.providers._openai_responses import ResponsesCodec
-from aimu.providers._reader import StreamReader
 from aimu.providers._wire import Codec
 
 LENGTHS = [8_000, 16_000, 32_000, 64_000, 128_000]  # deltas
-ROUNDS = 5
+ROUNDS = 3
 Events = Callable[[int], Iterator[Any]]
 
 

@@ -29,7 +29,7 @@ TAGS = {
 
 CLOSINGS = tuple(TAGS.values())
 _MARK = re.compile(r"\n|`+|" + "|".join(re.escape(tag) for tag in (*TAGS, *CLOSINGS)))
-_BLANKS = re.compile(r"\s*")
+_TO_THE_END = re.compile(r"\s*+\Z")  # blanks
 _QUOTES = tuple("\"'“‘«「(|=>\\")  # before a tag that is quoted
 _GOES_ON = tuple(".,;:!?)]}|")  # after a tag inside a sentence
 _ENDS = tuple('.!?…。！？:;)"”*')  # of a sentence
@@ -234,8 +234,8 @@ def _ends_reasoning(text: str, line: int, tag: re.Match[str], *, calls: bool) ->
         return True  # the tag begins its line
     sentence = before.rstrip().endswith(_ENDS)
     if not after.strip():
-        if not newline or _BLANKS.match(text, tag.end()).end() == len(text):  # type: ignore[union-attr]
-            return calls  # the text ends here
+        if not newline or _TO_THE_END.match(text, tag.end()):
+            return calls
         return sentence or not before[-1].isspace() or not below[:1].islower()
     starts = not after.lstrip()[0].islower()
     glued = (not before[-1].isspace()) + (not after[0].isspace())
