@@ -96,6 +96,9 @@ class OllamaCodec:
             body["tools"] = [dict(tool) for tool in request.tools]
             if choice != "auto":
                 warn_unsupported(self.spec.provider, "tool_choice")
+        output = request.output
+        if output is not None and output.mode == "schema":
+            body["format"] = output.schema
         thinking = options.pop("thinking", None)
         if thinking is not None:
             if self.spec.thinking is not False:
@@ -106,6 +109,12 @@ class OllamaCodec:
         if self.keep_alive is not None:
             body["keep_alive"] = self.keep_alive
         return overlay_extra(body, extra)
+
+    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        return schema
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return False
 
     def decode(self, body: dict[str, Any]) -> Reply:
         decoder = self.decoder()
@@ -126,6 +135,7 @@ class OllamaDecoder:
         self.settled = False
         self.over = False
         self.trims = False
+        self.shown_call: str | None = None
         self._provider = provider
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -217,6 +227,12 @@ class OllamaProvider:
         async with aclosing(self._http.stream(request)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self._codec.output_schema(schema)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return self._codec.forces_tools(options)
 
     async def aclose(self) -> None:
         await self._http.aclose()

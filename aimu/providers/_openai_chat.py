@@ -14,6 +14,7 @@ from attrs import frozen
 
 from aimu._core.messages import Message, content_of, text_of
 from aimu._core.reply import UNKNOWN_NAME, Reply
+from aimu._output._strict import OPENAI, strict
 from aimu.errors import MalformedResponseError
 from aimu.models._options import warn_unsupported
 from aimu.models._row import ProviderRow
@@ -57,11 +58,23 @@ class ChatCodec:
         options = dict(request.options)
         if request.tools:
             body.update(self._tools(request))
+        output = request.output
+        if output is not None and output.mode == "schema":
+            held = {"name": output.name, "schema": output.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": held}
         overlay(body, self._thinking(options))
         refuse(options, self._refused(options.get("thinking")), str(self.spec))
         special = ("tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
         body.update(renamed(options, self.row.chat.names, self.spec.provider, but=special))
         return overlay_extra(body, extra)
+
+    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        if self.row.chat.schemas is None:
+            raise ValueError(f"{self.spec.provider} has no mode for JSON Schemas")
+        return strict(schema, OPENAI) if self.row.chat.schemas == "strict" else schema
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return "required" in self.row.chat.tool_choices
 
     def _tools(self, request: Request) -> dict[str, Any]:
         quirks = self.row.chat

@@ -29,6 +29,7 @@ class ChatDecoder:
         self.settled = False
         self.over = False
         self.trims = trims
+        self.shown_call: str | None = None
         self._provider = provider
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -104,8 +105,8 @@ class ChatDecoder:
             (self._text if piece.phase is GENERATING else self._thinking).append(piece.text)
         if delta.get("refusal"):
             self._refusal.append(as_text(delta["refusal"]))
-        for call in delta.get("tool_calls") or ():
-            self._calls.add(call)
+        shown = [self._calls.add(call, self.shown_call) for call in delta.get("tool_calls") or ()]
+        deltas += [Delta(GENERATING, text) for text in shown if text]
         for key in KEPT:
             if delta.get(key):
                 self._keep(key, delta[key])

@@ -40,10 +40,12 @@ class StreamReader:
     Args:
         codec: The wire format.
         secret: The key, which errors must not show.
+        shown_call: The name of the tool whose arguments are shown as text.
     """
 
-    def __init__(self, codec: Codec, secret: str | None = None) -> None:
+    def __init__(self, codec: Codec, secret: str | None = None, *, shown_call: str | None = None) -> None:
         self.decoder = codec.decoder()
+        self.decoder.shown_call = shown_call
         self._secret = secret
         self._head = b""  # the beginning of the body, for errors
         self._codec = codec

@@ -213,7 +213,9 @@ class HttpProvider:
         with await self._lane() as lane:
             response = await self._send(lane, self.codec.path(request), body, stream=True)
             chunks = _chunks(response)
-            reader = StreamReader(self.codec)
+            output = request.output
+            shown = output.name if output is not None and output.mode == "tool" else None
+            reader = StreamReader(self.codec, shown_call=shown)
             decoder = reader.decoder
             try:
                 try:
@@ -239,6 +241,12 @@ class HttpProvider:
                     # Reading on from the closed response ends the generators below `chunks` without waiting for gc.
                     async for _ in chunks:
                         pass
+
+    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.codec.output_schema(schema)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return self.codec.forces_tools(options)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send another request of the service's API and return the body of the response."""

@@ -37,12 +37,14 @@ class EventDecoder(Protocol):
     Attributes:
         settled: Whether the reply is complete, except perhaps for its usage: a terminal event has arrived.
         over: Whether no event that matters can follow.
+        shown_call: The name of the tool whose arguments are shown as text; None if there is none.
         trims: Whether whitespace between thinking that came separately and the answer is left in the text.
     """
 
     settled: bool
     over: bool
     trims: bool
+    shown_call: str | None
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
         """Return the deltas of one event; raise the ProviderError that an error event stands for."""
@@ -93,6 +95,14 @@ class Codec(Protocol):
 
     def decoder(self) -> EventDecoder:
         """Return a new decoder for a streamed response."""
+        ...
+
+    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the schema as the service accepts it; raise ValueError with the reason if it cannot be held to it."""
+        ...
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        """Return whether `tool_choice="required"` is possible with these options."""
         ...
 
 
