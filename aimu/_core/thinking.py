@@ -30,7 +30,8 @@ class ThinkSplitter:
 
     def __init__(self, *, thinking: bool = False, opening: str = "<think>", closing: str = "</think>") -> None:
         self._opening, self._closing = opening, closing
-        self._held = ""  # text that may be the beginning of a tag, or whitespace that may be next to one
+        self._blanks: list[str] = []  # whitespace that may be next to a tag
+        self._held = ""  # the text behind it: the beginning of a tag, perhaps
         self._advance = self._in_thinking if thinking else self._at_start
         self._trim = thinking
 
@@ -59,13 +60,15 @@ class ThinkSplitter:
 
     def _at_start(self, final: bool) -> Delta | None:
         text = self._held.lstrip()
+        self._blanks.append(self._held[: len(self._held) - len(text)])
+        self._held = text
         if text.startswith(self._opening):
+            self._blanks.clear()
             self._held = text[len(self._opening) :]
             self._trim, self._advance = True, self._in_thinking
-            return None
-        if not final and self._opening.startswith(text):
-            return None  # it may still become the tag
-        self._trim, self._advance = False, self._in_answer
+        elif final or not self._opening.startswith(text):
+            self._held = self._with_blanks(text)
+            self._trim, self._advance = False, self._in_answer
         return None
 
     def _in_thinking(self, final: bool) -> Delta | None:
@@ -75,13 +78,23 @@ class ThinkSplitter:
         thought, closed, rest = self._held.partition(self._closing)
         if closed:
             self._held, self._trim, self._advance = rest, True, self._in_answer
-            return Delta(THINKING, thought.rstrip())
-        if final:
-            self._held = ""
-            return Delta(THINKING, thought.rstrip())
-        keep = self._tail(thought)
-        self._held = thought[len(thought) - keep :]
-        return Delta(THINKING, thought[: len(thought) - keep])
+        else:
+            body = thought if final else thought[: len(thought) - self._begun(thought)]
+            self._held = thought[len(body) :]
+            thought = body
+        body = thought.rstrip()
+        text = self._with_blanks(body) if body else ""
+        if closed or final:
+            self._blanks.clear()
+        else:
+            self._blanks.append(thought[len(body) :])
+        return Delta(THINKING, text)
+
+    def _with_blanks(self, text: str) -> str:
+        """Return `text` behind the whitespace that was held back."""
+        text = "".join([*self._blanks, text])
+        self._blanks.clear()
+        return text
 
     def _in_answer(self, final: bool) -> Delta | None:
         if self._trim:
@@ -90,21 +103,16 @@ class ThinkSplitter:
         text, self._held = self._held, ""
         return Delta(GENERATING, text)
 
-    def _tail(self, text: str) -> int:
-        """Return the length of the end of `text` that may be part of the closing tag, or whitespace before it."""
-        for size in range(min(len(self._closing) - 1, len(text)), 0, -1):
-            if self._closing.startswith(text[-size:]):
-                break
-        else:
-            size = 0
-        body = text[: len(text) - size]
-        return size + len(body) - len(body.rstrip())
+    def _begun(self, text: str) -> int:
+        """Return the length of the end of `text` that may be the beginning of the closing tag."""
+        sizes = range(min(len(self._closing) - 1, len(text)), 0, -1)
+        return next((size for size in sizes if self._closing.startswith(text[-size:])), 0)
 
 
 def split_thinking(text: str, *, thinking: bool = False) -> tuple[str, str]:
     """Return the thinking and the answer in a complete text; `thinking` as for `ThinkSplitter`."""
     splitter = ThinkSplitter(thinking=thinking)
-    parts: dict[StreamingContentType, str] = {THINKING: "", GENERATING: ""}
+    parts: dict[StreamingContentType, list[str]] = {THINKING: [], GENERATING: []}
     for delta in [*splitter.feed(text), *splitter.finish()]:
-        parts[delta.phase] += delta.text
-    return parts[THINKING], parts[GENERATING]
+        parts[delta.phase].append(delta.text)
+    return "".join(parts[THINKING]), "".join(parts[GENERATING])
