@@ -196,7 +196,7 @@ class Conversation:
 
     def _checked_toolbox(self, toolbox: Toolbox) -> Toolbox:
         spec = self.provider.spec
-        if toolbox.schemas and spec.tools is False:
+        if toolbox.names and spec.tools is False:
             raise InvalidOptionError(
                 f"{spec} cannot call tools; pass use_tools=False or choose a model that can call them"
             )

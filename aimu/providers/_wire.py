@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from aimu._core.agreement import agree
+from aimu._core.json_text import read_json
 from aimu._core.messages import Message, text_of
 from aimu._core.reply import UNKNOWN_NAME, Delta, Reply
 from aimu.errors import MalformedResponseError
@@ -191,8 +192,8 @@ def arguments_text(arguments: Any) -> str:
 def arguments_object(arguments: str) -> dict[str, Any]:
     """Return arguments as an object, for services that require one; other text is wrapped in an object unchanged."""
     try:
-        parsed = _ARGUMENTS.decode(arguments) if arguments.strip() else {}
-    except (ValueError, RecursionError):
+        parsed = read_json(arguments, _ARGUMENTS.decode) if arguments.strip() else {}
+    except ValueError:
         return {"invalid_json": arguments}
     return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"value": parsed}
 
