@@ -68,6 +68,8 @@ async def turn_steps(
                     async for chunk in steps:
                         yield chunk
                 turn.end_iteration()
+                toolbox = await conversation.toolbox(toolbox) if use_tools else toolbox
+                turn.tools = toolbox.schemas
     except Exception as exc:
         exc.add_note(f"in {f'agent {label!r}' if label else 'a chat'}, iteration {max(turn.iteration, 0)}")
         raise
