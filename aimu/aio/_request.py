@@ -98,12 +98,16 @@ class SharedProvider:
     def __repr__(self) -> str:
         return f"<SharedProvider {self.spec}>"
 
-    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return a JSON Schema as requests for this provider need it; raise ValueError if it cannot be held to it."""
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool) -> Mapping[str, Any]:
+        """Return a JSON Schema as requests for this provider need it, which perhaps offer tools too.
+
+        Raises:
+            ValueError: The provider cannot hold a model to it; the text says why.
+        """
         own = getattr(self.provider, "output_schema", None)
         if own is None:
             raise ValueError(f"{self.spec.provider} has no mode for JSON Schemas")
-        held: Mapping[str, Any] = own(schema)
+        held: Mapping[str, Any] = own(schema, tools=tools)
         return held
 
     def forces_tools(self, options: Mapping[str, Any]) -> bool:

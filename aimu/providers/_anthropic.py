@@ -87,7 +87,7 @@ class AnthropicCodec:
         body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay_extra(body, extra)
 
-    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
         if _UNHELD.match(self.spec.id):
             raise ValueError(f"{self.spec} has no mode for JSON Schemas")
         return strict(schema, ANTHROPIC)

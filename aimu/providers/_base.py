@@ -68,9 +68,10 @@ class Provider(Protocol):
     All methods must work on asyncio and trio, in successive event loops, and in the loops of several threads at once.
     They raise errors from `aimu.errors` only.
 
-    A provider that can hold a model to a JSON Schema also has `output_schema(schema)`. It returns the schema in the
-    form that a request's `output` must have, or raises ValueError with the reason why it cannot. A provider that can
-    force tool calls has `forces_tools(options)`, which returns whether it can with these options.
+    A provider that can hold a model to a JSON Schema also has `output_schema(schema, *, tools)`. It returns the schema
+    in the form that a request's `output` must have, or raises ValueError with the reason why it cannot; `tools` says
+    whether the request has tools too. A provider that can force tool calls has `forces_tools(options)`, which returns
+    whether it can with these options.
     """
 
     @property

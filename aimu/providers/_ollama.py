@@ -110,7 +110,9 @@ class OllamaCodec:
             body["keep_alive"] = self.keep_alive
         return overlay_extra(body, extra)
 
-    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        if tools:
+            raise ValueError(f"{self.spec.provider} lets no model call a tool while it holds it to a schema")
         return schema
 
     def forces_tools(self, options: Mapping[str, Any]) -> bool:
@@ -228,8 +230,8 @@ class OllamaProvider:
             async for piece in pieces:
                 yield piece
 
-    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self._codec.output_schema(schema)
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return self._codec.output_schema(schema, tools=tools)
 
     def forces_tools(self, options: Mapping[str, Any]) -> bool:
         return self._codec.forces_tools(options)

@@ -68,10 +68,14 @@ class ChatCodec:
         body.update(renamed(options, self.row.chat.names, self.spec.provider, but=special))
         return overlay_extra(body, extra)
 
-    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
         if self.row.chat.schemas is None:
             raise ValueError(f"{self.spec.provider} has no mode for JSON Schemas")
-        return strict(schema, OPENAI) if self.row.chat.schemas == "strict" else schema
+        if self.row.chat.schemas == "strict":
+            return strict(schema, OPENAI)
+        if tools:
+            raise ValueError(f"{self.spec.provider} lets no model call a tool while it holds it to a schema")
+        return schema
 
     def forces_tools(self, options: Mapping[str, Any]) -> bool:
         return "required" in self.row.chat.tool_choices

@@ -78,7 +78,7 @@ class ResponsesCodec:
         body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay_extra(body, extra)
 
-    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
         return strict(schema, OPENAI)
 
     def forces_tools(self, options: Mapping[str, Any]) -> bool:

@@ -242,8 +242,8 @@ class HttpProvider:
                     async for _ in chunks:
                         pass
 
-    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        return self.codec.output_schema(schema)
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return self.codec.output_schema(schema, tools=tools)
 
     def forces_tools(self, options: Mapping[str, Any]) -> bool:
         return self.codec.forces_tools(options)

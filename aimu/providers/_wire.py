@@ -98,8 +98,12 @@ class Codec(Protocol):
         """Return a new decoder for a streamed response."""
         ...
 
-    def output_schema(self, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the schema as the service accepts it; raise ValueError with the reason if it cannot be held to it."""
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        """Return the schema as the service accepts it, beside tools if there are any.
+
+        Raises:
+            ValueError: The service cannot hold the model to it; the text says why.
+        """
         ...
 
     def forces_tools(self, options: Mapping[str, Any]) -> bool:
