@@ -80,7 +80,7 @@ class Border:
         if text.text != reply.text:
             log.warning("%s: the final answer is shorter than the streamed one, which is kept", self._spec)
         reply = evolve(reply, text=text.text, thinking=thinking.text)
-        missing = [Delta(THINKING, thinking.missing), Delta(GENERATING, text.missing)]
+        missing = [Delta(THINKING, "" if text.moved else thinking.missing), Delta(GENERATING, text.missing)]
         return [delta for delta in missing if delta.text], self._ended(reply)
 
     def whole(self, given: Any) -> Reply:

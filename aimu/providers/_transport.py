@@ -33,8 +33,8 @@ from aimu.models._resolve import near_models
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
+from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._failures import from_response, request_id
-from aimu.providers._reader import StreamReader, decode_body
 from aimu.providers._wire import Codec
 
 if TYPE_CHECKING:
