@@ -18,7 +18,7 @@ from aimu.providers._base import OutputSchema, Request
 from aimu.providers._ollama import OllamaCodec
 from aimu.providers._openai_chat import ChatCodec
 from aimu.providers._openai_responses import ResponsesCodec
-from aimu.providers._reader import StreamReader
+from aimu.providers._body import StreamReader
 from tests.output.kinds import Invoice, Tree
 from tests.output.rules import check_anthropic, check_openai
 
