@@ -24,8 +24,9 @@ from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
+from aimu.providers._lanes import Connect
 from aimu.providers._sse import JSONLinesDecoder
-from aimu.providers._transport import Connect, HttpProvider
+from aimu.providers._transport import HttpProvider
 from aimu.providers._wire import (
     arguments_object,
     arguments_text,

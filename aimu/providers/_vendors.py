@@ -19,7 +19,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError
 from aimu.models._row import Connection
-from aimu.providers._transport import Connect, Endpoint, timeouts
+from aimu.providers._lanes import Connect, Endpoint, timeouts
 
 if TYPE_CHECKING:
     import httpx2

@@ -24,8 +24,9 @@ from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamEr
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
+from aimu.providers._bodies import LONGEST_BODY
 from aimu.providers._excerpt import excerpt
-from aimu.providers._sse import SSEDecoder
+from aimu.providers._sse import OverlongEventError, SSEDecoder
 
 T = TypeVar("T")
 
@@ -126,6 +127,7 @@ class StreamReader:
         self._empty = True  # whether no event has arrived
         self._framed = not isinstance(self._frames, SSEDecoder)  # whether the body is known to consist of events
         self._whole: list[bytes] = []  # the body, if it is one object
+        self._size = 0  # of its pieces together
 
     def feed(self, chunk: bytes) -> Iterable[Delta]:
         """Return the deltas that `chunk` completes, to be iterated once; a bad event raises after those before it."""
@@ -134,9 +136,15 @@ class StreamReader:
         if not self._framed:
             if self._whole or chunk.lstrip().startswith(b"{"):
                 self._whole.append(chunk)
+                self._size += len(chunk)
+                if self._size > LONGEST_BODY:
+                    raise self._malformed(f"the response is longer than {LONGEST_BODY >> 20} MiB")
                 return ()
             self._framed = not chunk.isspace()
-        events = self._frames.feed(chunk)
+        try:
+            events = self._frames.feed(chunk)
+        except OverlongEventError as exc:
+            raise self._malformed(str(exc)) from exc
         if len(events) == 1:
             return self._event(events[0])
         return chain.from_iterable(map(self._event, events))
