@@ -32,6 +32,7 @@ from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 from aimu.providers._bodies import LONGEST_STREAM, Body, BodyError
+from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
 from aimu.providers._lanes import CLOSING, Connect, Lane, foreign, lanes_here, timeouts
 from aimu.providers._wire import Codec, StreamReader, decode_body
@@ -239,8 +240,12 @@ class HttpProvider:
         if isinstance(exc, httpx2.UnsupportedProtocol | httpx2.InvalidURL | httpx2.TooManyRedirects):
             retryable = False
         reason = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        advice = "check that the server runs and that base_url= is right"
+        proxy = proxy_of(lane.endpoint.base_url) if lane.owned else None
+        if proxy is not None:
+            advice += f", and the proxy {proxy} between (NO_PROXY exempts hosts)"
         return ProviderConnectionError(
-            f"the connection to {server} failed ({reason}); check that the server runs and that base_url= is right",
+            f"the connection to {server} failed ({reason}); {advice}",
             provider=provider,
             partial=partial,
             retryable=retryable,
