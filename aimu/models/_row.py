@@ -26,7 +26,8 @@ class Connection:
         base_url: The URL to use unless `base_url=` or a variable gives one; None if the user must give one.
         url_variables: Environment variables with a base URL, in order of precedence.
         key_variables: Environment variables with an API key, in order of precedence; errors name the first.
-        token_variables: Environment variables with a bearer token that may replace the key (sdk "anthropic" only).
+        token_variables: Environment variables with a bearer token that may replace the key.
+        key_header: The header of the key, if it is not sent as a bearer token (sdk "openai" only).
         key_required: Whether a missing key is an error.
         sdk: The vendor's package that supplies headers and HTTP client, also the name of the extra that installs it;
             None for plain HTTP.
@@ -40,6 +41,7 @@ class Connection:
     key_variables: tuple[str, ...] = ()
     token_variables: tuple[str, ...] = ()
     key_required: bool = False
+    key_header: str | None = None
     sdk: Literal["openai", "anthropic"] | None = "openai"
     account_headers: bool = False
     default_path: str = ""
@@ -66,8 +68,8 @@ class ChatQuirks:
         inline_thinking: The tags between which reasoning may stand at the start of the text.
         longest_id: The longest id of a tool call that the server accepts, in characters.
         id_pattern: A pattern that the ids of tool calls must match in full; None if any id will do.
+        user_after_tool: Whether a user message may follow the result of a tool.
         plain_names: Whether the names of past tool calls may have letters, digits, `_` and `-` only.
-        reasoning_back: The key under which reasoning goes back with a message that calls tools; None if it must not.
     """
 
     names: Mapping[str, str] = field(default=OPENAI_NAMES)
@@ -82,8 +84,8 @@ class ChatQuirks:
     inline_thinking: tuple[str, str] | None = None
     longest_id: int = 1 << 16
     id_pattern: str | None = None
+    user_after_tool: bool = True
     plain_names: bool = False
-    reasoning_back: str | None = None
 
 
 @final

@@ -40,6 +40,7 @@ from aimu.providers._wire import (
 if TYPE_CHECKING:
     import httpx2
 
+_KEY = "ollama"
 GENERATING, THINKING = StreamingContentType.GENERATING, StreamingContentType.THINKING
 _NAMES = {
     "max_tokens": "num_predict",
@@ -174,6 +175,7 @@ class OllamaDecoder:
         if self._last.get("done_reason") == "length":
             stop = StopReason.MAX_TOKENS
         return Reply(
+            replay={_KEY: {"thinking": True}} if self._thinking else {},
             text=self.partial(),
             thinking="".join(self._thinking),
             calls=tuple(self._calls),
@@ -283,7 +285,7 @@ def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
                 }
                 for call in calls
             ]
-            if message.get("thinking"):
+            if message.get("thinking") and message.get(_KEY):  # this host has sent it
                 encoded["thinking"] = message["thinking"]
         yield encoded
 

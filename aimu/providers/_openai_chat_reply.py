@@ -35,6 +35,9 @@ _STOPS = {
 _FAILURES = ("error", "network_error", "insufficient_system_resource")
 # Extra keys of a message or call that the service needs back: Gemini's thought signatures, OpenRouter's blocks.
 KEPT = ("extra_content", "thought_signature", "reasoning_details")
+# The keys of reasoning, and where a reply says under which of them it came: it goes back under the same.
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
+REASONING_KEY = "reasoning_key"
 
 
 @define
@@ -156,9 +159,10 @@ class ChatDecoder:
 
     def _delta(self, delta: Mapping[str, Any]) -> list[Delta]:
         deltas: list[Delta] = []
-        reasoning = delta.get("reasoning_content") or delta.get("reasoning")
-        if isinstance(reasoning, str) and reasoning:
-            deltas.append(Delta(THINKING, reasoning))
+        key = next((key for key in _REASONING if isinstance(delta.get(key), str) and delta[key]), None)
+        if key is not None:
+            deltas.append(Delta(THINKING, delta[key]))
+            self._kept[REASONING_KEY] = key
             if self._splitter is not None:  # the whitespace between block and answer may be left in the text
                 self._splitter.skip_block()
         content = delta.get("content")

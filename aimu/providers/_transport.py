@@ -35,6 +35,7 @@ from aimu.providers._bodies import LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
 from aimu.providers._lanes import CLOSING, Connect, Lane, foreign, lanes_here, timeouts
+from aimu.providers._replay import for_host, with_origin
 from aimu.providers._wire import Codec, StreamReader, decode_body
 
 if TYPE_CHECKING:
@@ -76,18 +77,16 @@ class HttpProvider:
         return self.codec.spec
 
     async def complete(self, request: Request) -> Reply:
-        body = self.codec.encode(request, stream=False)
         with await self._lane() as lane:
+            body = self.codec.encode(for_host(request, lane.endpoint.server), stream=False)
             content, response = await self._whole(lane, self.codec.path(request), body)
-            secret = lane.endpoint.secret
-            return _identified(decode_body(self.codec, content, secret), response, secret)
+            return self._finished(decode_body(self.codec, content, lane.endpoint.secret), response, lane)
 
     async def stream(self, request: Request) -> ReplyStream:
-        content = self.codec.encode(request, stream=True)
         with await self._lane() as lane:
+            content = self.codec.encode(for_host(request, lane.endpoint.server), stream=True)
             body = await self._send(lane, self.codec.path(request), content)
-            secret = lane.endpoint.secret
-            reader = StreamReader(self.codec, secret)
+            reader = StreamReader(self.codec, lane.endpoint.secret)
             decoder = reader.decoder
             size = 0
             try:
@@ -106,7 +105,7 @@ class HttpProvider:
                     if not decoder.settled:
                         raise self._translated(exc, lane, decoder.partial()) from exc
                 for piece in reader.finish():
-                    yield _identified(piece, body.response, secret) if isinstance(piece, Reply) else piece
+                    yield self._finished(piece, body.response, lane) if isinstance(piece, Reply) else piece
                 # With bytes left unread, the connection could not be reused.
                 with anyio.move_on_after(_DRAINING), suppress(*foreign()):
                     async for _ in body.chunks:
@@ -195,6 +194,15 @@ class HttpProvider:
             retryable=False,
         )
 
+    def _finished(self, reply: Reply, response: httpx2.Response, lane: Lane) -> Reply:
+        """Return the reply with the id of its request, and with its origin beside what goes back verbatim."""
+        found = request_id(response.headers)
+        return evolve(
+            reply,
+            request_id=hide(lane.endpoint.secret or "", found) if found else reply.request_id,
+            replay=with_origin(reply.replay, lane.endpoint.server, self.spec.id),
+        )
+
     @property
     def _silence(self) -> httpx2.Timeout | None:
         """The timeouts of a request; None to keep those of the user's client, unless `timeout` was given."""
@@ -271,8 +279,3 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int]:
 async def _close(body: Body) -> None:
     with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):
         await body.aclose()
-
-
-def _identified(reply: Reply, response: httpx2.Response, secret: str | None) -> Reply:
-    found = request_id(response.headers)
-    return evolve(reply, request_id=hide(secret or "", found)) if found else reply

@@ -62,8 +62,11 @@ def _over_sdk(
     if at.sdk == "anthropic":
         sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=url, http_client=http, max_retries=0)
     else:
-        sdk = vendor.AsyncOpenAI(api_key=key or "none", base_url=url, http_client=http, max_retries=0)
+        sdk = vendor.AsyncOpenAI(api_key=key or token or "none", base_url=url, http_client=http, max_retries=0)
     headers = _sent({**sdk.default_headers, **sdk.auth_headers})
+    if at.key_header is not None and key is not None:
+        del headers["Authorization"]
+        headers[at.key_header] = key
     if not (key or token):
         headers.pop("Authorization", None)
     if not at.account_headers:
