@@ -85,6 +85,7 @@ _ROWS = (
             efforts="gemini",
             inline_thinking=("<thought>", "</thought>"),
         ),
+        images=("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
     ),
     # There is no SDK worth its import; Ollama's cloud takes a key, a server of one's own takes none.
     ProviderRow(

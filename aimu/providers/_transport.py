@@ -35,6 +35,7 @@ from aimu.providers._bodies import LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
 from aimu.providers._lanes import CLOSING, Connect, Lane, foreign, lanes_here, timeouts
+from aimu.providers._pictures import presentable
 from aimu.providers._replay import for_host, with_origin
 from aimu.providers._wire import Codec, StreamReader, decode_body
 
@@ -78,13 +79,13 @@ class HttpProvider:
 
     async def complete(self, request: Request) -> Reply:
         with await self._lane() as lane:
-            body = self.codec.encode(for_host(request, lane.endpoint.server), stream=False)
+            body = self._encoded(request, lane, stream=False)
             content, response = await self._whole(lane, self.codec.path(request), body)
             return self._finished(decode_body(self.codec, content, lane.endpoint.secret), response, lane)
 
     async def stream(self, request: Request) -> ReplyStream:
         with await self._lane() as lane:
-            content = self.codec.encode(for_host(request, lane.endpoint.server), stream=True)
+            content = self._encoded(request, lane, stream=True)
             body = await self._send(lane, self.codec.path(request), content)
             reader = StreamReader(self.codec, lane.endpoint.secret)
             decoder = reader.decoder
@@ -193,6 +194,9 @@ class HttpProvider:
             status=response.status_code,
             retryable=False,
         )
+
+    def _encoded(self, request: Request, lane: Lane, *, stream: bool) -> dict[str, Any]:
+        return self.codec.encode(presentable(for_host(request, lane.endpoint.server), self.spec), stream=stream)
 
     def _finished(self, reply: Reply, response: httpx2.Response, lane: Lane) -> Reply:
         """Return the reply with the id of its request, and with its origin beside what goes back verbatim."""
