@@ -11,13 +11,16 @@ import binascii
 import io
 import os
 import re
+import stat
 from collections.abc import Collection, Mapping
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from aimu.errors import InvalidImageError
+
+MAX_BYTES = 64 << 20
+"""The size of the largest image that is read, in bytes; as base64 text it is larger than services accept."""
 
 _ALIASES = {
     "image/jpg": "image/jpeg",
@@ -37,7 +40,8 @@ _BRANDS = {
     **dict.fromkeys((b"avif", b"avis"), "image/avif"),
 }
 _SVG = re.compile(rb"<svg[\s>]")
-_HEAD = 4096  # characters of base64 that are enough to know a format
+_HEAD = 4096  # bytes, or characters of base64, that tell the format
+_SHOWN = 200  # characters of a path in an error text
 
 
 def image_part(image: object, accepted: Collection[str] | None = None, who: str = "the model") -> dict[str, Any]:
@@ -49,8 +53,8 @@ def image_part(image: object, accepted: Collection[str] | None = None, who: str 
         who: The service, for errors.
 
     Raises:
-        InvalidImageError: `image` is none of these, cannot be read, has an unknown format, or one that the service
-            does not accept and Pillow cannot convert.
+        InvalidImageError: `image` is none of these, is not a regular file or cannot be read, has more than `MAX_BYTES`
+            bytes, an unknown format, or one that the service does not accept and Pillow cannot convert.
     """
     if isinstance(image, Mapping):
         if image.get("type") != "image_url":
@@ -65,12 +69,7 @@ def image_part(image: object, accepted: Collection[str] | None = None, who: str 
     if isinstance(image, bytes | bytearray):
         return accepted_part(_part(_data_url(bytes(image), f"{len(image)} bytes")), accepted, who)
     if isinstance(image, str | os.PathLike):
-        path = Path(image)
-        try:
-            content = path.read_bytes()
-        except OSError as exc:
-            raise InvalidImageError(f"cannot read the image {os.fspath(path)!r}: {exc.strerror or exc}") from exc
-        return accepted_part(_part(_data_url(content, repr(os.fspath(path)))), accepted, who)
+        return accepted_part(_part(_data_url(*_read(image))), accepted, who)
     raise InvalidImageError(f"an image must be a path, bytes, an http(s) URL or a data URL, not {type(image).__name__}")
 
 
@@ -175,12 +174,41 @@ def _as_png(kind: str, body: str, who: str, accepted: str) -> str:
     return base64.b64encode(converted.getvalue()).decode()
 
 
+def _read(path: str | os.PathLike[Any]) -> tuple[bytes, str]:
+    """Return the content of a file, only its beginning if it is not an image or too large, and its name for errors."""
+    name = repr(os.fspath(path)[:_SHOWN])
+    try:
+        content = _beginning(path)
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        raise InvalidImageError(f"cannot read the image {name}: {getattr(exc, 'strerror', None) or exc}") from exc
+    if content is None:
+        raise InvalidImageError(f"cannot read the image {name}: it is not a regular file")
+    return content, name
+
+
+def _beginning(path: str | os.PathLike[Any]) -> bytes | None:
+    # Opening a pipe would wait for its writer, and opening a device may do anything.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return None
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # replaced since
+            return None
+        content = file.read(_HEAD)
+        return content if media_type(content) is None else content + file.read(MAX_BYTES + 1 - len(content))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _data_url(content: bytes, name: str) -> str:
     kind = media_type(content)
     if kind is None:
         raise InvalidImageError(f"{name} is not an image in PNG, JPEG, GIF, WebP, BMP, TIFF, HEIC or AVIF format")
     if not kind.startswith("image/"):
         raise InvalidImageError(f"{name} is not an image, but {kind}")
+    if len(content) > MAX_BYTES:
+        raise InvalidImageError(f"{name} has more than {MAX_BYTES:,} bytes; send a smaller image, or its URL")
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 

@@ -238,7 +238,11 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            names=_but(OPENAI_NAMES, "seed"), thinking_on=_ENABLED, thinking_off=_DISABLED, parallel_tool_calls=False
+            schemas=None,
+            names=_but(OPENAI_NAMES, "seed"),
+            thinking_on=_ENABLED,
+            thinking_off=_DISABLED,
+            parallel_tool_calls=False,
         ),
     ),
     # Read 2026-11-25, with .../docs/guide/use-kimi-k2-thinking-model; sampling is fixed for the Kimi models.
@@ -254,6 +258,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names={**_but(OPENAI_NAMES, "seed"), "max_tokens": "max_completion_tokens"},
             thinking_on=_ENABLED,
             thinking_off=_DISABLED,
@@ -274,6 +279,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
             thinking_on={"reasoning": {"enabled": True}},
             thinking_off={"reasoning": {"effort": "none"}},
@@ -293,6 +299,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names={
                 **_but(OPENAI_NAMES, "presence_penalty", "frequency_penalty"),
                 "max_tokens": "max_completion_tokens",
@@ -313,6 +320,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names={**OPENAI_NAMES, "seed": "random_seed"},
             thinking_on={"reasoning_effort": "high"},
             thinking_off={"reasoning_effort": "none"},
@@ -336,6 +344,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
             thinking_on={"reasoning": {"enabled": True}},
             thinking_off={"reasoning": {"enabled": False}},
@@ -356,6 +365,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
             parallel_tool_calls=False,
             inline_thinking=_THINK,
@@ -374,6 +384,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names={**OPENAI_NAMES, "max_tokens": "max_completion_tokens"},
             refused={"grok-(?:[4-9]|3-mini)": ("presence_penalty", "frequency_penalty")},
         ),
@@ -391,6 +402,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names={
                 **_but(OPENAI_NAMES, "presence_penalty", "frequency_penalty"),
                 "max_tokens": "max_completion_tokens",
@@ -429,7 +441,9 @@ _ROWS = (
             key_variables=("GITHUB_TOKEN",),
             key_required=True,
         ),
-        chat=ChatQuirks(tool_choices=_but(TOOL_CHOICES, "name"), parallel_tool_calls=False, plain_names=True),
+        chat=ChatQuirks(
+            schemas=None, tool_choices=_but(TOOL_CHOICES, "name"), parallel_tool_calls=False, plain_names=True
+        ),
     ),
     # Read 2026-11-25, with .../model-studio/deep-thinking. This is the endpoint of Singapore; each region has its own.
     ProviderRow(
@@ -444,6 +458,7 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
+            schemas=None,
             names=_but(OPENAI_NAMES, "frequency_penalty"),
             thinking_on={"enable_thinking": True},
             thinking_off={"enable_thinking": False},

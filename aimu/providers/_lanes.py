@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 # requests start at once. The wait for a free connection has no limit here: the caller's deadline applies.
 READ_TIMEOUT = 600.0
 CONNECT_TIMEOUT = 60.0
-CLOSING = 1.0  # s; the bound of each wait for something to close
+# Seconds to close a response or a client. Closing is shielded, since a connection must not outlive a cancelled request;
+# it waits for the other side of a TLS connection at most, never for a task of this program.
+CLOSING = 1.0
 # The number of concurrent requests on one HTTP client.
 _LANE = 24
 

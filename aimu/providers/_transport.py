@@ -36,8 +36,9 @@ from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
 from aimu.providers._lanes import CLOSING, Connect, Lane, foreign, lanes_here, timeouts
 from aimu.providers._pictures import presentable
+from aimu.providers._reader import StreamReader, decode_body
 from aimu.providers._replay import for_host, with_origin
-from aimu.providers._wire import Codec, StreamReader, decode_body
+from aimu.providers._wire import Codec
 
 if TYPE_CHECKING:
     import httpx2
@@ -87,7 +88,9 @@ class HttpProvider:
         with await self._lane() as lane:
             content = self._encoded(request, lane, stream=True)
             body = await self._send(lane, self.codec.path(request), content)
-            reader = StreamReader(self.codec, lane.endpoint.secret)
+            output = request.output
+            shown = output.name if output is not None and output.mode == "tool" else None
+            reader = StreamReader(self.codec, lane.endpoint.secret, shown_call=shown)
             decoder = reader.decoder
             size = 0
             try:
@@ -104,7 +107,7 @@ class HttpProvider:
                     raise
                 except foreign() as exc:
                     if not decoder.settled:
-                        raise self._translated(exc, lane, decoder.partial()) from exc
+                        raise self._translated(exc, lane, reader.partial()) from exc
                 for piece in reader.finish():
                     yield self._finished(piece, body.response, lane) if isinstance(piece, Reply) else piece
                 # With bytes left unread, the connection could not be reused.
@@ -113,6 +116,12 @@ class HttpProvider:
                         pass
             finally:
                 await _close(body)
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return self.codec.output_schema(schema, tools=tools)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return self.codec.forces_tools(options)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send another request of the service's API and return the body of the response."""
