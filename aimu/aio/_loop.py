@@ -21,6 +21,7 @@ from aimu.aio._run import Run, Steps, Task
 from aimu.aio._turn import Finished, Outcome, RunTools, Terms
 from aimu.errors import InvalidImageError
 from aimu.models import _options as options
+from aimu.models._table import TABLE
 from aimu.tools._toolbox import Toolbox
 
 
@@ -84,4 +85,6 @@ async def _message(conversation: Conversation, task: Task) -> Message:
         raise InvalidImageError(f"images= must be a list, got {type(images).__name__}; put a single image in a list")
     if images and spec.vision is False:
         raise InvalidImageError(f"{spec} has no vision; omit images= or choose a model with vision")
-    return user_message(task.text, await image_parts(images))
+    row = TABLE.get(spec.provider)
+    accepted = row.images if row is not None and not row.in_process else None
+    return user_message(task.text, await image_parts(images, accepted, str(spec)))
