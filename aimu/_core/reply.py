@@ -118,6 +118,8 @@ class Reply:
         usage: Its tokens; None if the service does not tell.
         model: The model that answered, as the service names it, or None.
         request_id: The service's id of the request, or None.
+        final: Whether the text is the final answer although there are calls to run: a model gave it as the arguments of
+            the tool that takes the output.
         replay: What the provider needs back verbatim with this answer, under one key for its wire format, such as
             `{"anthropic": {...}}`. It becomes part of the assistant message and goes to that provider only.
     """
@@ -131,6 +133,7 @@ class Reply:
     usage: Usage | None = None
     model: str | None = None
     request_id: str | None = None
+    final: bool = False
     replay: Mapping[str, Any] = field(factory=dict[str, Any])
 
 

@@ -17,6 +17,7 @@ from aimu._core.chunks import StreamingContentType
 from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, StopReason, ToolCall, Usage, new_call_id
 from aimu.errors import MalformedResponseError
 from aimu.models._spec import ModelSpec
+from aimu.providers._base import Request
 
 log = logging.getLogger("aimu.aio")
 
@@ -29,12 +30,18 @@ _TAKEN = frozenset({"role", "content", "thinking", "tool_calls", "tool_call_id",
 class Border:
     """Checks what one request to a provider gives.
 
+    Args:
+        request: The request.
+        spec: The model that answers.
+
     Raises:
         MalformedResponseError: By all methods: a delta or reply is not what it must be.
     """
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, request: Request, spec: ModelSpec) -> None:
         self._spec = spec
+        output = request.output
+        self._output_tool = output.name if output is not None and output.mode == "tool" else None
         self._text: list[str] = []
         self._thinking: list[str] = []
 
@@ -93,9 +100,26 @@ class Border:
         self._check_usage(reply.usage)
         self._check_replay(reply.replay)
         calls = self._calls(reply.calls)
+        if calls != reply.calls:
+            reply = evolve(reply, calls=calls)
         if type(reply.stop_reason) is not StopReason:
             reply = self._named_stop(reply, reply.stop_reason)
-        return reply if calls == reply.calls else evolve(reply, calls=calls)
+        return reply if self._output_tool is None else self._with_output(reply)
+
+    def _with_output(self, reply: Reply) -> Reply:
+        """Return a reply whose text has the arguments of the output tool, which is then no call any more.
+
+        What the service needs back verbatim has that call, and is dropped.
+        """
+        given = [call for call in reply.calls if call.name == self._output_tool]
+        if not given:
+            return reply
+        others = tuple(call for call in reply.calls if call.name != self._output_tool)
+        text = "".join([reply.text, *(call.arguments for call in given)])
+        stop = reply.stop_reason
+        if not others and stop is StopReason.TOOL_CALLS:
+            stop = StopReason.END
+        return evolve(reply, text=text, calls=others, final=True, stop_reason=stop, replay={})
 
     def _named_stop(self, reply: Reply, word: Any) -> Reply:
         """Return a reply with a StopReason for a word; one that is unknown is the service's own."""

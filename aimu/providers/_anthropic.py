@@ -16,6 +16,7 @@ from attrs import frozen
 from aimu._core.images import split_data_url, url_of
 from aimu._core.messages import Message, content_of, split_system, text_of
 from aimu._core.reply import Reply
+from aimu._output._strict import ANTHROPIC, strict
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.providers._anthropic_reply import KEY, AnthropicDecoder, reply_of, with_results
@@ -45,6 +46,9 @@ _UNSAMPLED = re.compile(r"claude-(?:fable|mythos|(?:opus|sonnet|haiku)-(?:4-[7-9
 # Models that cannot be forced to call a tool: .../build-with-claude/thinking#response-prefill-and-forced-tool-use and
 # the release notes of each, read 2026-11-24.
 _UNFORCED = re.compile(r"claude-(?:(?:fable|mythos)-5-[1-9]|(?:opus|sonnet)-5-5)")
+
+# Models without structured outputs: .../build-with-claude/structured-outputs, read 2026-11-25.
+_UNHELD = re.compile(r"claude-(?:[0-3]|instant|(?:opus|sonnet|haiku)-4(?:-0)?(?:-\d{8})?$)")
 
 
 @final
@@ -77,8 +81,20 @@ class AnthropicCodec:
             elif body.get("thinking", {}).get("type") == "enabled":
                 refuse(options, ("tool_choice",), f"{self.spec.provider} with a thinking budget")
         body.update(_tools(request, options))
+        output = request.output
+        if output is not None and output.mode == "schema":
+            body["output_config"] = {"format": {"type": "json_schema", "schema": output.schema}}
         body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay_extra(body, extra)
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        if _UNHELD.match(self.spec.id):
+            raise ValueError(f"{self.spec} has no mode for JSON Schemas")
+        return strict(schema, ANTHROPIC)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        thinks = options.get("thinking", options.get("thinking_budget_tokens") is not None)
+        return not thinks and _UNFORCED.match(self.spec.id) is None
 
     def _think(self, body: dict[str, Any], options: dict[str, Any]) -> None:
         """Switch thinking on or off, and remove the sampling options that are not allowed with it."""

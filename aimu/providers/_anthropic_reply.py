@@ -40,6 +40,7 @@ class AnthropicDecoder:
         self.settled = False
         self.over = False
         self.trims = False
+        self.shown_call: str | None = None
         self._provider = provider
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
@@ -96,6 +97,9 @@ class AnthropicDecoder:
             if pieces is None:
                 begun = self._blocks[at].get(key)
                 pieces = self._pieces[at][key] = [begun] if isinstance(begun, str) else []
+            if key == "input" and self._blocks[at].get("name") == self.shown_call and delta[source]:
+                pieces.append(as_text(delta[source]))
+                return (Delta(GENERATING, pieces[-1]),)
             return self._said(key, as_text(delta[source]), pieces)
         if kind == "citations_delta":
             block = self._blocks[at]

@@ -24,8 +24,9 @@ from aimu.providers._base import ReplyStream, Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
 from aimu.providers._finish import stop_reason, word_of
+from aimu.providers._lanes import Connect
 from aimu.providers._sse import JSONLinesDecoder
-from aimu.providers._transport import Connect, HttpProvider
+from aimu.providers._transport import HttpProvider
 from aimu.providers._wire import (
     arguments_object,
     arguments_text,
@@ -40,6 +41,7 @@ from aimu.providers._wire import (
 if TYPE_CHECKING:
     import httpx2
 
+_KEY = "ollama"
 GENERATING, THINKING = StreamingContentType.GENERATING, StreamingContentType.THINKING
 _COUNTS = ("prompt_eval_count", "eval_count")
 _NAMES = {
@@ -96,6 +98,9 @@ class OllamaCodec:
             body["tools"] = [dict(tool) for tool in request.tools]
             if choice != "auto":
                 warn_unsupported(self.spec.provider, "tool_choice")
+        output = request.output
+        if output is not None and output.mode == "schema":
+            body["format"] = output.schema
         thinking = options.pop("thinking", None)
         if thinking is not None:
             if self.spec.thinking is not False:
@@ -106,6 +111,14 @@ class OllamaCodec:
         if self.keep_alive is not None:
             body["keep_alive"] = self.keep_alive
         return overlay_extra(body, extra)
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        if tools:
+            raise ValueError(f"{self.spec.provider} lets no model call a tool while it holds it to a schema")
+        return schema
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return False
 
     def decode(self, body: dict[str, Any]) -> Reply:
         decoder = self.decoder()
@@ -126,6 +139,7 @@ class OllamaDecoder:
         self.settled = False
         self.over = False
         self.trims = False
+        self.shown_call: str | None = None
         self._provider = provider
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -175,6 +189,7 @@ class OllamaDecoder:
     def reply(self) -> Reply:
         reason, calls = self._last.get("done_reason"), tuple(self._calls)
         return Reply(
+            replay={_KEY: {"thinking": True}} if self._thinking else {},
             text=self.partial(),
             thinking="".join(self._thinking),
             calls=calls,
@@ -217,6 +232,12 @@ class OllamaProvider:
         async with aclosing(self._http.stream(request)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return self._codec.output_schema(schema, tools=tools)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return self._codec.forces_tools(options)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -285,7 +306,7 @@ def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
                 }
                 for call in calls
             ]
-            if message.get("thinking"):
+            if message.get("thinking") and message.get(_KEY):  # this host has sent it
                 encoded["thinking"] = message["thinking"]
         yield encoded
 

@@ -15,6 +15,7 @@ from attrs import frozen
 from aimu._core.images import url_of
 from aimu._core.messages import Message, content_of, split_system, text_of
 from aimu._core.reply import Reply, ToolCall
+from aimu._output._strict import OPENAI, strict
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
@@ -59,6 +60,10 @@ class ResponsesCodec:
                 body["tool_choice"] = _tool_choice(options["tool_choice"])
             if "parallel_tool_calls" in options:
                 body["parallel_tool_calls"] = options["parallel_tool_calls"]
+        output = request.output
+        if output is not None and output.mode == "schema":
+            held = {"type": "json_schema", "name": output.name, "schema": output.schema, "strict": True}
+            body["text"] = {"format": held}
         if reasons:
             body["include"] = ["reasoning.encrypted_content"]
             refuse(options, refused_sampling(self.spec.id, options.get("thinking")), str(self.spec))
@@ -72,6 +77,12 @@ class ResponsesCodec:
             warn_unsupported(str(self.spec), "thinking")
         body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay_extra(body, extra)
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return strict(schema, OPENAI)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return True
 
     def decode(self, body: dict[str, Any]) -> Reply:
         return reply_of(self.spec.provider, body)

@@ -86,6 +86,7 @@ class ResponsesDecoder:
         self.settled = False
         self.over = False
         self.trims = False
+        self.shown_call: str | None = None
         self._provider = provider
         self._text: list[str] = []
         self._items: dict[int, _Item] = {}  # by output index
@@ -144,7 +145,10 @@ class ResponsesDecoder:
         if item.kind == "message" and item.shown.get("phase") != _COMMENTARY:
             self._text.append(text)
             return (Delta(GENERATING, text),)
-        return (Delta(THINKING, text),) if item.kind in ("message", "reasoning") else ()
+        if item.kind == "function_call":
+            name = item.shown.get("name")
+            return (Delta(GENERATING, text),) if name is not None and name == self.shown_call else ()
+        return (Delta(THINKING, text),)
 
     def _done_item(self, event: Mapping[str, Any]) -> Iterable[Delta]:
         """Keep a whole item, and return the end of its text if that was not streamed."""

@@ -66,7 +66,8 @@ class _Call:
     def arguments(self) -> str:
         return "".join(self._arguments)
 
-    def add(self, piece: Mapping[str, Any]) -> None:
+    def add(self, piece: Mapping[str, Any]) -> str:
+        """Add a piece, and return what it adds to the arguments."""
         function = piece.get("function") or {}
         self.id = self.id or str(piece.get("id") or "")
         name = function.get("name") or ""
@@ -77,11 +78,14 @@ class _Call:
             self._names.append(name)
             self._named += len(name)
         arguments = function.get("arguments")
+        added = ""
         if arguments:
-            self._arguments.append(arguments if isinstance(arguments, str) else arguments_text(arguments))
+            added = arguments if isinstance(arguments, str) else arguments_text(arguments)
+            self._arguments.append(added)
         kept = {key: piece[key] for key in KEPT if piece.get(key)}
         if kept:
             self.kept = {**(self.kept or {}), **kept}
+        return added
 
     def continues(self, piece: Mapping[str, Any]) -> bool:
         """Return whether `piece`, with the index of this call, belongs to it: Gemini gives every call the index 0."""
@@ -121,8 +125,12 @@ class StreamedCalls:
         self._next = 0  # an index that no call has
         self._last: _Call | None = None
 
-    def add(self, piece: Mapping[str, Any]) -> None:
-        """Add a piece to the call that it belongs to."""
+    def add(self, piece: Mapping[str, Any], shown: str | None = None) -> str:
+        """Add a piece to the call that it belongs to.
+
+        Returns:
+            What it adds to the arguments, if the call has the name `shown`.
+        """
         index = piece.get("index")
         if isinstance(index, int):
             call = self._calls.get(index)
@@ -135,10 +143,11 @@ class StreamedCalls:
             call = self._calls[index] = _Call()
             self._order.append(call)
             self._next = max(self._next, index + 1)
-        call.add(piece)
+        added = call.add(piece)
         if call.id:
             self._by_id.setdefault(call.id, call)
         self._last = call
+        return added if shown is not None and call.name == shown else ""
 
     def hold_to(self, position: int, piece: Mapping[str, Any], provider: str, partial: str) -> None:
         """Compare with a call of the whole message, and add it if it was not streamed.

@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any, Protocol, cast
 
 from aimu._core.agreement import agree
+from aimu._core.json_text import read_json
 from aimu._core.messages import Message, text_of
 from aimu._core.reply import UNKNOWN_NAME, Delta, Reply
 from aimu.errors import MalformedResponseError
@@ -37,12 +38,14 @@ class EventDecoder(Protocol):
     Attributes:
         settled: Whether the reply is complete, except perhaps for its usage: a terminal event has arrived.
         over: Whether no event that matters can follow.
+        shown_call: The name of the tool whose arguments are shown as text; None if there is none.
         trims: Whether whitespace between thinking that came separately and the answer is left in the text.
     """
 
     settled: bool
     over: bool
     trims: bool
+    shown_call: str | None
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
         """Return the deltas of one event; raise the ProviderError that an error event stands for."""
@@ -93,6 +96,18 @@ class Codec(Protocol):
 
     def decoder(self) -> EventDecoder:
         """Return a new decoder for a streamed response."""
+        ...
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        """Return the schema as the service accepts it, beside tools if there are any.
+
+        Raises:
+            ValueError: The service cannot hold the model to it; the text says why.
+        """
+        ...
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        """Return whether `tool_choice="required"` is possible with these options."""
         ...
 
 
@@ -181,8 +196,8 @@ def arguments_text(arguments: Any) -> str:
 def arguments_object(arguments: str) -> dict[str, Any]:
     """Return arguments as an object, for services that require one; other text is wrapped in an object unchanged."""
     try:
-        parsed = _ARGUMENTS.decode(arguments) if arguments.strip() else {}
-    except (ValueError, RecursionError):
+        parsed = read_json(arguments, _ARGUMENTS.decode) if arguments.strip() else {}
+    except ValueError:
         return {"invalid_json": arguments}
     return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"value": parsed}
 
