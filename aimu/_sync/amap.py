@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, final, overload
 
+from aimu._core.answer import Answer
 from aimu._doors import public
 from aimu._sync.own import factory_of
 from aimu._sync.reader import Reader
@@ -28,7 +29,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str]: ...
+) -> Results[Answer]: ...
 @overload
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -39,7 +40,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+) -> Results[Answer | Exception]: ...
 @overload
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -50,7 +51,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+) -> Results[Answer | Exception]: ...
 @public("aimu.agents")
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
@@ -200,7 +201,7 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str: ...
+    ) -> Answer: ...
     @overload
     def chat(
         self,
@@ -224,7 +225,7 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str | Stream: ...
+    ) -> Answer | Stream: ...
     def chat(
         self,
         user_message: str,
@@ -235,7 +236,7 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str | Stream:
+    ) -> Answer | Stream:
         """Send a message, run the tools that the model calls, and return its answer.
 
         Args:
@@ -274,7 +275,7 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str: ...
+    ) -> Answer: ...
     @overload
     def generate(
         self,
@@ -296,7 +297,7 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str | Stream: ...
+    ) -> Answer | Stream: ...
     def generate(
         self,
         prompt: str,
@@ -306,7 +307,7 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str | Stream:
+    ) -> Answer | Stream:
         """Return the model's answer to a single prompt, with the system message but without history and tools.
 
         The history does not change, and a turn may be running at the same time.
@@ -413,7 +414,7 @@ def chat(
     stream: Literal[False] = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> str: ...
+) -> Answer: ...
 @overload
 def chat(
     user_message: str,
@@ -435,7 +436,7 @@ def chat(
     stream: bool = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> str | Stream: ...
+) -> Answer | Stream: ...
 @public("aimu")
 def chat(
     user_message: str,
@@ -446,7 +447,7 @@ def chat(
     stream: bool = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> str | Stream:
+) -> Answer | Stream:
     """Open a client, send one message, return the answer, and close the client.
 
     Args:

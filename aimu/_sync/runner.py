@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import Any, Literal, overload
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk
 from aimu._doors import public
 from aimu._sync.own import AdaptedRunner
@@ -81,7 +82,7 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> str: ...
+    ) -> Answer: ...
     @overload
     def run(
         self,
@@ -103,7 +104,7 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> str | Stream: ...
+    ) -> Answer | Stream: ...
     def run(
         self,
         task: str,
@@ -113,7 +114,7 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> str | Stream:
+    ) -> Answer | Stream:
         """Run the task and return the answer.
 
         Args:

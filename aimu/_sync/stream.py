@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import final
 
+from aimu._core.answer import Answer
 from aimu._core.reply import Usage
 from aimu._doors import public
 from aimu._sync.reader import StreamReader
@@ -38,7 +39,7 @@ class Stream(StreamReader):
     __aio__: AsyncStream
 
     @property
-    def result(self) -> str:
+    def result(self) -> Answer:
         """The answer that a plain run returns.
 
         Raises:

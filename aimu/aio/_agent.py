@@ -12,9 +12,10 @@ from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient, duplicate
 from aimu.aio._checks import at_least_one, tool_list
 from aimu.aio._conversation import Conversation
+from aimu.aio._foreign import foreign_steps
 from aimu.aio._responder import Responder
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._runner import AsyncRunner, Histories, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio._runner import AsyncRunner, Histories, MessageHistory, StepRunner, steps_of
 from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
 from aimu.tools._like import ToolLike
@@ -100,8 +101,9 @@ class Agent(StepRunner):
         if type(client).chat is AsyncBaseModelClient.chat:
             return self._loop(client._responder, task, run, None)
         kwargs, images = task.copies()  # the user's own `chat`
+        label = run.label(self, self.name or "agent")
         return self._begin(
-            run, lambda: foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run)
+            run, lambda: foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run, label)
         )
 
     def _loop(self, responder: Responder, task: Task, run: Run, label: str | None) -> Steps:

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
@@ -219,7 +220,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str]: ...
+    ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def chat(
         self,
@@ -243,7 +244,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str] | Stream: ...
+    ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def chat(
         self,
         user_message: str,
@@ -254,7 +255,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str] | Stream:
+    ) -> Coroutine[Any, Any, Answer] | Stream:
         """Send a message, run the tools that the model calls, and return its answer.
 
         Args:
@@ -299,7 +300,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str]: ...
+    ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def generate(
         self,
@@ -321,7 +322,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str] | Stream: ...
+    ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def generate(
         self,
         prompt: str,
@@ -331,7 +332,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str] | Stream:
+    ) -> Coroutine[Any, Any, Answer] | Stream:
         """Return the model's answer to a single prompt, with the system message but without history and tools.
 
         The history does not change, and a turn may be running at the same time.

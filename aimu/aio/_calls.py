@@ -14,7 +14,7 @@ import anyio
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.groups import single_failure
 from aimu._core.reply import ToolCall
-from aimu.aio._run import ENCLOSING, Run, Sink, Steps
+from aimu.aio._run import AROUND, ENCLOSING, Run, Sink, Steps
 from aimu.aio._turn import Turn
 from aimu.tools._toolbox import Toolbox
 
@@ -29,7 +29,7 @@ async def run_calls(
         return StreamChunk(StreamingContentType.TOOL_CALLING, content, label, turn.iteration)
 
     async def perform(call: ToolCall, run: Run) -> StreamChunk:
-        token = ENCLOSING.set(run)
+        token, around = ENCLOSING.set(run), AROUND.set(run)
         try:
             await toolbox.call(
                 call,
@@ -42,6 +42,7 @@ async def run_calls(
             raise
         finally:
             ENCLOSING.reset(token)
+            AROUND.reset(around)
         return chunk(call, response=turn.result(call)["content"])
 
     held: list[StreamChunk] = []

@@ -9,6 +9,7 @@ from typing import Any, Literal, Unpack, final, overload
 
 from anyio import CancelScope
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamingContentType
 from aimu._core.nearest import did_you_mean
 from aimu._doors import public
@@ -208,7 +209,7 @@ def chat(
     stream: Literal[False] = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> Coroutine[Any, Any, str]: ...
+) -> Coroutine[Any, Any, Answer]: ...
 @overload
 def chat(
     user_message: str,
@@ -230,7 +231,7 @@ def chat(
     stream: bool = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> Coroutine[Any, Any, str] | Stream: ...
+) -> Coroutine[Any, Any, Answer] | Stream: ...
 @public("aimu.aio")
 def chat(
     user_message: str,
@@ -241,7 +242,7 @@ def chat(
     stream: bool = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> Coroutine[Any, Any, str] | Stream:
+) -> Coroutine[Any, Any, Answer] | Stream:
     """Open a client, send one message, return the answer, and close the client.
 
     Args:
@@ -272,7 +273,7 @@ def chat(
 
 def one_shot(
     task: Task, once: AsyncBaseModelClient, stream: bool, include: Include
-) -> Coroutine[Any, Any, str] | Stream:
+) -> Coroutine[Any, Any, Answer] | Stream:
     """Run one turn of a client and close the client afterwards."""
     return start(
         lambda run: _once(once, task, run),

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Literal
 
+from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.images import image_part
 from aimu._core.messages import Message, user_message
@@ -60,7 +61,7 @@ async def turn_steps(
             else:
                 reply = await provider.complete(request)
             if reply is not None:
-                run.used(reply.usage)
+                run.totals.count(reply.usage, provider.cost)
             outcome = turn.receive(reply)
             if isinstance(outcome, RunTools):
                 concurrent = conversation.concurrent_tool_calls
@@ -73,7 +74,19 @@ async def turn_steps(
         raise
     finally:
         turn.settle()
-    yield StreamChunk(StreamingContentType.DONE, outcome.text, label, turn.iteration)
+    totals = run.totals
+    answer: AnyAnswer = Answer(
+        outcome.text,
+        usage=totals.usage,
+        cost=totals.cost,
+        stop_reason=turn.stop_reason,
+        model=turn.model or provider.spec.id,
+        agent=label,
+        iterations=min(turn.iteration + 1, terms.max_iterations),
+        requests=totals.requests,
+        new_messages=turn.published if kind == "chat" else (),
+    )
+    yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)
 
 
 def _message(conversation: Conversation, task: Task) -> Message:

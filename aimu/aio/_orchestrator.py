@@ -181,8 +181,7 @@ class _Worker(StepRunner):
                 task: Everything that the worker needs to know; it sees only this text.
             """
             run = ENCLOSING.get() or plain_run({})
-            done = await drain(self._steps(Task.asked(task, None, None, "task"), run), run.sink or discard)
-            return str(done.content)
+            return str(await drain(self._steps(Task.asked(task, None, None, "task"), run), run.sink or discard))
 
         who = self.agent.name or "agent"
         name = re.sub(r"[^a-zA-Z0-9_-]+", "_", who)[:64]

@@ -16,13 +16,14 @@ from typing import Any, Protocol, TypeAlias, final
 import anyio
 from attrs import define, evolve, field, frozen
 
+from aimu._core.answer import AnyAnswer, Totals
 from aimu._core.chunks import StreamChunk, StreamingContentType
-from aimu._core.reply import Usage
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
 
 Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
 Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
+"""The chunks of a run. The last is `done`, whose content is an Answer here, and its text in what users get."""
 
 
 @final
@@ -68,9 +69,7 @@ class RunState:
     superseded: bool = False  # a newer turn replaced a paused one
     owner: int | None = None  # id of the async task that reads a pulled stream
     thread: int = field(factory=get_ident)
-    usage: Usage | None = None
     steps: weakref.ref[Steps] | None = None
-    outer: RunState | None = None  # the state of the run whose tool started this run
 
     def generator(self) -> Steps | None:
         """Return the generator of the run if it still exists and this thread may close it."""
@@ -103,17 +102,22 @@ class Run:
     `sink` takes the chunks that cannot be yielded: the channel of an entered stream, `discard` in a plain run, None in
     a pulled stream (code that opens a task group there collects chunks in a list and yields them after the join).
     `in_thread` is where sync tools run: the sync surface passes its caller's thread; concurrent branches return to
-    worker threads.
+    worker threads. `totals` is what the run has used; a worker of a `Parallel` has its own.
     """
 
     streaming: bool
     sink: Sink | None
     in_thread: InThread = run_in_thread
     state: RunState = field(factory=RunState)
+    totals: Totals = field(factory=Totals)
 
     def branch(self, sink: Sink | None) -> Run:
         """Return the run as a concurrent branch sees it."""
         return evolve(self, sink=sink, in_thread=run_in_thread)
+
+    def worker(self, sink: Sink | None) -> Run:
+        """Return the run as a worker sees it: a concurrent branch with totals of its own."""
+        return evolve(self, sink=sink, in_thread=run_in_thread, totals=Totals(self.totals))
 
     def with_sink(self, sink: Sink | None) -> Run:
         return evolve(self, sink=sink)
@@ -125,19 +129,15 @@ class Run:
         """Settle every open turn. Synchronous and idempotent."""
         self.state.settle()
 
-    def used(self, usage: Usage | None) -> None:
-        """Add the tokens of a reply to this run and to the runs around it."""
-        state: RunState | None = self.state
-        while state is not None and usage is not None:
-            state.usage = usage if state.usage is None else state.usage + usage
-            state = state.outer
-
 
 # Where a run that begins now calls sync code.
 IN_THREAD: ContextVar[InThread] = ContextVar("aimu_in_thread", default=run_in_thread)
 
 # The run whose tool is being called: an agent that the tool runs sends its chunks there.
 ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=None)
+
+# The run that user code belongs to: runs that it starts, on any thread, count in its totals.
+AROUND: ContextVar[Run | None] = ContextVar("aimu_run_around", default=None)
 
 
 def begin_branch() -> None:
@@ -155,17 +155,28 @@ async def discard(chunk: StreamChunk) -> None:
     """Drop the chunk: the sink of a plain run."""
 
 
-async def drain(steps: Steps, sink: Sink) -> StreamChunk:
-    """Run the steps to their end and return the last chunk, the `done`; send all others to `sink`."""
-    done: StreamChunk | None = None
+async def drain(steps: Steps, sink: Sink) -> AnyAnswer:
+    """Run the steps to their end and return the answer; send all chunks before `done` to `sink`."""
+    answer: AnyAnswer | None = None
     async with aclosing(steps):
         async for chunk in steps:
             if chunk.phase is StreamingContentType.DONE:
-                done = chunk
+                answer = chunk.content
             else:
                 await sink(chunk)
-    assert done is not None, "steps must end with a `done`"
-    return done
+    assert answer is not None, "steps must end with a `done`"
+    return answer
+
+
+def shown(done: StreamChunk) -> StreamChunk:
+    """Return the last chunk as users get it, with the text of the answer."""
+    return StreamChunk(done.phase, str(done.content), done.agent, done.iteration)
+
+
+def new_totals() -> Totals:
+    """Return the totals of a run that begins here; the run around it counts the same."""
+    around = AROUND.get()
+    return Totals() if around is None else Totals(around.totals)
 
 
 def plain_run(labels: Mapping[int, str]) -> Run:
@@ -175,7 +186,7 @@ def plain_run(labels: Mapping[int, str]) -> Run:
     """
     outer = ENCLOSING.get()
     if outer is None or outer.state.thread != get_ident():
-        return Run(False, discard, IN_THREAD.get(), RunState(labels))
-    state = RunState({**labels, **outer.state.labels}, outer=outer.state)
-    shown = outer.streaming and outer.sink is not None
-    return Run(shown, outer.sink if shown else discard, outer.in_thread, state)
+        return Run(False, discard, IN_THREAD.get(), RunState(labels), new_totals())
+    state = RunState({**labels, **outer.state.labels})
+    live = outer.streaming and outer.sink is not None
+    return Run(live, outer.sink if live else discard, outer.in_thread, state, new_totals())

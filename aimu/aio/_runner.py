@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import aclosing, nullcontext
-from inspect import isawaitable
+from contextlib import nullcontext
 from typing import Any, Literal, TypeAlias, overload
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._doors import public
 from aimu.aio._deadline import checked_timeout, within
+from aimu.aio._foreign import foreign_steps
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
-from aimu.errors import InvalidOptionError
 
 MessageHistory: TypeAlias = dict[str, list[Message]]
 
@@ -114,7 +114,7 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> Coroutine[Any, Any, str]: ...
+    ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def run(
         self,
@@ -136,7 +136,7 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> Coroutine[Any, Any, str] | Stream: ...
+    ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def run(
         self,
         task: str,
@@ -146,7 +146,7 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> Coroutine[Any, Any, str] | Stream:
+    ) -> Coroutine[Any, Any, Answer] | Stream:
         """Run the task and return the answer.
 
         Args:
@@ -187,7 +187,7 @@ def start(
     labels: Callable[[], dict[int, str]] = dict,
     timeout: float | None,
     include: Include,
-) -> Coroutine[Any, Any, str] | Stream:
+) -> Coroutine[Any, Any, Answer] | Stream:
     """Return a coroutine of the result of `steps`, or with `stream` its `Stream`.
 
     Args:
@@ -207,7 +207,7 @@ def start(
         return Stream(steps, labels=labels, include=include, timeout=timeout, what=what)
     coroutine: Any = _result(steps, labels, timeout, what)
     coroutine.__qualname__ = name
-    result: Coroutine[Any, Any, str] = coroutine
+    result: Coroutine[Any, Any, Answer] = coroutine
     return result
 
 
@@ -221,11 +221,10 @@ async def _result(
     labels: Callable[[], dict[int, str]],
     timeout: float | None,
     what: Callable[[], str],
-) -> str:
+) -> Answer:
     run = plain_run(labels())
     with nullcontext() if timeout is None else within(timeout, what):
-        done = await drain(steps(run), run.sink or discard)
-    return str(done.content)
+        return await drain(steps(run), run.sink or discard)
 
 
 def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
@@ -233,42 +232,8 @@ def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
     if isinstance(runner, StepRunner) and type(runner).run is StepRunner.run:
         return runner._steps(task, run)
     kwargs, images = task.copies()
-    return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run)
-
-
-async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
-    """Yield the steps of a user's own `run` or `chat`, which `call` calls."""
-    pending = call()
-    if not isawaitable(pending) and not hasattr(pending, "__aiter__"):
-        raise InvalidOptionError(
-            f"a run returned {type(pending).__name__}, which cannot be awaited; "
-            "aimu.aio needs async runners and clients, so use sync ones in the workflows of aimu.agents"
-        )
-    outcome: Any = await pending if isawaitable(pending) else pending
-    if isinstance(outcome, str):
-        yield StreamChunk(DONE, outcome)
-        return
-    if not hasattr(outcome, "__aiter__"):
-        raise InvalidOptionError(
-            f"a run returned {type(outcome).__name__}; "
-            "return the answer as a str, or with stream=True an async iterator of chunks"
-        )
-    text: list[str] = []
-    done: StreamChunk | None = None
-    # A user's iterator need not be a generator.
-    async with aclosing(outcome) if hasattr(outcome, "aclose") else nullcontext(outcome) as items:
-        async for chunk in items:
-            if chunk.phase is DONE:
-                done = chunk
-            else:
-                if chunk.is_text():
-                    text.append(chunk.content)
-                # A user's generator may hold a scope across its yields, so nothing is yielded here if there is a sink.
-                if run.sink is not None:
-                    await run.sink(chunk)
-                else:
-                    yield chunk
-    yield done or StreamChunk(DONE, "".join(text))
+    key = run.state.labels.get(id(runner))
+    return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run, key)
 
 
 def leaves(runner: AsyncRunner) -> Iterator[AsyncRunner]:

@@ -18,12 +18,13 @@ from typing import Any, Self, final
 
 import anyio
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.reply import Usage
 from aimu._doors import public
 from aimu.aio._deadline import expired, within
 from aimu.aio._pump import Pump
-from aimu.aio._run import IN_THREAD, Run, RunState, Steps
+from aimu.aio._run import IN_THREAD, Run, RunState, Steps, new_totals, shown
 from aimu.errors import StreamClosedError
 
 # Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
@@ -81,10 +82,10 @@ class Stream:
         self._steps: Steps | None = None  # pulled
         self._deadline = inf
         self._pump: Pump[StreamChunk] | None = None  # entered
-        self._result: str | None = None
+        self._result: Answer | None = None
 
     @property
-    def result(self) -> str:
+    def result(self) -> Answer:
         """The answer that a plain run returns.
 
         Raises:
@@ -97,7 +98,7 @@ class Stream:
     @property
     def usage(self) -> Usage | None:
         """The tokens that the run has used so far; None if the service does not report them."""
-        return self._run.state.usage if self._run is not None else None
+        return self._run.totals.usage if self._run is not None else None
 
     def __await__(self) -> Generator[None, None, Self]:
         return self
@@ -117,7 +118,7 @@ class Stream:
     def _start(self) -> None:
         self._state = _State.CLOSED  # the state that stays if starting fails
         state = RunState(self._labels(), active=False, owner=anyio.get_current_task().id)
-        self._run = Run(True, None, IN_THREAD.get(), state)
+        self._run = Run(True, None, IN_THREAD.get(), state, new_totals())
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         if self._timeout is not None:
@@ -138,10 +139,11 @@ class Stream:
                 if chunk.phase is DONE:
                     # The steps yield nothing after `done`, so closing them here awaits nothing, and a reader who stops
                     # at `done` leaves no open generator behind.
-                    self._result, self._state = str(chunk.content), _State.ENDED
+                    self._result, self._state = chunk.content, _State.ENDED
                     await steps.aclose()
                     if not wanted:
                         raise StopAsyncIteration
+                    return shown(chunk)
                 if wanted:
                     return chunk
         except BaseException:
@@ -185,7 +187,8 @@ class Stream:
         self._state = _State.ENTERED
         run: Run
         pump = self._pump = Pump[StreamChunk](lambda: self._fill(run, pump), BUFFER)
-        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), RunState(self._labels()))
+        state = RunState(self._labels())
+        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), state, new_totals())
         await pump.start()
         return self
 
@@ -201,8 +204,8 @@ class Stream:
                         elif not self._try_send(pump, chunk):
                             await pump.send.send(chunk)
                 assert done is not None, "steps must end with a `done`"
-                self._result = str(done.content)
-                await self._put(pump, done)
+                self._result = done.content
+                await self._put(pump, shown(done))
         finally:
             run.settle()
 

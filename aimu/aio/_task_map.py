@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
+from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.groups import single_failure
 from aimu._doors import public
 from aimu.aio._checks import checked_text
@@ -34,7 +35,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str]: ...
+) -> Results[Answer]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -45,7 +46,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+) -> Results[Answer | Exception]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -56,7 +57,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+) -> Results[Answer | Exception]: ...
 @public("aimu.aio")
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -105,13 +106,14 @@ def amap(
         raise InvalidOptionError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
     make, seconds = _factory(runner_or_factory), checked_timeout(timeout)
 
-    async def answer(task: str) -> str:
+    async def answered(task: str) -> AnyAnswer:
         asked = checked_text(task, "a task of amap")
         runner = make()
         with nullcontext() if seconds is None else within(seconds, lambda: f"{run_of(runner)} in amap"):
-            return str(await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs)))
+            answer: Any = await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs))
+        return answer if isinstance(answer, Answer) else Answer(str(answer))
 
-    return Results(answer, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
+    return Results(answered, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
 
 
 @final
@@ -123,7 +125,7 @@ class Results(Generic[R_co]):
 
     def __init__(
         self,
-        answer: Callable[[str], Awaitable[str]],
+        answer: Callable[[str], Awaitable[AnyAnswer]],
         tasks: Iterable[str] | AsyncIterable[str],
         max_concurrency: int,
         *,
@@ -172,7 +174,7 @@ class Results(Generic[R_co]):
 
     async def _result(self, index: int, task: str) -> tuple[int, Any]:
         try:
-            result: str | Exception = await self._answer(task)
+            result: AnyAnswer | Exception = await self._answer(task)
         except Exception as exc:
             exc.add_note(f"in task {index} of amap")
             if not self._collect:

@@ -130,7 +130,8 @@ class Turn:
 
     `staged` has the messages that the next published iteration begins with. `options` are the options of the first
     request. `tools` are the schemas that every request offers. `iteration` counts requests from 0; it is -1 before the
-    first one.
+    first one. `published` has the messages that the turn has added to the history. `stop_reason` and `model` are those
+    of the last reply.
     """
 
     history: History
@@ -141,6 +142,9 @@ class Turn:
     on_settled: Callable[[Turn], object] | None = None
     tools: Sequence[Mapping[str, Any]] = ()
     usage: Usage | None = field(default=None, init=False)
+    published: list[Message] = field(factory=list[Message], init=False)
+    stop_reason: StopReason | None = field(default=None, init=False)
+    model: str | None = field(default=None, init=False)
     iteration: int = field(default=-1, init=False)
     state: State = field(default=READY, init=False)
     _fed: list[Delta] = field(factory=list[Delta], init=False)
@@ -267,7 +271,8 @@ class Turn:
 
     def _count(self, reply: Reply) -> None:
         history = self.history
-        history.last_stop_reason = reply.stop_reason
+        history.last_stop_reason = self.stop_reason = reply.stop_reason
+        self.model = reply.model
         if reply.usage is not None:
             self.usage = reply.usage if self.usage is None else self.usage + reply.usage
             history.usage = reply.usage if history.usage is None else history.usage + reply.usage
@@ -297,7 +302,9 @@ class Turn:
         else:
             message, results = self._partial(), []
         if message is not None:
-            self.history.messages.extend([*self.staged, message, *results])
+            block = [*self.staged, message, *results]
+            self.history.messages.extend(block)
+            self.published.extend(block)
             self.staged = []
         self._reply = None
         self._fed.clear()
