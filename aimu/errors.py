@@ -15,6 +15,7 @@
     │   ├── MissingKeyError             (ValueError)   no API key was given or found
     │   ├── BusyConversationError       (RuntimeError) a second task used a conversation
     │   ├── SystemMessageError          (RuntimeError) the system message was set too late
+    │   ├── NothingToResumeError        (RuntimeError) a history needs no further answer
     │   ├── StreamClosedError           (RuntimeError) a stream was read after it was closed
     │   └── ClosedClientError           (RuntimeError) a client was used after it was closed
     ├── ProviderError                   (RuntimeError) a model service failed
@@ -72,6 +73,7 @@ __all__ = [
     "MissingExtraError",
     "MissingKeyError",
     "ModelNotFoundError",
+    "NothingToResumeError",
     "OverloadedError",
     "ProviderConnectionError",
     "ProviderError",
@@ -255,6 +257,15 @@ class SystemMessageError(UsageError, RuntimeError):
             "the system message cannot change after the first turn; "
             "call reset(system_message=...) to start over, or fork(system=...) for a new conversation"
         )
+
+
+@final
+class NothingToResumeError(UsageError, RuntimeError):
+    """A history cannot be resumed; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"there is nothing to resume, because {reason}; give the agent a task with run()")
 
 
 @final

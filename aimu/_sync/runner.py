@@ -6,12 +6,14 @@ The sync twins of AsyncRunner, StepRunner. They decide nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, overload
 
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk
+from aimu._core.messages import Message
 from aimu._doors import public
+from aimu._sync import bridge
 from aimu._sync.own import AdaptedRunner
 from aimu._sync.reader import perform
 from aimu._sync.stream import Stream
@@ -69,8 +71,22 @@ class TwinRunner(Runner, Facade):
 
     @property
     def messages(self) -> MessageHistory:
-        """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
+        """The histories of all sub-runners, keyed by runner name; equal names are numbered.
+
+        Assign what it gave earlier, also through JSON and in another process, to load the histories of a whole team: of
+        all runners in it, or of none if one cannot be loaded. A runner that has no key keeps its history; so does a
+        system message if the loaded history has none.
+
+        Raises:
+            InvalidOptionError: On assignment, a key is not the name of a runner, or a value is not a list.
+            InvalidHistoryError: On assignment, a history is not valid.
+            BusyConversationError: On assignment, a turn is running.
+        """
         return self.__aio__.messages
+
+    @messages.setter
+    def messages(self, value: Mapping[str, Sequence[Message]]) -> None:
+        bridge.call(setattr, self.__aio__, "messages", value)
 
     @overload
     def run(

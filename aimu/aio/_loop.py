@@ -40,7 +40,8 @@ async def turn_steps(
     # every way out.
     provider = conversation.provider
     merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
-    turn, stale = conversation.begin(_message(conversation, task), run, terms, merged, kind)
+    message = None if terms.resume else _message(conversation, task)
+    turn, stale = conversation.begin(message, run, terms, merged, kind)
     try:
         if stale is not None:
             await stale.aclose()

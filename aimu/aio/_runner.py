@@ -7,7 +7,7 @@ workflows are elsewhere.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, TypeAlias, overload
 
@@ -17,33 +17,13 @@ from aimu._core.messages import Message
 from aimu._doors import public
 from aimu.aio._deadline import checked_timeout, within
 from aimu.aio._foreign import foreign_steps
+from aimu.aio._restore import Histories, load
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
 
 MessageHistory: TypeAlias = dict[str, list[Message]]
 
 DONE = StreamingContentType.DONE
-
-
-class Histories(dict[str, list[Message]]):
-    """The histories of a runner by name. The lists are live, but the dict is made anew for each access.
-
-    So a change of the dict would have no effect, and raises TypeError. A copy is a plain dict.
-    """
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
-
-
-def _refuse_change(self: Histories, *args: object, **kwargs: object) -> None:
-    raise TypeError(
-        "the dict that `messages` of a runner returns cannot be changed, since it is made anew each time; "
-        "to load a history, assign it to `messages` of the agent's client: agent.model_client.messages = [...]"
-    )
-
-
-for _name in ("__setitem__", "__delitem__", "__ior__", "update", "setdefault", "pop", "popitem", "clear"):
-    setattr(Histories, _name, _refuse_change)
 
 
 @public("aimu.aio")
@@ -101,8 +81,30 @@ class StepRunner(AsyncRunner):
 
     @property
     def messages(self) -> MessageHistory:
-        """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
-        return Histories({name: history for _, name, history in histories(self)})
+        """The histories of all sub-runners, keyed by runner name; equal names are numbered.
+
+        Assign what it gave earlier, also through JSON and in another process, to load the histories of a whole team: of
+        all runners in it, or of none if one cannot be loaded. A runner that has no key keeps its history; so does a
+        system message if the loaded history has none.
+
+        Raises:
+            InvalidOptionError: On assignment, a key is not the name of a runner, or a value is not a list.
+            InvalidHistoryError: On assignment, a history is not valid.
+            BusyConversationError: On assignment, a turn is running.
+        """
+        return Histories({name: history for _, _, name, history in histories(self)})
+
+    @messages.setter
+    def messages(self, saved: Mapping[str, Sequence[Message]]) -> None:
+        load([(leaf, own, name) for leaf, own, name, _ in histories(self)], saved)
+
+    def _kept(self) -> Mapping[str, list[Message]]:
+        """Return the histories of a leaf by its own names."""
+        raise NotImplementedError
+
+    def _loader(self, saved: dict[str, Any]) -> Callable[[], None]:
+        """Return the function that loads the histories of a leaf, by its own names, after checking that it can."""
+        raise NotImplementedError
 
     @overload
     def run(
@@ -265,19 +267,25 @@ class Numbering:
         return free
 
 
-def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, list[Message]]]:
-    """Yield each history below `runner`: its leaf, its name in a run of `runner`, its messages.
+def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, str, list[Message]]]:
+    """Yield each history below `runner`: its leaf, the leaf's name for it, its name in a run of `runner`, its messages.
 
     A leaf's `name#2` is a further call of its `name` and gets the same number.
     """
     numbered = Numbering()
     for leaf in unique(leaves(runner)):
         given: dict[str, str] = {}
-        for name, history in leaf.messages.items():
+        for name, history in _kept_by(leaf).items():
             called, mark, call = name.rpartition("#")
             key = f"{given[called]}#{call}" if mark and called in given else numbered(name)
             given[name] = key
-            yield leaf, key, history
+            yield leaf, name, key, history
+
+
+def _kept_by(leaf: AsyncRunner) -> Mapping[str, list[Message]]:
+    if isinstance(leaf, StepRunner) and type(leaf).messages is StepRunner.messages:
+        return leaf._kept()
+    return leaf.messages
 
 
 def labels(runner: AsyncRunner) -> dict[int, str]:
@@ -288,6 +296,6 @@ def labels(runner: AsyncRunner) -> dict[int, str]:
     names: dict[int, str] = {}
     if isinstance(runner, StepRunner) and not list(runner._parts()):
         return names
-    for leaf, name, _ in histories(runner):
+    for leaf, _, name, _ in histories(runner):
         names.setdefault(id(leaf), name)
     return names

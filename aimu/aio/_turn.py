@@ -116,11 +116,13 @@ class Terms:
 
     `max_iterations` is the number of requests that may call tools, at least 1. `continuation_prompt` is sent after an
     empty reply; with None, an empty reply counts as the answer. `reset` clears the history before the turn begins.
+    `resume` continues the history instead of answering a new message.
     """
 
     max_iterations: int = 10
     continuation_prompt: str | None = None
     reset: bool = False
+    resume: bool = False
 
 
 @final
