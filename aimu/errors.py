@@ -37,7 +37,8 @@
     ├── EngineError                     (RuntimeError) a model in this process failed
     ├── MCPError                        (RuntimeError) an MCP server failed
     │   ├── MCPConnectionError          (ConnectionError)
-    │   └── MCPTimeoutError             (TimeoutError)
+    │   ├── MCPTimeoutError             (TimeoutError)
+    │   └── MCPTooLargeError            (ValueError)   a message exceeds `max_message_bytes`
     ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
     └── RunnerError                     (RuntimeError) a workflow could not continue
         ├── RoutingError                (ValueError)
@@ -69,6 +70,7 @@ __all__ = [
     "MCPConnectionError",
     "MCPError",
     "MCPTimeoutError",
+    "MCPTooLargeError",
     "MalformedResponseError",
     "MissingExtraError",
     "MissingKeyError",
@@ -419,18 +421,33 @@ class MCPError(AimuError, RuntimeError):
 
 @final
 class MCPConnectionError(MCPError, ConnectionError):
-    """An MCP server could not be reached, or died.
+    """An MCP server could not be reached, refused a request, or died.
 
     Attributes:
         server: The server's name.
         reason: What happened.
         stderr: The last lines that it wrote to stderr, or "".
+        status: The HTTP status of its answer, or None.
+        www_authenticate: The answer's `WWW-Authenticate`, which says how to log in, or "".
+        retry_after: The answer's `Retry-After`, in seconds or as a date, or "".
     """
 
-    def __init__(self, server: str, reason: str, *, stderr: str = "") -> None:
+    def __init__(
+        self,
+        server: str,
+        reason: str,
+        *,
+        stderr: str = "",
+        status: int | None = None,
+        www_authenticate: str = "",
+        retry_after: str = "",
+    ) -> None:
         self.server = server
         self.reason = reason
         self.stderr = stderr
+        self.status = status
+        self.www_authenticate = www_authenticate
+        self.retry_after = retry_after
         tail = f"; its last lines on stderr:\n{stderr}" if stderr else ""
         super().__init__(f"MCP server {server!r}: {reason}{tail}")
 
@@ -438,6 +455,24 @@ class MCPConnectionError(MCPError, ConnectionError):
 @final
 class MCPTimeoutError(MCPError, TimeoutError):
     """An MCP request did not finish within its timeout."""
+
+
+@final
+class MCPTooLargeError(MCPError, ValueError):
+    """A message of an MCP server has more bytes than `max_message_bytes`, and was discarded.
+
+    Attributes:
+        server: The server's name.
+        limit: The largest number of bytes that is accepted.
+    """
+
+    def __init__(self, server: str, limit: int) -> None:
+        self.server = server
+        self.limit = limit
+        super().__init__(
+            f"MCP server {server!r}: its answer has more than {limit} bytes and was discarded; ask it for less, or "
+            "connect with a larger max_message_bytes="
+        )
 
 
 class SkillError(AimuError, ValueError):

@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, Unpack, final
 
 from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.twin import Facade, twin_of
 from aimu.aio._mcp.client import MCPClient as AsyncMCPClient
+from aimu.aio._mcp.options import MCPOptions
 from aimu.aio._mcp.results import Content
 from aimu.tools._definition import Tool
 
@@ -38,6 +39,7 @@ class MCPClient(Facade):
         reconnect: Whether the next call after a lost connection opens a new one; otherwise every later call raises at
             once. A call that was in flight is never repeated.
         timeout: Seconds for the handshake and for each request, even if the server sends progress; None is no limit.
+        **options: Further options, which `aimu.types.MCPOptions` lists.
 
     Raises:
         InvalidOptionError: Not exactly one of `config`, `server` and `file` is given, or the configuration is invalid.
@@ -59,8 +61,11 @@ class MCPClient(Facade):
         file: str | os.PathLike[str] | None = None,
         reconnect: bool = False,
         timeout: float | None = None,
+        **options: Unpack[MCPOptions],
     ) -> None:
-        self._hold(AsyncMCPClient(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout))
+        self._hold(
+            AsyncMCPClient(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout, **options)
+        )
 
     @classmethod
     def connect(
@@ -71,6 +76,7 @@ class MCPClient(Facade):
         file: str | os.PathLike[str] | None = None,
         reconnect: bool = False,
         timeout: float | None = None,
+        **options: Unpack[MCPOptions],
     ) -> Self:
         """Make a client and connect it; close it with `close()`.
 
@@ -82,6 +88,7 @@ class MCPClient(Facade):
             file: The path of a JSON file with the contents of `config`.
             reconnect: Whether the next call after a lost connection opens a new one.
             timeout: Seconds for the handshake and for each request; None is no limit.
+            **options: Further options, which `aimu.types.MCPOptions` lists.
 
         Returns:
             The connected client.
@@ -95,7 +102,9 @@ class MCPClient(Facade):
         """
         return cls._of(
             bridge.run(
-                AsyncMCPClient.connect(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
+                AsyncMCPClient.connect(
+                    config=config, server=server, file=file, reconnect=reconnect, timeout=timeout, **options
+                )
             )
         )
 

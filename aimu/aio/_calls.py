@@ -14,6 +14,7 @@ import anyio
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.groups import single_failure
 from aimu._core.reply import ToolCall
+from aimu.aio._place import Subtasks
 from aimu.aio._run import AROUND, ENCLOSING, Run, Sink, Steps
 from aimu.aio._turn import Turn
 from aimu.tools._toolbox import Toolbox
@@ -75,10 +76,11 @@ async def _together(
     limiter = anyio.Semaphore(len(calls) if concurrent is True else concurrent)
 
     async def one(call: ToolCall) -> None:
+        tasks.join()
         async with limiter:
             await sink(await perform(call, run))
 
-    with single_failure():
+    with Subtasks() as tasks, single_failure():
         async with anyio.create_task_group() as group:
             for call in calls:
                 group.start_soon(one, call)

@@ -166,7 +166,7 @@ class SharedProvider:
         if not failure.retryable or attempt > self.max_retries:
             raise failure
         pause = failure.retry_after
-        if pause is None:
+        if pause is None or not pause >= 0:  # a provider of the user's may say NaN
             pause = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.5, 1)
         if pause > LONGEST_WAIT:
             failure.add_note(f"not retried: the service asked for a pause of {pause:.0f} s")

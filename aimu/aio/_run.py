@@ -5,21 +5,20 @@ A run opens no task group and refers to generators only weakly, so that a droppe
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
-from threading import enumerate as living_threads
-from threading import get_ident
 from typing import Any, Protocol, TypeAlias, final
 
-import anyio
 from attrs import define, evolve, field, frozen
 
 from aimu._core.answer import AnyAnswer, Totals
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
+from aimu.aio._place import Place, ThreadRef, this_thread
 
 Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
 Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
@@ -67,13 +66,20 @@ class RunState:
     turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn replaced a paused one
-    owner: int | None = None  # id of the async task that reads a pulled stream
-    thread: int = field(factory=get_ident)
+    owner: Place | None = None  # where a pulled stream is read
+    thread: ThreadRef = field(factory=this_thread)
+    process: int = field(factory=os.getpid)
     steps: weakref.ref[Steps] | None = None
 
     def generator(self) -> Steps | None:
-        """Return the generator of the run if it still exists and this thread may close it."""
-        return self.steps() if self.steps is not None and self.thread == get_ident() else None
+        """Return the generator of the run if it still exists and the current event loop may close it.
+
+        In another loop, which may be on the same thread, the generator's clean-up would wait for what only its own loop
+        can wake; that loop closes the generator when nobody holds it any more.
+        """
+        if self.steps is None or self.owner is None or not self.owner.in_this_loop:
+            return None
+        return self.steps()
 
     def settle(self) -> None:
         """Settle every open turn. Synchronous and idempotent."""
@@ -83,15 +89,12 @@ class RunState:
     def abandoned(self) -> bool:
         """Return whether the run will never continue.
 
-        That is so if the run is paused, and its async task is the current one or has ended.
+        That is so if the run is paused, and its reader has ended or is waiting for the current async task. In a child
+        of `os.fork()`, it is also so if the run was in another thread.
         """
-        if self.active:
-            return False
-        if self.thread != get_ident():
-            return all(thread.ident != self.thread for thread in living_threads())
-        if self.owner == anyio.get_current_task().id:
-            return True
-        return all(task.id != self.owner for task in anyio.get_running_tasks())
+        if self.active or self.owner is None:
+            return self.thread() is None and self.process != os.getpid()
+        return self.owner.gone or self.owner.waits_here
 
 
 @final
@@ -185,7 +188,7 @@ def plain_run(labels: Mapping[int, str]) -> Run:
     It shows no chunks unless a tool of a streaming run on this thread made the call.
     """
     outer = ENCLOSING.get()
-    if outer is None or outer.state.thread != get_ident():
+    if outer is None or outer.state.thread is not this_thread():
         return Run(False, discard, IN_THREAD.get(), RunState(labels), new_totals())
     state = RunState({**labels, **outer.state.labels})
     live = outer.streaming and outer.sink is not None

@@ -53,8 +53,6 @@ class LanguageModel(Protocol[S]):
 
     ends: Container[int]
     """Tokens that end a reply."""
-    splits: bool
-    """Whether the end of a text encodes to the same tokens alone; it does not if a word's first blank is implied."""
     context: int | None
     """Number of tokens that prompt and answer may have together; None means no limit."""
 
@@ -69,7 +67,11 @@ class LanguageModel(Protocol[S]):
         ...
 
     def encode(self, text: str) -> list[int]:
-        """Turn text into tokens, without adding special tokens."""
+        """Turn the text of a prompt into tokens."""
+        ...
+
+    def encode_rest(self, text: str, after: int) -> list[int] | None:
+        """Turn the rest of a prompt, behind a token, into tokens; return None if only `encode` can tell them."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -242,7 +244,7 @@ class LocalEngine(ABC, Generic[M]):
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
         form, prompt = self._format(model, request), self._render(model, request)
-        entry = self.prefix_cache.take(prompt, model.encode, splits=model.splits, new=model.new_states)
+        entry = self.prefix_cache.take(prompt, encode=model.encode, encode_rest=model.encode_rest, new=model.new_states)
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
         reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:])

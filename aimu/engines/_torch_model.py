@@ -19,6 +19,7 @@ from tokenizers.decoders import DecodeStream
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from aimu.engines._seams import Seams
 from aimu.engines._torch_probe import cache_argument, check_cache
 
 PREFILL_SLICE = 512
@@ -82,8 +83,13 @@ class KVStates:
         return self.length
 
     @property
-    def croppable(self) -> bool:
+    def plain(self) -> bool:
+        """Whether they are the keys and values of all tokens."""
         return all(type(layer) is _GrowingLayer for layer in self.cache.layers)
+
+    @property
+    def shortest(self) -> int:
+        return 0 if self.plain else self.length
 
     @property
     def nbytes(self) -> int:
@@ -221,7 +227,8 @@ class TorchModel:
         self.model = model.eval()
         self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         self.ends: Container[int] = _ends(model, self.tokenizer)
-        self.splits = self._splits()
+        added = frozenset(self.tokenizer.added_tokens_decoder)
+        self._seams = Seams(self.encode, lambda token: self.decode([token]), added.__contains__)
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
         self._cache_argument = cache_argument(model, takes)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
@@ -242,6 +249,10 @@ class TorchModel:
     def encode(self, text: str) -> list[int]:
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return ids
+
+    def encode_rest(self, text: str, after: int) -> list[int] | None:
+        """As `LanguageModel.encode_rest`."""
+        return self._seams.encode_rest(text, after)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Turn tokens into text, special tokens included."""
@@ -294,11 +305,6 @@ class TorchModel:
             token = int(step)
             ids.append(token)
             yield token
-
-    def _splits(self) -> bool:
-        """Return whether the end of a text encodes to the same tokens alone; see `LanguageModel.splits`."""
-        end = self.tokenizer.eos_token
-        return end is not None and self.encode(end + "a") == self.encode(end) + self.encode("a")
 
 
 @contextmanager

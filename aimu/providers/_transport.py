@@ -43,8 +43,10 @@ if TYPE_CHECKING:
 # requests start at once. The wait for a free connection has no limit here: the caller's deadline applies.
 READ_TIMEOUT = 600.0
 CONNECT_TIMEOUT = 60.0
-# Seconds to read the rest of a finished response so that its connection can be reused, and seconds to close.
+# Seconds to read the rest of a finished response so that its connection can be reused.
 _DRAINING = 0.25
+# Seconds to close a response or a client. Closing is shielded, since a connection must not outlive a cancelled request;
+# it waits for the other side of a TLS connection at most, never for a task of this program.
 _CLOSING = 1.0
 # The number of concurrent requests on one HTTP client.
 _LANE = 24

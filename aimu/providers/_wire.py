@@ -24,10 +24,12 @@ from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamEr
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
+from aimu.providers._excerpt import excerpt
 from aimu.providers._sse import SSEDecoder
 
 T = TypeVar("T")
 
+_HEAD = 500  # bytes of a body that are kept for errors
 # The exceptions from reading JSON of an unexpected shape.
 _MISSHAPEN = (LookupError, TypeError, AttributeError, ValueError)
 
@@ -108,10 +110,16 @@ class StreamReader:
     """Turns a streamed body, fed in pieces cut anywhere, into deltas and one reply.
 
     It also reads a body that is one JSON object instead of a stream of events, which cannot begin with a brace.
+
+    Args:
+        codec: The wire format.
+        secret: The key, which errors must not show.
     """
 
-    def __init__(self, codec: Codec) -> None:
+    def __init__(self, codec: Codec, secret: str | None = None) -> None:
         self.decoder = codec.decoder()
+        self._secret = secret
+        self._head = b""  # the beginning of the body, for errors
         self._codec = codec
         self._provider = codec.spec.provider
         self._frames = codec.frames()
@@ -121,6 +129,8 @@ class StreamReader:
 
     def feed(self, chunk: bytes) -> Iterable[Delta]:
         """Return the deltas that `chunk` completes, to be iterated once; a bad event raises after those before it."""
+        if len(self._head) < _HEAD:
+            self._head += chunk[:_HEAD]
         if not self._framed:
             if self._whole or chunk.lstrip().startswith(b"{"):
                 self._whole.append(chunk)
@@ -139,7 +149,7 @@ class StreamReader:
             MalformedResponseError: The body has no events, or an event cannot be read.
         """
         if self._whole:
-            yield from _at_once(decode_body(self._codec, b"".join(self._whole)))
+            yield from _at_once(decode_body(self._codec, b"".join(self._whole), self._secret))
             return
         tail = None if self.decoder.over else self._frames.finish()
         if tail is not None:
@@ -147,8 +157,11 @@ class StreamReader:
         if self.decoder.settled:
             yield self._shaped(lambda: _checked(self.decoder.reply()))
             return
-        if self._empty and tail is None:
-            raise MalformedResponseError("the response is not a stream of events", provider=self._provider)
+        if self._empty and (tail is None or not tail.lstrip().startswith((b"{", b"[DONE]"))):
+            shown = excerpt(self._head, self._secret)
+            raise MalformedResponseError(
+                f"the response is not a stream of events; it begins: {shown}", provider=self._provider
+            )
         raise TruncatedStreamError(
             "the stream ended before the answer was complete", provider=self._provider, partial=self.decoder.partial()
         )
@@ -187,6 +200,8 @@ class StreamReader:
             raise self._malformed("the streamed answer has an unexpected form") from exc
 
     def _malformed(self, reason: str) -> MalformedResponseError:
+        if self._head.lstrip().startswith(b"<"):
+            reason = f"{reason}; the response is {excerpt(self._head, self._secret)}"
         return MalformedResponseError(reason, provider=self._provider, partial=self.decoder.partial())
 
 
@@ -212,8 +227,13 @@ def _checked(reply: Reply) -> Reply:
     return reply if isinstance(model, str | None) else evolve(reply, model=None)
 
 
-def decode_body(codec: Codec, body: bytes) -> Reply:
+def decode_body(codec: Codec, body: bytes, secret: str | None = None) -> Reply:
     """Return the reply in the body of a response that was not streamed.
+
+    Args:
+        codec: The wire format.
+        body: The body.
+        secret: The key, which errors must not show.
 
     Raises:
         MalformedResponseError: The body does not have the form that the service documents.
@@ -227,10 +247,11 @@ def decode_body(codec: Codec, body: bytes) -> Reply:
         raise
     except _MISSHAPEN as exc:
         raise MalformedResponseError(
-            f"the response has an unexpected form; it begins: {body[:160].decode('utf8', 'replace')!r}",
-            provider=codec.spec.provider,
+            f"the response has an unexpected form; it begins: {excerpt(body, secret)}", provider=codec.spec.provider
         ) from exc
-    raise MalformedResponseError("the response is not a JSON object", provider=codec.spec.provider)
+    raise MalformedResponseError(
+        f"the response is not a JSON object; it begins: {excerpt(body, secret)}", provider=codec.spec.provider
+    )
 
 
 def _plain_json(text: bytes) -> Any:

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias, TypeGuard, cast, final
 import anyio
 import attrs
 
-from aimu._core.groups import unwrap
+from aimu._core.groups import single_failure, unwrap
 from aimu._core.images import url_of
 from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
@@ -117,7 +117,7 @@ class Toolbox:
         here = tool.is_async or tool.on_event_loop
         with anyio.move_on_after(tool.timeout) as scope:
             for pending in begin() if here else await in_thread(begin):
-                with _reported_failures(tool, on_end):
+                with _reported_failures(tool, on_end), single_failure(levels=0):
                     on_end(content_of(await pending))
         if scope.cancelled_caught:
             log.warning("stopped tool %r at its timeout of %g s", tool.name, tool.timeout)

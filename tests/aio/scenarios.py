@@ -161,7 +161,7 @@ class AgentScenario:
             assert status != "cancelled" or n in self.begun, message
 
     async def check_resumed(self):
-        """Check that the agent continues the stopped turn, if it left anything, and changes nothing that is published."""
+        """Check that the agent continues the stopped turn, if it left anything, and keeps what is published."""
         before = json.dumps(self.agent.history)
         seen = self.seen
         try:

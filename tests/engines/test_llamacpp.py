@@ -175,7 +175,7 @@ async def test_a_conversation_that_the_template_refuses_raises_bad_request_error
     model = llama_engine._model
     for text, reason in ({"default": "{{ raise_exception('Only cats.') }}"}, r"Only cats\."), ({}, "no chat template"):
         with monkeypatch.context() as patch:
-            patch.setitem(vars(model), "_template_texts", text)
+            patch.setattr(model._vocabulary, "templates", text)
             with pytest.raises(BadRequestError, match=reason):
                 await llama_engine.complete(ask("Say hello."))
 

@@ -9,16 +9,17 @@ import weakref
 from collections.abc import Callable
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, Unpack, final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from aimu._doors import public
 from aimu.aio._mcp.config import read_config, read_file
-from aimu.aio._mcp.connection import RemoteServer, connect
 from aimu.aio._mcp.memory import MemoryServer
+from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
+from aimu.aio._mcp.remote import RemoteServer, connect
 from aimu.aio._mcp.results import Content, only_text, result_content
 from aimu.errors import ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
@@ -48,6 +49,7 @@ class MCPClient:
         reconnect: Whether the next call after a lost connection opens a new one; otherwise every later call raises at
             once. A call that was in flight is never repeated.
         timeout: Seconds for the handshake and for each request, even if the server sends progress; None is no limit.
+        **options: Further options, which `aimu.types.MCPOptions` lists.
 
     Raises:
         InvalidOptionError: Not exactly one of `config`, `server` and `file` is given, or the configuration is invalid.
@@ -67,9 +69,11 @@ class MCPClient:
         file: str | os.PathLike[str] | None = None,
         reconnect: bool = False,
         timeout: float | None = None,
+        **options: Unpack[MCPOptions],
     ) -> None:
         if sum(given is not None for given in (config, server, file)) != 1:
             raise InvalidOptionError("MCPClient needs exactly one of config=, server= and file=")
+        checked = settings(options, timeout=timeout, reconnect=reconnect)
         self._servers: list[RemoteServer | MemoryServer]
         self._owner: Owner | None = None
         self._group: TaskGroup | None = None
@@ -84,7 +88,7 @@ class MCPClient:
             raise MissingExtraError(exc.name or "mcp", "mcp") from exc
         specs = read_config(config) if config is not None else read_file(file or "")
         self._owner = owner = Owner(f"the MCP client of {', '.join(repr(spec.name) for spec in specs)}")
-        self._servers = [RemoteServer(spec, owner, reconnect=reconnect, timeout=timeout) for spec in specs]
+        self._servers = [RemoteServer(spec, owner, checked) for spec in specs]
         weakref.finalize(self, owner.stop).atexit = False
 
     @classmethod
@@ -96,6 +100,7 @@ class MCPClient:
         file: str | os.PathLike[str] | None = None,
         reconnect: bool = False,
         timeout: float | None = None,
+        **options: Unpack[MCPOptions],
     ) -> Self:
         """Make a client and connect it; close it with `aclose()`.
 
@@ -107,6 +112,7 @@ class MCPClient:
             file: The path of a JSON file with the contents of `config`.
             reconnect: Whether the next call after a lost connection opens a new one.
             timeout: Seconds for the handshake and for each request; None is no limit.
+            **options: Further options, which `aimu.types.MCPOptions` lists.
 
         Returns:
             The connected client.
@@ -118,7 +124,7 @@ class MCPClient:
             MCPConnectionError: A server cannot be started or reached.
             MCPTimeoutError: A server does not answer in time.
         """
-        client = cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
+        client = cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout, **options)
         await client._hold_in_thread()
         return client
 

@@ -11,7 +11,8 @@ from typing import Any, TypeVar, final
 
 import anyio
 
-from aimu.aio._mcp.session import listed, refusal
+from aimu.aio._mcp.faults import refusal
+from aimu.aio._mcp.session import listed
 from aimu.errors import InvalidOptionError, MCPTimeoutError
 
 T = TypeVar("T")

@@ -145,6 +145,7 @@ class Owner:
     async def run_here(self) -> None:
         """Run in the calling async task until the owner is stopped; a cancellation from outside does not end it."""
         try:
+            # Shielded, since the block that started the owner stops it when it ends; it then takes up to LONGEST_WAIT.
             with anyio.CancelScope(shield=True):
                 await self._main()
         finally:
@@ -171,6 +172,7 @@ class Owner:
                             await pending
             except BaseException:
                 self._call_soon(job.cancel)
+                # Shielded and bounded, since the work may still use what the caller frees next.
                 with anyio.move_on_after(LONGEST_WAIT, shield=True):
                     async for _ in receive:
                         pass
@@ -190,6 +192,7 @@ class Owner:
         """Stop the owner and wait, for a bounded time, until it has ended, even if this call is cancelled."""
         self.stop()
         if self._alive:
+            # Shielded, so that no connection outlives a cancelled caller; bounded, because a connection may call this.
             with anyio.move_on_after(LONGEST_WAIT, shield=True):
                 await self._ended.wait()
                 self._join()
