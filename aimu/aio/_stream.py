@@ -8,7 +8,7 @@ reader leaves the stream.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import aclosing, nullcontext
 from enum import Enum
 from functools import partial
@@ -31,7 +31,7 @@ from aimu.errors import StreamClosedError
 
 # Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
 BUFFER = 16
-DONE = StreamingContentType.DONE
+DONE, GENERATING = StreamingContentType.DONE, StreamingContentType.GENERATING
 
 
 class _State(Enum):
@@ -54,15 +54,15 @@ class Stream:
       When the block ends, for whatever reason, the run is stopped and cleaned up before the next line executes.
     - A bare `async for` loop pulls the run step by step and may stop at any chunk.
 
-    The last chunk is `done`. A stream is read once. `timeout` counts from the first step or from entering the block;
-    TimeoutError is raised after the buffered chunks. Awaiting a stream returns the stream itself.
+    The last chunk is `done`; `text_stream` gives the text alone. A stream is read once. `timeout` counts from the first
+    step or from entering the block; TimeoutError is raised after the buffered chunks. Awaiting a stream returns the
+    stream itself.
 
     Example:
         async with agent.run("Tell me a story.", stream=True) as stream:
-            async for chunk in stream:
-                if chunk.is_text():
-                    print(chunk.content, end="")
-        print(stream.usage)
+            async for text in stream.text_stream:
+                print(text, end="")
+        print(stream.result.usage)
     """
 
     def __init__(
@@ -101,6 +101,15 @@ class Stream:
     def usage(self) -> Usage | None:
         """The tokens that the run has used so far; None if the service does not report them."""
         return self._run.totals.usage if self._run is not None else None
+
+    @property
+    def text_stream(self) -> AsyncIterator[str]:
+        """The pieces of text alone, of all iterations and all agents of the run, as they come.
+
+        It reads this stream, so read either of the two. `result` is the answer, which is the text of the last iteration
+        only.
+        """
+        return _Texts(self)
 
     def __await__(self) -> Generator[None, None, Self]:
         return self
@@ -274,3 +283,21 @@ class Stream:
     def __del__(self) -> None:
         if self._state is _State.PULLED and self._run is not None:
             self._run.settle()
+
+
+@final
+class _Texts:
+    """The pieces of text of a stream. Not a generator, which would have to be closed."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            chunk = await anext(self._stream)
+            if chunk.phase is GENERATING:
+                text: str = chunk.content
+                return text
