@@ -1,11 +1,12 @@
-"""The answer of a run: its text, and the facts of how the run came to it. Also what a run has used so far.
+"""The answer of a run: its text, and the facts of how the run came to it. Also the account of a run while it goes on.
 
-Values only. Histories, chunks and prompts hold plain texts, never an Answer.
+No I/O. Histories, chunks and prompts hold plain texts, never an Answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, final
 
@@ -106,13 +107,14 @@ _COUNTING = Lock()  # runs that tools start may count in several threads
 
 @final
 @define(eq=False)
-class Totals:
-    """What a run has used so far. The runs around it count the same.
+class Account:
+    """What a run has used so far; the runs around it count the same. Also the `context` that its tools get.
 
     `requests` are those that were answered; `cost` is None if the price of one of them is unknown.
     """
 
-    outer: Totals | None = None
+    outer: Account | None = None
+    context: Any = None
     usage: Usage | None = None
     requests: int = 0
     cost: float | None = None
@@ -120,18 +122,28 @@ class Totals:
     def count(self, usage: Usage | None, cost: float | None) -> None:
         """Count a request."""
         with _COUNTING:
-            totals: Totals | None = self
-            while totals is not None:
-                known = totals.cost if totals.requests else 0.0
-                totals.cost = None if known is None or cost is None else known + cost
-                totals.requests += 1
+            account: Account | None = self
+            while account is not None:
+                known = account.cost if account.requests else 0.0
+                account.cost = None if known is None or cost is None else known + cost
+                account.requests += 1
                 if usage is not None:
-                    totals.usage = usage if totals.usage is None else totals.usage + usage
-                totals = totals.outer
+                    account.usage = usage if account.usage is None else account.usage + usage
+                account = account.outer
 
     def of(self, answer: AnyAnswer) -> AnyAnswer:
-        """Return the answer as that of the run with these totals."""
+        """Return the answer as that of this run."""
         return changed(answer, usage=self.usage, cost=self.cost, requests=self.requests)
+
+
+# The account of the run that user code belongs to, on any thread: runs that it starts count there too.
+AROUND: ContextVar[Account | None] = ContextVar("aimu_account_around", default=None)
+
+
+def account_within(context: Any) -> Account:
+    """Return the account of a run that begins here; without a context of its own, it has that of the run around it."""
+    outer = AROUND.get()
+    return Account(outer, outer.context if context is None and outer is not None else context)
 
 
 def joined(text: str, parts: tuple[AnyAnswer, ...]) -> AnyAnswer:

@@ -188,6 +188,7 @@ class Agent(TwinRunner):
         stream: Literal[False] = False,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Answer: ...
     @overload
     def resume(
@@ -197,6 +198,7 @@ class Agent(TwinRunner):
         stream: Literal[True],
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def resume(
@@ -206,6 +208,7 @@ class Agent(TwinRunner):
         stream: bool = False,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Answer | Stream: ...
     def resume(
         self,
@@ -214,6 +217,7 @@ class Agent(TwinRunner):
         stream: bool = False,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Answer | Stream:
         """Continue the history as it stands, after a run that was cut off or a history that was loaded.
 
@@ -225,6 +229,7 @@ class Agent(TwinRunner):
             stream: Whether to return a `Stream` of chunks.
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -237,7 +242,9 @@ class Agent(TwinRunner):
             ProviderError: The model service fails, or its answer is unusable.
         """
         return perform(
-            self.__aio__.resume(generate_kwargs=generate_kwargs, stream=stream, timeout=timeout, include=include)
+            self.__aio__.resume(
+                generate_kwargs=generate_kwargs, stream=stream, timeout=timeout, include=include, context=context
+            )
         )
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:

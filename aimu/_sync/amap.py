@@ -29,6 +29,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Answer]: ...
 @overload
 def amap(
@@ -40,6 +41,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Answer | Exception]: ...
 @overload
 def amap(
@@ -51,6 +53,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Answer | Exception]: ...
 @public("aimu.agents")
 def amap(
@@ -62,6 +65,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Any]:
     """Run many tasks, and give each result with its index as soon as it is ready.
 
@@ -79,6 +83,7 @@ def amap(
         timeout: Seconds for each task; None is no limit.
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
+        context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
 
     Returns:
         The results: a context manager, and inside its block an iterator of (index, result).
@@ -101,6 +106,7 @@ def amap(
             generate_kwargs=generate_kwargs,
             timeout=timeout,
             progress=progress,
+            context=context,
         )
     )
     return result

@@ -98,6 +98,7 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Answer: ...
     @overload
     def run(
@@ -109,6 +110,7 @@ class TwinRunner(Runner, Facade):
         images: list[Any] | None = None,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def run(
@@ -120,6 +122,7 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Answer | Stream: ...
     def run(
         self,
@@ -130,6 +133,7 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Answer | Stream:
         """Run the task and return the answer.
 
@@ -140,6 +144,7 @@ class TwinRunner(Runner, Facade):
             images: Images to send with the text: paths, bytes, URLs or data URLs.
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -150,4 +155,6 @@ class TwinRunner(Runner, Facade):
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer is unusable.
         """
-        return perform(self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include))
+        return perform(
+            self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include, context=context)
+        )

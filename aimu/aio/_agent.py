@@ -153,6 +153,7 @@ class Agent(StepRunner):
         stream: Literal[False] = False,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def resume(
@@ -162,6 +163,7 @@ class Agent(StepRunner):
         stream: Literal[True],
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def resume(
@@ -171,6 +173,7 @@ class Agent(StepRunner):
         stream: bool = False,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def resume(
         self,
@@ -179,6 +182,7 @@ class Agent(StepRunner):
         stream: bool = False,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer] | Stream:
         """Continue the history as it stands, after a run that was cut off or a history that was loaded.
 
@@ -190,6 +194,7 @@ class Agent(StepRunner):
             stream: Whether to return a `Stream` of chunks.
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -210,6 +215,7 @@ class Agent(StepRunner):
             labels=lambda: labels(self),
             timeout=timeout,
             include=include,
+            context=context,
         )
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:

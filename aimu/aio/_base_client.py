@@ -220,6 +220,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def chat(
@@ -232,6 +233,7 @@ class AsyncBaseModelClient:
         images: list[Any] | None = None,
         include: Include = None,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def chat(
@@ -244,6 +246,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def chat(
         self,
@@ -255,6 +258,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer] | Stream:
         """Send a message, run the tools that the model calls, and return its answer.
 
@@ -266,6 +270,7 @@ class AsyncBaseModelClient:
             images: Images to send with the message: paths, bytes, URLs or data URLs.
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the whole turn; None is no limit.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -288,6 +293,7 @@ class AsyncBaseModelClient:
             stream=stream,
             timeout=timeout,
             include=include,
+            context=context,
         )
 
     @overload
@@ -300,6 +306,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def generate(
@@ -311,6 +318,7 @@ class AsyncBaseModelClient:
         images: list[Any] | None = None,
         include: Include = None,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def generate(
@@ -322,6 +330,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def generate(
         self,
@@ -332,6 +341,7 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer] | Stream:
         """Return the model's answer to a single prompt, with the system message but without history and tools.
 
@@ -344,6 +354,7 @@ class AsyncBaseModelClient:
             images: Images to send with the prompt: paths, bytes, URLs or data URLs.
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the request and its retries; None is no limit.
+            context: As in `chat`, for code of your own that answers in place of the model.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -364,6 +375,7 @@ class AsyncBaseModelClient:
             stream=stream,
             timeout=timeout,
             include=include,
+            context=context,
         )
 
     async def aclose(self) -> None:

@@ -7,9 +7,9 @@ from contextlib import aclosing, nullcontext
 from inspect import isawaitable
 from typing import Any
 
-from aimu._core.answer import Answer, AnyAnswer, changed
+from aimu._core.answer import AROUND, Answer, AnyAnswer, changed
 from aimu._core.chunks import StreamChunk, StreamingContentType
-from aimu.aio._run import AROUND, Run, Steps
+from aimu.aio._run import Run, Steps
 from aimu.errors import InvalidOptionError
 
 DONE = StreamingContentType.DONE
@@ -18,8 +18,8 @@ DONE = StreamingContentType.DONE
 async def foreign_steps(call: Callable[[], Any], run: Run, agent: str | None) -> Steps:
     """Yield the steps of a user's own `run` or `chat`, which `call` calls.
 
-    Runs that the user's code starts count in the totals of `run`. An Answer keeps its facts; another text is the answer
-    of `agent`.
+    Runs that the user's code starts count in the account of `run`. An Answer keeps its facts; another text is the
+    answer of `agent`.
     """
     outcome = await _outcome(call, run)
     if isinstance(outcome, str):
@@ -53,12 +53,12 @@ def answer_of(outcome: object, text: Any) -> Any:
 def _answer(text: Any, run: Run, agent: str | None) -> AnyAnswer:
     if isinstance(text, Answer):
         return text if text.agent is not None else changed(text, agent=agent)
-    return run.totals.of(Answer(str(text), agent=agent))
+    return run.account.of(Answer(str(text), agent=agent))
 
 
 async def _outcome(call: Callable[[], Any], run: Run) -> Any:
     """Return the text or the iterator of chunks that the user's code returns."""
-    around = AROUND.set(run)
+    around = AROUND.set(run.account)
     try:
         pending = call()
         if not isawaitable(pending) and not hasattr(pending, "__aiter__"):
@@ -78,7 +78,7 @@ async def _outcome(call: Callable[[], Any], run: Run) -> Any:
 
 
 async def _next(chunks: Any, run: Run) -> StreamChunk | None:
-    around = AROUND.set(run)
+    around = AROUND.set(run.account)
     try:
         chunk: StreamChunk | None = await anext(chunks, None)
         return chunk

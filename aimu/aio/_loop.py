@@ -62,7 +62,7 @@ async def turn_steps(
             else:
                 reply = await provider.complete(request)
             if reply is not None:
-                run.totals.count(reply.usage, provider.cost)
+                run.account.count(reply.usage, provider.cost)
             outcome = turn.receive(reply)
             if isinstance(outcome, RunTools):
                 concurrent = conversation.concurrent_tool_calls
@@ -75,16 +75,16 @@ async def turn_steps(
         raise
     finally:
         turn.settle()
-    totals = run.totals
+    account = run.account
     answer: AnyAnswer = Answer(
         outcome.text,
-        usage=totals.usage,
-        cost=totals.cost,
+        usage=account.usage,
+        cost=account.cost,
         stop_reason=turn.stop_reason,
         model=turn.model or provider.spec.id,
         agent=label,
         iterations=min(turn.iteration + 1, terms.max_iterations),
-        requests=totals.requests,
+        requests=account.requests,
         new_messages=turn.published if kind == "chat" else (),
     )
     yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)

@@ -14,7 +14,7 @@ from typing import Any, Protocol, TypeAlias, final
 
 from attrs import define, evolve, field, frozen
 
-from aimu._core.answer import AnyAnswer, Totals
+from aimu._core.answer import Account, AnyAnswer, account_within
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
@@ -105,22 +105,24 @@ class Run:
     `sink` takes the chunks that cannot be yielded: the channel of an entered stream, `discard` in a plain run, None in
     a pulled stream (code that opens a task group there collects chunks in a list and yields them after the join).
     `in_thread` is where sync tools run: the sync surface passes its caller's thread; concurrent branches return to
-    worker threads. `totals` is what the run has used; a worker of a `Parallel` has its own.
+    worker threads. `account` is what the run has used, and what the user passed for its tools; a worker of a `Parallel`
+    has its own.
     """
 
     streaming: bool
     sink: Sink | None
     in_thread: InThread = run_in_thread
     state: RunState = field(factory=RunState)
-    totals: Totals = field(factory=Totals)
+    account: Account = field(factory=Account)
 
     def branch(self, sink: Sink | None) -> Run:
         """Return the run as a concurrent branch sees it."""
         return evolve(self, sink=sink, in_thread=run_in_thread)
 
     def worker(self, sink: Sink | None) -> Run:
-        """Return the run as a worker sees it: a concurrent branch with totals of its own."""
-        return evolve(self, sink=sink, in_thread=run_in_thread, totals=Totals(self.totals))
+        """Return the run as a worker sees it: a concurrent branch with an account of its own."""
+        account = Account(self.account, self.account.context)
+        return evolve(self, sink=sink, in_thread=run_in_thread, account=account)
 
     def with_sink(self, sink: Sink | None) -> Run:
         return evolve(self, sink=sink)
@@ -138,9 +140,6 @@ IN_THREAD: ContextVar[InThread] = ContextVar("aimu_in_thread", default=run_in_th
 
 # The run whose tool is being called: an agent that the tool runs sends its chunks there.
 ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=None)
-
-# The run that user code belongs to: runs that it starts, on any thread, count in its totals.
-AROUND: ContextVar[Run | None] = ContextVar("aimu_run_around", default=None)
 
 
 def begin_branch() -> None:
@@ -176,20 +175,15 @@ def shown(done: StreamChunk) -> StreamChunk:
     return StreamChunk(done.phase, str(done.content), done.agent, done.iteration)
 
 
-def new_totals() -> Totals:
-    """Return the totals of a run that begins here; the run around it counts the same."""
-    around = AROUND.get()
-    return Totals() if around is None else Totals(around.totals)
-
-
-def plain_run(labels: Mapping[int, str]) -> Run:
-    """Return the run of a call without `stream=`.
+def plain_run(labels: Mapping[int, str], context: Any = None) -> Run:
+    """Return the run of a call without `stream=`, which is given this context.
 
     It shows no chunks unless a tool of a streaming run on this thread made the call.
     """
     outer = ENCLOSING.get()
+    account = account_within(context)
     if outer is None or outer.state.thread is not this_thread():
-        return Run(False, discard, IN_THREAD.get(), RunState(labels), new_totals())
+        return Run(False, discard, IN_THREAD.get(), RunState(labels), account)
     state = RunState({**labels, **outer.state.labels})
     live = outer.streaming and outer.sink is not None
-    return Run(live, outer.sink if live else discard, outer.in_thread, state, new_totals())
+    return Run(live, outer.sink if live else discard, outer.in_thread, state, account)

@@ -116,6 +116,7 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def run(
@@ -127,6 +128,7 @@ class StepRunner(AsyncRunner):
         images: list[Any] | None = None,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def run(
@@ -138,6 +140,7 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def run(
         self,
@@ -148,6 +151,7 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Coroutine[Any, Any, Answer] | Stream:
         """Run the task and return the answer.
 
@@ -158,6 +162,7 @@ class StepRunner(AsyncRunner):
             images: Images to send with the text: paths, bytes, URLs or data URLs.
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -177,6 +182,7 @@ class StepRunner(AsyncRunner):
             labels=lambda: labels(self),
             timeout=timeout,
             include=include,
+            context=context,
         )
 
 
@@ -189,6 +195,7 @@ def start(
     labels: Callable[[], dict[int, str]] = dict,
     timeout: float | None,
     include: Include,
+    context: Any,
 ) -> Coroutine[Any, Any, Answer] | Stream:
     """Return a coroutine of the result of `steps`, or with `stream` its `Stream`.
 
@@ -200,14 +207,15 @@ def start(
         labels: Returns the names of the leaves in the run.
         timeout: Seconds for the whole run; None is no limit.
         include: The phases that a stream yields; None yields all.
+        context: What the user passes for the tools.
 
     Raises:
         InvalidOptionError: `timeout` or `include` is invalid.
     """
     timeout = checked_timeout(timeout)
     if stream:
-        return Stream(steps, labels=labels, include=include, timeout=timeout, what=what)
-    coroutine: Any = _result(steps, labels, timeout, what)
+        return Stream(steps, labels=labels, include=include, timeout=timeout, what=what, context=context)
+    coroutine: Any = _result(steps, labels, timeout, what, context)
     coroutine.__qualname__ = name
     result: Coroutine[Any, Any, Answer] = coroutine
     return result
@@ -223,8 +231,9 @@ async def _result(
     labels: Callable[[], dict[int, str]],
     timeout: float | None,
     what: Callable[[], str],
+    context: Any,
 ) -> Answer:
-    run = plain_run(labels())
+    run = plain_run(labels(), context)
     with nullcontext() if timeout is None else within(timeout, what):
         return await drain(steps(run), run.sink or discard)
 

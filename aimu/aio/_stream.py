@@ -18,7 +18,7 @@ from typing import Any, Self, final
 
 import anyio
 
-from aimu._core.answer import Answer
+from aimu._core.answer import Answer, account_within
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.reply import Usage
 from aimu._core.threads import run_in_thread
@@ -26,7 +26,7 @@ from aimu._doors import public
 from aimu.aio._deadline import expired, within
 from aimu.aio._place import Place
 from aimu.aio._pump import Pump
-from aimu.aio._run import IN_THREAD, Run, RunState, Steps, new_totals, shown
+from aimu.aio._run import IN_THREAD, Run, RunState, Steps, shown
 from aimu.errors import StreamClosedError
 
 # Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
@@ -73,6 +73,7 @@ class Stream:
         include: Include = None,
         timeout: float | None = None,
         what: Callable[[], str] = lambda: "the run",
+        context: Any = None,
     ) -> None:
         self._state = _State.NEW
         self._begin = steps
@@ -80,6 +81,7 @@ class Stream:
         self._phases = phases(include)
         self._timeout = timeout
         self._what = what
+        self._context = context
         self._run: Run | None = None
         self._steps: Steps | None = None  # pulled
         self._deadline = inf
@@ -100,7 +102,7 @@ class Stream:
     @property
     def usage(self) -> Usage | None:
         """The tokens that the run has used so far; None if the service does not report them."""
-        return self._run.totals.usage if self._run is not None else None
+        return self._run.account.usage if self._run is not None else None
 
     @property
     def text_stream(self) -> AsyncIterator[str]:
@@ -130,7 +132,7 @@ class Stream:
         self._state = _State.CLOSED  # the state that stays if starting fails
         in_thread = IN_THREAD.get()
         state = RunState(self._labels(), active=False, owner=Place.here(of_thread=in_thread is not run_in_thread))
-        self._run = Run(True, None, in_thread, state, new_totals())
+        self._run = Run(True, None, in_thread, state, account_within(self._context))
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         if self._timeout is not None:
@@ -206,7 +208,7 @@ class Stream:
         run: Run
         pump = self._pump = Pump[StreamChunk](lambda: self._fill(run, pump), BUFFER)
         state = RunState(self._labels())
-        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), state, new_totals())
+        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), state, account_within(self._context))
         await pump.start()
         return self
 

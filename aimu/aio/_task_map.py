@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
-from aimu._core.answer import Answer, AnyAnswer
+from aimu._core.answer import AROUND, Answer, AnyAnswer, account_within
 from aimu._core.groups import single_failure
 from aimu._doors import public
 from aimu.aio._checks import checked_text
@@ -33,6 +33,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Answer]: ...
 @overload
 def amap(
@@ -44,6 +45,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Answer | Exception]: ...
 @overload
 def amap(
@@ -55,6 +57,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Answer | Exception]: ...
 @public("aimu.aio")
 def amap(
@@ -66,6 +69,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Any]:
     """Run many tasks, and give each result with its index as soon as it is ready.
 
@@ -83,6 +87,7 @@ def amap(
         timeout: Seconds for each task; None is no limit.
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
+        context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
 
     Returns:
         The results: an async context manager, and inside its block an async iterator of (index, result).
@@ -111,7 +116,8 @@ def amap(
             answer: Any = await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs))
         return answer if isinstance(answer, Answer) else Answer(str(answer))
 
-    return Results(answered, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
+    collect = on_error == "collect"
+    return Results(answered, tasks, max_concurrency, collect=collect, progress=progress, context=context)
 
 
 @final
@@ -129,12 +135,14 @@ class Results(Generic[R_co]):
         *,
         collect: bool,
         progress: bool | None,
+        context: Any,
     ) -> None:
         self._answer = answer
         self._given = tasks
         self._max_concurrency = max_concurrency
         self._collect = collect
         self._progress = progress
+        self._context = context
         self._tasks = _numbered(tasks)
         self._bar: Any = None
         self._pump: Pump[tuple[int, R_co]] | None = None
@@ -149,6 +157,7 @@ class Results(Generic[R_co]):
 
     async def _fill(self, pump: Pump[tuple[int, R_co]]) -> None:
         begin_branch()
+        AROUND.set(account_within(self._context))
         taking, failures = anyio.Lock(), list[Exception]()
 
         async def work() -> None:

@@ -165,6 +165,10 @@ class Turn:
             messages=[*self.history.messages, *self.staged], tools=self.tools, options=self._options(), kind=self.kind
         )
 
+    def asked(self) -> list[Message]:
+        """Return the messages that the reply of this iteration answers."""
+        return [*self.history.messages, *self.staged]
+
     def feed(self, delta: Delta) -> None:
         """Keep a delta in case the turn is interrupted before its reply."""
         self._fed.append(delta)

@@ -8,7 +8,7 @@ import pytest
 
 import aimu
 from aimu import aio
-from aimu._core.answer import Totals
+from aimu._core.answer import Account
 from aimu.aio import AsyncRunner, StreamingContentType
 from aimu.evals import LLMJudgeScorer
 from aimu.testing import ScriptedProvider, reply
@@ -187,14 +187,14 @@ async def test_the_model_is_the_one_that_the_service_names():
 
 
 def test_the_cost_is_known_only_if_that_of_every_request_is():
-    outer = Totals()
-    totals = Totals(outer)
-    assert totals.cost is None
-    totals.count(ONE, 0.0)
-    assert (totals.cost, outer.cost) == (0.0, 0.0)
+    outer = Account()
+    account = Account(outer)
+    assert account.cost is None
+    account.count(ONE, 0.0)
+    assert (account.cost, outer.cost) == (0.0, 0.0)
     outer.count(None, None)
-    totals.count(None, 0.5)
-    assert (totals.cost, totals.requests, totals.usage) == (0.5, 2, ONE)
+    account.count(None, 0.5)
+    assert (account.cost, account.requests, account.usage) == (0.5, 2, ONE)
     assert (outer.cost, outer.requests, outer.usage) == (None, 3, ONE)
 
 

@@ -51,4 +51,4 @@ async def follow(flow: Flow, name: str, run: Run) -> Steps:
         except Exception as exc:
             exc.add_note(f"in {name!r}, step {step}")
             raise
-    yield StreamChunk(DONE, run.totals.of(asked), name, step)
+    yield StreamChunk(DONE, run.account.of(asked), name, step)

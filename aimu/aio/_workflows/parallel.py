@@ -144,7 +144,7 @@ class Parallel(StepRunner):
                         answer = changed(chunk.content, parts=parts)
                     else:
                         yield chunk
-        yield StreamChunk(DONE, run.totals.of(answer), self.name, step)
+        yield StreamChunk(DONE, run.account.of(answer), self.name, step)
 
 
 @final
