@@ -7,7 +7,7 @@ from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
-from aimu.aio._mcp.options import MCPOptions
+from aimu.aio._mcp.options import Elicitation, MCPOptions
 from aimu.aio._options import ClientOptions
 from aimu.aio._runner import MessageHistory
 from aimu.tools._like import ToolLike, ToolServer
@@ -16,6 +16,7 @@ __all__ = [
     "Answer",
     "ClientOptions",
     "Delta",
+    "Elicitation",
     "Include",
     "MCPOptions",
     "Message",

@@ -268,8 +268,11 @@ async def test_an_aggregator_writes_the_answer_of_its_parts():
 
 async def test_the_winner_of_a_race_is_named():
     provider = counted({"a": "A"})
-    answer = await aio.Parallel([agent(provider, "a"), agent(provider, "a")], first=1, max_concurrency=1).run("Go.")
-    assert (answer, answer.agent, answer.parts, answer.model) == ("A", "a", ("A",), "scripted")
+    race = aio.Parallel([agent(provider, "a"), agent(provider, "a")], first=1, max_concurrency=1)
+    answer = await race.run("Go.")
+    assert (answer, answer.parts, answer.model) == ("A", ("A",), "scripted")
+    assert answer.new_messages == race.messages[answer.agent][1:]
+    assert [len(history) for name, history in race.messages.items() if name != answer.agent] == [1]
 
 
 async def test_an_orchestrator_counts_its_workers():
