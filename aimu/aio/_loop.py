@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Literal
 
+from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.messages import Message, user_message
 from aimu._core.reply import Reply
@@ -40,7 +41,8 @@ async def turn_steps(
     # every way out.
     provider = conversation.provider
     merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
-    turn, stale = conversation.begin(await _message(conversation, task), run, terms, merged, kind)
+    message = None if terms.resume else await _message(conversation, task)
+    turn, stale = conversation.begin(message, run, terms, merged, kind)
     try:
         if stale is not None:
             await stale.aclose()
@@ -61,7 +63,7 @@ async def turn_steps(
             else:
                 reply = await provider.complete(request)
             if reply is not None:
-                run.used(reply.usage)
+                run.account.count(reply.usage, provider.cost)
             outcome = turn.receive(reply)
             if isinstance(outcome, RunTools):
                 concurrent = conversation.concurrent_tool_calls
@@ -76,7 +78,19 @@ async def turn_steps(
         raise
     finally:
         turn.settle()
-    yield StreamChunk(StreamingContentType.DONE, outcome.text, label, turn.iteration)
+    account = run.account
+    answer: AnyAnswer = Answer(
+        outcome.text,
+        usage=account.usage,
+        cost=account.cost,
+        stop_reason=turn.stop_reason,
+        model=turn.model or provider.spec.id,
+        agent=label,
+        iterations=min(turn.iteration + 1, terms.max_iterations),
+        requests=account.requests,
+        new_messages=turn.published if kind == "chat" else (),
+    )
+    yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)
 
 
 async def _message(conversation: Conversation, task: Task) -> Message:
