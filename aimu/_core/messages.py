@@ -44,6 +44,14 @@ def user_message(text: str, images: Sequence[Mapping[str, Any]] = ()) -> Message
     return {"role": "user", "content": [{"type": "text", "text": text}, *images]}
 
 
+def with_text(message: Message, text: str) -> Message:
+    """Return a user message with a further paragraph at its end."""
+    content = message["content"]
+    if isinstance(content, str):
+        return {**message, "content": f"{content}\n\n{text}" if content else text}
+    return {**message, "content": [*content, {"type": "text", "text": text}]}
+
+
 def assistant_message(reply: Reply) -> Message:
     """Return the message that a reply adds to the history."""
     message: Message = {"role": "assistant", "content": reply.text}

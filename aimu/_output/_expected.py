@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, Literal, TypeAlias, cast, final, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, final, get_args
 
 from attrs import frozen
 
-from aimu._output._type import OutputType
 from aimu.errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from aimu._output._type import OutputType
 
 OutputMode: TypeAlias = Literal["auto", "schema", "grammar", "tool", "prompt"]
 OutputValidator: TypeAlias = Callable[[Any], "object | Awaitable[object]"]
@@ -62,6 +64,8 @@ class Expected:
             raise InvalidOptionError(
                 f"output_validator must be a function of the value, got {type(validator).__name__}"
             )
+        from aimu._output._type import OutputType  # loads pydantic
+
         return cls(type=OutputType.of(kind), mode=cast(OutputMode, mode), retries=retries, validator=validator)
 
 

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
 from aimu._doors import public
+from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
 from aimu._sync import bridge
 from aimu._sync.own import AdaptedClient
 from aimu._sync.reader import perform
 from aimu._sync.stream import Stream
 from aimu._sync.twin import aio_of, twin_of
-from aimu.aio._base_client import AsyncBaseModelClient
+from aimu.aio._base_client import AsyncBaseModelClient, T
 from aimu.aio._conversation import Conversation
 from aimu.aio._factory import AsyncModelClient, OwningClient, one_shot
 from aimu.aio._options import ClientOptions, OptionsBesideSystem
@@ -27,6 +28,9 @@ from aimu.aio._request import SharedProvider
 from aimu.aio._run import Task
 from aimu.models._spec import Model, ModelSpec
 from aimu.tools._like import ToolLike
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 
 @public("aimu")
@@ -202,7 +206,25 @@ class BaseModelClient(AdaptedClient):
         *,
         timeout: float | None = None,
         context: Any = None,
+        output_type: None = None,
     ) -> Answer: ...
+    @overload
+    def chat(
+        self,
+        user_message: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        use_tools: bool = True,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+        context: Any = None,
+        output_type: TypeForm[T],
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[T]: ...
     @overload
     def chat(
         self,
@@ -215,6 +237,10 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         timeout: float | None = None,
         context: Any = None,
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
     ) -> Stream: ...
     @overload
     def chat(
@@ -228,7 +254,11 @@ class BaseModelClient(AdaptedClient):
         *,
         timeout: float | None = None,
         context: Any = None,
-    ) -> Answer | Stream: ...
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[Any] | Stream: ...
     def chat(
         self,
         user_message: str,
@@ -240,7 +270,11 @@ class BaseModelClient(AdaptedClient):
         *,
         timeout: float | None = None,
         context: Any = None,
-    ) -> Answer | Stream:
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[Any] | Stream:
         """Send a message, run the tools that the model calls, and return its answer.
 
         Args:
@@ -252,6 +286,11 @@ class BaseModelClient(AdaptedClient):
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the whole turn; None is no limit.
             context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+            output_type: The type that the answer must have; its value is `output` of the answer. None takes any text.
+            output_mode: How the model is held to the type: "schema" by the service's mode for JSON Schemas, "tool" by a
+                tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
+            output_retries: How often the model may give another answer after one that does not fit.
+            output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -268,7 +307,18 @@ class BaseModelClient(AdaptedClient):
         """
         return perform(
             self.__aio__.chat(
-                user_message, generate_kwargs, use_tools, stream, images, include, timeout=timeout, context=context
+                user_message,
+                generate_kwargs,
+                use_tools,
+                stream,
+                images,
+                include,
+                timeout=timeout,
+                context=context,
+                output_type=output_type,
+                output_mode=output_mode,
+                output_retries=output_retries,
+                output_validator=output_validator,
             )
         )
 
@@ -283,7 +333,24 @@ class BaseModelClient(AdaptedClient):
         *,
         timeout: float | None = None,
         context: Any = None,
+        output_type: None = None,
     ) -> Answer: ...
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+        context: Any = None,
+        output_type: TypeForm[T],
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[T]: ...
     @overload
     def generate(
         self,
@@ -295,6 +362,10 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         timeout: float | None = None,
         context: Any = None,
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
     ) -> Stream: ...
     @overload
     def generate(
@@ -307,7 +378,11 @@ class BaseModelClient(AdaptedClient):
         *,
         timeout: float | None = None,
         context: Any = None,
-    ) -> Answer | Stream: ...
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[Any] | Stream: ...
     def generate(
         self,
         prompt: str,
@@ -318,7 +393,11 @@ class BaseModelClient(AdaptedClient):
         *,
         timeout: float | None = None,
         context: Any = None,
-    ) -> Answer | Stream:
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[Any] | Stream:
         """Return the model's answer to a single prompt, with the system message but without history and tools.
 
         The history does not change, and a turn may be running at the same time.
@@ -331,6 +410,11 @@ class BaseModelClient(AdaptedClient):
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the request and its retries; None is no limit.
             context: As in `chat`, for code of your own that answers in place of the model.
+            output_type: The type that the answer must have; its value is `output` of the answer. None takes any text.
+            output_mode: How the model is held to the type: "schema" by the service's mode for JSON Schemas, "tool" by a
+                tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
+            output_retries: How often the model may give another answer after one that does not fit.
+            output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -344,7 +428,19 @@ class BaseModelClient(AdaptedClient):
             ProviderError: The model service fails.
         """
         return perform(
-            self.__aio__.generate(prompt, generate_kwargs, stream, images, include, timeout=timeout, context=context)
+            self.__aio__.generate(
+                prompt,
+                generate_kwargs,
+                stream,
+                images,
+                include,
+                timeout=timeout,
+                context=context,
+                output_type=output_type,
+                output_mode=output_mode,
+                output_retries=output_retries,
+                output_validator=output_validator,
+            )
         )
 
     def close(self) -> None:
@@ -429,7 +525,24 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
     context: Any = None,
+    output_type: None = None,
 ) -> Answer: ...
+@overload
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: Literal[False] = False,
+    images: list[Any] | None = None,
+    include: Include = None,
+    context: Any = None,
+    output_type: TypeForm[T],
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Answer[T]: ...
 @overload
 def chat(
     user_message: str,
@@ -441,6 +554,10 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
     context: Any = None,
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
 ) -> Stream: ...
 @overload
 def chat(
@@ -453,7 +570,11 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
     context: Any = None,
-) -> Answer | Stream: ...
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Answer[Any] | Stream: ...
 @public("aimu")
 def chat(
     user_message: str,
@@ -465,7 +586,11 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
     context: Any = None,
-) -> Answer | Stream:
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Answer[Any] | Stream:
     """Open a client, send one message, return the answer, and close the client.
 
     Args:
@@ -477,6 +602,11 @@ def chat(
         images: Images to send with the message: paths, bytes, URLs or data URLs.
         include: The phases that a stream yields; None yields all.
         context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+        output_type: The type that the answer must have; its value is `output` of the answer. None takes any text.
+        output_mode: How the model is held to the type: "schema" by the service's mode for JSON Schemas, "tool" by a
+            tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
+        output_retries: How often the model may give another answer after one that does not fit.
+        output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
 
     Returns:
         The answer, or with `stream=True` a `Stream`.
@@ -490,5 +620,6 @@ def chat(
     Example:
         print(aimu.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
-    task = Task.asked(user_message, generate_kwargs, images, "user_message")
+    expected = Expected.asked(output_type, output_mode, output_retries, output_validator)
+    task = Task.asked(user_message, generate_kwargs, images, "user_message", expected)
     return perform(one_shot(task, aio_of(client(model, system=system)), stream, include, context))

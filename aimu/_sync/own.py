@@ -16,17 +16,18 @@ from attrs import frozen
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.threads import run_in_thread
+from aimu._output._expected import Expected
 from aimu._sync.twin import Facade, aio_of, overridden
 from aimu.aio._agent import AgentResponder
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._conversation import Conversation
 from aimu.aio._foreign import answer_of, foreign_steps
 from aimu.aio._orchestrator import OrchestratorAgent, held_by
+from aimu.aio._outcome import Terms
 from aimu.aio._responder import Responder
 from aimu.aio._restore import assigning
 from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, steps_of
-from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class _OwnRunner(StepRunner):
     def _steps(self, task: Task, run: Run) -> Steps:
         kwargs, images = task.copies()
         key = run.state.labels.get(id(self))
-        return own_steps(partial(self.__sync__.run, task.text, kwargs, run.streaming, images), run, key)
+        return own_steps(partial(self.__sync__.run, task.text, kwargs, run.streaming, images), run, key, task.expected)
 
 
 @final
@@ -139,11 +140,13 @@ class _OwnChat(Responder):
     ) -> Steps:
         kwargs, images = task.copies()
         own = partial(self.__sync__.chat, task.text, kwargs, use_tools, run.streaming, images)
-        return own_steps(own, run, label)
+        return own_steps(own, run, label, task.expected)
 
     def generate(self, task: Task, run: Run) -> Steps:
         kwargs, images = task.copies()
-        return own_steps(partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run)
+        return own_steps(
+            partial(self.__sync__.generate, task.text, kwargs, run.streaming, images), run, None, task.expected
+        )
 
     def fork(self, system_message: str | None, keep_history: bool) -> _OwnChat:
         return _OwnChat(self.__sync__._like(self.__sync__.__aio__._fork(system_message, keep_history)))
@@ -175,9 +178,9 @@ class _Orchestrator(OrchestratorAgent):
         return [self.agent, *(aio_of(part) for part in held_by(self._facade) if isinstance(part, AdaptedRunner))]
 
 
-def own_steps(call: Callable[[], Any], run: Run, agent: str | None = None) -> Steps:
+def own_steps(call: Callable[[], Any], run: Run, agent: str | None, expected: Expected | None) -> Steps:
     """Yield the steps of a user's sync code, which `call` starts, for the agent of this name."""
-    return foreign_steps(lambda: _start(call, run), run, agent)
+    return foreign_steps(lambda: _start(call, run), run, agent, expected)
 
 
 async def _start(call: Callable[[], Any], run: Run) -> str | AsyncGenerator[StreamChunk, None]:

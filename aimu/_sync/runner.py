@@ -7,18 +7,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk
 from aimu._core.messages import Message
 from aimu._doors import public
+from aimu._output._expected import RETRIES, OutputMode, OutputValidator
 from aimu._sync import bridge
 from aimu._sync.own import AdaptedRunner
 from aimu._sync.reader import perform
 from aimu._sync.stream import Stream
 from aimu._sync.twin import Facade, twin_of
-from aimu.aio._runner import MessageHistory, StepRunner
+from aimu.aio._runner import MessageHistory, StepRunner, T
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 
 @public("aimu.agents")
@@ -99,7 +103,24 @@ class TwinRunner(Runner, Facade):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
+        output_type: None = None,
     ) -> Answer: ...
+    @overload
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+        output_type: TypeForm[T],
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[T]: ...
     @overload
     def run(
         self,
@@ -111,6 +132,10 @@ class TwinRunner(Runner, Facade):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
     ) -> Stream: ...
     @overload
     def run(
@@ -123,7 +148,11 @@ class TwinRunner(Runner, Facade):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
-    ) -> Answer | Stream: ...
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[Any] | Stream: ...
     def run(
         self,
         task: str,
@@ -134,7 +163,11 @@ class TwinRunner(Runner, Facade):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
-    ) -> Answer | Stream:
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[Any] | Stream:
         """Run the task and return the answer.
 
         Args:
@@ -145,6 +178,11 @@ class TwinRunner(Runner, Facade):
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
             context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+            output_type: The type that the answer must have; its value is `output` of the answer. None takes any text.
+            output_mode: How the model is held to the type: "schema" by the service's mode for JSON Schemas, "tool" by a
+                tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
+            output_retries: How often the model may give another answer after one that does not fit.
+            output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -156,5 +194,17 @@ class TwinRunner(Runner, Facade):
             ProviderError: A model service fails, or its answer is unusable.
         """
         return perform(
-            self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include, context=context)
+            self.__aio__.run(
+                task,
+                generate_kwargs,
+                stream,
+                images,
+                timeout=timeout,
+                include=include,
+                context=context,
+                output_type=output_type,
+                output_mode=output_mode,
+                output_retries=output_retries,
+                output_validator=output_validator,
+            )
         )

@@ -77,7 +77,7 @@ def _section(source: str) -> int:
 
 def _rank(name: str) -> tuple[int, str]:
     """Constants come first, then classes, then the rest."""
-    return (0 if name.isupper() else 1 if name[:1].isupper() else 2), name.lower()
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2), name.lower()
 
 
 class _Printer:

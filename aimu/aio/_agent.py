@@ -16,12 +16,12 @@ from aimu.aio._base_client import AsyncBaseModelClient, duplicate
 from aimu.aio._checks import at_least_one, tool_list
 from aimu.aio._conversation import Conversation
 from aimu.aio._foreign import foreign_steps
+from aimu.aio._outcome import Terms
 from aimu.aio._responder import Responder
 from aimu.aio._restore import loading
 from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, StepRunner, labels, run_of, start, steps_of
 from aimu.aio._stream import Stream
-from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
 from aimu.tools._like import ToolLike
 
@@ -126,7 +126,10 @@ class Agent(StepRunner):
         kwargs, images = task.copies()  # the user's own `chat`
         label = run.label(self, self.name or "agent")
         return self._begin(
-            run, lambda: foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run, label)
+            run,
+            lambda: foreign_steps(
+                lambda: client.chat(task.text, kwargs, True, run.streaming, images), run, label, task.expected
+            ),
         )
 
     def _loop(

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
 from aimu._doors import public
+from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
 from aimu.aio._checks import tool_list
 from aimu.aio._conversation import Conversation
 from aimu.aio._request import SharedProvider
@@ -23,6 +24,11 @@ from aimu.aio._runner import start
 from aimu.aio._stream import Stream
 from aimu.models._spec import ModelSpec
 from aimu.tools._like import ToolLike
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+T = TypeVar("T")
 
 H = TypeVar("H")
 
@@ -221,7 +227,25 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
         context: Any = None,
+        output_type: None = None,
     ) -> Coroutine[Any, Any, Answer]: ...
+    @overload
+    def chat(
+        self,
+        user_message: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        use_tools: bool = True,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+        context: Any = None,
+        output_type: TypeForm[T],
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[T]]: ...
     @overload
     def chat(
         self,
@@ -234,6 +258,10 @@ class AsyncBaseModelClient:
         include: Include = None,
         timeout: float | None = None,
         context: Any = None,
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
     ) -> Stream: ...
     @overload
     def chat(
@@ -247,7 +275,11 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
         context: Any = None,
-    ) -> Coroutine[Any, Any, Answer] | Stream: ...
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[Any]] | Stream: ...
     def chat(
         self,
         user_message: str,
@@ -259,7 +291,11 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
         context: Any = None,
-    ) -> Coroutine[Any, Any, Answer] | Stream:
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[Any]] | Stream:
         """Send a message, run the tools that the model calls, and return its answer.
 
         Args:
@@ -271,6 +307,11 @@ class AsyncBaseModelClient:
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the whole turn; None is no limit.
             context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+            output_type: The type that the answer must have; its value is `output` of the answer. None takes any text.
+            output_mode: How the model is held to the type: "schema" by the service's mode for JSON Schemas, "tool" by a
+                tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
+            output_retries: How often the model may give another answer after one that does not fit.
+            output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -285,7 +326,8 @@ class AsyncBaseModelClient:
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             ProviderError: The model service fails.
         """
-        task = Task.asked(user_message, generate_kwargs, images, "user_message")
+        expected = Expected.asked(output_type, output_mode, output_retries, output_validator)
+        task = Task.asked(user_message, generate_kwargs, images, "user_message", expected)
         return start(
             lambda run: self._responder.chat(task, run, use_tools=use_tools),
             name=f"{type(self).__name__}.chat",
@@ -307,7 +349,24 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
         context: Any = None,
+        output_type: None = None,
     ) -> Coroutine[Any, Any, Answer]: ...
+    @overload
+    def generate(
+        self,
+        prompt: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        include: Include = None,
+        *,
+        timeout: float | None = None,
+        context: Any = None,
+        output_type: TypeForm[T],
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[T]]: ...
     @overload
     def generate(
         self,
@@ -319,6 +378,10 @@ class AsyncBaseModelClient:
         include: Include = None,
         timeout: float | None = None,
         context: Any = None,
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
     ) -> Stream: ...
     @overload
     def generate(
@@ -331,7 +394,11 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
         context: Any = None,
-    ) -> Coroutine[Any, Any, Answer] | Stream: ...
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[Any]] | Stream: ...
     def generate(
         self,
         prompt: str,
@@ -342,7 +409,11 @@ class AsyncBaseModelClient:
         *,
         timeout: float | None = None,
         context: Any = None,
-    ) -> Coroutine[Any, Any, Answer] | Stream:
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[Any]] | Stream:
         """Return the model's answer to a single prompt, with the system message but without history and tools.
 
         The history does not change, and a turn may be running at the same time.
@@ -355,6 +426,11 @@ class AsyncBaseModelClient:
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the request and its retries; None is no limit.
             context: As in `chat`, for code of your own that answers in place of the model.
+            output_type: The type that the answer must have; its value is `output` of the answer. None takes any text.
+            output_mode: How the model is held to the type: "schema" by the service's mode for JSON Schemas, "tool" by a
+                tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
+            output_retries: How often the model may give another answer after one that does not fit.
+            output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -367,7 +443,8 @@ class AsyncBaseModelClient:
             TimeoutError: `timeout` expires.
             ProviderError: The model service fails.
         """
-        task = Task.asked(prompt, generate_kwargs, images, "prompt")
+        expected = Expected.asked(output_type, output_mode, output_retries, output_validator)
+        task = Task.asked(prompt, generate_kwargs, images, "prompt", expected)
         return start(
             lambda run: self._responder.generate(task, run),
             name=f"{type(self).__name__}.generate",

@@ -16,9 +16,10 @@ from attrs import define, field
 from aimu._core.messages import Message, check_history
 from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
+from aimu.aio._outcome import Terms
 from aimu.aio._request import SharedProvider
 from aimu.aio._run import Run, RunState, Steps
-from aimu.aio._turn import Terms, Turn
+from aimu.aio._turn import Turn
 from aimu.errors import BusyConversationError, InvalidOptionError, SystemMessageError
 from aimu.models import _options as options
 from aimu.tools._definition import Tool

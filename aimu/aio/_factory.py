@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing
 from inspect import signature
-from typing import Any, Literal, Unpack, final, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Unpack, final, overload
 
 from anyio import move_on_after
 
@@ -13,6 +13,7 @@ from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamingContentType
 from aimu._core.nearest import did_you_mean
 from aimu._doors import public
+from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import checked_system, tool_list
 from aimu.aio._conversation import Conversation
@@ -27,6 +28,11 @@ from aimu.models._resolve import IN_PROCESS, resolve
 from aimu.models._spec import Model, ModelSpec
 from aimu.providers._base import Provider
 from aimu.tools._like import ToolLike
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+T = TypeVar("T")
 
 
 @public("aimu.aio")
@@ -211,7 +217,24 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
     context: Any = None,
+    output_type: None = None,
 ) -> Coroutine[Any, Any, Answer]: ...
+@overload
+def chat(
+    user_message: str,
+    *,
+    model: str | Model,
+    system: str | None = None,
+    generate_kwargs: dict[str, Any] | None = None,
+    stream: Literal[False] = False,
+    images: list[Any] | None = None,
+    include: Include = None,
+    context: Any = None,
+    output_type: TypeForm[T],
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Coroutine[Any, Any, Answer[T]]: ...
 @overload
 def chat(
     user_message: str,
@@ -223,6 +246,10 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
     context: Any = None,
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
 ) -> Stream: ...
 @overload
 def chat(
@@ -235,7 +262,11 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
     context: Any = None,
-) -> Coroutine[Any, Any, Answer] | Stream: ...
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Coroutine[Any, Any, Answer[Any]] | Stream: ...
 @public("aimu.aio")
 def chat(
     user_message: str,
@@ -247,7 +278,11 @@ def chat(
     images: list[Any] | None = None,
     include: Include = None,
     context: Any = None,
-) -> Coroutine[Any, Any, Answer] | Stream:
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Coroutine[Any, Any, Answer[Any]] | Stream:
     """Open a client, send one message, return the answer, and close the client.
 
     Args:
@@ -259,6 +294,11 @@ def chat(
         images: Images to send with the message: paths, bytes, URLs or data URLs.
         include: The phases that a stream yields; None yields all.
         context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+        output_type: The type that the answer must have; its value is `output` of the answer. None takes any text.
+        output_mode: How the model is held to the type: "schema" by the service's mode for JSON Schemas, "tool" by a
+            tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
+        output_retries: How often the model may give another answer after one that does not fit.
+        output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
 
     Returns:
         The answer, or with `stream=True` a `Stream`.
@@ -272,7 +312,8 @@ def chat(
     Example:
         print(await aio.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
-    task = Task.asked(user_message, generate_kwargs, images, "user_message")
+    expected = Expected.asked(output_type, output_mode, output_retries, output_validator)
+    task = Task.asked(user_message, generate_kwargs, images, "user_message", expected)
     return one_shot(task, client(model, system=system), stream, include, context)
 
 

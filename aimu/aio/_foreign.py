@@ -9,21 +9,26 @@ from typing import Any
 
 from aimu._core.answer import AROUND, Answer, AnyAnswer, changed
 from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._output._expected import Expected
+from aimu.aio._output_check import typed
 from aimu.aio._run import Run, Steps
 from aimu.errors import InvalidOptionError
 
 DONE = StreamingContentType.DONE
 
 
-async def foreign_steps(call: Callable[[], Any], run: Run, agent: str | None) -> Steps:
+async def foreign_steps(
+    call: Callable[[], Any], run: Run, agent: str | None, expected: Expected | None = None
+) -> Steps:
     """Yield the steps of a user's own `run` or `chat`, which `call` calls.
 
     Runs that the user's code starts count in the account of `run`. An Answer keeps its facts; another text is the
-    answer of `agent`.
+    answer of `agent`. A text without the expected type is an error.
     """
     outcome = await _outcome(call, run)
     if isinstance(outcome, str):
-        yield StreamChunk(DONE, _answer(outcome, run, agent))
+        answer = _answer(outcome, run, agent)
+        yield StreamChunk(DONE, answer if expected is None else await typed(answer, expected, run))
         return
     text: list[str] = []
     told: Any = None
@@ -41,7 +46,8 @@ async def foreign_steps(call: Callable[[], Any], run: Run, agent: str | None) ->
                     await run.sink(chunk)
                 else:
                     yield chunk
-    yield StreamChunk(DONE, _answer(answer_of(outcome, "".join(text) if told is None else told), run, agent))
+    answer = _answer(answer_of(outcome, "".join(text) if told is None else told), run, agent)
+    yield StreamChunk(DONE, answer if expected is None else await typed(answer, expected, run))
 
 
 def answer_of(outcome: object, text: Any) -> Any:

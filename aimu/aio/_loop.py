@@ -18,8 +18,11 @@ from aimu._core.reply import Reply
 from aimu.aio._calls import run_calls
 from aimu.aio._conversation import Conversation
 from aimu.aio._images import image_parts
+from aimu.aio._means import means_for
+from aimu.aio._outcome import CheckOutput, Finished, Outcome, RunTools, Terms
+from aimu.aio._output_check import check
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._turn import Finished, Outcome, RunTools, Terms, Turn
+from aimu.aio._turn import Turn
 from aimu.errors import InvalidImageError
 from aimu.models import _options as options
 from aimu.models._table import TABLE
@@ -48,6 +51,8 @@ async def turn_steps(
             await stale.aclose()
         toolbox = await conversation.toolbox() if use_tools else Toolbox()
         turn.tools = await toolbox.offered()
+        if task.expected is not None:
+            turn.hold(means_for(task.expected, provider, merged, toolbox.names))
         outcome: Outcome | None = None
         while not isinstance(outcome, Finished):
             request, reply = turn.next_request(), None
@@ -70,30 +75,33 @@ async def turn_steps(
                 async with aclosing(run_calls(turn, outcome.calls, toolbox, run, concurrent, label)) as steps:
                     async for chunk in steps:
                         yield chunk
-                turn.end_iteration()
+                outcome = turn.end_iteration()
                 toolbox = await conversation.toolbox(toolbox) if use_tools else toolbox
                 turn.tools = toolbox.schemas
+            if isinstance(outcome, CheckOutput) and task.expected is not None:
+                outcome = await check(turn, task.expected, outcome.text, run)
     except Exception as exc:
         exc.add_note(f"in {f'agent {label!r}' if label else 'a chat'}, iteration {max(turn.iteration, 0)}")
         raise
     finally:
         turn.settle()
-    answer = _answer(turn, outcome.text, run, turn.model or provider.spec.id, label)
+    answer = _answer(turn, outcome, run, turn.model or provider.spec.id, label)
     yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)
 
 
-def _answer(turn: Turn, text: str, run: Run, model: str, label: str | None) -> AnyAnswer:
+def _answer(turn: Turn, end: Finished, run: Run, model: str, label: str | None) -> AnyAnswer:
     account = run.account
     return Answer(
-        text,
+        end.text,
         usage=account.usage,
         cost=account.cost,
         stop_reason=turn.stop_reason,
         model=model,
         agent=label,
-        iterations=min(turn.iteration + 1, turn.terms.max_iterations),
+        iterations=min(turn.iteration + 1 - turn.retried, turn.terms.max_iterations),
         requests=account.requests,
         new_messages=turn.published if turn.kind == "chat" else (),
+        output=end.output,
     )
 
 

@@ -32,12 +32,14 @@ class Means:
         tool: The tool that takes the answer, in OpenAI's function format, or None.
         forced: Whether every request can demand a tool call.
         instruction: What to add to the user's message, or "".
+        retries: How often the model may give another answer after one that does not fit.
     """
 
     output: OutputSchema | None = None
     tool: Mapping[str, Any] | None = None
     forced: bool = False
     instruction: str = ""
+    retries: int = 0
 
 
 def means_for(
@@ -67,9 +69,10 @@ def means_for(
                 raise InvalidOptionError(f"output_mode='schema' is not possible: {exc}; use 'auto'") from exc
             log.info("%s: the output type is not held by a JSON Schema: %s", provider.spec, exc)
         else:
-            return Means(output=OutputSchema(name=expected.type.name, schema=schema, mode="schema"))
+            output = OutputSchema(name=expected.type.name, schema=schema, mode="schema")
+            return Means(output=output, retries=expected.retries)
     if mode == "prompt" or (mode == "auto" and provider.spec.tools is False):
-        return Means(instruction=instruction(expected.type.schema))
+        return Means(instruction=instruction(expected.type.schema), retries=expected.retries)
     if provider.spec.tools is False:
         raise InvalidOptionError(f"output_mode='tool' is not possible: {provider.spec} cannot call tools; use 'auto'")
     name = _free(tools)
@@ -77,6 +80,7 @@ def means_for(
         output=OutputSchema(name=name, schema=expected.type.schema, mode="tool"),
         tool=output_tool(name, expected.type.schema),
         forced=options.get("tool_choice", "auto") == "auto" and provider.forces_tools(options),
+        retries=expected.retries,
     )
 
 

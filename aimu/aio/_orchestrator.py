@@ -125,6 +125,9 @@ class OrchestratorAgent(StepRunner):
     def _parts(self) -> Iterable[AsyncRunner]:
         return [self.agent, *(part for part in held_by(self) if isinstance(part, AsyncRunner))]
 
+    def _writers(self) -> Iterable[AsyncRunner]:
+        return [self.agent]
+
     def _steps(self, task: Task, run: Run) -> Steps:
         return steps_of(self.agent, task, run)
 

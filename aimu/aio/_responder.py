@@ -13,8 +13,8 @@ from attrs import frozen
 
 from aimu.aio._conversation import Conversation
 from aimu.aio._loop import turn_steps
+from aimu.aio._outcome import Terms
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._turn import Terms
 
 
 class Responder(ABC):

@@ -17,6 +17,7 @@ from attrs import define, evolve, field, frozen
 from aimu._core.answer import Account, AnyAnswer, account_within
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.threads import InThread, run_in_thread
+from aimu._output._expected import Expected
 from aimu.aio._checks import checked_text
 from aimu.aio._place import Place, ThreadRef, this_thread
 
@@ -28,22 +29,35 @@ Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
 @final
 @frozen
 class Task:
-    """The input of a runner: the user's text, options for the run, and images as the user gave them."""
+    """The input of a runner: the user's text, options for the run, images as the user gave them, and what is expected.
+
+    `expected` is the type of the answer, for the runner that writes it.
+    """
 
     text: str
     generate_kwargs: Mapping[str, Any] | None = None
     images: Sequence[Any] | None = None
+    expected: Expected | None = None
 
     @classmethod
     def asked(
-        cls, text: Any, generate_kwargs: Mapping[str, Any] | None, images: Sequence[Any] | None, name: str
+        cls,
+        text: Any,
+        generate_kwargs: Mapping[str, Any] | None,
+        images: Sequence[Any] | None,
+        name: str,
+        expected: Expected | None = None,
     ) -> Task:
         """Return the task that a user asks.
 
         Raises:
             InvalidOptionError: The text, the user's argument `name`, is not a str, or is blank and has no images.
         """
-        return cls(checked_text(text, name, images), generate_kwargs, images)
+        return cls(checked_text(text, name, images), generate_kwargs, images, expected)
+
+    def untyped(self) -> Task:
+        """Return the task for a runner that does not write the answer."""
+        return self if self.expected is None else evolve(self, expected=None)
 
     def copies(self) -> tuple[dict[str, Any] | None, list[Any] | None]:
         """Return copies of `generate_kwargs` and `images`, safe to pass to user code."""

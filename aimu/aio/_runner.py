@@ -9,17 +9,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, Literal, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._doors import public
+from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
 from aimu.aio._deadline import checked_timeout, within
 from aimu.aio._foreign import foreign_steps
 from aimu.aio._restore import Histories, load
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+T = TypeVar("T")
 
 MessageHistory: TypeAlias = dict[str, list[Message]]
 
@@ -79,6 +85,14 @@ class StepRunner(AsyncRunner):
     def _parts(self) -> Iterable[AsyncRunner]:
         """Return the sub-runners in order; a leaf, which has a history of its own, has none."""
 
+    def _writers(self) -> Iterable[AsyncRunner]:
+        """Return the sub-runners that may write the answer.
+
+        Raises:
+            InvalidOptionError: None of them writes it alone, so that it cannot have a type.
+        """
+        return ()
+
     @property
     def messages(self) -> MessageHistory:
         """The histories of all sub-runners, keyed by runner name; equal names are numbered.
@@ -117,7 +131,24 @@ class StepRunner(AsyncRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
+        output_type: None = None,
     ) -> Coroutine[Any, Any, Answer]: ...
+    @overload
+    def run(
+        self,
+        task: str,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        images: list[Any] | None = None,
+        *,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+        output_type: TypeForm[T],
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[T]]: ...
     @overload
     def run(
         self,
@@ -129,6 +160,10 @@ class StepRunner(AsyncRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
     ) -> Stream: ...
     @overload
     def run(
@@ -141,7 +176,11 @@ class StepRunner(AsyncRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
-    ) -> Coroutine[Any, Any, Answer] | Stream: ...
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[Any]] | Stream: ...
     def run(
         self,
         task: str,
@@ -152,7 +191,11 @@ class StepRunner(AsyncRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
-    ) -> Coroutine[Any, Any, Answer] | Stream:
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[Any]] | Stream:
         """Run the task and return the answer.
 
         Args:
@@ -163,6 +206,11 @@ class StepRunner(AsyncRunner):
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
             context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+            output_type: The type that the answer must have; its value is `output` of the answer. None takes any text.
+            output_mode: How the model is held to the type: "schema" by the service's mode for JSON Schemas, "tool" by a
+                tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
+            output_retries: How often the model may give another answer after one that does not fit.
+            output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -173,7 +221,10 @@ class StepRunner(AsyncRunner):
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer is unusable.
         """
-        given = Task.asked(task, generate_kwargs, images, "task")
+        expected = Expected.asked(output_type, output_mode, output_retries, output_validator)
+        if expected is not None:
+            check_writers(self)
+        given = Task.asked(task, generate_kwargs, images, "task", expected)
         return start(
             lambda run: self._steps(given, run),
             name=f"{type(self).__name__}.run",
@@ -244,7 +295,13 @@ def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
         return runner._steps(task, run)
     kwargs, images = task.copies()
     key = run.state.labels.get(id(runner))
-    return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run, key)
+    return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run, key, task.expected)
+
+
+def check_writers(runner: AsyncRunner) -> None:
+    """Raise InvalidOptionError if the answer of `runner` cannot have a type."""
+    for writer in runner._writers() if isinstance(runner, StepRunner) else ():
+        check_writers(writer)
 
 
 def leaves(runner: AsyncRunner) -> Iterator[AsyncRunner]:

@@ -11,6 +11,7 @@ States::
     READY     the next request can be built
     ASKED     a request is in flight; deltas are kept in case no reply follows
     CALLING   the reply asks for tool calls; their results are being collected
+    CHECKING  the reply is an answer that must have a type; the driver checks it
     SETTLED   the turn is over, and the conversation is free
 
 Events::
@@ -24,13 +25,19 @@ Events::
                is still partial at the limit   -> SETTLED   Finished   publishes, or raises if there is no text
                is empty, and a continuation
                  prompt is set                 -> READY     AskAgain   drops the reply, stages the prompt
+               answers, and a type is expected -> CHECKING  CheckOutput
                has text, or is empty and no
                  prompt is set                 -> SETTLED   Finished   publishes
                answers the request after the
                  limit, whatever it holds      -> SETTLED   Finished   publishes
                is missing, refused, truncated  -> SETTLED   raises     publishes its text, marked as interrupted
     CALLING  start(call), finish(call, ...)    -> CALLING
-    CALLING  end_iteration()                   -> READY                publishes
+    CALLING  end_iteration(), where the reply
+               only asked for tools            -> READY     AskAgain   publishes
+               also gave the final answer      -> CHECKING  CheckOutput   publishes
+    CHECKING accept(text, value)               -> SETTLED   Finished   publishes
+    CHECKING reject(text, reasons)             -> READY     AskAgain   publishes; stages the reasons
+             after the last retry              -> SETTLED   raises     publishes
     any      settle()                          -> SETTLED              publishes what there is; frees the conversation
 
 A paused answer: the service wants its part back as it is, as the last message, and continues it. The parts add up to
@@ -38,6 +45,10 @@ one message. Until then nothing of it is published, because a call of the servic
 result, and services refuse a history with such a call.
 
 The limit: `max_iterations` requests may call tools. One more request, with `tool_choice="none"`, asks for the answer.
+
+A typed answer: `means` holds the model to it, and the driver checks it. What does not fit stays in the history, and the
+reasons follow as a user message. Such requests do not count as iterations. An answer that came as the arguments of the
+output tool is published as text, after the calls beside it.
 
 Publishing: a turn stages messages and publishes each iteration with a single `extend`: the staged messages, the
 assistant message, and one result for each of its calls. The history is therefore valid at every instant, even between
@@ -55,9 +66,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import Any, Literal, TypeAlias, final
+from typing import Any, Literal, final
 
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from aimu._core.chunks import StreamingContentType
 from aimu._core.messages import (
@@ -67,10 +78,21 @@ from aimu._core.messages import (
     tool_message,
     unanswered,
     user_message,
+    with_text,
 )
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage, joined, new_call_id
+from aimu._output._expected import correction
 from aimu.aio._history import History
-from aimu.errors import IterationLimitError, RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
+from aimu.aio._means import Means
+from aimu.aio._outcome import AskAgain, CheckOutput, Finished, Outcome, RunTools, Terms
+from aimu.errors import (
+    IterationLimitError,
+    OutputError,
+    RefusedError,
+    StreamClosedError,
+    TruncatedError,
+    TruncatedStreamError,
+)
 from aimu.providers._base import Request
 
 log = logging.getLogger("aimu.aio")
@@ -83,51 +105,11 @@ class State(Enum):
     READY = "ready"
     ASKED = "asked"
     CALLING = "calling"
+    CHECKING = "checking"
     SETTLED = "settled"
 
 
-READY, ASKED, CALLING, SETTLED = State.READY, State.ASKED, State.CALLING, State.SETTLED
-
-
-@final
-@frozen
-class RunTools:
-    """Run these calls, each of which has a unique id; then call `end_iteration()`."""
-
-    calls: Sequence[ToolCall]
-
-
-@final
-@frozen
-class AskAgain:
-    """Send the next request."""
-
-
-@final
-@frozen
-class Finished:
-    """The turn is settled; `text` is its answer."""
-
-    text: str
-
-
-Outcome: TypeAlias = RunTools | AskAgain | Finished
-
-
-@final
-@frozen(kw_only=True)
-class Terms:
-    """When a turn continues and when it ends.
-
-    `max_iterations` is the number of requests that may call tools, at least 1. `continuation_prompt` is sent after an
-    empty reply; with None, an empty reply counts as the answer. `reset` clears the history before the turn begins.
-    `resume` continues the history instead of answering a new message.
-    """
-
-    max_iterations: int = 10
-    continuation_prompt: str | None = None
-    reset: bool = False
-    resume: bool = False
+READY, ASKED, CALLING, CHECKING, SETTLED = State
 
 
 @final
@@ -136,18 +118,21 @@ class Turn:
     """One user message and everything that answers it; see the theory of operation above.
 
     `staged` has the messages that the next published iteration begins with. `options` are the options of the first
-    request. `tools` are the schemas that every request offers. `iteration` counts requests from 0; it is -1 before the
-    first one. `published` has the messages that the turn has added to the history. `stop_reason` and `model` are those
-    of the last reply.
+    request. `tools` are the schemas that every request offers. `means` holds the model to the type of the answer; None
+    if any text will do. `iteration` counts requests from 0; it is -1 before the first one. `retried` counts those that
+    asked for another answer. `published` has the messages that the turn has added to the history. `stop_reason` and
+    `model` are those of the last reply.
     """
 
     history: History
     staged: list[Message]
     options: Mapping[str, Any] = field(factory=dict[str, Any])
     kind: Literal["chat", "generate"] = "chat"
-    terms: Terms = Terms()
+    terms: Terms = field(factory=Terms)
     on_settled: Callable[[Turn], object] | None = None
     tools: Sequence[Mapping[str, Any]] = ()
+    means: Means | None = field(default=None, init=False)
+    retried: int = field(default=0, init=False)
     usage: Usage | None = field(default=None, init=False)
     published: list[Message] = field(factory=list[Message], init=False)
     stop_reason: StopReason | None = field(default=None, init=False)
@@ -158,6 +143,7 @@ class Turn:
     _fed: list[Delta] = field(factory=list[Delta], init=False)
     _unusable: Reply | None = field(default=None, init=False)  # a refused or truncated reply
     _reply: Reply | None = field(default=None, init=False)
+    _output: str | None = field(default=None, init=False)  # the final answer, until the calls beside it have ended
     _started: set[str] = field(factory=set[str], init=False)
     _results: dict[str, Message] = field(factory=dict[str, Message], init=False)
 
@@ -170,11 +156,26 @@ class Turn:
         messages = [*self.history.messages, *self.staged]
         if self._paused is not None:
             messages.append(assistant_message(self._paused))
-        return Request(messages=messages, tools=self.tools, options=self._options(), kind=self.kind)
+        tools, options = self.tools, self._options()
+        if self.means is None:
+            return Request(messages=messages, tools=tools, options=options, kind=self.kind)
+        if self.means.tool is not None:
+            tools = [*([] if self._last else tools), self.means.tool]
+            options = {key: value for key, value in options.items() if key != "tool_choice" or not self._last}
+            if self.means.forced and options.get("tool_choice", "auto") == "auto":
+                options = {**options, "tool_choice": "required"}
+        return Request(messages=messages, tools=tools, options=options, output=self.means.output, kind=self.kind)
 
     def asked(self) -> list[Message]:
         """Return the messages that the reply of this iteration answers."""
         return [*self.history.messages, *self.staged]
+
+    def hold(self, means: Means) -> None:
+        """Hold the model to the type of the answer by these means, from the first request on."""
+        self.means = means
+        if means.instruction:
+            message = self.staged.pop() if self.staged else user_message("")
+            self.staged.append(with_text(message, means.instruction))
 
     def feed(self, delta: Delta) -> None:
         """Keep a delta in case the turn is interrupted before its reply."""
@@ -188,7 +189,7 @@ class Turn:
 
         Raises:
             RefusedError: The model declined to answer.
-            TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
+            TruncatedError: `max_tokens` ended the reply before any text, inside a tool call, or inside a typed answer.
             TruncatedStreamError: There is no reply.
             IterationLimitError: The answer was still paused at the limit, and has no text.
         """
@@ -208,11 +209,36 @@ class Turn:
         """Keep the result of a call; call this directly after the tool has ended."""
         self._results[call.id] = tool_message(call, content)
 
-    def end_iteration(self) -> None:
-        """Publish the iteration once its tools have run."""
+    def end_iteration(self) -> Outcome:
+        """Publish the iteration once its tools have run, and return what the driver must do next."""
         self._expect(CALLING)
         self._publish()
+        if self._output is not None:
+            return self._check(Reply(text=self._output))
         self.state = READY
+        return AskAgain()
+
+    def accept(self, text: str, value: Any) -> Finished:
+        """End the turn with an answer that has the expected type."""
+        self._expect(CHECKING)
+        self.settle()
+        return Finished(text, value)
+
+    def reject(self, text: str, reasons: Sequence[str]) -> AskAgain:
+        """Ask for another answer, because this one does not have the expected type.
+
+        Raises:
+            OutputError: The model has given as many answers as it may.
+        """
+        self._expect(CHECKING)
+        if self.means is None or self.retried == self.means.retries:
+            self.settle()
+            raise OutputError(text, reasons, attempts=self.retried + 1)
+        self.retried += 1
+        self._publish()
+        self.staged.append(user_message(correction(reasons)))
+        self.state = READY
+        return AskAgain()
 
     def settle(self) -> None:
         """Publish what there is and free the conversation, even if publishing fails. Idempotent."""
@@ -243,7 +269,7 @@ class Turn:
     @property
     def _last(self) -> bool:
         """Whether this is the request after the limit, which may not call tools."""
-        return self.iteration == self.terms.max_iterations
+        return self.iteration - self.retried == self.terms.max_iterations
 
     def _options(self) -> Mapping[str, Any]:
         """Return the options of the next request.
@@ -267,9 +293,16 @@ class Turn:
             return self._pause(reply)
         self._reply = reply = _with_unique_ids(reply)
         self.history.last_thinking = reply.thinking
-        if reply.calls and self.iteration + 1 < self.terms.max_iterations:
+        if reply.final and reply.calls:
+            self._output, self._reply = reply.text, evolve(reply, text="")
+        if reply.calls and self.iteration - self.retried + 1 < self.terms.max_iterations:
             self.state = CALLING
             return RunTools(reply.calls)
+        if self._output is not None:
+            self._publish()  # the calls beside the answer are not executed
+            return self._check(Reply(text=self._output))
+        if self.means is not None and (not reply.calls or self._last):
+            return self._check(reply)
         if not reply.calls:
             prompt = self.terms.continuation_prompt
             if prompt is None or reply.text.strip():
@@ -282,6 +315,11 @@ class Turn:
         self._publish()  # after an empty reply, there is nothing to publish
         self.state = READY
         return AskAgain()
+
+    def _check(self, reply: Reply) -> CheckOutput:
+        self._reply, self._output = reply, None
+        self.state = CHECKING
+        return CheckOutput(reply.text)
 
     def _pause(self, reply: Reply) -> Outcome:
         """Keep the parts of a paused answer and ask for the next one; at the limit, end the turn with what there is."""
@@ -327,9 +365,10 @@ class Turn:
             why = f": {said}" if said else f" ({reply.finish_reason})" if reply.finish_reason else ""
             raise RefusedError(f"the model declined to answer{why}", partial=said, request_id=reply.request_id)
         if reply.stop_reason is StopReason.MAX_TOKENS:
-            if reply.calls or not reply.text.strip():
+            if reply.calls or self.means is not None or not reply.text.strip():
                 self._unusable = reply
-                where = "inside a tool call" if reply.calls else "before any text"
+                where = "inside a tool call" if reply.calls else "inside the typed answer"
+                where = where if reply.calls or reply.text.strip() else "before any text"
                 raise TruncatedError(
                     f"max_tokens ended the reply {where}; raise max_tokens",
                     partial=reply.text,

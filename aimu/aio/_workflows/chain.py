@@ -61,12 +61,16 @@ class Chain(StepRunner):
     def _parts(self) -> Iterable[AsyncRunner]:
         return self.agents
 
+    def _writers(self) -> Iterable[AsyncRunner]:
+        return self.agents[-1:]
+
     def _steps(self, task: Task, run: Run) -> Steps:
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
         answer: AnyAnswer = Answer()
+        last = len(self.agents) - 1
         for step, agent in enumerate(self.agents):
-            answer = yield Ask(agent, task, step)
+            answer = yield Ask(agent, task if step == last else task.untyped(), step)
             task = evolve(task, text=str(answer), images=None)
         yield answer

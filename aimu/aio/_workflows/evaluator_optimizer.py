@@ -91,6 +91,9 @@ class EvaluatorOptimizer(StepRunner):
     def _parts(self) -> Iterable[AsyncRunner]:
         return self.generator, self.evaluator
 
+    def _writers(self) -> Iterable[AsyncRunner]:
+        return [self.generator]
+
     def _steps(self, task: Task, run: Run) -> Steps:
         return follow(self._flow(task), self.name, run)
 
@@ -99,7 +102,7 @@ class EvaluatorOptimizer(StepRunner):
         for round_ in range(self.max_rounds):
             draft = yield Ask(self.generator, now, round_)
             review = f"Task: {task.text}\n\nResponse:\n{draft}"
-            verdict = yield Ask(self.evaluator, evolve(task, text=review, images=None), round_)
+            verdict = yield Ask(self.evaluator, evolve(task.untyped(), text=review, images=None), round_)
             if accepts(verdict, self.pass_keyword):
                 break
             revision = sections(

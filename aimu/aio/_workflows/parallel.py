@@ -116,13 +116,20 @@ class Parallel(StepRunner):
     def _parts(self) -> Iterable[AsyncRunner]:
         return self.workers if self.aggregator is None else [*self.workers, self.aggregator]
 
+    def _writers(self) -> Iterable[AsyncRunner]:
+        if self.aggregator is None:
+            raise InvalidOptionError(
+                f"output_type= needs an aggregator in {self.name!r}: joined answers have no type of their own"
+            )
+        return [self.aggregator]
+
     async def _steps(self, task: Task, run: Run) -> Steps:
         held: list[StreamChunk] = []
 
         async def hold(chunk: StreamChunk) -> None:
             held.append(chunk)
 
-        race = _Race(self, task, run, run.sink or hold)
+        race = _Race(self, task.untyped(), run, run.sink or hold)
         failure: ExceptionGroup | None = None
         try:
             with single_failure(levels=0):
@@ -138,7 +145,8 @@ class Parallel(StepRunner):
         answer = joined(text, parts)
         if self.aggregator is not None:
             step = 1
-            async with aclosing(steps_of(self.aggregator, Task(text, task.generate_kwargs), run)) as steps:
+            joint = Task(text, task.generate_kwargs, expected=task.expected)
+            async with aclosing(steps_of(self.aggregator, joint, run)) as steps:
                 async for chunk in steps:
                     if chunk.phase is DONE:
                         answer = changed(chunk.content, parts=parts)

@@ -123,11 +123,14 @@ class PlanExecuteEvaluator(StepRunner):
     def _parts(self) -> Iterable[AsyncRunner]:
         return self.planner, self.executor
 
+    def _writers(self) -> Iterable[AsyncRunner]:
+        return [self.executor]
+
     def _steps(self, task: Task, run: Run) -> Steps:
         return follow(self._flow(task, run), self.name, run)
 
     async def _flow(self, task: Task, run: Run) -> Flow:
-        now, best, best_score = task, Answer[Any](), float("-inf")
+        now, best, best_score = task.untyped(), Answer[Any](), float("-inf")
         for round_ in range(self.max_rounds):
             plan = yield Ask(self.planner, now, round_)
             work = sections("Carry out the task along the plan.", Task=task.text, Plan=plan)
@@ -148,7 +151,7 @@ class PlanExecuteEvaluator(StepRunner):
                 Output=output,
                 Feedback=f"Score: {score:g}\n{reason}",
             )
-            now = evolve(task, text=replan, images=None)
+            now = evolve(task.untyped(), text=replan, images=None)
         yield best
 
 

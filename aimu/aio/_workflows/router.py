@@ -90,11 +90,14 @@ class Router(StepRunner):
     def _parts(self) -> Iterable[AsyncRunner]:
         return [self.routing_agent, *self.handlers.values(), *([] if self.fallback is None else [self.fallback])]
 
+    def _writers(self) -> Iterable[AsyncRunner]:
+        return [*self.handlers.values(), *([] if self.fallback is None else [self.fallback])]
+
     def _steps(self, task: Task, run: Run) -> Steps:
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
-        answer = yield Ask(self.routing_agent, task, 0)
+        answer = yield Ask(self.routing_agent, task.untyped(), 0)
         name = named(answer, self.handlers)
         handler = self.fallback if name is None else self.handlers[name]
         if handler is None:
