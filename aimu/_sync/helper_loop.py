@@ -1,0 +1,197 @@
+"""A loop in a thread of its own, for callers whose thread already runs a loop or a call of the sync surface.
+
+The caller's thread waits for its call to end, and meanwhile runs the sync tools of the call and answers signals. Nothing
+blocks the loop, so one helper serves nested calls of any depth.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any, Generic, TypeVar, final
+
+import anyio
+from anyio import get_cancelled_exc_class
+from anyio.lowlevel import checkpoint_if_cancelled
+
+from aimu._sync.caller import Outcome, context_for, library, set_library
+from aimu._sync.signals import SignalGuard
+from aimu.errors import StreamClosedError, UsageError
+
+WAKE = 0.5  # s; longest wait on the main thread, because a Ctrl-C directly before a wait does not end that wait
+
+T = TypeVar("T")
+
+
+@final
+class HelperLoop:
+    """Runs coroutines while the calling thread waits for them.
+
+    Args:
+        serve: Runs an asyncio loop until it is stopped; calls its argument with the loop when it exists.
+    """
+
+    free = False  # its loop keeps running and finalises dropped generators itself
+
+    def __init__(self, serve: Callable[[Callable[[Any], object]], object]) -> None:
+        self._pid = os.getpid()
+        started: SimpleQueue[Any] = SimpleQueue()
+        self._thread = threading.Thread(target=serve, args=(started.put,), name="aimu-sync", daemon=True)
+        self._thread.start()
+        self.loop: Any = started.get()
+        # A call may come between two visits, from an entered stream, and then waits. None wakes the thread.
+        self.inbox: SimpleQueue[_SyncCall[Any] | None] = SimpleQueue()
+
+    @property
+    def usable(self) -> bool:
+        return self._pid == os.getpid() and self._thread.is_alive()
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if not self.usable:
+            coroutine.close()
+            raise StreamClosedError("the event loop of this stream has ended with its thread or process")
+        return _Visit(self, coroutine).run()
+
+    def post(self, callback: Callable[[], object]) -> None:
+        with suppress(RuntimeError):  # the loop has ended, which a visit notices
+            self.loop.call_soon_threadsafe(callback)
+
+    async def call(self, library: str | None, func: Callable[[], T], /) -> T:
+        await checkpoint_if_cancelled()
+        call = _SyncCall(func, library, self.post)
+        self.inbox.put(call)
+        await call.wait()
+        return call.outcome.get()
+
+    def close(self) -> None:
+        if self.usable:
+            self.post(self.loop.stop)
+            self._thread.join()
+
+
+@final
+class _Visit(Generic[T]):
+    """One call: its async task in the helper's loop, and the thread that waits for it."""
+
+    def __init__(self, helper: HelperLoop, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._helper = helper
+        self._coroutine = coroutine
+        self._outcome = Outcome[T]()
+        self._context = context_for(partial(helper.call, library()))
+        self._task: Any = None
+        self._ended = False
+        self._left = False  # the thread does not wait any longer
+        self._stop: BaseException | None = None  # raised at the end of the call, after its clean-up
+        self._guard = SignalGuard(self._interrupt)
+
+    def run(self) -> T:
+        try:
+            self._guard.install()
+            self._helper.post(self._begin)
+            while not self._ended and not self._left:
+                try:
+                    self._serve_one()
+                except BaseException as exc:  # noqa: BLE001 - Ctrl-C or SystemExit in a tool; raised below
+                    self._stop_with(exc)
+        finally:
+            self._left = True
+            if not self._ended:
+                self._helper.post(self._cancel)
+            self._guard.remove()
+            stop, self._stop = self._stop, None
+            try:
+                if stop is not None:
+                    raise stop
+            finally:
+                del stop
+        return self._outcome.get()
+
+    def _begin(self) -> None:
+        if self._task is None:  # Ctrl-C may come so early that `_cancel` comes first
+            coroutine = self._outcome.of(self._coroutine)
+            self._task = self._helper.loop.create_task(coroutine, context=self._context)
+            self._task.add_done_callback(self._end)
+
+    def _end(self, task: object) -> None:
+        self._coroutine.close()  # it has ended, or never began
+        self._ended = True
+        self._helper.inbox.put(None)
+
+    def _cancel(self) -> None:
+        self._begin()
+        self._task.cancel()
+
+    def _serve_one(self) -> None:
+        try:
+            call = self._helper.inbox.get(timeout=WAKE)
+        except Empty:
+            call = None
+        if call is not None:
+            self._guard.remove()
+            try:
+                call.run()
+            finally:
+                self._guard.install()
+        if not self._helper.usable:
+            self._left = True
+            raise UsageError(
+                "this call cannot continue, because its helper thread has ended: end a child process that a tool "
+                "forks with os._exit()"
+            )
+
+    def _interrupt(self, exc: BaseException) -> None:
+        """Stop the call; if it is asked for a second time, do not wait for its clean-up."""
+        if self._stop is None:
+            self._stop_with(exc)
+        else:
+            self._left = True
+            self._helper.inbox.put(None)
+
+    def _stop_with(self, exc: BaseException) -> None:
+        if self._stop is None:
+            self._stop = exc
+        self._helper.post(self._cancel)
+
+
+@final
+class _SyncCall(Generic[T]):
+    """A call of sync code that a coroutine sends to the thread that waits for the coroutine."""
+
+    def __init__(
+        self, func: Callable[[], T], library: str | None, post: Callable[[Callable[[], object]], object]
+    ) -> None:
+        self._func = func
+        self._post = post
+        self._context = copy_context()
+        self._context.run(set_library, library)
+        # Taken once: by the thread when it begins, or by a cancellation that comes first.
+        self._claim = threading.Lock()
+        self._ended = anyio.Event()
+        self.outcome = Outcome[T]()
+
+    def run(self) -> None:
+        if self._claim.acquire(blocking=False):
+            try:
+                self._context.run(self.outcome.of_call, self._func)
+            finally:
+                self._post(self._ended.set)
+
+    async def wait(self) -> None:
+        """Wait until the function has ended; a native cancellation before it has started prevents it from starting.
+
+        The cancellation of a scope does not end the wait: the result of a tool whose time is over is kept.
+        """
+        with anyio.CancelScope(shield=True):  # the user's code decides how long the tool takes
+            try:
+                await self._ended.wait()
+            except get_cancelled_exc_class():
+                if not self._claim.acquire(blocking=False):
+                    while not self._ended.is_set():
+                        with suppress(get_cancelled_exc_class()):
+                            await self._ended.wait()
+                raise
