@@ -129,10 +129,13 @@ class _Side(NamedTuple):
         return before
 
 
+_OUTSIDE = _Side(None, None, (None, None), None)
+
+
 @contextmanager
 def _outside_a_loop() -> Generator[None]:
     """Let the thread run another loop, although it may be inside one: where the garbage collector runs, code runs."""
-    inside = _Side(None, None, (None, None), None).enter()
+    inside = _OUTSIDE.enter()
     try:
         yield
     finally:
@@ -174,13 +177,11 @@ class OwnLoop:
     @property
     def free(self) -> bool:
         """Whether `run` can be called now."""
-        return (
-            self._thread is threading.current_thread()
-            and self._task is None
-            and not self.closed
-            and self._pid == os.getpid()
-            and not _inside_a_loop()
-        )
+        if self._thread is not threading.current_thread() or self._task is not None:
+            return False
+        left_behind = self._outside.loop
+        usable_here = not _inside_a_loop() or (left_behind is not None and asyncio._get_running_loop() is left_behind)
+        return usable_here and not self.closed and self._pid == os.getpid()
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T:
         """Run the coroutine; `to_its_end` ignores that the run which waits for this worker thread was cancelled."""
@@ -193,7 +194,7 @@ class OwnLoop:
         outcome = Outcome[T]()
         try:
             self._guard.install()
-            self._outside = _Side.now()
+            self._outside = _OUTSIDE.enter() if asyncio._get_running_loop() is not None else _Side.now()
             self._task = self._loop.create_task(outcome.of(coroutine), context=context_for(self._call))
             if not self._main and not to_its_end:
                 self._watch()
@@ -227,7 +228,8 @@ class OwnLoop:
         if self._next_check is not None:
             self._next_check.cancel()
             self._next_check = None
-        if self._outside.loop is not None:  # a tool has left a loop behind that looks running, as Playwright's does
+        if self._outside.loop is not None:
+            # A tool has left a loop behind that looks running, as Playwright's does. Streams of this loop may go on.
             self._outside.enter()
         if self._hurried:
             self.close()
