@@ -21,21 +21,24 @@ import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, final
+from weakref import WeakSet
 
 from anyio import from_thread
 
 from aimu._sync.caller import Outcome, context_for, library, set_library
 from aimu._sync.helper_loop import HelperLoop
-from aimu._sync.signals import SignalGuard
+from aimu._sync.signals import SignalGuard, uninterrupted
 from aimu.errors import StreamClosedError
 
 CHECK = 0.05  # s; between two checks whether a worker thread was cancelled
 WAKE = 0.5  # s; longest wait on the main thread, because a Ctrl-C directly before a wait does not end that wait
 CLOSING = 5.0  # s; for what still runs on a loop that is closed, before it is closed by force
 HURRIED = 0.2  # s; the same after a second Ctrl-C
+PATIENCE = 1.0  # s; after the second Ctrl-C, a third is raised at once: the loop is held up by code without an await
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Streams: TypeAlias = "WeakSet[Any]"  # sync streams whose steps a loop makes
 AsyncioTask: TypeAlias = "asyncio.Task[Any]"
 
 
@@ -62,7 +65,7 @@ def here() -> Loop:
     """Return the loop to use here: the thread's own, or that of a helper thread if this thread already runs one."""
     loops = _local.loops
     if loops is None or loops.pid != os.getpid():
-        loops = _local.loops = _Loops()
+        loops = _local.loops = _Loops(loops)
     return loops.for_caller()
 
 
@@ -77,20 +80,24 @@ _local = _Local()
 class _Loops:
     """The loops of one thread; they are closed when the thread or the interpreter ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, inherited: _Loops | None) -> None:
         self.pid = os.getpid()
+        # In a forked child, that of the parent: its connections are shared with the parent, so nothing may close them.
+        self._inherited = inherited
         self._own: OwnLoop | None = None
         self._helper: HelperLoop | None = None
 
     def for_caller(self) -> Loop:
         if _inside_a_loop() or (self._own is not None and self._own.running):
-            if self._helper is None or not self._helper.usable:
-                self._helper = HelperLoop(_serve)
-                weakref.finalize(self, self._helper.close)
+            if self._helper is None or self._helper.closed:
+                with uninterrupted():
+                    self._helper = HelperLoop(_serve)
+                    weakref.finalize(self, self._helper.close)
             return self._helper
         if self._own is None or self._own.closed:
-            self._own = OwnLoop()
-            weakref.finalize(self, self._own.close)
+            with uninterrupted():
+                self._own = OwnLoop()
+                weakref.finalize(self, self._own.close)
         return self._own
 
 
@@ -157,13 +164,14 @@ class OwnLoop:
         self._loop = _new_loop()
         self._thread = threading.current_thread()
         self._pid = os.getpid()
-        self.closed = False
+        self._closed = False
+        self.streams: Streams = WeakSet()
         self._task: AsyncioTask | None = None
         self._next_check: asyncio.TimerHandle | None = None
         self._outside = _Side.now()  # while the loop runs: what the thread said before
         self._inside: _Side | None = None  # while a sync tool runs: what the thread says in the loop
         self._stop: BaseException | None = None  # raised at the end of the call, after its clean-up
-        self._hurried = False  # it is raised now, without waiting for the clean-up
+        self._hurried: float | None = None  # when it became clear that the clean-up is not waited for
         self._guard = SignalGuard(self._interrupt)
         self._main = self._thread is threading.main_thread()
         if self._main:
@@ -181,7 +189,11 @@ class OwnLoop:
             return False
         left_behind = self._outside.loop
         usable_here = not _inside_a_loop() or (left_behind is not None and asyncio._get_running_loop() is left_behind)
-        return usable_here and not self.closed and self._pid == os.getpid()
+        return usable_here and not self.closed
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or self._pid != os.getpid()
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T:
         """Run the coroutine; `to_its_end` ignores that the run which waits for this worker thread was cancelled."""
@@ -192,6 +204,7 @@ class OwnLoop:
                 "after an exception of a signal handler or a fork ended its event loop"
             )
         outcome = Outcome[T]()
+        self._stop = None
         try:
             self._guard.install()
             self._outside = _OUTSIDE.enter() if asyncio._get_running_loop() is not None else _Side.now()
@@ -199,16 +212,14 @@ class OwnLoop:
             if not self._main and not to_its_end:
                 self._watch()
             self._run_to_end(self._task)
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            outcome.replace(exc)
         finally:
             self._end_call()
             coroutine.close()  # it has ended, or never began
             self._guard.remove()
-            stop, self._stop = self._stop, None
-            try:
-                if stop is not None:
-                    raise stop
-            finally:
-                del stop
+        outcome.replace(self._stop)
+        self._stop = None
         return outcome.get()
 
     def _run_to_end(self, task: AsyncioTask) -> None:
@@ -231,7 +242,7 @@ class OwnLoop:
         if self._outside.loop is not None:
             # A tool has left a loop behind that looks running, as Playwright's does. Streams of this loop may go on.
             self._outside.enter()
-        if self._hurried:
+        if self._hurried is not None:
             self.close()
 
     def _wake(self) -> None:
@@ -250,15 +261,18 @@ class OwnLoop:
             self._next_check = self._loop.call_later(CHECK, self._watch)
 
     def _interrupt(self, exc: BaseException) -> None:
-        """Stop the call; at the second time without waiting for its clean-up, at the third time at once."""
-        if self._task is None or self._hurried:
-            raise exc
-        if self._stop is None:
+        """Stop the call; when called again, without waiting for its clean-up."""
+        if self._task is None:  # it is about to end
+            self._stop = self._stop or exc
+        elif self._stop is None:
             self._stop_with(exc)
-        else:
-            self._hurried = True
+            self._loop.call_soon_threadsafe(lambda: None)  # wakes a waiting loop
+        elif self._hurried is None:
+            self._hurried = time.monotonic()
             self._loop.stop()
-        self._loop.call_soon_threadsafe(lambda: None)  # wakes a waiting loop
+            self._loop.call_soon_threadsafe(lambda: None)
+        elif time.monotonic() - self._hurried > PATIENCE:
+            raise exc
 
     def _stop_with(self, exc: BaseException) -> None:
         assert self._task is not None
@@ -293,19 +307,19 @@ class OwnLoop:
 
     def close(self) -> None:
         """End what still runs on the loop, and close it."""
-        if self.closed or self._loop.is_running():
+        if self._closed or self._loop.is_running():
             return  # in a daemon thread when the interpreter exits, or in a fork made inside a tool
-        self.closed = True
+        self._closed = True
         if os.getpid() == self._pid:
             with _outside_a_loop():
-                _wind_up(self._loop, HURRIED if self._hurried else CLOSING)
+                _wind_up(self._loop, self.streams, CLOSING if self._hurried is None else HURRIED)
         self._loop.close()  # in a forked child only this: it must not touch its parent's connections
 
 
-def _wind_up(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) -> None:
     """Cancel the tasks of a loop, close its generators and its threads; after that time, end the tasks by force."""
     tasks = asyncio.all_tasks(loop)
-    ending = loop.create_task(_end_all(loop, tasks, seconds))
+    ending = loop.create_task(_end_all(loop, tasks, streams, seconds))
     try:
         give_up = time.monotonic() + 2 * seconds
         while not ending.done() and time.monotonic() < give_up:
@@ -320,19 +334,22 @@ def _wind_up(loop: asyncio.AbstractEventLoop, seconds: float) -> None:
                     task.get_coro().close()  # type: ignore[union-attr]
 
 
-async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], seconds: float) -> None:
+async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], streams: Streams, seconds: float) -> None:
     for task in tasks:
         task.cancel()
     if tasks:
         ended, _ = await asyncio.wait(tasks, timeout=seconds)
         for task in ended:
             task.cancelled() or task.exception()  # type: ignore[unused-coroutine] # no longer logged
+    for stream in list(streams):  # asyncio would close their generators from the innermost one on, and all at once
+        with suppress(Exception):  # of the user's own provider
+            await asyncio.wait_for(stream.__aio__.aclose(), seconds)
     with suppress(TimeoutError):
         await asyncio.wait_for(loop.shutdown_asyncgens(), seconds)
     await loop.shutdown_default_executor()
 
 
-def _serve(started: Callable[[asyncio.AbstractEventLoop], object]) -> None:
+def _serve(started: Callable[[asyncio.AbstractEventLoop], object], streams: Streams) -> None:
     """Run a loop in this thread until it is stopped."""
     loop = _new_loop()
     try:
@@ -341,7 +358,7 @@ def _serve(started: Callable[[asyncio.AbstractEventLoop], object]) -> None:
             with suppress(SystemExit, KeyboardInterrupt):  # of an async task; whoever awaits the task raises it
                 loop.run_forever()
                 break
-        _wind_up(loop, CLOSING)
+        _wind_up(loop, streams, CLOSING)
     finally:
         loop.close()
 
@@ -349,10 +366,13 @@ def _serve(started: Callable[[asyncio.AbstractEventLoop], object]) -> None:
 class Loop(Protocol):
     """A loop as the readers of streams use it."""
 
+    streams: Streams
+
     @property
     def free(self) -> bool: ...
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T: ...
+    @property
+    def closed(self) -> bool: ...
+    def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T: ...
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> object:

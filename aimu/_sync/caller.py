@@ -9,12 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
+from threading import current_thread
 from typing import Any, Generic, TypeVar, final
 
 from anyio import get_cancelled_exc_class
 
 from aimu._core.threads import InThread
-from aimu.aio._run import ENCLOSING, IN_THREAD
+from aimu.aio._run import ENCLOSING, IN_THREAD, STEPPER
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ def context_for(in_thread: InThread) -> Context:
 
 def _prepare(in_thread: InThread) -> None:
     IN_THREAD.set(in_thread)
+    STEPPER.set(current_thread())
     ENCLOSING.set(None)
     set_library("asyncio")  # a context copied under trio would name trio as the library
 
@@ -74,6 +76,11 @@ class Outcome(Generic[T]):
             self._results.append(func())
         except Exception as exc:  # noqa: BLE001 - get() raises it
             self._failure = exc
+
+    def replace(self, failure: BaseException | None) -> None:
+        """If there is a failure, let get() raise it, whatever the coroutine did."""
+        if failure is not None:
+            self._failure = failure
 
     def get(self) -> T:
         """Return the result or raise the exception; if there is neither, the coroutine was cancelled."""

@@ -6,14 +6,17 @@ blocks the loop, so one helper serves nested calls of any depth.
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
 from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar, final
+from weakref import WeakSet
 
 import anyio
 from anyio import get_cancelled_exc_class
@@ -23,6 +26,7 @@ from aimu._sync.caller import Outcome, context_for, library, set_library
 from aimu._sync.signals import SignalGuard
 from aimu.errors import StreamClosedError, UsageError
 
+HURRIED = 0.2  # s; for the clean-up after a second Ctrl-C
 WAKE = 0.5  # s; longest wait on the main thread, because a Ctrl-C directly before a wait does not end that wait
 
 T = TypeVar("T")
@@ -33,29 +37,32 @@ class HelperLoop:
     """Runs coroutines while the calling thread waits for them.
 
     Args:
-        serve: Runs an asyncio loop until it is stopped; calls its argument with the loop when it exists.
+        serve: Runs an asyncio loop until it is stopped. It calls its first argument with the loop, and finally closes
+            the streams in its second.
     """
 
     free = False  # its loop keeps running and finalises dropped generators itself
 
-    def __init__(self, serve: Callable[[Callable[[Any], object]], object]) -> None:
+    def __init__(self, serve: Callable[[Callable[[Any], object], WeakSet[Any]], object]) -> None:
         self._pid = os.getpid()
+        self.streams: WeakSet[Any] = WeakSet()
         started: SimpleQueue[Any] = SimpleQueue()
-        self._thread = threading.Thread(target=serve, args=(started.put,), name="aimu-sync", daemon=True)
+        self._thread = threading.Thread(target=serve, args=(started.put, self.streams), name="aimu-sync", daemon=True)
         self._thread.start()
         self.loop: Any = started.get()
         # A call may come between two visits, from an entered stream, and then waits. None wakes the thread.
         self.inbox: SimpleQueue[_SyncCall[Any] | None] = SimpleQueue()
 
     @property
-    def usable(self) -> bool:
-        return self._pid == os.getpid() and self._thread.is_alive()
+    def closed(self) -> bool:
+        return self._pid != os.getpid() or not self._thread.is_alive()
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if not self.usable:
+    def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T:
+        if self.closed:
             coroutine.close()
             raise StreamClosedError("the event loop of this stream has ended with its thread or process")
-        return _Visit(self, coroutine).run()
+        visit = _Visit(self, coroutine)
+        return visit.run()
 
     def post(self, callback: Callable[[], object]) -> None:
         with suppress(RuntimeError):  # the loop has ended, which a visit notices
@@ -69,7 +76,7 @@ class HelperLoop:
         return call.outcome.get()
 
     def close(self) -> None:
-        if self.usable:
+        if not self.closed:
             self.post(self.loop.stop)
             self._thread.join()
 
@@ -85,30 +92,26 @@ class _Visit(Generic[T]):
         self._context = context_for(partial(helper.call, library()))
         self._task: Any = None
         self._ended = False
-        self._left = False  # the thread does not wait any longer
+        self._give_up = math.inf  # when the thread does not wait any longer
         self._stop: BaseException | None = None  # raised at the end of the call, after its clean-up
-        self._guard = SignalGuard(self._interrupt)
 
     def run(self) -> T:
+        guard = SignalGuard(self._interrupt)  # not an attribute, which would make a reference cycle
         try:
-            self._guard.install()
+            guard.install()
             self._helper.post(self._begin)
-            while not self._ended and not self._left:
+            while not self._ended and time.monotonic() < self._give_up:
                 try:
-                    self._serve_one()
+                    self._serve_one(guard)
                 except BaseException as exc:  # noqa: BLE001 - Ctrl-C or SystemExit in a tool; raised below
+                    guard.install()  # again, in case a signal handler raised before it began
                     self._stop_with(exc)
         finally:
-            self._left = True
             if not self._ended:
                 self._helper.post(self._cancel)
-            self._guard.remove()
-            stop, self._stop = self._stop, None
-            try:
-                if stop is not None:
-                    raise stop
-            finally:
-                del stop
+            guard.remove()
+        self._outcome.replace(self._stop)
+        self._stop = None
         return self._outcome.get()
 
     def _begin(self) -> None:
@@ -126,31 +129,30 @@ class _Visit(Generic[T]):
         self._begin()
         self._task.cancel()
 
-    def _serve_one(self) -> None:
+    def _serve_one(self, guard: SignalGuard) -> None:
         try:
-            call = self._helper.inbox.get(timeout=WAKE)
+            call = self._helper.inbox.get(timeout=WAKE if self._give_up == math.inf else HURRIED)
         except Empty:
             call = None
         if call is not None:
-            self._guard.remove()
+            guard.remove()
             try:
                 call.run()
             finally:
-                self._guard.install()
-        if not self._helper.usable:
-            self._left = True
+                guard.install()
+        if self._helper.closed:
+            self._give_up = 0.0
             raise UsageError(
                 "this call cannot continue, because its helper thread has ended: end a child process that a tool "
                 "forks with os._exit()"
             )
 
     def _interrupt(self, exc: BaseException) -> None:
-        """Stop the call; if it is asked for a second time, do not wait for its clean-up."""
-        if self._stop is None:
-            self._stop_with(exc)
-        else:
-            self._left = True
+        """Stop the call; when called again, hardly wait for its clean-up, which continues in the helper's thread."""
+        if self._stop is not None and self._give_up == math.inf:
+            self._give_up = time.monotonic() + HURRIED
             self._helper.inbox.put(None)
+        self._stop_with(exc)
 
     def _stop_with(self, exc: BaseException) -> None:
         if self._stop is None:

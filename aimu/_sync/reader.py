@@ -50,7 +50,7 @@ class Reader(Facade, Generic[T]):
     def __next__(self) -> T:
         if not self._taken:
             try:
-                self._taken.extend(self._run(self._take()))
+                self._taken.extend(self._step(self._take()))
             except StopAsyncIteration:
                 raise StopIteration from None
         return self._taken.popleft()
@@ -58,15 +58,23 @@ class Reader(Facade, Generic[T]):
     async def _take(self) -> list[T]:
         return [await anext(self.__aio__)]
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine that leaves or closes, unless the end of the loop has already done so."""
+        if self._loop is not None and self._loop.closed:
+            coroutine.close()
+        else:
+            self._step(coroutine)
+
+    def _step(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._taken.clear()  # drops what remains when a reader leaves or closes; before a read it is empty
         if self._loop is None:
             self._loop = bridge.here()
+            self._loop.streams.add(self)
         return self._loop.run(coroutine)
 
     def __enter__(self) -> Self:
         try:
-            self._run(self._enter())
+            self._step(self._enter())
         except BaseException:  # Ctrl-C may come after the block was entered
             if self._holder is not None:
                 self._run(self._holder.leave())
@@ -143,4 +151,4 @@ class StreamReader(Reader[StreamChunk]):
         # The loop stands still between steps, so without this a dropped stream would stay open until the next call.
         loop = getattr(self, "_loop", None)
         if loop is not None and loop.free and self._holder is None:
-            self.close()
+            loop.run(self.__aio__.aclose(), to_its_end=True)

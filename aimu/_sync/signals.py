@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import _signal  # `signal` wraps these functions in enum look-ups that take eight times as long
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from signal import valid_signals
 from types import FrameType
 from typing import Any, cast, final
@@ -24,10 +25,10 @@ _SIGNALS = sorted(map(int, valid_signals()))
 class SignalGuard:
     """Stands in for all Python signal handlers; in a thread other than the main one, where none runs, does nothing.
 
-    `install` and `remove` may be called again if a handler raised in the middle of them.
+    `install` and `remove` may be called again, and put right what an exception has interrupted.
 
     Args:
-        stop: Called with what a handler raised; it may raise the exception to let it out at once.
+        stop: Called with what a handler raised.
     """
 
     def __init__(self, stop: Callable[[BaseException], object]) -> None:
@@ -35,24 +36,32 @@ class SignalGuard:
         self._main = threading.current_thread() is threading.main_thread()
         self._replaced: dict[int, Any] = {}
         self._installed = False
-        self._handler = self._on_signal
 
     def install(self) -> None:
         if self._main:
             self._installed = True
+            ours = self._on_signal
             for number in _SIGNALS:
                 handler = _getsignal(number)
-                if callable(handler) and handler is not self._handler:
+                if callable(handler) and handler != ours:
                     self._replaced[number] = handler
-                    _setsignal(number, self._handler)
+                    _setsignal(number, ours)
 
     def remove(self) -> None:
         """Put the program's handlers back, except where the program has set a new one since."""
-        self._installed = False
+        if self._installed:
+            try:
+                self._put_back()
+            finally:  # a handler that is back may raise before the others are
+                self._put_back()
+                self._installed = False
+
+    def _put_back(self) -> None:
+        ours = self._on_signal
         while self._replaced:
-            number, handler = next(iter(self._replaced.items()))
-            if _getsignal(number) is self._handler:
-                _setsignal(number, handler)
+            number = next(iter(self._replaced))
+            if _getsignal(number) == ours:
+                _setsignal(number, self._replaced[number])
             self._replaced.pop(number, None)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
@@ -62,3 +71,17 @@ class SignalGuard:
             if not self._installed:
                 raise
             self._stop(exc)
+
+
+@contextmanager
+def uninterrupted() -> Generator[None]:
+    """Raise only at the end of the block what signal handlers raise in it."""
+    raised: list[BaseException] = []
+    guard = SignalGuard(raised.append)
+    try:
+        guard.install()
+        yield
+    finally:
+        guard.remove()
+        if raised:
+            raise raised.pop()

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 
 from attrs import define, field
 
+from aimu._core.forks import renew_in_children
 from aimu._core.messages import Message, check_history
 from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
@@ -66,8 +67,15 @@ class Conversation:
     concurrent_tool_calls: bool | int = field(default=False, validator=calls_at_once)
     _user: RunState | None = field(default=None, init=False)  # the run whose turn is open
     _stale: RunState | None = field(default=None, init=False)  # a superseded run, until the next turn closes its steps
-    _lock: Lock = field(factory=Lock, init=False, repr=False)
+    _lock: Lock = field(init=False, repr=False)
     _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox")
+
+    def __attrs_post_init__(self) -> None:
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        self._lock = Lock()
 
     @property
     def busy(self) -> bool:

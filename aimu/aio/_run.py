@@ -9,11 +9,12 @@ import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
+from threading import Thread, current_thread
 from threading import enumerate as living_threads
-from threading import get_ident
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, Protocol, TypeAlias, cast, final
 
 import anyio
+from anyio.lowlevel import current_token
 from attrs import define, evolve, field, frozen
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
@@ -57,6 +58,38 @@ class OpenTurn(Protocol):
     def settle(self) -> None: ...
 
 
+# The thread whose sync code makes the steps of a run that begins now; None if an async task makes them.
+STEPPER: ContextVar[Thread | None] = ContextVar("aimu_stepper", default=None)
+
+
+@final
+@frozen(eq=False)
+class Reader:
+    """Who reads a pulled stream: an async task, or the sync code of a thread, whose every step is another task.
+
+    Both are compared by identity: the address of an ended task and the number of an ended thread are used again.
+    """
+
+    thread: Thread | None = field(factory=STEPPER.get)
+    # The coroutine of the task, which lives as long as the task does.
+    task: weakref.ref[Any] = field(factory=lambda: weakref.ref(anyio.get_current_task().coro))
+    loop: weakref.ref[Any] = field(factory=lambda: weakref.ref(cast(Any, current_token().native_token)))
+
+    def here_or_ended(self) -> bool:
+        """Return whether the running code is the reader, or the reader has ended."""
+        if self.thread is not None:
+            return self.thread is (STEPPER.get() or current_thread()) or not _lives(self.thread)
+        coroutine = self.task()
+        return getattr(coroutine, "cr_frame", coroutine) is None or coroutine is anyio.get_current_task().coro
+
+    def in_this_loop(self) -> bool:
+        return self.loop() is current_token().native_token
+
+
+def _lives(thread: Thread) -> bool:
+    return any(living is thread for living in living_threads())
+
+
 @final
 @define(eq=False)
 class RunState:
@@ -66,15 +99,17 @@ class RunState:
     turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn replaced a paused one
-    owner: int | None = None  # id of the async task that reads a pulled stream
-    thread: int = field(factory=get_ident)
+    reader: Reader | None = None  # of a pulled stream
+    thread: Thread = field(factory=current_thread)
     usage: Usage | None = None
     steps: weakref.ref[Steps] | None = None
     outer: RunState | None = None  # the state of the run whose tool started this run
 
     def generator(self) -> Steps | None:
-        """Return the generator of the run if it still exists and this thread may close it."""
-        return self.steps() if self.steps is not None and self.thread == get_ident() else None
+        """Return the generator of the run if it still exists and this event loop may close it."""
+        if self.steps is None or self.reader is None or not self.reader.in_this_loop():
+            return None
+        return self.steps()
 
     def settle(self) -> None:
         """Settle every open turn. Synchronous and idempotent."""
@@ -84,15 +119,10 @@ class RunState:
     def abandoned(self) -> bool:
         """Return whether the run will never continue.
 
-        That is so if the run is paused, and its async task is the current one or has ended.
+        That is so if its thread has ended, as in a forked child, or if it is paused and its reader is here or has ended.
         """
-        if self.active:
-            return False
-        if self.thread != get_ident():
-            return all(thread.ident != self.thread for thread in living_threads())
-        if self.owner == anyio.get_current_task().id:
-            return True
-        return all(task.id != self.owner for task in anyio.get_running_tasks())
+        paused = not self.active and self.reader is not None
+        return (paused and self.reader.here_or_ended()) or not _lives(self.thread)
 
 
 @final
@@ -174,7 +204,7 @@ def plain_run(labels: Mapping[int, str]) -> Run:
     It shows no chunks unless a tool of a streaming run on this thread made the call.
     """
     outer = ENCLOSING.get()
-    if outer is None or outer.state.thread != get_ident():
+    if outer is None or outer.state.thread is not current_thread():
         return Run(False, discard, IN_THREAD.get(), RunState(labels))
     state = RunState({**labels, **outer.state.labels}, outer=outer.state)
     shown = outer.streaming and outer.sink is not None

@@ -23,7 +23,7 @@ from aimu._core.reply import Usage
 from aimu._doors import public
 from aimu.aio._deadline import expired, within
 from aimu.aio._pump import Pump
-from aimu.aio._run import IN_THREAD, Run, RunState, Steps
+from aimu.aio._run import IN_THREAD, Reader, Run, RunState, Steps
 from aimu.errors import StreamClosedError
 
 # Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
@@ -116,7 +116,7 @@ class Stream:
 
     def _start(self) -> None:
         self._state = _State.CLOSED  # the state that stays if starting fails
-        state = RunState(self._labels(), active=False, owner=anyio.get_current_task().id)
+        state = RunState(self._labels(), active=False, reader=Reader())
         self._run = Run(True, None, IN_THREAD.get(), state)
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
