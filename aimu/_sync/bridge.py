@@ -102,8 +102,10 @@ class _Loops:
 
 
 def _inside_a_loop() -> bool:
-    if asyncio._get_running_loop() is not None:
-        return True
+    return asyncio._get_running_loop() is not None or _inside_trio()
+
+
+def _inside_trio() -> bool:
     trio = sys.modules.get("trio")
     return trio is not None and bool(trio.lowlevel.in_trio_run())
 
@@ -187,9 +189,12 @@ class OwnLoop:
         """Whether `run` can be called now."""
         if self._thread is not threading.current_thread() or self._task is not None:
             return False
-        left_behind = self._outside.loop
-        usable_here = not _inside_a_loop() or (left_behind is not None and asyncio._get_running_loop() is left_behind)
-        return usable_here and not self.closed
+        return not self.closed and not _inside_trio()
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Call a function on the loop, from any thread, when the loop runs next."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(callback)
 
     @property
     def closed(self) -> bool:
@@ -208,7 +213,7 @@ class OwnLoop:
         try:
             self._guard.install()
             self._outside = _OUTSIDE.enter() if asyncio._get_running_loop() is not None else _Side.now()
-            self._task = self._loop.create_task(outcome.of(coroutine), context=context_for(self._call))
+            self._task = self._loop.create_task(outcome.of(coroutine), context=context_for(self._call, self.run))
             if not self._main and not to_its_end:
                 self._watch()
             self._run_to_end(self._task)
@@ -265,8 +270,9 @@ class OwnLoop:
         if self._task is None:  # it is about to end
             self._stop = self._stop or exc
         elif self._stop is None:
-            self._stop_with(exc)
-            self._loop.call_soon_threadsafe(lambda: None)  # wakes a waiting loop
+            self._stop = exc
+            # In the loop, which this wakes: after the first step of the task, so that what leaves a stream does begin.
+            self._loop.call_soon_threadsafe(self._task.cancel)
         elif self._hurried is None:
             self._hurried = time.monotonic()
             self._loop.stop()
@@ -278,7 +284,8 @@ class OwnLoop:
         assert self._task is not None
         if self._stop is None:
             self._stop = exc
-        self._task.cancel()
+        if self._task is not asyncio.current_task():  # otherwise it would cancel its own clean-up
+            self._task.cancel()
 
     async def _call(self, func: Callable[[], T], /) -> T:
         try:
@@ -372,6 +379,7 @@ class Loop(Protocol):
     def free(self) -> bool: ...
     @property
     def closed(self) -> bool: ...
+    def post(self, callback: Callable[[], object]) -> None: ...
     def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T: ...
 
 

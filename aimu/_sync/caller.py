@@ -15,21 +15,24 @@ from typing import Any, Generic, TypeVar, final
 from anyio import get_cancelled_exc_class
 
 from aimu._core.threads import InThread
-from aimu.aio._run import ENCLOSING, IN_THREAD, STEPPER
+from aimu.aio._run import ENCLOSING, IN_THREAD, STEPPER, Stepper
 
 T = TypeVar("T")
 
 
-def context_for(in_thread: InThread) -> Context:
-    """Return the context for the coroutine: a copy of the caller's, for a new run whose sync tools use `in_thread`."""
+def context_for(in_thread: InThread, step: Callable[[Coroutine[Any, Any, None]], None]) -> Context:
+    """Return the context for the coroutine: a copy of the caller's, for a new run.
+
+    Its sync tools use `in_thread`; `step` runs a further coroutine on the same loop.
+    """
     context = copy_context()
-    context.run(_prepare, in_thread)
+    context.run(_prepare, in_thread, step)
     return context
 
 
-def _prepare(in_thread: InThread) -> None:
+def _prepare(in_thread: InThread, step: Callable[[Coroutine[Any, Any, None]], None]) -> None:
     IN_THREAD.set(in_thread)
-    STEPPER.set(current_thread())
+    STEPPER.set(Stepper(current_thread(), step))
     ENCLOSING.set(None)
     set_library("asyncio")  # a context copied under trio would name trio as the library
 

@@ -41,10 +41,9 @@ class HelperLoop:
             the streams in its second.
     """
 
-    free = False  # its loop keeps running and finalises dropped generators itself
-
     def __init__(self, serve: Callable[[Callable[[Any], object], WeakSet[Any]], object]) -> None:
         self._pid = os.getpid()
+        self._owner = threading.current_thread()
         self.streams: WeakSet[Any] = WeakSet()
         started: SimpleQueue[Any] = SimpleQueue()
         self._thread = threading.Thread(target=serve, args=(started.put, self.streams), name="aimu-sync", daemon=True)
@@ -52,6 +51,11 @@ class HelperLoop:
         self.loop: Any = started.get()
         # A call may come between two visits, from an entered stream, and then waits. None wakes the thread.
         self.inbox: SimpleQueue[_SyncCall[Any] | None] = SimpleQueue()
+
+    @property
+    def free(self) -> bool:
+        """Whether `run` can be called now."""
+        return self._owner is threading.current_thread() and not self.closed
 
     @property
     def closed(self) -> bool:
@@ -65,12 +69,13 @@ class HelperLoop:
         return visit.run()
 
     def post(self, callback: Callable[[], object]) -> None:
+        """Call a function on the loop, from any thread."""
         with suppress(RuntimeError):  # the loop has ended, which a visit notices
             self.loop.call_soon_threadsafe(callback)
 
     async def call(self, library: str | None, func: Callable[[], T], /) -> T:
         await checkpoint_if_cancelled()
-        call = _SyncCall(func, library, self.post)
+        call = _SyncCall(func, library)
         self.inbox.put(call)
         await call.wait()
         return call.outcome.get()
@@ -89,10 +94,11 @@ class _Visit(Generic[T]):
         self._helper = helper
         self._coroutine = coroutine
         self._outcome = Outcome[T]()
-        self._context = context_for(partial(helper.call, library()))
+        self._context = context_for(partial(helper.call, library()), helper.run)
         self._task: Any = None
         self._ended = False
         self._give_up = math.inf  # when the thread does not wait any longer
+        self._serving: _SyncCall[Any] | None = None
         self._stop: BaseException | None = None  # raised at the end of the call, after its clean-up
 
     def run(self) -> T:
@@ -106,7 +112,9 @@ class _Visit(Generic[T]):
                 except BaseException as exc:  # noqa: BLE001 - Ctrl-C or SystemExit in a tool; raised below
                     guard.install()  # again, in case a signal handler raised before it began
                     self._stop_with(exc)
+                self._end_serving()
         finally:
+            self._end_serving()
             if not self._ended:
                 self._helper.post(self._cancel)
             guard.remove()
@@ -127,7 +135,8 @@ class _Visit(Generic[T]):
 
     def _cancel(self) -> None:
         self._begin()
-        self._task.cancel()
+        # Not before the first step of the task, so that what leaves a stream does begin.
+        self._helper.loop.call_soon(self._task.cancel)
 
     def _serve_one(self, guard: SignalGuard) -> None:
         try:
@@ -135,6 +144,7 @@ class _Visit(Generic[T]):
         except Empty:
             call = None
         if call is not None:
+            self._serving = call
             guard.remove()
             try:
                 call.run()
@@ -146,6 +156,11 @@ class _Visit(Generic[T]):
                 "this call cannot continue, because its helper thread has ended: end a child process that a tool "
                 "forks with os._exit()"
             )
+
+    def _end_serving(self) -> None:
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            self._helper.post(serving.ended.set)
 
     def _interrupt(self, exc: BaseException) -> None:
         """Stop the call; when called again, hardly wait for its clean-up, which continues in the helper's thread."""
@@ -164,24 +179,18 @@ class _Visit(Generic[T]):
 class _SyncCall(Generic[T]):
     """A call of sync code that a coroutine sends to the thread that waits for the coroutine."""
 
-    def __init__(
-        self, func: Callable[[], T], library: str | None, post: Callable[[Callable[[], object]], object]
-    ) -> None:
+    def __init__(self, func: Callable[[], T], library: str | None) -> None:
         self._func = func
-        self._post = post
         self._context = copy_context()
         self._context.run(set_library, library)
         # Taken once: by the thread when it begins, or by a cancellation that comes first.
         self._claim = threading.Lock()
-        self._ended = anyio.Event()
+        self.ended = anyio.Event()
         self.outcome = Outcome[T]()
 
     def run(self) -> None:
         if self._claim.acquire(blocking=False):
-            try:
-                self._context.run(self.outcome.of_call, self._func)
-            finally:
-                self._post(self._ended.set)
+            self._context.run(self.outcome.of_call, self._func)
 
     async def wait(self) -> None:
         """Wait until the function has ended; a native cancellation before it has started prevents it from starting.
@@ -190,10 +199,10 @@ class _SyncCall(Generic[T]):
         """
         with anyio.CancelScope(shield=True):  # the user's code decides how long the tool takes
             try:
-                await self._ended.wait()
+                await self.ended.wait()
             except get_cancelled_exc_class():
                 if not self._claim.acquire(blocking=False):
-                    while not self._ended.is_set():
+                    while not self.ended.is_set():
                         with suppress(get_cancelled_exc_class()):
-                            await self._ended.wait()
+                            await self.ended.wait()
                 raise

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
 
@@ -17,8 +17,10 @@ import anyio
 
 from aimu._core.chunks import StreamChunk
 from aimu._sync import bridge
+from aimu._sync.signals import uninterrupted
 from aimu._sync.twin import Facade, sync_of
 from aimu.aio._stream import Stream as AsyncStream
+from aimu.errors import StreamClosedError
 
 if TYPE_CHECKING:
     from aimu._sync.stream import Stream
@@ -121,8 +123,11 @@ class _Holder:
             self._entered.set()
             self._left.set()
 
-    async def leave(self) -> None:
+    def dismiss(self) -> None:
         self._leaving.set()
+
+    async def leave(self) -> None:
+        self.dismiss()
         await self._left.wait()
         self._check()
 
@@ -140,8 +145,11 @@ class StreamReader(Reader[StreamChunk]):
     def __next__(self) -> StreamChunk:
         try:
             return super().__next__()
-        except KeyboardInterrupt:  # it may have come between two chunks, where it cancelled nothing
-            self.close()
+        except StopIteration:
+            raise
+        except BaseException:  # a signal may have come between two chunks, where it cancelled nothing
+            with suppress(StreamClosedError, anyio.BusyResourceError):  # it was closed, or is being left behind
+                self.close()
             raise
 
     async def _take(self) -> list[StreamChunk]:
@@ -149,6 +157,12 @@ class StreamReader(Reader[StreamChunk]):
 
     def __del__(self) -> None:
         # The loop stands still between steps, so without this a dropped stream would stay open until the next call.
-        loop = getattr(self, "_loop", None)
-        if loop is not None and loop.free and self._holder is None:
-            loop.run(self.__aio__.aclose(), to_its_end=True)
+        loop, holder = getattr(self, "_loop", None), self._holder
+        if loop is None or loop.closed:
+            return
+        if not loop.free:  # in another thread or a running call; dropped generators are finalised when the loop runs
+            if holder is not None:
+                loop.post(holder.dismiss)
+            return
+        with uninterrupted():
+            loop.run(self.__aio__.aclose() if holder is None else holder.leave(), to_its_end=True)

@@ -18,7 +18,7 @@ from aimu._core.messages import Message, check_history
 from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
 from aimu.aio._request import SharedProvider
-from aimu.aio._run import Run, RunState, Steps
+from aimu.aio._run import Run, RunState
 from aimu.aio._turn import Terms, Turn
 from aimu.errors import BusyConversationError, InvalidOptionError, SystemMessageError
 from aimu.models import _options as options
@@ -146,11 +146,11 @@ class Conversation:
 
     def begin(
         self, message: Message, run: Run, terms: Terms, options: Mapping[str, Any], kind: Literal["chat", "generate"]
-    ) -> tuple[Turn, Steps | None]:
+    ) -> tuple[Turn, RunState | None]:
         """Claim the conversation for a turn.
 
         Returns:
-            The turn, and the generator of a superseded run that the caller must close, or None.
+            The turn, and the superseded run that the caller must close, or None.
 
         Raises:
             BusyConversationError: A turn is running.
@@ -172,7 +172,7 @@ class Conversation:
                 on_settled=partial(self._free, run.state),
             )
         run.state.turns.add(turn)
-        return turn, None if stale is None else stale.generator()
+        return turn, stale
 
     def _free(self, user: RunState, turn: Turn) -> None:
         self._user = None

@@ -42,7 +42,7 @@ async def turn_steps(
     turn, stale = conversation.begin(_message(conversation, task), run, terms, merged, kind)
     try:
         if stale is not None:
-            await stale.aclose()
+            await stale.close(run.in_thread)
         toolbox = await conversation.toolbox() if use_tools else Toolbox()
         turn.tools = toolbox.schemas
         outcome: Outcome | None = None

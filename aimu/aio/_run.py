@@ -6,12 +6,12 @@ A run opens no task group and refers to generators only weakly, so that a droppe
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from threading import Thread, current_thread
 from threading import enumerate as living_threads
-from typing import Any, Protocol, TypeAlias, cast, final
+from typing import Any, Protocol, TypeAlias, final
 
 import anyio
 from anyio.lowlevel import current_token
@@ -21,6 +21,7 @@ from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.reply import Usage
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
+from aimu.errors import StreamClosedError
 
 Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
 Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
@@ -58,32 +59,57 @@ class OpenTurn(Protocol):
     def settle(self) -> None: ...
 
 
-# The thread whose sync code makes the steps of a run that begins now; None if an async task makes them.
-STEPPER: ContextVar[Thread | None] = ContextVar("aimu_stepper", default=None)
+@final
+@frozen(eq=False)
+class Stepper:
+    """Sync code that makes the steps of a run, each in another async task: its thread, and how it makes one."""
+
+    thread: Thread
+    step: Callable[[Coroutine[Any, Any, None]], None]
+
+
+# Who makes the steps of a run that begins now; None if an async task makes them.
+STEPPER: ContextVar[Stepper | None] = ContextVar("aimu_stepper", default=None)
 
 
 @final
 @frozen(eq=False)
 class Reader:
-    """Who reads a pulled stream: an async task, or the sync code of a thread, whose every step is another task.
+    """Who reads a pulled stream: an async task, or the sync code of a thread.
 
     Both are compared by identity: the address of an ended task and the number of an ended thread are used again.
     """
 
-    thread: Thread | None = field(factory=STEPPER.get)
+    stepper: Stepper | None = field(factory=STEPPER.get)
     # The coroutine of the task, which lives as long as the task does.
     task: weakref.ref[Any] = field(factory=lambda: weakref.ref(anyio.get_current_task().coro))
-    loop: weakref.ref[Any] = field(factory=lambda: weakref.ref(cast(Any, current_token().native_token)))
+    loop: weakref.ref[Any] = field(factory=lambda: weakref.ref(_this_loop()))
 
     def here_or_ended(self) -> bool:
         """Return whether the running code is the reader, or the reader has ended."""
-        if self.thread is not None:
-            return self.thread is (STEPPER.get() or current_thread()) or not _lives(self.thread)
+        if self.stepper is not None:
+            return self.stepper.thread is _this_thread() or not _lives(self.stepper.thread)
         coroutine = self.task()
         return getattr(coroutine, "cr_frame", coroutine) is None or coroutine is anyio.get_current_task().coro
 
-    def in_this_loop(self) -> bool:
-        return self.loop() is current_token().native_token
+    async def close(self, steps: Steps, in_thread: InThread) -> None:
+        """Close the steps in the event loop to which they belong, if it is this one or that of this sync code."""
+        stepper = self.stepper
+        if self.loop() is _this_loop():
+            await steps.aclose()
+        elif stepper is not None and stepper.thread is _this_thread():
+            with suppress(StreamClosedError):  # that loop has ended, or this is a worker thread
+                await in_thread(lambda: stepper.step(steps.aclose()))
+
+
+def _this_loop() -> object:
+    return current_token().native_token
+
+
+def _this_thread() -> Thread:
+    """Return the thread of the sync code that called the running code, or the thread itself."""
+    stepper = STEPPER.get()
+    return current_thread() if stepper is None else stepper.thread
 
 
 def _lives(thread: Thread) -> bool:
@@ -105,11 +131,11 @@ class RunState:
     steps: weakref.ref[Steps] | None = None
     outer: RunState | None = None  # the state of the run whose tool started this run
 
-    def generator(self) -> Steps | None:
-        """Return the generator of the run if it still exists and this event loop may close it."""
-        if self.steps is None or self.reader is None or not self.reader.in_this_loop():
-            return None
-        return self.steps()
+    async def close(self, in_thread: InThread) -> None:
+        """Close the generator of the run if it still exists and can be closed here."""
+        steps = None if self.steps is None else self.steps()
+        if steps is not None and self.reader is not None:
+            await self.reader.close(steps, in_thread)
 
     def settle(self) -> None:
         """Settle every open turn. Synchronous and idempotent."""
@@ -119,10 +145,11 @@ class RunState:
     def abandoned(self) -> bool:
         """Return whether the run will never continue.
 
-        That is so if its thread has ended, as in a forked child, or if it is paused and its reader is here or has ended.
+        That is so if its thread has ended, as in a forked child, or if it is paused and its reader is here or has
+        ended.
         """
-        paused = not self.active and self.reader is not None
-        return (paused and self.reader.here_or_ended()) or not _lives(self.thread)
+        paused = None if self.active else self.reader
+        return (paused is not None and paused.here_or_ended()) or not _lives(self.thread)
 
 
 @final
