@@ -1,8 +1,8 @@
 """Runs coroutines on the caller's own thread, on one persistent asyncio loop per thread.
 
-Owns the loops, closes them at the end of their thread, of the interpreter or in a forked child, and replaces a loop that
-an exception broke through. Knows nothing of clients and runners. The only module outside `aimu.testing` that imports a
-backend.
+Owns the loops, closes them at the end of their thread, of the interpreter or in a forked child, and replaces a loop
+that an exception broke through. Knows nothing of clients and runners. The only module outside `aimu.testing` that
+imports a backend.
 
 While a loop runs, `SignalGuard` keeps signal handlers, and so Ctrl-C, from raising inside it: their exception cancels
 the call, waits for its clean-up and is raised at the end. While a sync tool runs, the thread has left the loop: its
@@ -336,9 +336,9 @@ def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) 
     finally:
         for task in {ending, *tasks}:
             if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                task._log_destroy_pending = False  # type: ignore[attr-defined] # closed below
                 with suppress(BaseException):  # whatever its clean-up raises, since it cannot wait
-                    task.get_coro().close()  # type: ignore[union-attr]
+                    task.get_coro().close()
 
 
 async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], streams: Streams, seconds: float) -> None:
@@ -347,7 +347,8 @@ async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], str
     if tasks:
         ended, _ = await asyncio.wait(tasks, timeout=seconds)
         for task in ended:
-            task.cancelled() or task.exception()  # type: ignore[unused-coroutine] # no longer logged
+            if not task.cancelled():
+                task.exception()  # asked for, so that asyncio does not log it
     for stream in list(streams):  # asyncio would close their generators from the innermost one on, and all at once
         with suppress(Exception):  # of the user's own provider
             await asyncio.wait_for(stream.__aio__.aclose(), seconds)

@@ -1,7 +1,7 @@
 """A loop in a thread of its own, for callers whose thread already runs a loop or a call of the sync surface.
 
-The caller's thread waits for its call to end, and meanwhile runs the sync tools of the call and answers signals. Nothing
-blocks the loop, so one helper serves nested calls of any depth.
+The caller's thread waits for its call to end, and meanwhile runs the sync tools of the call and answers signals.
+Nothing blocks the loop, so one helper serves nested calls of any depth.
 """
 
 from __future__ import annotations

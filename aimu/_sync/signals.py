@@ -1,14 +1,14 @@
 """Keeps signal handlers from raising inside an event loop.
 
-Python runs a signal handler between any two bytecodes of the main thread. If the handler raises there, the loop may lose
-a callback, or the library a slot, and the next call hangs. A `SignalGuard` therefore stands in for the program's
+Python runs a signal handler between any two bytecodes of the main thread. If the handler raises there, the loop may
+lose a callback, or the library a slot, and the next call hangs. A `SignalGuard` therefore stands in for the program's
 handlers while a loop runs: it calls them at once, and what they raise stops the call at its next `await`. Decides
 neither how a call is stopped nor what the handlers do.
 """
 
 from __future__ import annotations
 
-import _signal  # `signal` wraps these functions in enum look-ups that take eight times as long
+import _signal  # type: ignore[import-not-found] # `signal` adds look-ups of enums, which take ten times as long
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager

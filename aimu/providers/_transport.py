@@ -7,6 +7,7 @@ closes it. Does not retry and takes no slot. Raises errors from `aimu.errors` on
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -140,6 +141,9 @@ class _LoopLanes:
 
     of: dict[object, list[_Lane]] = field(factory=dict)
     closer: AsyncGenerator[None, None] | None = None
+    pid: int = field(factory=os.getpid)
+    # In a forked child, those of the parent: kept and never used or closed, because the parent has the same sockets.
+    inherited: _LoopLanes | None = None
 
     async def close(self, provider: object) -> None:
         for lane in self.of.pop(provider, ()):
@@ -154,14 +158,16 @@ async def _close_at_loop_end(lanes: _LoopLanes) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        for provider in list(lanes.of):
-            await lanes.close(provider)
+        if lanes.pid == os.getpid():
+            lanes.closer = None  # it refers to its loop, which would never be freed
+            for provider in list(lanes.of):
+                await lanes.close(provider)
 
 
 async def _lanes_here() -> _LoopLanes:
     lanes = _loop_lanes.get(None)
-    if lanes is None:
-        lanes = _LoopLanes()
+    if lanes is None or lanes.pid != os.getpid():
+        lanes = _LoopLanes(inherited=lanes)
         _loop_lanes.set(lanes)
         lanes.closer = _close_at_loop_end(lanes)
         await anext(lanes.closer)

@@ -130,10 +130,10 @@ def _reported_failures(tool: Tool, on_end: OnEnd) -> Generator[None]:
         yield
     except Exception as exc:  # a tool may raise anything; the exception becomes its result
         error = unwrap(exc)
+        log.warning("tool %r failed", tool.name, exc_info=exc)
+        reason = without_bound(tool.function, str(error))
+        on_end(": ".join(filter(None, ("Error", type(error).__name__, reason))))
         try:
-            log.warning("tool %r failed", tool.name, exc_info=exc)
-            reason = without_bound(tool.function, str(error))
-            on_end(": ".join(filter(None, ("Error", type(error).__name__, reason))))
             if isinstance(error, tool.raises):
                 raise error
         finally:
