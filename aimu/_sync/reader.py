@@ -104,7 +104,7 @@ class _Holder:
     def __init__(self, block: AbstractAsyncContextManager[Any]) -> None:
         self._block = block
         self._entered, self._leaving, self._left = anyio.Event(), anyio.Event(), anyio.Event()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._task: object = None
 
     async def enter(self) -> None:
@@ -117,7 +117,9 @@ class _Holder:
             async with self._block:
                 self._entered.set()
                 await self._leaving.wait()
-        except Exception as exc:  # noqa: BLE001 - enter() or leave() raises it
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as exc:  # noqa: BLE001 - SystemExit of an async tool too; enter() or leave() raises it
             self._failure = exc
         finally:
             self._entered.set()
@@ -132,8 +134,12 @@ class _Holder:
         self._check()
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        failure, self._failure = self._failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # its traceback holds this frame
 
 
 class StreamReader(Reader[StreamChunk]):
