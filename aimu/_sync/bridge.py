@@ -20,7 +20,7 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, final
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, cast, final
 from weakref import WeakSet
 
 from anyio import from_thread
@@ -336,7 +336,7 @@ def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) 
     finally:
         for task in {ending, *tasks}:
             if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined] # closed below
+                cast(Any, task)._log_destroy_pending = False  # it is closed below
                 with suppress(BaseException):  # whatever its clean-up raises, since it cannot wait
                     task.get_coro().close()
 
