@@ -36,9 +36,12 @@
     ├── EngineError                     (RuntimeError) a model in this process failed
     ├── MCPError                        (RuntimeError) an MCP server failed
     │   ├── MCPConnectionError          (ConnectionError)
-    │   └── MCPTimeoutError             (TimeoutError)
+    │   ├── MCPTimeoutError             (TimeoutError)
+    │   └── MCPTooLargeError            (ValueError)   a message exceeds `max_message_bytes`
     ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
-    └── RunnerError                     (RuntimeError) a workflow could not continue
+    └── RunnerError                     (RuntimeError) an agent or workflow could not continue
+        ├── IterationLimitError         a turn reached its limit before the model had answered
+        ├── OutputError                 (ValueError)   an answer does not have the type that was asked for
         ├── RoutingError                (ValueError)
         └── ScoringError                (ValueError)
 
@@ -65,13 +68,16 @@ __all__ = [
     "InvalidHistoryError",
     "InvalidImageError",
     "InvalidOptionError",
+    "IterationLimitError",
     "MCPConnectionError",
     "MCPError",
     "MCPTimeoutError",
+    "MCPTooLargeError",
     "MalformedResponseError",
     "MissingExtraError",
     "MissingKeyError",
     "ModelNotFoundError",
+    "OutputError",
     "OverloadedError",
     "ProviderConnectionError",
     "ProviderError",
@@ -408,18 +414,33 @@ class MCPError(AimuError, RuntimeError):
 
 @final
 class MCPConnectionError(MCPError, ConnectionError):
-    """An MCP server could not be reached, or died.
+    """An MCP server could not be reached, refused a request, or died.
 
     Attributes:
         server: The server's name.
         reason: What happened.
         stderr: The last lines that it wrote to stderr, or "".
+        status: The HTTP status of its answer, or None.
+        www_authenticate: The answer's `WWW-Authenticate`, which says how to log in, or "".
+        retry_after: The answer's `Retry-After`, in seconds or as a date, or "".
     """
 
-    def __init__(self, server: str, reason: str, *, stderr: str = "") -> None:
+    def __init__(
+        self,
+        server: str,
+        reason: str,
+        *,
+        stderr: str = "",
+        status: int | None = None,
+        www_authenticate: str = "",
+        retry_after: str = "",
+    ) -> None:
         self.server = server
         self.reason = reason
         self.stderr = stderr
+        self.status = status
+        self.www_authenticate = www_authenticate
+        self.retry_after = retry_after
         tail = f"; its last lines on stderr:\n{stderr}" if stderr else ""
         super().__init__(f"MCP server {server!r}: {reason}{tail}")
 
@@ -427,6 +448,24 @@ class MCPConnectionError(MCPError, ConnectionError):
 @final
 class MCPTimeoutError(MCPError, TimeoutError):
     """An MCP request did not finish within its timeout."""
+
+
+@final
+class MCPTooLargeError(MCPError, ValueError):
+    """A message of an MCP server has more bytes than `max_message_bytes`, and was discarded.
+
+    Attributes:
+        server: The server's name.
+        limit: The largest number of bytes that is accepted.
+    """
+
+    def __init__(self, server: str, limit: int) -> None:
+        self.server = server
+        self.limit = limit
+        super().__init__(
+            f"MCP server {server!r}: its answer has more than {limit} bytes and was discarded; ask it for less, or "
+            "connect with a larger max_message_bytes="
+        )
 
 
 class SkillError(AimuError, ValueError):
@@ -448,7 +487,46 @@ class SkillError(AimuError, ValueError):
 
 
 class RunnerError(AimuError, RuntimeError):
-    """A workflow could not continue."""
+    """An agent or a workflow could not continue."""
+
+
+@final
+class IterationLimitError(RunnerError):
+    """A turn reached its limit of iterations before the model had given an answer.
+
+    Attributes:
+        limit: The number of iterations.
+        partial: The text that the model had given, or "".
+    """
+
+    def __init__(self, limit: int, *, partial: str = "") -> None:
+        self.limit = limit
+        self.partial = partial
+        super().__init__(
+            f"the model had not answered after {limit} iterations and the last request; "
+            "raise max_iterations (of an agent) or max_tool_rounds (of a client)"
+        )
+
+
+@final
+class OutputError(RunnerError, ValueError):
+    """The answer does not have the type that was asked for, nor do those that the model gave when it was told why.
+
+    Attributes:
+        text: The last answer.
+        reasons: What is wrong with it, one text for each problem.
+        attempts: The number of answers that the model gave.
+    """
+
+    def __init__(self, text: str, reasons: Iterable[str], *, attempts: int = 1) -> None:
+        self.text = text
+        self.reasons: tuple[str, ...] = tuple(reasons)
+        self.attempts = attempts
+        given = "the answer does" if attempts == 1 else f"{attempts} answers do"
+        super().__init__(
+            f"{given} not fit the output type: {'; '.join(self.reasons)}. "
+            "Raise output_retries, simplify the type, or describe its fields"
+        )
 
 
 @final

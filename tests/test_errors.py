@@ -34,8 +34,11 @@ FACTS = {
     errors.SystemMessageError: lambda kind: kind(),
     errors.ClosedClientError: lambda kind: kind("the client of openai:gpt-5"),
     errors.UnknownToolError: lambda kind: kind("g", iter(["f", "h"])),
-    errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="Traceback\nKeyError"),
+    errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="KeyError", status=401, retry_after="3"),
+    errors.MCPTooLargeError: lambda kind: kind("files", 1000),
     errors.SkillError: lambda kind: kind("it has no name", path=Path("skills/a"), remedy="give it one", loaded=True),
+    errors.IterationLimitError: lambda kind: kind(10, partial="so far"),
+    errors.OutputError: lambda kind: kind("{}", ["a: required, but missing"], attempts=3),
     errors.RoutingError: lambda kind: kind("maybe", {"yes": 1, "no": 2}),
 }
 ROUND_TRIPS = {

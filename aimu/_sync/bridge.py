@@ -189,7 +189,8 @@ class OwnLoop:
         """Whether `run` can be called now."""
         if self._thread is not threading.current_thread() or self._task is not None:
             return False
-        return not self.closed and not _inside_trio()
+        # A finalizer may run where a call has ended, but has not put the program's signal handlers back.
+        return not self.closed and not self._guard.installed and not _inside_trio()
 
     def post(self, callback: Callable[[], object]) -> None:
         """Call a function on the loop, from any thread, when the loop runs next."""
@@ -342,6 +343,10 @@ def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) 
 
 
 async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], streams: Streams, seconds: float) -> None:
+    for stream in list(streams):  # asyncio would close their generators from the innermost one on, and all at once
+        with suppress(Exception):  # of the user's own provider
+            await asyncio.wait_for(stream._finish(), seconds)
+    tasks = {task for task in tasks if not task.done()}
     for task in tasks:
         task.cancel()
     if tasks:
@@ -349,9 +354,6 @@ async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], str
         for task in ended:
             if not task.cancelled():
                 task.exception()  # asked for, so that asyncio does not log it
-    for stream in list(streams):  # asyncio would close their generators from the innermost one on, and all at once
-        with suppress(Exception):  # of the user's own provider
-            await asyncio.wait_for(stream.__aio__.aclose(), seconds)
     with suppress(TimeoutError):
         await asyncio.wait_for(loop.shutdown_asyncgens(), seconds)
     await loop.shutdown_default_executor()

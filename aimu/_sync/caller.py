@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
-from threading import current_thread
 from typing import Any, Generic, TypeVar, final
 
 from anyio import get_cancelled_exc_class
 
 from aimu._core.threads import InThread
-from aimu.aio._run import ENCLOSING, IN_THREAD, STEPPER, Stepper
+from aimu.aio._place import STEPPER, Stepper, this_thread
+from aimu.aio._run import ENCLOSING, IN_THREAD
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def context_for(in_thread: InThread, step: Callable[[Coroutine[Any, Any, None]],
 
 def _prepare(in_thread: InThread, step: Callable[[Coroutine[Any, Any, None]], None]) -> None:
     IN_THREAD.set(in_thread)
-    STEPPER.set(Stepper(current_thread(), step))
+    STEPPER.set(Stepper(this_thread(), step))
     ENCLOSING.set(None)
     set_library("asyncio")  # a context copied under trio would name trio as the library
 

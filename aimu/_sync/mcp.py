@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, Unpack, final
 
 from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.twin import Facade, twin_of
 from aimu.aio._mcp.client import MCPClient as AsyncMCPClient
+from aimu.aio._mcp.options import MCPOptions
 from aimu.aio._mcp.results import Content
 from aimu.tools._definition import Tool
 
@@ -29,7 +30,8 @@ class MCPClient(Facade):
 
     `with MCPClient(...)` connects until the block ends. Without a block, `MCPClient.connect(...)` connects until
     `close()`. Calls may run concurrently and in any thread. Give exactly one of `config`, `server` and `file`. With
-    several servers, each tool is named `<server>_<tool>`.
+    several servers, each tool is named `<server>_<tool>`, unless `prefix=` says otherwise. A name that services do not
+    accept, or that another tool has, is changed; `call_tool` takes it in both forms.
 
     Args:
         config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
@@ -38,6 +40,7 @@ class MCPClient(Facade):
         reconnect: Whether the next call after a lost connection opens a new one; otherwise every later call raises at
             once. A call that was in flight is never repeated.
         timeout: Seconds for the handshake and for each request, even if the server sends progress; None is no limit.
+        **options: Further options, which `aimu.types.MCPOptions` lists.
 
     Raises:
         InvalidOptionError: Not exactly one of `config`, `server` and `file` is given, or the configuration is invalid.
@@ -59,8 +62,11 @@ class MCPClient(Facade):
         file: str | os.PathLike[str] | None = None,
         reconnect: bool = False,
         timeout: float | None = None,
+        **options: Unpack[MCPOptions],
     ) -> None:
-        self._hold(AsyncMCPClient(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout))
+        self._hold(
+            AsyncMCPClient(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout, **options)
+        )
 
     @classmethod
     def connect(
@@ -71,6 +77,7 @@ class MCPClient(Facade):
         file: str | os.PathLike[str] | None = None,
         reconnect: bool = False,
         timeout: float | None = None,
+        **options: Unpack[MCPOptions],
     ) -> Self:
         """Make a client and connect it; close it with `close()`.
 
@@ -82,6 +89,7 @@ class MCPClient(Facade):
             file: The path of a JSON file with the contents of `config`.
             reconnect: Whether the next call after a lost connection opens a new one.
             timeout: Seconds for the handshake and for each request; None is no limit.
+            **options: Further options, which `aimu.types.MCPOptions` lists.
 
         Returns:
             The connected client.
@@ -95,7 +103,9 @@ class MCPClient(Facade):
         """
         return cls._of(
             bridge.run(
-                AsyncMCPClient.connect(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
+                AsyncMCPClient.connect(
+                    config=config, server=server, file=file, reconnect=reconnect, timeout=timeout, **options
+                )
             )
         )
 
@@ -137,7 +147,7 @@ class MCPClient(Facade):
     def as_tools(self) -> list[Tool]:
         """List the tools as `Tool` objects for a client or agent.
 
-        If a tool fails, the model reads its error text as the result; a lost connection raises in the run.
+        If a tool fails or its server cannot be reached, the model reads the error as the result.
 
         Returns:
             The tools of all servers.
@@ -160,7 +170,7 @@ class MCPClient(Facade):
         """Call a tool. Cancelling this call cancels it on the server too.
 
         Args:
-            name: The name of the tool as `get_tools` returns it.
+            name: The name of the tool as `get_tools` returns it, or as the server spells it.
             arguments: The arguments by name; None is no arguments.
             timeout: Seconds for this call; None uses the client's `timeout`.
             on_progress: Called on the thread of this call with progress, total and message, each time that the server

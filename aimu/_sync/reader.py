@@ -60,6 +60,11 @@ class Reader(Facade, Generic[T]):
     async def _take(self) -> list[T]:
         return [await anext(self.__aio__)]
 
+    async def _finish(self) -> None:
+        """Leave the block or close the stream, in its loop."""
+        if self._holder is not None:
+            await self._holder.leave()
+
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine that leaves or closes, unless the end of the loop has already done so."""
         if self._loop is not None and self._loop.closed:
@@ -158,6 +163,12 @@ class StreamReader(Reader[StreamChunk]):
                 self.close()
             raise
 
+    async def _finish(self) -> None:
+        if self._holder is None:
+            await self.__aio__.aclose()
+        else:
+            await super()._finish()
+
     async def _take(self) -> list[StreamChunk]:
         return [await anext(self.__aio__), *self.__aio__._ready()]
 
@@ -171,4 +182,4 @@ class StreamReader(Reader[StreamChunk]):
                 loop.post(holder.dismiss)
             return
         with uninterrupted():
-            loop.run(self.__aio__.aclose() if holder is None else holder.leave(), to_its_end=True)
+            loop.run(self._finish(), to_its_end=True)

@@ -35,11 +35,11 @@ class SignalGuard:
         self._stop = stop
         self._main = threading.current_thread() is threading.main_thread()
         self._replaced: dict[int, Any] = {}
-        self._installed = False
+        self.installed = False
 
     def install(self) -> None:
         if self._main:
-            self._installed = True
+            self.installed = True
             ours = self._on_signal
             for number in _SIGNALS:
                 handler = _getsignal(number)
@@ -49,12 +49,12 @@ class SignalGuard:
 
     def remove(self) -> None:
         """Put the program's handlers back, except where the program has set a new one since."""
-        if self._installed:
+        if self.installed:
             try:
                 self._put_back()
             finally:  # a handler that is back may raise before the others are
                 self._put_back()
-                self._installed = False
+                self.installed = False
 
     def _put_back(self) -> None:
         ours = self._on_signal
@@ -68,7 +68,7 @@ class SignalGuard:
         try:
             self._replaced[number](number, frame)
         except BaseException as exc:
-            if not self._installed:
+            if not self.installed:
                 raise
             self._stop(exc)
 

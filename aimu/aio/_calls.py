@@ -5,7 +5,6 @@ The turn keeps the results. `aimu.tools` defines what a tool is and how one call
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,9 @@ import anyio
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.groups import single_failure
+from aimu._core.json_text import read_json
 from aimu._core.reply import ToolCall
+from aimu.aio._place import Subtasks
 from aimu.aio._run import ENCLOSING, Run, Sink, Steps
 from aimu.aio._turn import Turn
 from aimu.tools._toolbox import Toolbox
@@ -77,10 +78,11 @@ async def _together(
     limiter = anyio.Semaphore(len(calls) if concurrent is True else concurrent)
 
     async def one(call: ToolCall) -> None:
+        tasks.join()
         async with limiter:
             await sink(await perform(call, run))
 
-    with single_failure():
+    with Subtasks() as tasks, single_failure():
         async with anyio.create_task_group() as group:
             for call in calls:
                 group.start_soon(one, call)
@@ -103,6 +105,6 @@ def _batches(calls: Sequence[ToolCall], toolbox: Toolbox, concurrent: bool | int
 
 def _parsed(arguments: str) -> Any:
     try:
-        return json.loads(arguments) if arguments else {}
-    except (ValueError, RecursionError):
+        return read_json(arguments) if arguments else {}
+    except ValueError:
         return arguments

@@ -7,7 +7,7 @@ from contextlib import aclosing
 from inspect import signature
 from typing import Any, Literal, Unpack, final, overload
 
-from anyio import CancelScope
+from anyio import move_on_after
 
 from aimu._core.chunks import Include, StreamingContentType
 from aimu._core.nearest import did_you_mean
@@ -15,6 +15,7 @@ from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import checked_system, tool_list
 from aimu.aio._conversation import Conversation
+from aimu.aio._deadline import CLOSING
 from aimu.aio._options import ClientOptions, OptionsBesideSystem
 from aimu.aio._request import Limits, SharedProvider
 from aimu.aio._run import Run, Steps, Task
@@ -294,7 +295,8 @@ async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:
                 else:
                     yield chunk
     finally:
-        with CancelScope(shield=True):  # the provider itself bounds the time of closing
+        # Shielded so that a cancelled call closes its connections too; a user's provider may take `CLOSING`.
+        with move_on_after(CLOSING, shield=True):
             await once.aclose()
     if done is not None:
         yield done

@@ -5,22 +5,20 @@ A run opens no task group and refers to generators only weakly, so that a droppe
 
 from __future__ import annotations
 
+import os
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack, aclosing, suppress
 from contextvars import ContextVar
-from threading import Thread, current_thread
-from threading import enumerate as living_threads
 from typing import Any, Protocol, TypeAlias, final
 
-import anyio
-from anyio.lowlevel import current_token
 from attrs import define, evolve, field, frozen
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.reply import Usage
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
+from aimu.aio._place import STEPPER, Place, Stepper, ThreadRef, reading_thread, this_thread
 from aimu.errors import StreamClosedError
 
 Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
@@ -60,63 +58,6 @@ class OpenTurn(Protocol):
 
 
 @final
-@frozen(eq=False)
-class Stepper:
-    """Sync code that makes the steps of a run, each in another async task: its thread, and how it makes one."""
-
-    thread: Thread
-    step: Callable[[Coroutine[Any, Any, None]], None]
-
-
-# Who makes the steps of a run that begins now; None if an async task makes them.
-STEPPER: ContextVar[Stepper | None] = ContextVar("aimu_stepper", default=None)
-
-
-@final
-@frozen(eq=False)
-class Reader:
-    """Who reads a pulled stream: an async task, or the sync code of a thread.
-
-    Both are compared by identity: the address of an ended task and the number of an ended thread are used again.
-    """
-
-    stepper: Stepper | None = field(factory=STEPPER.get)
-    # The coroutine of the task, which lives as long as the task does.
-    task: weakref.ref[Any] = field(factory=lambda: weakref.ref(anyio.get_current_task().coro))
-    loop: weakref.ref[Any] = field(factory=lambda: weakref.ref(_this_loop()))
-
-    def here_or_ended(self) -> bool:
-        """Return whether the running code is the reader, or the reader has ended."""
-        if self.stepper is not None:
-            return self.stepper.thread is _this_thread() or not _lives(self.stepper.thread)
-        coroutine = self.task()
-        return getattr(coroutine, "cr_frame", coroutine) is None or coroutine is anyio.get_current_task().coro
-
-    async def close(self, steps: Steps, in_thread: InThread) -> None:
-        """Close the steps in the event loop to which they belong, if it is this one or that of this sync code."""
-        stepper = self.stepper
-        if self.loop() is _this_loop():
-            await steps.aclose()
-        elif stepper is not None and stepper.thread is _this_thread():
-            with suppress(StreamClosedError):  # that loop has ended, or this is a worker thread
-                await in_thread(lambda: stepper.step(steps.aclose()))
-
-
-def _this_loop() -> object:
-    return current_token().native_token
-
-
-def _this_thread() -> Thread:
-    """Return the thread of the sync code that called the running code, or the thread itself."""
-    stepper = STEPPER.get()
-    return current_thread() if stepper is None else stepper.thread
-
-
-def _lives(thread: Thread) -> bool:
-    return any(living is thread for living in living_threads())
-
-
-@final
 @define(eq=False)
 class RunState:
     """The state of a run, shared with everything inside it."""
@@ -125,31 +66,44 @@ class RunState:
     turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn replaced a paused one
-    reader: Reader | None = None  # of a pulled stream
-    thread: Thread = field(factory=current_thread)
+    owner: Place | None = None  # where a pulled stream is read
+    stepper: Stepper | None = field(factory=STEPPER.get)
+    thread: ThreadRef = field(factory=this_thread)
+    process: int = field(factory=os.getpid)
     usage: Usage | None = None
     steps: weakref.ref[Steps] | None = None
     outer: RunState | None = None  # the state of the run whose tool started this run
 
     async def close(self, in_thread: InThread) -> None:
-        """Close the generator of the run if it still exists and can be closed here."""
-        steps = None if self.steps is None else self.steps()
-        if steps is not None and self.reader is not None:
-            await self.reader.close(steps, in_thread)
+        """Close the generator of the run if it still exists, in its event loop: if it is this one or of this thread.
+
+        In another loop, its clean-up would wait for what only its own loop can wake; that loop closes the generator
+        when nobody holds it any more.
+        """
+        steps, stepper = None if self.steps is None else self.steps(), self.stepper
+        if steps is None or self.owner is None:
+            return
+        if self.owner.in_this_loop:
+            await steps.aclose()
+        elif stepper is not None and stepper.thread is reading_thread():
+            with suppress(StreamClosedError):  # that loop has ended, or this is a worker thread
+                await in_thread(lambda: stepper.step(steps.aclose()))
 
     def settle(self) -> None:
-        """Settle every open turn. Synchronous and idempotent."""
-        for turn in list(self.turns):
-            turn.settle()
+        """Settle every open turn, even if one of them fails to. Synchronous and idempotent."""
+        with ExitStack() as stack:
+            for turn in list(self.turns):
+                stack.callback(turn.settle)
 
     def abandoned(self) -> bool:
         """Return whether the run will never continue.
 
-        That is so if its thread has ended, as in a forked child, or if it is paused and its reader is here or has
-        ended.
+        That is so if the run is paused, and its reader has ended or is waiting for the current async task. In a child
+        of `os.fork()`, it is also so if the run was in another thread.
         """
-        paused = None if self.active else self.reader
-        return (paused is not None and paused.here_or_ended()) or not _lives(self.thread)
+        if self.active or self.owner is None:
+            return self.thread() is None and self.process != os.getpid()
+        return self.owner.gone or self.owner.waits_here
 
 
 @final
@@ -231,7 +185,7 @@ def plain_run(labels: Mapping[int, str]) -> Run:
     It shows no chunks unless a tool of a streaming run on this thread made the call.
     """
     outer = ENCLOSING.get()
-    if outer is None or outer.state.thread is not current_thread():
+    if outer is None or outer.state.thread is not this_thread():
         return Run(False, discard, IN_THREAD.get(), RunState(labels))
     state = RunState({**labels, **outer.state.labels}, outer=outer.state)
     shown = outer.streaming and outer.sink is not None

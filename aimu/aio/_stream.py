@@ -20,10 +20,12 @@ import anyio
 
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.reply import Usage
+from aimu._core.threads import run_in_thread
 from aimu._doors import public
 from aimu.aio._deadline import expired, within
+from aimu.aio._place import Place
 from aimu.aio._pump import Pump
-from aimu.aio._run import IN_THREAD, Reader, Run, RunState, Steps
+from aimu.aio._run import IN_THREAD, Run, RunState, Steps
 from aimu.errors import StreamClosedError
 
 # Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
@@ -116,8 +118,9 @@ class Stream:
 
     def _start(self) -> None:
         self._state = _State.CLOSED  # the state that stays if starting fails
-        state = RunState(self._labels(), active=False, reader=Reader())
-        self._run = Run(True, None, IN_THREAD.get(), state)
+        in_thread = IN_THREAD.get()
+        state = RunState(self._labels(), active=False, owner=Place.here(of_thread=in_thread is not run_in_thread))
+        self._run = Run(True, None, in_thread, state)
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         if self._timeout is not None:
@@ -144,10 +147,16 @@ class Stream:
                         raise StopAsyncIteration
                 if wanted:
                     return chunk
-        except BaseException:
-            if self._state is PULLED:
+        except BaseException as exc:
+            cut = self._state is PULLED
+            if cut:
                 self._state = _State.CLOSED
             run.settle()
+            if cut and isinstance(exc, StopAsyncIteration):  # without a `done`
+                raise StreamClosedError(
+                    "the event loop in which this stream began has ended and closed it; "
+                    "read a stream to its end in one event loop"
+                ) from None
             raise
         finally:
             run.state.active = False
@@ -227,6 +236,8 @@ class Stream:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._pump is not None:
+            self._pump.check_leaving()
         self._state = _State.CLOSED
         if self._pump is not None:
             await self._pump.leave()
@@ -234,7 +245,8 @@ class Stream:
     async def aclose(self) -> None:
         """Stop the run; what it has streamed so far stays in the history.
 
-        May be called more than once.
+        May be called more than once. A tool or runner of the run itself does not wait for the end of the run; it is
+        cancelled at its next wait.
 
         Raises:
             anyio.BusyResourceError: Another async task is waiting for the next chunk.
@@ -249,7 +261,10 @@ class Stream:
                 raise anyio.BusyResourceError("closing")
             self._state = _State.CLOSED
             run.settle()
-            await steps.aclose()
+            if run.state.owner is not None and run.state.owner.in_this_loop:
+                await steps.aclose()
+            else:
+                self._steps = None  # its own event loop closes it, now that nobody holds it
         elif self._pump is not None and self._state is _State.ENTERED:
             await self._pump.cancel()
 

@@ -13,13 +13,11 @@ import anyio
 from aimu._core.groups import single_failure
 from aimu._doors import public
 from aimu.aio._checks import checked_text
-from aimu.aio._deadline import checked_timeout, within
+from aimu.aio._deadline import CLOSING, checked_timeout, within
 from aimu.aio._pump import Pump
 from aimu.aio._run import begin_branch
 from aimu.aio._runner import AsyncRunner, run_of
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
-
-CLOSING = 5.0  # s; the time that an async generator of tasks gets to close
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -172,7 +170,8 @@ class Results(Generic[R_co]):
 
     async def _result(self, index: int, task: str) -> tuple[int, Any]:
         try:
-            result: str | Exception = await self._answer(task)
+            with single_failure(levels=0):
+                result: str | Exception = await self._answer(task)
         except Exception as exc:
             exc.add_note(f"in task {index} of amap")
             if not self._collect:
@@ -201,11 +200,13 @@ class Results(Generic[R_co]):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._pump is not None
+        self._pump.check_leaving()
         try:
             await self._pump.leave()
         finally:
             if self._bar is not None:
                 self._bar.close()
+            # Shielded so that the user's generator closes also in a cancelled task; it may take `CLOSING` seconds.
             with anyio.move_on_after(CLOSING, shield=True):
                 await self._tasks.aclose()
 

@@ -57,6 +57,8 @@ class _Bell:
         if ready():
             return
         interruption: BaseException | None = None
+        # Shielded, since the thread still uses what the caller would free. The bound is the worker's: it leaves a
+        # stopped request at its next token or slice of the prompt, and it never waits for an async task.
         with anyio.CancelScope(shield=True):
             while not ready():
                 try:

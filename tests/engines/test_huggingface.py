@@ -31,6 +31,15 @@ async def test_extra_body_sets_fields_of_the_generation_config(hf_engine):
     assert (await hf_engine.complete(ask(*STORY, extra_body={"no_repeat_ngram_size": 2}))).text != greedy.text
 
 
+async def test_a_field_of_the_generation_config_without_effect_is_logged_once(hf_engine, caplog):
+    hf_engine._warned.clear()
+    for _ in range(2):
+        await hf_engine.complete(ask("Say hello.", extra_body={"num_beams": 4}))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{hf_engine.spec}: this engine does not support the field 'num_beams' of extra_body and ignores it"
+    ]
+
+
 async def test_a_conversation_that_the_template_refuses_raises_bad_request_error(hf_engine, monkeypatch):
     monkeypatch.setattr(hf_engine._model.tokenizer, "chat_template", "{{ raise_exception('Only cats.') }}")
     with pytest.raises(BadRequestError, match=r"Only cats\."):

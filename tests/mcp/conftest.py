@@ -1,5 +1,6 @@
 """Fixtures for the tests of MCP: configs of servers, the two ways to open a client, and a server over HTTP."""
 
+import gc
 import socket
 import subprocess
 import sys
@@ -23,6 +24,12 @@ def tiny(*words, **more):
     return {"mcpServers": {"tiny": {**TINY, "args": [*TINY["args"], *words], **more}}}
 
 
+def wild(behaviour, log=None):
+    """Return a config with the server that misbehaves as it is told."""
+    words = [behaviour] if log is None else [behaviour, str(log)]
+    return {"mcpServers": {"wild": {**TINY, "args": ["-S", "-E", str(HERE / "wild_server.py"), *words]}}}
+
+
 @pytest.fixture(params=["connect", "block"])
 def opened(request):
     """Opens a client in both ways."""
@@ -41,6 +48,13 @@ def opened(request):
 
     opened.form = request.param
     return opened
+
+
+@pytest.fixture
+def collected():
+    """Collects what a test leaves unfinished before the next one begins."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture

@@ -1,64 +1,16 @@
 """Servers over streamable HTTP."""
 
-import gc
 import json
 import threading
-from contextlib import contextmanager
-from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import anyio
 import pytest
 
 from aimu import aio
 from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
-from tests.holding import join, start
+from tests.mcp.web import UNFINISHED, Sessions, web_server
 
-# The SDK closes a response but leaves the generators of its event stream unfinished; trio reports each.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@pytest.fixture(autouse=True)
-def unfinished_generators_are_collected_here():
-    yield
-    gc.collect()
-
-
-@contextmanager
-def web_server(answer):
-    """Run a server that answers with `answer(message, request) -> (status, headers, body)`; yield its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            status, headers, body = answer(message, self)
-            self.send_response(status)
-            content = json.dumps(body).encode() if body is not None else b""
-            for name, value in {**headers, "Content-Length": str(len(content))}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        def do_GET(self):
-            self.send_error(405)
-
-        def do_DELETE(self):
-            self.send_error(405)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threads = start(partial(server.serve_forever, 0.01))
-    try:
-        yield f"http://user:secret@127.0.0.1:{server.server_port}/mcp?key=secret"
-    finally:
-        server.shutdown()
-        join(threads)
-        server.server_close()
+pytestmark = UNFINISHED
 
 
 async def test_a_fastmcp_server_over_http(opened, friend_url):
@@ -124,40 +76,6 @@ async def test_connecting_to_a_silent_server_ends_at_the_timeout(opened):
                     raise AssertionError("it never answers")
         finally:
             stop.set()
-
-
-class Sessions:
-    """A server that forgets its sessions at `restart`; with `drop` it cuts an answer off."""
-
-    def __init__(self):
-        self.count, self.calls, self.drop = 0, 0, False
-
-    def restart(self):
-        self.count += 1
-
-    def __call__(self, message, request):
-        if "id" not in message:
-            return 202, {}, None
-        reply = {"jsonrpc": "2.0", "id": message["id"]}
-        plain = {"Content-Type": "application/json"}
-        if message["method"] == "initialize":
-            version = message["params"]["protocolVersion"]
-            result = {
-                "protocolVersion": version,
-                "capabilities": {"tools": {}},
-                "serverInfo": {"name": "s", "version": "1"},
-            }
-            return 200, {**plain, "Mcp-Session-Id": str(self.count)}, {**reply, "result": result}
-        if message["method"] == "tools/list":
-            return 200, plain, {**reply, "result": {"tools": []}}
-        if message["method"] != "tools/call":
-            return 200, plain, {**reply, "error": {"code": -32601, "message": "no such method"}}
-        if request.headers["Mcp-Session-Id"] != str(self.count):
-            return 404, {}, None
-        self.calls += 1
-        if self.drop:
-            return 200, {"Content-Type": "text/event-stream"}, None
-        return 200, plain, {**reply, "result": {"content": [{"type": "text", "text": str(self.calls)}]}}
 
 
 async def test_with_reconnect_a_client_reconnects_if_the_server_forgot_the_session(opened):

@@ -1,12 +1,16 @@
 """MCP servers as sources of tools: in this program, in a child process, or over streamable HTTP.
 
-- `client`: the public class.
+- `client`: the public class; `options`: its options.
 - `config`: reads the configuration that users write.
 - `owner`: the async task that holds the connections, and how other event loops reach it.
-- `connection`: opens, uses, loses and reopens one connection.
-- `process`: runs a server as a child process.
+- `remote`: a server in another process: requests, lost connections, and connecting again.
+- `connection`: one connection, from opening to closing; `negotiation`: which protocol it speaks.
+- `process`: runs a server as a child process; `framing`: messages as lines on its pipes.
+- `http`: the HTTP client under the SDK's transport.
 - `memory`: calls a server object in this program.
-- `session`: the requests to a client of the mcp package, and its errors.
+- `session`: the requests to a client of the mcp package.
+- `unasked`: what a server says and asks of its own accord.
+- `faults`: what goes wrong with a server, and the library's errors made of it.
 - `results`: turns the results of servers into content for a model.
 
 Resources, prompts and sampling are not supported.

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import weakref
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, final
+from typing import TYPE_CHECKING, Any, Self, Unpack, final
 
 import anyio
 from anyio.abc import TaskGroup
 
 from aimu._doors import public
 from aimu.aio._mcp.config import read_config, read_file
-from aimu.aio._mcp.connection import RemoteServer, connect
 from aimu.aio._mcp.memory import MemoryServer
+from aimu.aio._mcp.names import Names
+from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
-from aimu.aio._mcp.results import Content, only_text, result_content
+from aimu.aio._mcp.remote import RemoteServer, connect
+from aimu.aio._mcp.results import Content, marked_as_error, only_text, result_content
 from aimu.errors import ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
 
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
 
 log = logging.getLogger("aimu.aio")
-
-_UNFIT = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @public("aimu.aio")
@@ -39,7 +39,8 @@ class MCPClient:
     `async with MCPClient(...)` connects, and holds the connections in this event loop until the block ends. Without a
     block, `await MCPClient.connect(...)` holds the connections in a thread; any async task may then call `aclose()`.
     Calls may run concurrently and in any event loop. Give exactly one of `config`, `server` and `file`. With several
-    servers, each tool is named `<server>_<tool>`.
+    servers, each tool is named `<server>_<tool>`, unless `prefix=` says otherwise. A name that services do not accept,
+    or that another tool has, is changed; `call_tool` takes it in both forms.
 
     Args:
         config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
@@ -48,6 +49,7 @@ class MCPClient:
         reconnect: Whether the next call after a lost connection opens a new one; otherwise every later call raises at
             once. A call that was in flight is never repeated.
         timeout: Seconds for the handshake and for each request, even if the server sends progress; None is no limit.
+        **options: Further options, which `aimu.types.MCPOptions` lists.
 
     Raises:
         InvalidOptionError: Not exactly one of `config`, `server` and `file` is given, or the configuration is invalid.
@@ -67,24 +69,28 @@ class MCPClient:
         file: str | os.PathLike[str] | None = None,
         reconnect: bool = False,
         timeout: float | None = None,
+        **options: Unpack[MCPOptions],
     ) -> None:
         if sum(given is not None for given in (config, server, file)) != 1:
             raise InvalidOptionError("MCPClient needs exactly one of config=, server= and file=")
+        checked = settings(options, timeout=timeout, reconnect=reconnect)
         self._servers: list[RemoteServer | MemoryServer]
         self._owner: Owner | None = None
         self._group: TaskGroup | None = None
+        self._lifespans = AsyncExitStack()  # of server objects, in the block
         self._state = "new"
-        self._names: dict[str, str] = {}  # names that model services accept -> full names, where they differ
         try:
             if server is not None:
-                self._servers = [MemoryServer(server, timeout=timeout)]
+                self._servers = [MemoryServer(server, checked)]
+                self._names = Names([self._servers[0].name], checked.naming)
                 return
             import_module("mcp")  # so that a missing extra raises here, not in the owner's task
         except ImportError as exc:
             raise MissingExtraError(exc.name or "mcp", "mcp") from exc
         specs = read_config(config) if config is not None else read_file(file or "")
         self._owner = owner = Owner(f"the MCP client of {', '.join(repr(spec.name) for spec in specs)}")
-        self._servers = [RemoteServer(spec, owner, reconnect=reconnect, timeout=timeout) for spec in specs]
+        self._servers = [RemoteServer(spec, owner, checked) for spec in specs]
+        self._names = Names([spec.name for spec in specs], checked.naming)
         weakref.finalize(self, owner.stop).atexit = False
 
     @classmethod
@@ -96,6 +102,7 @@ class MCPClient:
         file: str | os.PathLike[str] | None = None,
         reconnect: bool = False,
         timeout: float | None = None,
+        **options: Unpack[MCPOptions],
     ) -> Self:
         """Make a client and connect it; close it with `aclose()`.
 
@@ -107,6 +114,7 @@ class MCPClient:
             file: The path of a JSON file with the contents of `config`.
             reconnect: Whether the next call after a lost connection opens a new one.
             timeout: Seconds for the handshake and for each request; None is no limit.
+            **options: Further options, which `aimu.types.MCPOptions` lists.
 
         Returns:
             The connected client.
@@ -118,7 +126,7 @@ class MCPClient:
             MCPConnectionError: A server cannot be started or reached.
             MCPTimeoutError: A server does not answer in time.
         """
-        client = cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout)
+        client = cls(config=config, server=server, file=file, reconnect=reconnect, timeout=timeout, **options)
         await client._hold_in_thread()
         return client
 
@@ -139,6 +147,7 @@ class MCPClient:
                 self._group.start_soon(self._owner.run_here)
             try:
                 await self._open()
+                await self._enter_lifespans()
             except BaseException:
                 await self._leave_group()
                 raise
@@ -147,8 +156,11 @@ class MCPClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose()
-        await self._leave_group()
+        try:
+            await self._lifespans.__aexit__(kind, exc, trace)
+        finally:
+            await self.aclose()
+            await self._leave_group()
 
     def __repr__(self) -> str:
         return f"<MCPClient {', '.join(repr(server.name) for server in self._servers)}, {self._state}>"
@@ -182,7 +194,7 @@ class MCPClient:
     async def as_tools(self) -> list[Tool]:
         """List the tools as `Tool` objects for a client or agent.
 
-        If a tool fails, the model reads its error text as the result; a lost connection raises in the run.
+        If a tool fails or its server cannot be reached, the model reads the error as the result.
 
         Returns:
             The tools of all servers.
@@ -205,7 +217,7 @@ class MCPClient:
         """Call a tool. Cancelling this call cancels it on the server too.
 
         Args:
-            name: The name of the tool as `get_tools` returns it.
+            name: The name of the tool as `get_tools` returns it, or as the server spells it.
             arguments: The arguments by name; None is no arguments.
             timeout: Seconds for this call; None uses the client's `timeout`.
             on_progress: Called in the async task of this call with progress, total and message, each time that the
@@ -223,8 +235,10 @@ class MCPClient:
             ClosedClientError: The client was closed.
         """
         self._check()
-        server, own_name = self._find(name)
-        result = await server.call(own_name, arguments or {}, timeout, on_progress)
+        if not self._names.complete:
+            await self._tools(fresh=False)
+        index, own_name = self._names.find(name)
+        result = await self._servers[index].call(own_name, arguments or {}, timeout, on_progress)
         content = result_content(result)
         if result.is_error:
             raise ToolError(only_text(content))
@@ -244,14 +258,25 @@ class MCPClient:
         if self._owner is not None:
             try:
                 await connect(self._owner, [server for server in self._servers if isinstance(server, RemoteServer)])
-            except BaseException:
-                await self.aclose()
+            except BaseException as exc:
+                self._state = "closed"
+                await self._owner.aclose(hurried=not isinstance(exc, Exception))
                 raise
+
+    async def _enter_lifespans(self) -> None:
+        for server in self._servers:
+            if isinstance(server, MemoryServer):
+                await self._lifespans.enter_async_context(server.lifespan())
 
     async def _leave_group(self) -> None:
         if self._group is not None:
             group, self._group = self._group, None
             await group.__aexit__(None, None, None)
+
+    @property
+    def _revision(self) -> int:
+        """Grows when a server says that its tools have changed; the loop of a turn then lists them again."""
+        return sum(server.revision for server in self._servers)
 
     @property
     def _who(self) -> str:
@@ -267,20 +292,24 @@ class MCPClient:
 
     async def _tools(self, *, fresh: bool) -> list[Tool]:
         self._check()
-        return [self._tool(server, tool) for server in self._servers for tool in await server.tools(fresh=fresh)]
+        listed = [(index, tool) for index in range(len(self._servers)) for tool in await self._listed(index, fresh)]
+        named = [(self._names.shown(index, tool.name), index, tool) for index, tool in listed]
+        return [self._tool(name, self._servers[index], tool) for name, index, tool in named if name is not None]
 
-    def _tool(self, server: RemoteServer | MemoryServer, tool: Any) -> Tool:
-        given = self._prefix(server) + tool.name
-        name = _UNFIT.sub("_", given)[:64]
-        if name != given:
-            self._names[name] = given
+    async def _listed(self, index: int, fresh: bool) -> list[Any]:
+        tools = await self._servers[index].tools(fresh=fresh)
+        self._names.learn(index, [tool.name for tool in tools])
+        return tools
 
+    def _tool(self, name: str, server: RemoteServer | MemoryServer, tool: Any) -> Tool:
         async def call(**arguments: Any) -> Content:
             self._check()
             result = await server.call(tool.name, arguments, None, None)
+            content = result_content(result)
             if result.is_error:
                 log.warning("MCP server %r: tool %r failed", server.name, tool.name)
-            return result_content(result)
+                return marked_as_error(content)
+            return content
 
         return Tool(
             name=name,
@@ -289,17 +318,3 @@ class MCPClient:
             parameters=tool.input_schema,
             origin=f"MCP server {server.name!r}",
         )
-
-    def _prefix(self, server: RemoteServer | MemoryServer) -> str:
-        return f"{server.name}_" if len(self._servers) > 1 else ""
-
-    def _find(self, name: str) -> tuple[RemoteServer | MemoryServer, str]:
-        given = self._names.get(name, name)
-        found = [server for server in self._servers if given.startswith(self._prefix(server))]
-        if not found:
-            raise InvalidOptionError(
-                f"no MCP server has a tool {name!r}; with several servers, tools are named <server>_<tool>, "
-                f"where server is one of: {', '.join(server.name for server in self._servers)}"
-            )
-        server = max(found, key=lambda server: len(server.name))
-        return server, given.removeprefix(self._prefix(server))

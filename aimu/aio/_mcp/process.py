@@ -17,9 +17,11 @@ from contextlib import aclosing, asynccontextmanager, suppress
 from typing import IO, Any, cast, final
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aimu.aio._mcp.config import ProcessSpec
+from aimu.aio._mcp.framing import Oversized, failed, lines, read_message, send
 from aimu.errors import MCPConnectionError
 
 log = logging.getLogger("aimu.aio")
@@ -28,7 +30,7 @@ FLUSH = 0.5  # s; time to write messages that were already accepted
 EXIT = 2.0  # s; time for the server to exit after its stdin is closed, and again after SIGTERM
 LAST_WORDS = 0.5  # s; time for stderr and the exit status to follow the end of stdout
 TAIL_LINES, TAIL_LINE = 20, 500  # how much of stderr is kept: lines, and characters of each
-CHUNK = 65536
+LONGEST_STDERR = 65536  # bytes of a line on stderr
 
 
 @final
@@ -38,10 +40,12 @@ class ServerProcess:
     `polite` is set after its first answer. A process that is closed before that is killed without a grace period.
     """
 
-    def __init__(self, spec: ProcessSpec, on_end: Callable[[], object]) -> None:
+    def __init__(self, spec: ProcessSpec, on_end: Callable[[], object], *, probe: float, largest: int) -> None:
         self.polite = False
         self._spec = spec
         self._on_end = on_end
+        self._probe = probe  # s; time to answer `server/discover`
+        self._largest = largest  # bytes of one message
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
         self._popen: subprocess.Popen[bytes] | None = None
         self._finished = anyio.Event()  # the process gives no more answers, for whatever reason
@@ -76,7 +80,7 @@ class ServerProcess:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read_stdout, stdout, to_session)
                 group.start_soon(self._read_stderr, stderr)
-                group.start_soon(self._write_stdin, stdin, from_session)
+                group.start_soon(self._write_stdin, stdin, from_session, to_session, group)
                 group.start_soon(self._watch)
                 group.start_soon(self._fail_calls, to_session)
                 try:
@@ -116,40 +120,47 @@ class ServerProcess:
         return pipes
 
     async def _read_stdout(self, stdout: IO[bytes], to_session: MemoryObjectSendStream[Any]) -> None:
-        from mcp.shared.message import SessionMessage
-        from mcp_types import jsonrpc_message_adapter
-
-        async with aclosing(_lines(stdout.fileno())) as lines:
-            async for line in lines:
-                try:
-                    message = SessionMessage(jsonrpc_message_adapter.validate_json(line, by_name=False))
-                except ValueError:
+        async with aclosing(lines(stdout.fileno(), self._largest)) as whole:
+            async for line in whole:
+                message = read_message(line)
+                if message is not None:
+                    await _deliver(message, to_session)
+                elif isinstance(line, Oversized):
+                    log.warning("MCP server %r: a message of %d bytes was discarded", self._spec.name, line.size)
+                else:
                     self._keep_line(line)  # not a message: the server prints other text to stdout
-                    continue
-                try:
-                    await to_session.send(message)
-                except (anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    pass  # nobody reads any more, but drain stdout so that the server can exit
-
         self._stdout_ended.set()
         self._finished.set()
 
     async def _read_stderr(self, stderr: IO[bytes]) -> None:
-        async with aclosing(_lines(stderr.fileno())) as lines:
-            async for line in lines:
-                self._keep_line(line)
+        async with aclosing(lines(stderr.fileno(), LONGEST_STDERR)) as whole:
+            async for line in whole:
+                self._keep_line(line.head if isinstance(line, Oversized) else line)
         self._stderr_ended.set()
 
-    async def _write_stdin(self, stdin: IO[bytes], from_session: MemoryObjectReceiveStream[Any]) -> None:
+    async def _write_stdin(
+        self,
+        stdin: IO[bytes],
+        from_session: MemoryObjectReceiveStream[Any],
+        to_session: MemoryObjectSendStream[Any],
+        group: TaskGroup,
+    ) -> None:
         """Write the messages to stdin; close it after the last one, or when `_writing` is cancelled."""
         with stdin, self._writing:
             try:
                 async for item in from_session:
                     text = item.message.model_dump_json(by_alias=True, exclude_unset=True)
-                    await _send(stdin.fileno(), text.encode() + b"\n")
+                    await send(stdin.fileno(), text.encode() + b"\n")
+                    if getattr(item.message, "method", "") == "server/discover":
+                        group.start_soon(self._end_probe, item.message.id, to_session)
             except OSError:  # the server no longer reads, so it will not answer either
                 self._finished.set()
         self._stdin_closed.set()
+
+    async def _end_probe(self, request: int | str, to_session: MemoryObjectSendStream[Any]) -> None:
+        """Answer `server/discover` in the place of a server that does not; the session ignores a second answer."""
+        await anyio.sleep(self._probe)
+        await _deliver(failed(request, f"no answer within {self._probe:g} s"), to_session)
 
     async def _watch(self) -> None:
         await self._exited()
@@ -213,31 +224,12 @@ class ServerProcess:
                 os.killpg(popen.pid, sign)
 
 
-async def _send(fd: int, message: bytes) -> None:
-    """Write the whole message to a non-blocking pipe."""
-    rest = memoryview(message)
-    while rest:
-        try:
-            rest = rest[os.write(fd, rest) :]
-        except BlockingIOError:
-            await anyio.wait_writable(fd)
+async def _deliver(message: Any, to_session: MemoryObjectSendStream[Any]) -> None:
+    from mcp.shared.message import SessionMessage
 
-
-async def _lines(fd: int) -> AsyncGenerator[bytes]:
-    """Yield the lines of a non-blocking pipe; the last one even if it has no line end."""
-    parts: list[bytes] = []
-    while True:
-        await anyio.wait_readable(fd)
-        chunk = os.read(fd, CHUNK)
-        if not chunk:
-            break
-        *ended, rest = chunk.split(b"\n")
-        for line in ended:
-            yield b"".join([*parts, line])
-            parts.clear()
-        parts.append(rest)
-    if any(parts):
-        yield b"".join(parts)
+    # If nobody reads any more, drain stdout nevertheless, so that the server can exit.
+    with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+        await to_session.send(SessionMessage(message))
 
 
 def _start_failure(spec: ProcessSpec, exc: OSError | ValueError) -> str:

@@ -12,10 +12,12 @@ from attrs import Attribute, define, field
 
 from aimu._core.chunks import StreamChunk
 from aimu._core.field_docs import with_field_docs
+from aimu._core.groups import single_failure
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one_or_none, not_empty, one_of
+from aimu.aio._place import Subtasks
 from aimu.aio._run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio._runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
@@ -122,7 +124,8 @@ class Parallel(StepRunner):
         race = _Race(self, task, run, run.sink or hold)
         failure: ExceptionGroup | None = None
         try:
-            await race.run()
+            with single_failure(levels=0):
+                await race.run()
         except ExceptionGroup as group:
             failure = group
         for chunk in held:
@@ -163,23 +166,26 @@ class _Race:
     async def run(self) -> None:
         workers, wanted = self.parallel.workers, self.parallel.first or 1
         limiter = anyio.Semaphore(self.parallel.max_concurrency or len(workers))
-        async with anyio.create_task_group() as group:
+        with Subtasks() as branches:
+            async with anyio.create_task_group() as group:
 
-            async def work(index: int, worker: AsyncRunner) -> None:
-                begin_branch()
-                async with limiter:
-                    await self._work(index, worker)
-                if self.won:
-                    group.cancel_scope.cancel()
+                async def work(index: int, worker: AsyncRunner) -> None:
+                    branches.join()
+                    begin_branch()
+                    async with limiter:
+                        await self._work(index, worker)
+                    if self.won:
+                        group.cancel_scope.cancel()
 
-            for index, worker in enumerate(workers):
-                group.start_soon(work, index, worker)
+                for index, worker in enumerate(workers):
+                    group.start_soon(work, index, worker)
         if len(self.answers) < wanted:
             raise ExceptionGroup(f"{len(self.failures)} of {len(workers)} workers failed", self.failures)
 
     async def _work(self, index: int, worker: AsyncRunner) -> None:
         try:
-            done = await drain(steps_of(worker, self.task, self.outer.branch(self.sink)), self.sink)
+            with single_failure(levels=0):
+                done = await drain(steps_of(worker, self.task, self.outer.branch(self.sink)), self.sink)
         except Exception as exc:
             where = f"worker {index + 1} ({_name(worker)}) of {self.parallel.name!r}"
             exc.add_note(f"in {where}")

@@ -1,0 +1,219 @@
+"""The HTTP client under the SDK's transport: one failed request fails one call, with every fact that is known.
+
+The SDK's transport ends with the first exception of its HTTP client, reduces an HTTP error to its status, and reads
+bodies without a bound. So this client raises nothing for a POST: it answers in the place of the server with a JSON-RPC
+error that holds a `Fault`. Knows nothing of the calls.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Any, final
+
+import anyio
+import httpx2
+
+from aimu.aio._mcp.faults import Fault, excerpt, tells_lost_session
+
+LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
+_KEPT = ("www-authenticate", "retry-after")
+_LOGIN = "; pass a token as bearer= or headers= (logging in by OAuth is not supported)"
+
+
+@final
+class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
+    """An HTTP client whose POST requests are always answered.
+
+    Args:
+        largest: Bytes of the largest message that is accepted.
+        probe: Seconds to wait for the answer to `server/discover`.
+        **options: As for httpx2.
+    """
+
+    def __init__(self, *, largest: int, probe: float, **options: Any) -> None:
+        super().__init__(**options)
+        self._largest = largest
+        self._probe_seconds = probe
+
+    async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # type: ignore[override,unused-ignore]
+        if request.method != "POST":
+            response = await super().send(request, **options)
+            return self._event_stream(response, answers=False) if _has_type(response, "text/event-stream") else response
+        try:
+            if b'"server/discover"' in request.content:
+                with anyio.move_on_after(self._probe_seconds):
+                    return await self._answered(request, options)
+                return _answer(request, Fault(kind="network", reason=f"no answer within {self._probe_seconds:g} s"))
+            return await self._answered(request, options)
+        except httpx2.TransportError as exc:
+            return _answer(request, _network_fault(exc))
+
+    async def _answered(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
+        response = await super().send(request, **options)
+        if response.is_error:
+            return await _refused(request, response)
+        if _has_type(response, "text/event-stream"):
+            return self._event_stream(response, answers=True)
+        if _has_type(response, "application/json"):
+            body = await _read(response, self._largest)
+            if body is None:
+                return _answer(request, too_large(self._largest))
+            return _with_body(response, body)
+        return response
+
+    def _event_stream(self, response: httpx2.Response, *, answers: bool) -> httpx2.Response:
+        if response.is_error:
+            return response
+        events = _Events(response, self._largest, answers=answers)
+        return httpx2.Response(response.status_code, headers=_plain(response), stream=events, request=response.request)
+
+
+@final
+class _Events(httpx2.AsyncByteStream):  # type: ignore[misc,unused-ignore]
+    """The body of an event stream, passed on by whole events.
+
+    In the place of an event that is too large comes an error. If the stream breaks off before any event that the SDK
+    could resume after, an error with the reason ends it.
+    """
+
+    def __init__(self, response: httpx2.Response, largest: int, *, answers: bool) -> None:
+        self._response = response
+        self._largest = largest
+        self._answers = answers
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        resumable = False
+        try:
+            async with aclosing(_events(self._response, self._largest)) as events:
+                async for event in events:
+                    if event is not None:
+                        resumable = resumable or event.startswith(b"id:") or b"\nid:" in event
+                        yield event
+                    elif self._answers:
+                        yield _error_event(too_large(self._largest))
+        except httpx2.TransportError as exc:
+            if resumable or not self._answers:
+                raise
+            yield _error_event(_network_fault(exc))
+
+    async def aclose(self) -> None:
+        await self._response.aclose()
+
+
+async def _events(response: httpx2.Response, largest: int) -> AsyncGenerator[bytes | None]:
+    """Yield the events with the empty line that ends each; None for one that is too large."""
+    pending: list[bytes] = []
+    size, last = 0, b""
+    async with aclosing(response.aiter_bytes()) as chunks:
+        async for chunk in chunks:
+            normal = (last + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in last + chunk else chunk
+            last = b""
+            if chunk.endswith(b"\r"):  # the line end may go on in the next chunk
+                normal, last = normal[:-1], b"\r"
+            *_, held = pending or [b""]
+            if held.endswith(b"\n") and normal.startswith(b"\n"):
+                pending.append(b"\n")
+                yield b"".join(pending) if size <= largest else None
+                pending, size, normal = [], 0, normal[1:]
+            *ended, rest = normal.split(b"\n\n")
+            for piece in ended:
+                yield b"".join([*pending, piece, b"\n\n"]) if size + len(piece) <= largest else None
+                pending, size = [], 0
+            if rest:
+                size += len(rest)
+                if size > largest:
+                    pending = [rest[-1:]]
+                else:
+                    pending.append(rest)
+    if pending:
+        yield b"".join(pending) if size <= largest else None
+
+
+async def _read(response: httpx2.Response, largest: int) -> bytes | None:
+    """Return the body, or None if it is too large."""
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > largest:
+                    return None
+                parts.append(chunk)
+    finally:
+        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+            await response.aclose()
+    return b"".join(parts)
+
+
+async def _refused(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+    """Return the answer to a request that the server refused with an HTTP error."""
+    body = await _read(response, LARGEST_ERROR) or b""
+    status = response.status_code
+    error = _protocol_error(body)
+    words = error.get("message") if error else excerpt(body.decode(errors="replace"))
+    reason = f"it answered HTTP {status} {response.reason_phrase}" + (f": {words}" if words else "")
+    lost = "mcp-session-id" in request.headers and (status == 404 or tells_lost_session(str(words)))
+    if lost:
+        reason = f"it lost the session: {reason}"
+    if status == 401:
+        reason += _LOGIN
+    headers = {name: response.headers[name] for name in _KEPT if name in response.headers}
+    fault = Fault(kind="session" if lost else "status", reason=reason, status=status, headers=headers)
+    if error and not lost and status not in (401, 403, 429) and status < 500:
+        return _with_body(response, body)  # an error of the protocol, which some servers give a status
+    return _answer(request, fault, error)
+
+
+def _protocol_error(body: bytes) -> dict[str, Any] | None:
+    try:
+        error = json.loads(body)["error"]
+        return error if isinstance(error["code"], int) and isinstance(error["message"], str) else None
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def too_large(limit: int) -> Fault:
+    return Fault(kind="size", reason="the answer is too large", limit=limit)
+
+
+def _network_fault(exc: httpx2.TransportError) -> Fault:
+    words = str(exc) or str(exc.__cause__ or "") or type(exc).__name__
+    if isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout):
+        return Fault(kind="unreachable", reason=f"it cannot be reached: {words}")
+    return Fault(kind="network", reason=f"the request failed: {words}")
+
+
+def _message(fault: Fault, error: dict[str, Any] | None = None) -> dict[str, Any]:
+    given = error or {}
+    return {
+        "jsonrpc": "2.0",
+        "id": None,
+        "error": fault.error(given.get("code", -32603), given.get("message"), given.get("data")),
+    }
+
+
+def _answer(request: httpx2.Request, fault: Fault, error: dict[str, Any] | None = None) -> httpx2.Response:
+    """Return an answer with an error, to which the SDK gives the id of the request."""
+    return httpx2.Response(fault.status or 502, json=_message(fault, error), request=request)
+
+
+def _error_event(fault: Fault) -> bytes:
+    return b"event: message\ndata: " + json.dumps(_message(fault)).encode() + b"\n\n"
+
+
+def _with_body(response: httpx2.Response, body: bytes) -> httpx2.Response:
+    return httpx2.Response(response.status_code, headers=_plain(response), content=body, request=response.request)
+
+
+def _plain(response: httpx2.Response) -> dict[str, str]:
+    """Return the headers without those that describe the body as it was sent."""
+    gone = ("content-length", "content-encoding", "transfer-encoding")
+    return {name: value for name, value in response.headers.items() if name not in gone}
+
+
+def _has_type(response: httpx2.Response, kind: str) -> bool:
+    given: str = response.headers.get("content-type", "")
+    return given.lower().startswith(kind)

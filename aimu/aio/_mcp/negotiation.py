@@ -1,0 +1,72 @@
+"""Which protocol to speak with a server, and how to begin again with one that does not survive the question.
+
+The protocol of 2026-07-28 begins with the request `server/discover`, all earlier ones begin with `initialize`. In mode
+"auto" the SDK asks first and falls back to `initialize` if the answer is an error. Servers in the wild do other things:
+some exit at an unknown first request, some never answer it, some answer it and then leave out fields that the protocol
+requires. They get a second attempt: a new process or HTTP session, which begins with `initialize`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any, final
+
+import anyio
+from attrs import frozen
+
+from aimu.aio._mcp.options import Protocol
+
+PROBE = 3.0  # s; wait for the answer to `server/discover` before `initialize` is sent too
+HANDSHAKE = 30.0  # s; wait for any answer before a process is started again, if there is no timeout
+
+
+class IncompleteAnswerError(Exception):
+    """The server says that it speaks 2026-07-28, but its answers lack required fields."""
+
+
+@final
+@frozen(kw_only=True)
+class Attempt:
+    """One way to connect: the SDK's mode, and the time at which to give up."""
+
+    mode: str
+    deadline: float
+    probe: float = PROBE
+    last: bool = True
+
+
+def attempts(protocol: Protocol, timeout: float | None, *, process: bool) -> list[Attempt]:
+    """Return the ways to connect to a server, in order; `timeout` bounds them together."""
+    now = anyio.current_time()
+    end = float("inf") if timeout is None else now + timeout
+    if protocol != "auto":
+        return [Attempt(mode=protocol, deadline=end)]
+    probe = PROBE if timeout is None else min(PROBE, timeout / 3)
+    # A silent process may have choked on the probe; over HTTP, requests do not disturb each other.
+    first = end if not process else now + (HANDSHAKE if timeout is None else timeout * 2 / 3)
+    return [
+        Attempt(mode="auto", deadline=first, probe=probe, last=False),
+        Attempt(mode="legacy", deadline=end),
+    ]
+
+
+async def confirm(client: Any, mode: str) -> None:
+    """Check that a connected server speaks the protocol that was agreed on.
+
+    Raises:
+        IncompleteAnswerError: It speaks 2026-07-28 incompletely.
+    """
+    from mcp import MCPError
+    from mcp_types import DiscoverResult
+    from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+    from pydantic import ValidationError
+
+    if client.protocol_version not in MODERN_PROTOCOL_VERSIONS:
+        return
+    try:
+        if mode in MODERN_PROTOCOL_VERSIONS:  # then the SDK has sent nothing yet
+            client.session.adopt(DiscoverResult.model_validate(await client.session.send_discover(mode)))
+        with suppress(MCPError):  # a server may have no tools
+            await client.list_tools()
+    except ValidationError as exc:
+        raise IncompleteAnswerError(f"it speaks {client.protocol_version} incompletely: {exc}") from exc
