@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
@@ -168,6 +168,9 @@ class StreamReader(Reader[StreamChunk]):
             await self.__aio__.aclose()
         else:
             await super()._finish()
+
+    def _texts(self) -> Iterator[str]:
+        return (chunk.content for chunk in self if chunk.is_text())
 
     async def _take(self) -> list[StreamChunk]:
         return [await anext(self.__aio__), *self.__aio__._ready()]

@@ -147,7 +147,7 @@ class Border:
     def _check_usage(self, usage: Any) -> None:
         if usage is None:
             return
-        if type(usage) is not Usage:
+        if not isinstance(usage, Usage):
             self._refuse("Reply.usage must be a Usage or None", usage)
         for attribute in fields(Usage):
             figure = getattr(usage, attribute.name)

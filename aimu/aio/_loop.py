@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Literal
 
+from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.messages import Message, user_message
 from aimu._core.reply import Reply
@@ -18,7 +19,7 @@ from aimu.aio._calls import run_calls
 from aimu.aio._conversation import Conversation
 from aimu.aio._images import image_parts
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._turn import Finished, Outcome, RunTools, Terms
+from aimu.aio._turn import Finished, Outcome, RunTools, Terms, Turn
 from aimu.errors import InvalidImageError
 from aimu.models import _options as options
 from aimu.models._table import TABLE
@@ -40,7 +41,8 @@ async def turn_steps(
     # every way out.
     provider = conversation.provider
     merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
-    turn, stale = conversation.begin(await _message(conversation, task), run, terms, merged, kind)
+    message = None if terms.resume else await _message(conversation, task)
+    turn, stale = conversation.begin(message, run, terms, merged, kind)
     try:
         if stale is not None:
             await stale.close(run.in_thread)
@@ -61,7 +63,7 @@ async def turn_steps(
             else:
                 reply = await provider.complete(request)
             if reply is not None:
-                run.used(reply.usage)
+                run.account.count(reply.usage, provider.cost)
             outcome = turn.receive(reply)
             if isinstance(outcome, RunTools):
                 concurrent = conversation.concurrent_tool_calls
@@ -76,7 +78,23 @@ async def turn_steps(
         raise
     finally:
         turn.settle()
-    yield StreamChunk(StreamingContentType.DONE, outcome.text, label, turn.iteration)
+    answer = _answer(turn, outcome.text, run, turn.model or provider.spec.id, label)
+    yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)
+
+
+def _answer(turn: Turn, text: str, run: Run, model: str, label: str | None) -> AnyAnswer:
+    account = run.account
+    return Answer(
+        text,
+        usage=account.usage,
+        cost=account.cost,
+        stop_reason=turn.stop_reason,
+        model=model,
+        agent=label,
+        iterations=min(turn.iteration + 1, turn.terms.max_iterations),
+        requests=account.requests,
+        new_messages=turn.published if turn.kind == "chat" else (),
+    )
 
 
 async def _message(conversation: Conversation, task: Task) -> Message:

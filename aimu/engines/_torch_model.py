@@ -10,6 +10,7 @@ import copy
 import inspect
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, cast, final
 
 import torch
@@ -229,8 +230,8 @@ class TorchModel:
         sizes = (getattr(model.config.get_text_config(), name, None) for name in _CONTEXT)
         self.context: int | None = next((size for size in sizes if size), None)
         self.ends: Container[int] = _ends(model, self.tokenizer)
-        added = frozenset(self.tokenizer.added_tokens_decoder)
-        self._seams = Seams(self.encode, lambda token: self.decode([token]), added.__contains__)
+        tokenizer, added = self.tokenizer, frozenset(self.tokenizer.added_tokens_decoder)
+        self._seams = Seams(partial(_encode, tokenizer), partial(_decode, tokenizer), added.__contains__)
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
         self._cache_argument = cache_argument(model, takes)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
@@ -250,8 +251,7 @@ class TorchModel:
         return cast(Mapping[str, str], self.tokenizer.special_tokens_map)
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return _encode(self.tokenizer, text)
 
     def encode_rest(self, text: str, after: int) -> list[int] | None:
         """As `LanguageModel.encode_rest`."""
@@ -259,7 +259,7 @@ class TorchModel:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Turn tokens into text, special tokens included."""
-        return cast(str, self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return _decode(self.tokenizer, ids)
 
     def detokenizer(self, shown: Callable[[str], bool]) -> Detokenizer:
         special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
@@ -315,6 +315,15 @@ class TorchModel:
             token = int(step)
             ids.append(token)
             yield token
+
+
+def _encode(tokenizer: Any, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
+
+
+def _decode(tokenizer: Any, ids: int | Sequence[int]) -> str:
+    return cast(str, tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

@@ -54,8 +54,8 @@ def check_windows(model: Any, cache: Any) -> None:
     """
     if not type(model).__module__.startswith("transformers.") or not any(map(_slides, cache.layers)):
         return
-    modules = {type(module).__module__ for module in model.modules()}
-    names = (name for module in modules for name in vars(sys.modules[module]))
+    modules = {sys.modules.get(type(module).__module__) for module in model.modules()}
+    names = (name for module in modules for name in getattr(module, "__dict__", ()))
     if not any(word in name for name in names for word in ("sliding_window", "chunked_causal", "masks_for_generate")):
         raise ValueError(
             f"{type(model).__name__} is not supported: its cache keeps the tokens of a window only, but its attention "

@@ -1,10 +1,12 @@
 """The Hugging Face engine; test_local_engines tests what all engines have in common."""
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from weakref import ref
 
 import pytest
 
@@ -81,6 +83,18 @@ async def test_lazy_weights_are_loaded_in_the_engines_thread_at_the_first_reques
     assert (engine.loaded, engine.prefix_cache.entries) == (False, 0)
     with pytest.raises(ClosedClientError):
         await engine.complete(ask("Say hello."))
+
+
+def test_closing_frees_the_weights_at_once(tiny):
+    engine = HuggingFaceEngine(tiny, threads=1)
+    weights = ref(engine._model.model)
+    gc.collect()
+    gc.disable()
+    try:
+        engine.close()
+        assert weights() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nothing-here", "~/nothing-here", "a/b/c"])
