@@ -16,7 +16,7 @@ from aimu._doors import public
 @public("aimu.types")
 @final
 class StopReason(StrEnum):
-    """Why a reply ended, in the same words for all providers."""
+    """Why a reply ended, in the same words for all providers; or why a turn or a run of several replies did."""
 
     END = "end"
     TOOL_CALLS = "tool_calls"
@@ -25,7 +25,15 @@ class StopReason(StrEnum):
     REFUSED = "refused"
     PAUSED = "paused"  # to continue, send the same conversation again (Anthropic's pause_turn)
     ITERATION_LIMIT = "iteration_limit"  # the turn ended at its limit of iterations, before the model was done
+    ROUND_LIMIT = "round_limit"  # a workflow used up its rounds, and no draft or output had passed
+    EMPTY = "empty"  # the model ended the turn without any text
+    INVALID_OUTPUT = "invalid_output"  # the answers do not have the type that was asked for
+    INTERRUPTED = "interrupted"  # the turn was cancelled, timed out or failed before the model was done
     OTHER = "other"  # something else; `Reply.finish_reason` has the service's own word
+
+
+NORMAL = (StopReason.END, StopReason.STOP_SEQUENCE)
+"""The reasons of a turn that ended as the model meant it to."""
 
 
 @public("aimu.types")
@@ -154,3 +162,17 @@ def _joined(first: Any, second: Any) -> Any:
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         return {**first, **{key: _joined(first[key], item) if key in first else item for key, item in second.items()}}
     return [*first, *second] if isinstance(first, list) and isinstance(second, list) else second
+
+
+def with_unique_ids(reply: Reply) -> Reply:
+    """Return the reply with a unique id for each call, even if the service gave the same id to several.
+
+    `replay`, which the service wants back verbatim, refers to the old ids and is dropped in that case.
+    """
+    ids = [call.id for call in reply.calls]
+    if len(set(ids)) == len(ids):
+        return reply
+    calls = [
+        evolve(call, id=new_call_id()) if call.id in ids[:index] else call for index, call in enumerate(reply.calls)
+    ]
+    return evolve(reply, calls=tuple(calls), replay={})

@@ -6,17 +6,21 @@ The sync twins of amap, Results. They decide nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal, final, overload
+from typing import TYPE_CHECKING, Any, Literal, final, overload
 
 from aimu._core.answer import Answer
 from aimu._doors import public
+from aimu._output._expected import RETRIES, OutputMode, OutputValidator
 from aimu._sync.own import factory_of
 from aimu._sync.reader import Reader
 from aimu._sync.runner import Runner
 from aimu._sync.twin import sync_of, twin_of
-from aimu.aio._task_map import R_co
+from aimu.aio._task_map import R_co, T
 from aimu.aio._task_map import Results as AsyncResults
 from aimu.aio._task_map import amap as async_amap
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 
 @overload
@@ -30,7 +34,24 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    output_type: None = None,
 ) -> Results[Answer]: ...
+@overload
+def amap(
+    runner_or_factory: Runner | Callable[[], Runner],
+    tasks: Iterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+    context: Any = None,
+    output_type: TypeForm[T],
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Results[Answer[T]]: ...
 @overload
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -42,7 +63,11 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
-) -> Results[Answer | Exception]: ...
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Results[Answer[Any] | Exception]: ...
 @overload
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -54,7 +79,11 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
-) -> Results[Answer | Exception]: ...
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Results[Answer[Any] | Exception]: ...
 @public("aimu.agents")
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -66,6 +95,10 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
 ) -> Results[Any]:
     """Run many tasks, and give each result with its index as soon as it is ready.
 
@@ -84,6 +117,10 @@ def amap(
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
         context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
+        output_type: The type that each answer must have, as in `run`.
+        output_mode: How the model is held to the type, as in `run`.
+        output_retries: How often the model may give another answer, as in `run`.
+        output_validator: Your own check of each value, as in `run`.
 
     Returns:
         The results: a context manager, and inside its block an iterator of (index, result).
@@ -107,6 +144,10 @@ def amap(
             timeout=timeout,
             progress=progress,
             context=context,
+            output_type=output_type,
+            output_mode=output_mode,
+            output_retries=output_retries,
+            output_validator=output_validator,
         )
     )
     return result

@@ -6,7 +6,7 @@ The sync twins of Stream. They decide nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import final
+from typing import Any, final
 
 from aimu._core.answer import Answer
 from aimu._core.reply import Usage
@@ -39,13 +39,22 @@ class Stream(StreamReader):
     __aio__: AsyncStream
 
     @property
-    def result(self) -> Answer:
+    def result(self) -> Answer[Any]:
         """The answer that a plain run returns.
 
         Raises:
             StreamClosedError: The stream was not read to its end.
         """
         return self.__aio__.result
+
+    @property
+    def partial(self) -> Any:
+        """What the text of the answer so far allows of the output: plain JSON data.
+
+        None before the answer begins, again when the model has to give another one, and without `output_type`. Each
+        access reads the whole text.
+        """
+        return self.__aio__.partial
 
     @property
     def usage(self) -> Usage | None:

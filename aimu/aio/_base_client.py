@@ -3,6 +3,8 @@
 Opening a client is the work of `_factory`.
 """
 
+# Long, because each overload of `chat` and `generate` repeats all parameters.
+
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping, Sequence

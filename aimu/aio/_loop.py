@@ -48,11 +48,12 @@ async def turn_steps(
     turn, stale = conversation.begin(message, run, terms, merged, kind)
     try:
         if stale is not None:
-            await stale.aclose()
+            await stale.close(run.in_thread)
         toolbox = await conversation.toolbox() if use_tools else Toolbox()
         turn.tools = await toolbox.offered()
         if task.expected is not None:
             turn.hold(means_for(task.expected, provider, merged, toolbox.names))
+            run.state.typed = turn
         outcome: Outcome | None = None
         while not isinstance(outcome, Finished):
             request, reply = turn.next_request(), None

@@ -7,7 +7,7 @@ formats.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, final
 
 from attrs import frozen
@@ -40,6 +40,18 @@ class Means:
     forced: bool = False
     instruction: str = ""
     retries: int = 0
+
+    def applied(
+        self, tools: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, last: bool
+    ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
+        """Return the tools and options of a request; the last one of a turn may only give the answer."""
+        if self.tool is None:
+            return tools, options
+        if last:
+            tools, options = (), {key: value for key, value in options.items() if key != "tool_choice"}
+        if self.forced and options.get("tool_choice", "auto") == "auto":
+            options = {**options, "tool_choice": "required"}
+        return [*tools, self.tool], options
 
 
 def means_for(

@@ -17,7 +17,7 @@ from aimu.errors import AimuError, OutputError
 async def check(turn: Turn, expected: Expected, text: str, run: Run) -> Outcome:
     """Check the answer of a turn, and tell the turn."""
     value, reasons = await _verdict(expected, text, run)
-    return turn.reject(text, reasons) if reasons else turn.accept(text, value)
+    return turn.reject(reasons) if reasons else turn.accept(value)
 
 
 async def typed(answer: AnyAnswer, expected: Expected, run: Run) -> AnyAnswer:

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar, overload
 
-from aimu._core.answer import Answer
+from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._doors import public
@@ -287,6 +287,14 @@ async def _result(
     run = plain_run(labels(), context)
     with nullcontext() if timeout is None else within(timeout, what):
         return await drain(steps(run), run.sink or discard)
+
+
+async def run_typed(runner: AsyncRunner, task: Task) -> AnyAnswer:
+    """Run a runner, perhaps a user's own, for an answer with a type."""
+    check_writers(runner)
+    return await _result(
+        lambda run: steps_of(runner, task, run), lambda: labels(runner), None, lambda: run_of(runner), None
+    )
 
 
 def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:

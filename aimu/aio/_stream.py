@@ -86,10 +86,10 @@ class Stream:
         self._steps: Steps | None = None  # pulled
         self._deadline = inf
         self._pump: Pump[StreamChunk] | None = None  # entered
-        self._result: Answer | None = None
+        self._result: Answer[Any] | None = None
 
     @property
-    def result(self) -> Answer:
+    def result(self) -> Answer[Any]:
         """The answer that a plain run returns.
 
         Raises:
@@ -98,6 +98,20 @@ class Stream:
         if self._result is None:
             raise StreamClosedError("the stream has no result yet; read it to its end first")
         return self._result
+
+    @property
+    def partial(self) -> Any:
+        """What the text of the answer so far allows of the output: plain JSON data.
+
+        None before the answer begins, again when the model has to give another one, and without `output_type`. Each
+        access reads the whole text.
+        """
+        turn = self._run.state.typed if self._run is not None else None
+        if turn is None:
+            return None
+        from aimu._output._type import partial  # loads pydantic
+
+        return partial(turn.draft if self._result is None else str(self._result))
 
     @property
     def usage(self) -> Usage | None:
@@ -275,7 +289,7 @@ class Stream:
                 raise anyio.BusyResourceError("closing")
             self._state = _State.CLOSED
             run.settle()
-            if run.state.generator() is not None:
+            if run.state.owner is not None and run.state.owner.in_this_loop:
                 await steps.aclose()
             else:
                 self._steps = None  # its own event loop closes it, now that nobody holds it

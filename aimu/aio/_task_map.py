@@ -6,20 +6,25 @@ import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Sized
 from contextlib import aclosing, nullcontext
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, TypeVar, final, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
 from aimu._core.answer import AROUND, Answer, AnyAnswer, account_within
 from aimu._core.groups import single_failure
 from aimu._doors import public
+from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
 from aimu.aio._checks import checked_text
 from aimu.aio._deadline import CLOSING, checked_timeout, within
 from aimu.aio._pump import Pump
-from aimu.aio._run import begin_branch
-from aimu.aio._runner import AsyncRunner, run_of
+from aimu.aio._run import Task, begin_branch
+from aimu.aio._runner import AsyncRunner, run_of, run_typed
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
 
@@ -34,7 +39,24 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    output_type: None = None,
 ) -> Results[Answer]: ...
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["raise"] = "raise",
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+    context: Any = None,
+    output_type: TypeForm[T],
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Results[Answer[T]]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -46,7 +68,11 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
-) -> Results[Answer | Exception]: ...
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Results[Answer[Any] | Exception]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -58,7 +84,11 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
-) -> Results[Answer | Exception]: ...
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
+) -> Results[Answer[Any] | Exception]: ...
 @public("aimu.aio")
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -70,6 +100,10 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    output_type: TypeForm[Any] | None = None,
+    output_mode: OutputMode = "auto",
+    output_retries: int = RETRIES,
+    output_validator: OutputValidator | None = None,
 ) -> Results[Any]:
     """Run many tasks, and give each result with its index as soon as it is ready.
 
@@ -88,6 +122,10 @@ def amap(
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
         context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
+        output_type: The type that each answer must have, as in `run`.
+        output_mode: How the model is held to the type, as in `run`.
+        output_retries: How often the model may give another answer, as in `run`.
+        output_validator: Your own check of each value, as in `run`.
 
     Returns:
         The results: an async context manager, and inside its block an async iterator of (index, result).
@@ -108,11 +146,14 @@ def amap(
     if on_error not in ("raise", "collect"):
         raise InvalidOptionError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
     make, seconds = _factory(runner_or_factory), checked_timeout(timeout)
+    expected = Expected.asked(output_type, output_mode, output_retries, output_validator)
 
     async def answered(task: str) -> AnyAnswer:
         asked = checked_text(task, "a task of amap")
         runner = make()
         with nullcontext() if seconds is None else within(seconds, lambda: f"{run_of(runner)} in amap"):
+            if expected is not None:
+                return await run_typed(runner, Task(asked, generate_kwargs, expected=expected))
             answer: Any = await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs))
         return answer if isinstance(answer, Answer) else Answer(str(answer))
 

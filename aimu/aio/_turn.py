@@ -22,21 +22,22 @@ Events::
                asks for tools                  -> CALLING   RunTools
                asks for tools at the limit     -> READY     AskAgain   publishes; marks the calls "not executed"
                is partial (PAUSED)             -> READY     AskAgain   keeps the part; the next reply is added to it
-               is still partial at the limit   -> SETTLED   Finished   publishes, or raises if there is no text
                is empty, and a continuation
-                 prompt is set                 -> READY     AskAgain   drops the reply, stages the prompt
+                 prompt is set                 -> READY     AskAgain   drops the reply, stages the prompt, once
+               is empty again after the prompt -> SETTLED   raises     publishes
                answers, and a type is expected -> CHECKING  CheckOutput
                has text, or is empty and no
                  prompt is set                 -> SETTLED   Finished   publishes
                answers the request after the
-                 limit, whatever it holds      -> SETTLED   Finished   publishes
+                 limit, and has text           -> SETTLED   Finished   publishes
+                 limit, and has none           -> SETTLED   raises     publishes
                is missing, refused, truncated  -> SETTLED   raises     publishes its text, marked as interrupted
     CALLING  start(call), finish(call, ...)    -> CALLING
     CALLING  end_iteration(), where the reply
                only asked for tools            -> READY     AskAgain   publishes
                also gave the final answer      -> CHECKING  CheckOutput   publishes
-    CHECKING accept(text, value)               -> SETTLED   Finished   publishes
-    CHECKING reject(text, reasons)             -> READY     AskAgain   publishes; stages the reasons
+    CHECKING accept(value)                     -> SETTLED   Finished   publishes
+    CHECKING reject(reasons)                   -> READY     AskAgain   publishes; stages the reasons
              after the last retry              -> SETTLED   raises     publishes
     any      settle()                          -> SETTLED              publishes what there is; frees the conversation
 
@@ -52,7 +53,9 @@ output tool is published as text, after the calls beside it.
 
 Publishing: a turn stages messages and publishes each iteration with a single `extend`: the staged messages, the
 assistant message, and one result for each of its calls. The history is therefore valid at every instant, even between
-two statements of a driver, and published messages never change. The result of an unfinished call says what happened:
+two statements of a driver, and published messages never change. The last message of a turn that did not end normally
+has the reason as `"stop_reason"`; a message that was published before the turn ended is replaced by one that has it.
+The result of an unfinished call says what happened:
 "not executed" if the call never started, "cancelled" if it did. Text that arrived without a complete reply is published
 as interrupted. A turn with nothing to publish leaves no trace.
 
@@ -63,7 +66,6 @@ four raise AssertionError: the driver has a bug.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, final
@@ -75,27 +77,20 @@ from aimu._core.messages import (
     Message,
     assistant_message,
     interrupted_message,
+    text_of,
     tool_message,
     unanswered,
     user_message,
     with_text,
 )
-from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage, joined, new_call_id
+from aimu._core.reply import NORMAL, Delta, Reply, StopReason, ToolCall, Usage, joined, with_unique_ids
 from aimu._output._expected import correction
+from aimu.aio._ending import ending, is_blank, unusable
 from aimu.aio._history import History
 from aimu.aio._means import Means
 from aimu.aio._outcome import AskAgain, CheckOutput, Finished, Outcome, RunTools, Terms
-from aimu.errors import (
-    IterationLimitError,
-    OutputError,
-    RefusedError,
-    StreamClosedError,
-    TruncatedError,
-    TruncatedStreamError,
-)
+from aimu.errors import OutputError, StreamClosedError, TruncatedStreamError
 from aimu.providers._base import Request
-
-log = logging.getLogger("aimu.aio")
 
 THINKING = StreamingContentType.THINKING
 
@@ -120,8 +115,8 @@ class Turn:
     `staged` has the messages that the next published iteration begins with. `options` are the options of the first
     request. `tools` are the schemas that every request offers. `means` holds the model to the type of the answer; None
     if any text will do. `iteration` counts requests from 0; it is -1 before the first one. `retried` counts those that
-    asked for another answer. `published` has the messages that the turn has added to the history. `stop_reason` and
-    `model` are those of the last reply.
+    asked for another answer. `published` has the messages that the turn has added to the history. `stop_reason` says
+    why the turn ended, and is INTERRUPTED until it has. `model` is that of the last reply.
     """
 
     history: History
@@ -135,10 +130,11 @@ class Turn:
     retried: int = field(default=0, init=False)
     usage: Usage | None = field(default=None, init=False)
     published: list[Message] = field(factory=list[Message], init=False)
-    stop_reason: StopReason | None = field(default=None, init=False)
+    stop_reason: StopReason = field(default=StopReason.INTERRUPTED, init=False)
     model: str | None = field(default=None, init=False)
     iteration: int = field(default=-1, init=False)
     state: State = field(default=READY, init=False)
+    _prompted: bool = field(default=False, init=False)  # whether the last reply was empty
     _paused: Reply | None = field(default=None, init=False)  # the parts of a paused answer so far
     _fed: list[Delta] = field(factory=list[Delta], init=False)
     _unusable: Reply | None = field(default=None, init=False)  # a refused or truncated reply
@@ -156,15 +152,11 @@ class Turn:
         messages = [*self.history.messages, *self.staged]
         if self._paused is not None:
             messages.append(assistant_message(self._paused))
-        tools, options = self.tools, self._options()
-        if self.means is None:
-            return Request(messages=messages, tools=tools, options=options, kind=self.kind)
-        if self.means.tool is not None:
-            tools = [*([] if self._last else tools), self.means.tool]
-            options = {key: value for key, value in options.items() if key != "tool_choice" or not self._last}
-            if self.means.forced and options.get("tool_choice", "auto") == "auto":
-                options = {**options, "tool_choice": "required"}
-        return Request(messages=messages, tools=tools, options=options, output=self.means.output, kind=self.kind)
+        tools, options, output = self.tools, self._options(), None
+        if self.means is not None:
+            tools, options = self.means.applied(tools, options, last=self._last)
+            output = self.means.output
+        return Request(messages=messages, tools=tools, options=options, output=output, kind=self.kind)
 
     def asked(self) -> list[Message]:
         """Return the messages that the reply of this iteration answers."""
@@ -191,7 +183,8 @@ class Turn:
             RefusedError: The model declined to answer.
             TruncatedError: `max_tokens` ended the reply before any text, inside a tool call, or inside a typed answer.
             TruncatedStreamError: There is no reply.
-            IterationLimitError: The answer was still paused at the limit, and has no text.
+            IterationLimitError: The answer to the request after the limit has no text.
+            EmptyAnswerError: The reply has no text again after the continuation prompt.
         """
         self._expect(ASKED)
         try:
@@ -199,6 +192,11 @@ class Turn:
         except BaseException:
             self.settle()
             raise
+
+    @property
+    def draft(self) -> str:
+        """The text of the reply that is arriving."""
+        return "".join(delta.text for delta in self._fed if delta.phase is not THINKING)
 
     def start(self, call: ToolCall) -> None:
         """Record that a tool starts; call this directly before it does, on the thread that runs it."""
@@ -218,13 +216,13 @@ class Turn:
         self.state = READY
         return AskAgain()
 
-    def accept(self, text: str, value: Any) -> Finished:
-        """End the turn with an answer that has the expected type."""
+    def accept(self, value: Any) -> Finished:
+        """End the turn with the answer, which has this value."""
         self._expect(CHECKING)
-        self.settle()
-        return Finished(text, value)
+        assert self._reply is not None
+        return evolve(self._finished(self._reply), output=value)
 
-    def reject(self, text: str, reasons: Sequence[str]) -> AskAgain:
+    def reject(self, reasons: Sequence[str]) -> AskAgain:
         """Ask for another answer, because this one does not have the expected type.
 
         Raises:
@@ -232,8 +230,10 @@ class Turn:
         """
         self._expect(CHECKING)
         if self.means is None or self.retried == self.means.retries:
+            said = "" if self._reply is None else self._reply.text
+            self.stop_reason = self.history.last_stop_reason = StopReason.INVALID_OUTPUT
             self.settle()
-            raise OutputError(text, reasons, attempts=self.retried + 1)
+            raise OutputError(said, reasons, attempts=self.retried + 1)
         self.retried += 1
         self._publish()
         self.staged.append(user_message(correction(reasons)))
@@ -288,11 +288,14 @@ class Turn:
         self._count(reply)
         if self._paused is not None:
             reply = joined([self._paused, reply])
-        self._raise_if_unusable(reply)
+        if (refused := unusable(reply, typed=self.means is not None)) is not None:
+            self._unusable, self.stop_reason = reply, reply.stop_reason  # its text stays, marked as interrupted
+            raise refused
         if reply.stop_reason is StopReason.PAUSED and not reply.calls:
             return self._pause(reply)
-        self._reply = reply = _with_unique_ids(reply)
+        self._reply = reply = with_unique_ids(reply)
         self.history.last_thinking = reply.thinking
+        self._prompted = self._prompted and not reply.calls
         if reply.final and reply.calls:
             self._output, self._reply = reply.text, evolve(reply, text="")
         if reply.calls and self.iteration - self.retried + 1 < self.terms.max_iterations:
@@ -303,16 +306,18 @@ class Turn:
             return self._check(Reply(text=self._output))
         if self.means is not None and (not reply.calls or self._last):
             return self._check(reply)
-        if not reply.calls:
-            prompt = self.terms.continuation_prompt
-            if prompt is None or reply.text.strip():
-                return self._finished(reply)
+        prompt = self.terms.continuation_prompt
+        if self._last:
+            return self._finished(reply)
+        if reply.calls:  # at the limit
+            self._publish()
+        elif is_blank(reply) and prompt is not None and not self._prompted:
+            self._prompted = True
             self._reply = self._paused = None  # an empty reply leaves no trace
             self._fed.clear()
             self.staged.append(user_message(prompt))
-        if self._last:
+        else:
             return self._finished(reply)
-        self._publish()  # after an empty reply, there is nothing to publish
         self.state = READY
         return AskAgain()
 
@@ -329,54 +334,36 @@ class Turn:
             self._fed.clear()
             self.state = READY
             return AskAgain()
-        limit = self.terms.max_iterations
-        self._paused = None
-        self.history.last_stop_reason = StopReason.ITERATION_LIMIT
         # Without `replay`, in which a call of the service's own tool may wait for its result.
-        self._reply = evolve(reply, stop_reason=StopReason.ITERATION_LIMIT, replay={})
-        if not reply.text.strip():
-            self._reply, self._unusable = None, reply
-            raise IterationLimitError(limit, partial=reply.text)
-        log.warning(
-            "the model had not finished its answer after %d iterations and the last request (last_stop_reason shows "
-            "this); raise max_iterations or max_tool_rounds",
-            limit,
-        )
-        return self._finished(self._reply)
+        self._reply, self._paused = None if is_blank(reply) else evolve(reply, replay={}), None
+        return self._finished(reply)
 
     def _finished(self, reply: Reply) -> Finished:
+        """End the turn with a reply, or raise if it is no answer."""
+        limit = self.terms.max_iterations if self._last else None
+        self.stop_reason, failure = ending(reply, limit=limit, prompted=self._prompted, said=self._said())
+        self.history.last_stop_reason = self.stop_reason
+        if failure is not None:
+            raise failure
         self.settle()
         return Finished(reply.text)
 
+    def _said(self) -> str:
+        """Return the last text of the model in this turn; "" if it wrote none."""
+        texts = (text_of(message) for message in reversed(self.published) if message["role"] == "assistant")
+        return next((text for text in texts if text.strip()), "")
+
     def _count(self, reply: Reply) -> None:
         history = self.history
-        history.last_stop_reason = self.stop_reason = reply.stop_reason
+        history.last_stop_reason = reply.stop_reason
         self.model = reply.model
         if reply.usage is not None:
             self.usage = reply.usage if self.usage is None else self.usage + reply.usage
             history.usage = reply.usage if history.usage is None else history.usage + reply.usage
         history.last_usage = self.usage
 
-    def _raise_if_unusable(self, reply: Reply) -> None:
-        """Raise if the reply was refused or truncated; its text stays in the history, marked as interrupted."""
-        if reply.stop_reason is StopReason.REFUSED:
-            self._unusable = reply
-            said = "\n".join(dict.fromkeys(filter(None, (reply.text, reply.refusal))))
-            why = f": {said}" if said else f" ({reply.finish_reason})" if reply.finish_reason else ""
-            raise RefusedError(f"the model declined to answer{why}", partial=said, request_id=reply.request_id)
-        if reply.stop_reason is StopReason.MAX_TOKENS:
-            if reply.calls or self.means is not None or not reply.text.strip():
-                self._unusable = reply
-                where = "inside a tool call" if reply.calls else "inside the typed answer"
-                where = where if reply.calls or reply.text.strip() else "before any text"
-                raise TruncatedError(
-                    f"max_tokens ended the reply {where}; raise max_tokens",
-                    partial=reply.text,
-                    request_id=reply.request_id,
-                )
-            log.warning("max_tokens cut the answer off (last_stop_reason shows this); raise max_tokens")
-
     def _publish(self) -> None:
+        odd = self.state is SETTLED and self.stop_reason not in NORMAL
         if self._reply is not None:
             message: Message | None = assistant_message(self._reply)
             results = [self.result(call) for call in self._reply.calls]
@@ -384,9 +371,14 @@ class Turn:
             message, results = self._partial(), []
         if message is not None:
             block = [*self.staged, message, *results]
+            if odd:
+                block[-1]["stop_reason"] = str(self.stop_reason)
             self.history.messages.extend(block)
             self.published.extend(block)
             self.staged = []
+        elif odd and self.published and self.published[-1] is self.history.messages[-1]:
+            last = {**self.published[-1], "stop_reason": str(self.stop_reason)}
+            self.history.messages[-1] = self.published[-1] = last
         self._reply = self._paused = None
         self._fed.clear()
         self._started.clear()
@@ -397,20 +389,5 @@ class Turn:
         if self._unusable is not None:
             return interrupted_message(self._unusable.text, self._unusable.thinking)
         before = self._paused or Reply()
-        said = "".join(delta.text for delta in self._fed if delta.phase is not THINKING)
         thought = "".join(delta.text for delta in self._fed if delta.phase is THINKING)
-        return interrupted_message(before.text + said, before.thinking + thought)
-
-
-def _with_unique_ids(reply: Reply) -> Reply:
-    """Return the reply with a unique id for each call, even if the service gave the same id to several.
-
-    `replay`, which the service wants back verbatim, refers to the old ids and is dropped in that case.
-    """
-    ids = [call.id for call in reply.calls]
-    if len(set(ids)) == len(ids):
-        return reply
-    calls = [
-        evolve(call, id=new_call_id()) if call.id in ids[:index] else call for index, call in enumerate(reply.calls)
-    ]
-    return evolve(reply, calls=tuple(calls), replay={})
+        return interrupted_message(before.text + self.draft, before.thinking + thought)
