@@ -9,13 +9,13 @@ import logging
 import random
 import weakref
 from collections.abc import AsyncGenerator, Iterable
-from contextlib import aclosing
 from itertools import count
 from threading import Lock
 from typing import final
 
 import anyio
 
+from aimu._core.loop_end import Nested
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
 from aimu._doors import public
@@ -129,7 +129,7 @@ class SharedProvider:
             slot = self._slot()
             await slot.__aenter__()
             try:
-                async with aclosing(self.provider.stream(request)) as deltas:
+                async with Nested(self.provider.stream(request)) as deltas:
                     async for delta in deltas:
                         begun = True
                         if type(delta) is Reply:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias, final
 
 from attrs import define, evolve, field, frozen
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.loop_end import Nested
 from aimu._core.reply import Usage
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
@@ -161,7 +161,7 @@ async def discard(chunk: StreamChunk) -> None:
 async def drain(steps: Steps, sink: Sink) -> StreamChunk:
     """Run the steps to their end and return the last chunk, the `done`; send all others to `sink`."""
     done: StreamChunk | None = None
-    async with aclosing(steps):
+    async with Nested(steps):
         async for chunk in steps:
             if chunk.phase is StreamingContentType.DONE:
                 done = chunk

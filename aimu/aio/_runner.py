@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import aclosing, nullcontext
+from contextlib import nullcontext
 from inspect import isawaitable
 from typing import Any, Literal, TypeAlias, overload
 
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
+from aimu._core.loop_end import Nested
 from aimu._core.messages import Message
 from aimu._doors import public
 from aimu.aio._deadline import checked_timeout, within
@@ -256,7 +257,7 @@ async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
     text: list[str] = []
     done: StreamChunk | None = None
     # A user's iterator need not be a generator.
-    async with aclosing(outcome) if hasattr(outcome, "aclose") else nullcontext(outcome) as items:
+    async with Nested(aiter(outcome)) as items:
         async for chunk in items:
             if chunk.phase is DONE:
                 done = chunk

@@ -7,16 +7,16 @@ closes it. Does not retry and takes no slot. Raises errors from `aimu.errors` on
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast, final
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.lowlevel import RunVar
 from attrs import define, evolve, field, frozen
 
+from aimu._core.loop_end import Nested, loop_end
 from aimu._core.reply import Reply
 from aimu._core.secrets import hide
 from aimu.errors import (
@@ -141,33 +141,18 @@ class _LoopLanes:
     """The lanes of each provider in one event loop."""
 
     of: dict[object, list[_Lane]] = field(factory=dict)
-    closer: AsyncGenerator[None, None] | None = None
 
     async def close(self, provider: object) -> None:
         for lane in self.of.pop(provider, ()):
             await lane.aclose()
 
-
-_loop_lanes: RunVar[_LoopLanes] = RunVar("aimu_http_lanes")
-
-
-async def _close_at_loop_end(lanes: _LoopLanes) -> AsyncGenerator[None, None]:
-    """Close all lanes when the event loop ends: both backends finalise a suspended generator then."""
-    try:
-        yield
-    finally:
-        for provider in list(lanes.of):
-            await lanes.close(provider)
+    async def _end_with_loop(self) -> None:
+        for provider in list(self.of):
+            await self.close(provider)
 
 
-async def _lanes_here() -> _LoopLanes:
-    lanes = _loop_lanes.get(None)
-    if lanes is None:
-        lanes = _LoopLanes()
-        _loop_lanes.set(lanes)
-        lanes.closer = _close_at_loop_end(lanes)
-        await anext(lanes.closer)
-    return lanes
+def _lanes_here() -> _LoopLanes:
+    return loop_end().attached(_LoopLanes)
 
 
 @final
@@ -203,15 +188,15 @@ class HttpProvider:
 
     async def complete(self, request: Request) -> Reply:
         body = self.codec.encode(request, stream=False)
-        with await self._lane() as lane:
+        with self._lane() as lane:
             response = await self._send(lane, self.codec.path(request), body)
             return _identified(decode_body(self.codec, response.content), response)
 
     async def stream(self, request: Request) -> ReplyStream:
         body = self.codec.encode(request, stream=True)
-        with await self._lane() as lane:
+        with self._lane() as lane:
             response = await self._send(lane, self.codec.path(request), body, stream=True)
-            chunks = _chunks(response)
+            chunks = Nested(_chunks(response), whole=True)
             reader = StreamReader(self.codec)
             decoder = reader.decoder
             try:
@@ -241,13 +226,13 @@ class HttpProvider:
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send another request of the service's API and return the body of the response."""
-        with await self._lane() as lane:
+        with self._lane() as lane:
             content: bytes = (await self._send(lane, path, body)).content
         return content
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; those of other loops close when their loops end."""
-        await (await _lanes_here()).close(self)
+        await _lanes_here().close(self)
 
     async def _send(self, lane: _Lane, path: str, body: Mapping[str, Any], *, stream: bool = False) -> httpx2.Response:
         content = _written(body)
@@ -283,8 +268,8 @@ class HttpProvider:
             return None
         return timeouts(self._timeout)
 
-    async def _lane(self) -> _Lane:
-        lanes = (await _lanes_here()).of.setdefault(self, [])
+    def _lane(self) -> _Lane:
+        lanes = _lanes_here().of.setdefault(self, [])
         lane = next((lane for lane in lanes if lane.open), None)
         if lane is None:
             client, endpoint = self._connect(self._http_client)

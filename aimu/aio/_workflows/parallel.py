@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import aclosing
 from typing import Any, Literal, Self, final
 
 import anyio
@@ -13,6 +12,7 @@ from attrs import Attribute, define, field
 from aimu._core.chunks import StreamChunk
 from aimu._core.field_docs import with_field_docs
 from aimu._core.groups import single_failure
+from aimu._core.loop_end import Nested
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
@@ -135,7 +135,7 @@ class Parallel(StepRunner):
         answer, step = self.separator.join(race.in_order()), 0
         if self.aggregator is not None:
             joined, step = Task(answer, task.generate_kwargs), 1
-            async with aclosing(steps_of(self.aggregator, joined, run)) as steps:
+            async with Nested(steps_of(self.aggregator, joined, run)) as steps:
                 async for chunk in steps:
                     if chunk.phase is DONE:
                         answer = str(chunk.content)
