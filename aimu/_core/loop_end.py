@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
 from contextlib import contextmanager
 from threading import Lock
 from types import TracebackType
@@ -151,12 +151,13 @@ class Nested(Generic[T]):
     """Around a loop inside an async generator over another one: an iterator that hides and closes the other one.
 
     Args:
-        iterator: The other generator. Without `aclose` it is only iterated.
+        iterable: The other generator; or something else, which is closed only if it has `aclose`.
         whole: Whether its first step also hides the generators that it reads from itself.
     """
 
-    def __init__(self, iterator: AsyncIterator[T], *, whole: bool = False) -> None:
-        self._iterator = iterator
+    def __init__(self, iterable: AsyncIterable[T], *, whole: bool = False) -> None:
+        self._iterable = iterable
+        self._iterator = aiter(iterable)
         self._whole = whole
         self._next: Callable[[], Awaitable[T]] = self._first
 
@@ -166,9 +167,10 @@ class Nested(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        close: Callable[[], Awaitable[None]] | None = getattr(self._iterator, "aclose", None)
-        if close is not None:
-            await close()
+        for one in {id(one): one for one in (self._iterator, self._iterable)}.values():
+            close: Callable[[], Awaitable[None]] | None = getattr(one, "aclose", None)
+            if close is not None:
+                await close()
 
     def __aiter__(self) -> Self:
         return self

@@ -65,6 +65,7 @@ class RunState:
     turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn replaced a paused one
+    timed: bool = False  # a pulled stream, each step of which has a scope for its deadline
     owner: Place | None = None  # where a pulled stream is read
     thread: ThreadRef = field(factory=this_thread)
     process: int = field(factory=os.getpid)

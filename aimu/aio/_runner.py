@@ -7,6 +7,7 @@ workflows are elsewhere.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import nullcontext
 from inspect import isawaitable
@@ -162,12 +163,14 @@ class StepRunner(AsyncRunner):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            InvalidOptionError: `task` is not a str, or is blank and has no images; or an option is invalid.
+            InvalidOptionError: `task` is not a str, or is blank and has no images; an option is invalid; or a runner is
+                a part of itself.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer is unusable.
         """
         given = Task.asked(task, generate_kwargs, images, "task")
+        deque(leaves(self), maxlen=0)  # raises at the call if a runner is a part of itself
         return start(
             lambda run: self._steps(given, run),
             name=f"{type(self).__name__}.run",
@@ -237,8 +240,8 @@ def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
     return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run)
 
 
-async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
-    """Yield the steps of a user's own `run` or `chat`, which `call` calls."""
+async def _outcome(call: Callable[[], Any]) -> Any:
+    """Return the answer or the chunks of a user's own `run` or `chat`, which `call` calls."""
     pending = call()
     if not isawaitable(pending) and not hasattr(pending, "__aiter__"):
         raise InvalidOptionError(
@@ -246,39 +249,74 @@ async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
             "aimu.aio needs async runners and clients, so use sync ones in the workflows of aimu.agents"
         )
     outcome: Any = await pending if isawaitable(pending) else pending
-    if isinstance(outcome, str):
-        yield StreamChunk(DONE, outcome)
-        return
-    if not hasattr(outcome, "__aiter__"):
+    if not isinstance(outcome, str) and not hasattr(outcome, "__aiter__"):
         raise InvalidOptionError(
             f"a run returned {type(outcome).__name__}; "
             "return the answer as a str, or with stream=True an async iterator of chunks"
         )
+    return outcome
+
+
+async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
+    """Yield the steps of a user's own `run` or `chat`, which `call` calls."""
+    outcome = await _outcome(call)
+    if isinstance(outcome, str):
+        yield StreamChunk(DONE, outcome)
+        return
     text: list[str] = []
     done: StreamChunk | None = None
-    # A user's iterator need not be a generator.
-    async with Nested(aiter(outcome)) as items:
-        async for chunk in items:
-            if chunk.phase is DONE:
-                done = chunk
-            else:
+    # A user's generator may hold a scope across its yields. So its loop yields nothing if there is a sink, nor if each
+    # step of a pulled stream has a scope for its deadline, which must not close before one that it contains.
+    held: list[StreamChunk] = []
+    hold = run.sink is None and run.state.timed
+    failure: Exception | None = None
+    try:
+        async with Nested(outcome) as items:
+            async for chunk in items:
+                if chunk.phase is DONE:
+                    done = chunk
+                    continue
                 if chunk.is_text():
                     text.append(chunk.content)
-                # A user's generator may hold a scope across its yields, so nothing is yielded here if there is a sink.
                 if run.sink is not None:
                     await run.sink(chunk)
+                elif hold:
+                    held.append(chunk)
                 else:
                     yield chunk
+    except Exception as exc:
+        if not held:
+            raise
+        failure = exc
+    for chunk in held:
+        yield chunk
+    if failure is not None:
+        raise failure
     yield done or StreamChunk(DONE, "".join(text))
 
 
-def leaves(runner: AsyncRunner) -> Iterator[AsyncRunner]:
-    """Yield in order the runners below `runner` that have a history of their own, or `runner` itself if it is one."""
+def leaves(runner: AsyncRunner, above: tuple[AsyncRunner, ...] = ()) -> Iterator[AsyncRunner]:
+    """Yield in order the runners below `runner` that have a history of their own, or `runner` itself if it is one.
+
+    Raises:
+        InvalidOptionError: `runner`, or a runner below it, is one of its own parts.
+    """
     parts = list(runner._parts()) if isinstance(runner, StepRunner) else []
     if not parts:
         yield runner
+        return
+    path = (*above, runner)
     for part in parts:
-        yield from leaves(part)
+        found = [one is part for one in path]
+        if any(found):
+            circle = " -> ".join(_shown(one) for one in (*path[found.index(True) :], part))
+            raise InvalidOptionError(f"a runner cannot be a part of itself: {circle}")
+        yield from leaves(part, path)
+
+
+def _shown(runner: AsyncRunner) -> str:
+    name = getattr(runner, "name", None)
+    return type(runner).__name__ + (f" {name!r}" if name else "")
 
 
 def unique(runners: Iterable[AsyncRunner]) -> list[AsyncRunner]:

@@ -122,6 +122,7 @@ class Stream:
         self._state = _State.CLOSED  # the state that stays if starting fails
         in_thread = IN_THREAD.get()
         state = RunState(self._labels(), active=False, owner=Place.here(of_thread=in_thread is not run_in_thread))
+        state.timed = self._timeout is not None
         self._run = Run(True, None, in_thread, state)
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
