@@ -39,7 +39,9 @@
     │   ├── MCPTimeoutError             (TimeoutError)
     │   └── MCPTooLargeError            (ValueError)   a message exceeds `max_message_bytes`
     ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
-    └── RunnerError                     (RuntimeError) a workflow could not continue
+    └── RunnerError                     (RuntimeError) an agent or workflow could not continue
+        ├── IterationLimitError         a turn reached its limit before the model had answered
+        ├── OutputError                 (ValueError)   an answer does not have the type that was asked for
         ├── RoutingError                (ValueError)
         └── ScoringError                (ValueError)
 
@@ -66,6 +68,7 @@ __all__ = [
     "InvalidHistoryError",
     "InvalidImageError",
     "InvalidOptionError",
+    "IterationLimitError",
     "MCPConnectionError",
     "MCPError",
     "MCPTimeoutError",
@@ -74,6 +77,7 @@ __all__ = [
     "MissingExtraError",
     "MissingKeyError",
     "ModelNotFoundError",
+    "OutputError",
     "OverloadedError",
     "ProviderConnectionError",
     "ProviderError",
@@ -483,7 +487,46 @@ class SkillError(AimuError, ValueError):
 
 
 class RunnerError(AimuError, RuntimeError):
-    """A workflow could not continue."""
+    """An agent or a workflow could not continue."""
+
+
+@final
+class IterationLimitError(RunnerError):
+    """A turn reached its limit of iterations before the model had given an answer.
+
+    Attributes:
+        limit: The number of iterations.
+        partial: The text that the model had given, or "".
+    """
+
+    def __init__(self, limit: int, *, partial: str = "") -> None:
+        self.limit = limit
+        self.partial = partial
+        super().__init__(
+            f"the model had not answered after {limit} iterations and the last request; "
+            "raise max_iterations (of an agent) or max_tool_rounds (of a client)"
+        )
+
+
+@final
+class OutputError(RunnerError, ValueError):
+    """The answer does not have the type that was asked for, nor do those that the model gave when it was told why.
+
+    Attributes:
+        text: The last answer.
+        reasons: What is wrong with it, one text for each problem.
+        attempts: The number of answers that the model gave.
+    """
+
+    def __init__(self, text: str, reasons: Iterable[str], *, attempts: int = 1) -> None:
+        self.text = text
+        self.reasons: tuple[str, ...] = tuple(reasons)
+        self.attempts = attempts
+        given = "the answer does" if attempts == 1 else f"{attempts} answers do"
+        super().__init__(
+            f"{given} not fit the output type: {'; '.join(self.reasons)}. "
+            "Raise output_retries, simplify the type, or describe its fields"
+        )
 
 
 @final

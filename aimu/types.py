@@ -6,7 +6,7 @@ Use these names in your annotations, and to write a provider or a runner of your
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
-from aimu.aio._mcp.options import MCPOptions
+from aimu.aio._mcp.options import Elicitation, MCPOptions
 from aimu.aio._options import ClientOptions
 from aimu.aio._runner import MessageHistory
 from aimu.tools._like import ToolLike, ToolServer
@@ -14,6 +14,7 @@ from aimu.tools._like import ToolLike, ToolServer
 __all__ = [
     "ClientOptions",
     "Delta",
+    "Elicitation",
     "Include",
     "MCPOptions",
     "Message",

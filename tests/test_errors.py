@@ -37,6 +37,8 @@ FACTS = {
     errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="KeyError", status=401, retry_after="3"),
     errors.MCPTooLargeError: lambda kind: kind("files", 1000),
     errors.SkillError: lambda kind: kind("it has no name", path=Path("skills/a"), remedy="give it one", loaded=True),
+    errors.IterationLimitError: lambda kind: kind(10, partial="so far"),
+    errors.OutputError: lambda kind: kind("{}", ["a: required, but missing"], attempts=3),
     errors.RoutingError: lambda kind: kind("maybe", {"yes": 1, "no": 2}),
 }
 ROUND_TRIPS = {

@@ -7,11 +7,17 @@ from __future__ import annotations
 
 import base64
 import os
+import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from aimu.errors import InvalidImageError
+
+MAX_BYTES = 64 << 20
+"""The size of the largest image that is read, in bytes; as base64 text it is larger than services accept."""
+
+_HEAD = 16  # bytes that tell the format
+_SHOWN = 200  # characters of a path in an error text
 
 
 def image_part(image: object) -> dict[str, Any]:
@@ -21,7 +27,8 @@ def image_part(image: object) -> dict[str, Any]:
         image: A path, bytes, an http(s) or `data:` URL, or an `image_url` part.
 
     Raises:
-        InvalidImageError: `image` is none of these, cannot be read, or has an unknown format.
+        InvalidImageError: `image` is none of these, is not a regular file or cannot be read, has an unknown format, or
+            has more than `MAX_BYTES` bytes.
     """
     if isinstance(image, Mapping):
         if image.get("type") != "image_url":
@@ -38,12 +45,7 @@ def image_part(image: object) -> dict[str, Any]:
     if isinstance(image, bytes | bytearray):
         return _part(_data_url(bytes(image), f"{len(image)} bytes"))
     if isinstance(image, str | os.PathLike):
-        path = Path(image)
-        try:
-            content = path.read_bytes()
-        except OSError as exc:
-            raise InvalidImageError(f"cannot read the image {os.fspath(path)!r}: {exc.strerror or exc}") from exc
-        return _part(_data_url(content, repr(os.fspath(path))))
+        return _part(_data_url(*_read(image)))
     raise InvalidImageError(f"an image must be a path, bytes, an http(s) URL or a data URL, not {type(image).__name__}")
 
 
@@ -77,10 +79,39 @@ def split_data_url(url: str) -> tuple[str, str] | None:
     return head[len("data:") : -len(";base64")], body
 
 
+def _read(path: str | os.PathLike[Any]) -> tuple[bytes, str]:
+    """Return the content of a file, only its beginning if it is not an image or too large, and its name for errors."""
+    name = repr(os.fspath(path)[:_SHOWN])
+    try:
+        content = _beginning(path)
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        raise InvalidImageError(f"cannot read the image {name}: {getattr(exc, 'strerror', None) or exc}") from exc
+    if content is None:
+        raise InvalidImageError(f"cannot read the image {name}: it is not a regular file")
+    return content, name
+
+
+def _beginning(path: str | os.PathLike[Any]) -> bytes | None:
+    # Opening a pipe would wait for its writer, and opening a device may do anything.
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        return None
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):  # replaced since
+            return None
+        content = file.read(_HEAD)
+        return content if media_type(content) is None else content + file.read(MAX_BYTES + 1 - len(content))
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def _data_url(content: bytes, name: str) -> str:
     kind = media_type(content)
     if kind is None:
         raise InvalidImageError(f"{name} is not an image in PNG, JPEG, GIF, WebP or BMP format")
+    if len(content) > MAX_BYTES:
+        raise InvalidImageError(f"{name} has more than {MAX_BYTES:,} bytes; send a smaller image, or its URL")
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 

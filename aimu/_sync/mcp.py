@@ -146,7 +146,7 @@ class MCPClient(Facade):
     def as_tools(self) -> list[Tool]:
         """List the tools as `Tool` objects for a client or agent.
 
-        If a tool fails, the model reads its error text as the result; a lost connection raises in the run.
+        If a tool fails or its server cannot be reached, the model reads the error as the result.
 
         Returns:
             The tools of all servers.

@@ -5,7 +5,6 @@ The turn keeps the results. `aimu.tools` defines what a tool is and how one call
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ import anyio
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.groups import single_failure
+from aimu._core.json_text import read_json
 from aimu._core.reply import ToolCall
 from aimu.aio._place import Subtasks
 from aimu.aio._run import ENCLOSING, Run, Sink, Steps
@@ -102,6 +102,6 @@ def _batches(calls: Sequence[ToolCall], toolbox: Toolbox, concurrent: bool | int
 
 def _parsed(arguments: str) -> Any:
     try:
-        return json.loads(arguments) if arguments else {}
-    except (ValueError, RecursionError):
+        return read_json(arguments) if arguments else {}
+    except ValueError:
         return arguments

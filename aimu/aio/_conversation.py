@@ -67,6 +67,7 @@ class Conversation:
     _user: RunState | None = field(default=None, init=False)  # the run whose turn is open
     _stale: RunState | None = field(default=None, init=False)  # a superseded run, until the next turn closes its steps
     _lock: Lock = field(factory=Lock, init=False, repr=False)
+    _revisions: list[int] = field(factory=list[int], init=False, repr=False)  # of the lists of tools of its servers
     _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox")
 
     @property
@@ -180,12 +181,22 @@ class Conversation:
             user.superseded = True
             self._stale = user
 
-    async def toolbox(self) -> Toolbox:
-        """Return the tools that the model may call in the next turn."""
+    async def toolbox(self, known: Toolbox | None = None) -> Toolbox:
+        """Return the tools that the model may call in the next request.
+
+        `known` are those of the last request of the same turn, which are returned if no server has said that its tools
+        have changed.
+        """
+        if known is not None and not self._revisions:
+            return known
         mcp = self.mcp_client
         given: list[Any] = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
         given = [getattr(tool, "__aio__", tool) for tool in given]
-        if any(isinstance(tool, ToolSource) for tool in given):
+        revisions = [getattr(tool, "_revision", 0) for tool in given if isinstance(tool, ToolSource)]
+        if known is not None and revisions == self._revisions:
+            return known
+        self._revisions = revisions
+        if revisions:
             tools: list[Any] = []
             for tool in given:
                 tools.extend(await tool.as_tools() if isinstance(tool, ToolSource) else [tool])
@@ -196,7 +207,7 @@ class Conversation:
 
     def _checked_toolbox(self, toolbox: Toolbox) -> Toolbox:
         spec = self.provider.spec
-        if toolbox.schemas and spec.tools is False:
+        if toolbox.names and spec.tools is False:
             raise InvalidOptionError(
                 f"{spec} cannot call tools; pass use_tools=False or choose a model that can call them"
             )

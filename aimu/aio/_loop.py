@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
-from aimu._core.images import image_part
 from aimu._core.loop_end import Nested
 from aimu._core.messages import Message, user_message
 from aimu._core.reply import Reply
 from aimu.aio._calls import run_calls
 from aimu.aio._conversation import Conversation
+from aimu.aio._images import image_parts
 from aimu.aio._run import Run, Steps, Task
 from aimu.aio._turn import Finished, Outcome, RunTools, Terms
 from aimu.errors import InvalidImageError
@@ -39,12 +39,12 @@ async def turn_steps(
     # every way out.
     provider = conversation.provider
     merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
-    turn, stale = conversation.begin(_message(conversation, task), run, terms, merged, kind)
+    turn, stale = conversation.begin(await _message(conversation, task), run, terms, merged, kind)
     try:
         if stale is not None:
             await stale.aclose()
         toolbox = await conversation.toolbox() if use_tools else Toolbox()
-        turn.tools = toolbox.schemas
+        turn.tools = await toolbox.offered()
         outcome: Outcome | None = None
         while not isinstance(outcome, Finished):
             request, reply = turn.next_request(), None
@@ -68,6 +68,8 @@ async def turn_steps(
                     async for chunk in steps:
                         yield chunk
                 turn.end_iteration()
+                toolbox = await conversation.toolbox(toolbox) if use_tools else toolbox
+                turn.tools = toolbox.schemas
     except Exception as exc:
         exc.add_note(f"in {f'agent {label!r}' if label else 'a chat'}, iteration {max(turn.iteration, 0)}")
         raise
@@ -76,10 +78,10 @@ async def turn_steps(
     yield StreamChunk(StreamingContentType.DONE, outcome.text, label, turn.iteration)
 
 
-def _message(conversation: Conversation, task: Task) -> Message:
+async def _message(conversation: Conversation, task: Task) -> Message:
     images, spec = task.images or (), conversation.provider.spec
     if isinstance(images, str | bytes | bytearray | os.PathLike | Mapping):
         raise InvalidImageError(f"images= must be a list, got {type(images).__name__}; put a single image in a list")
     if images and spec.vision is False:
         raise InvalidImageError(f"{spec} has no vision; omit images= or choose a model with vision")
-    return user_message(task.text, [image_part(image) for image in images])
+    return user_message(task.text, await image_parts(images))

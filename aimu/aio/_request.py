@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import random
 import weakref
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from itertools import count
 from threading import Lock
-from typing import final
+from typing import Any, final
 
 import anyio
 
@@ -19,6 +19,7 @@ from aimu._core.loop_end import Nested
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
 from aimu._doors import public
+from aimu.aio._border import Border
 from aimu.errors import ClosedClientError, InvalidOptionError, ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
@@ -97,6 +98,23 @@ class SharedProvider:
     def __repr__(self) -> str:
         return f"<SharedProvider {self.spec}>"
 
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool) -> Mapping[str, Any]:
+        """Return a JSON Schema as requests for this provider need it, which perhaps offer tools too.
+
+        Raises:
+            ValueError: The provider cannot hold a model to it; the text says why.
+        """
+        own = getattr(self.provider, "output_schema", None)
+        if own is None:
+            raise ValueError(f"{self.spec.provider} has no mode for JSON Schemas")
+        held: Mapping[str, Any] = own(schema, tools=tools)
+        return held
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        """Return whether the provider can make the model call a tool, with these options."""
+        own = getattr(self.provider, "forces_tools", None)
+        return own is not None and bool(own(options))
+
     def keep(self, keeper: object) -> None:
         """Keep the provider open until `keeper`, a client, lets go of it or is garbage-collected."""
         self._keepers.add(keeper)
@@ -115,7 +133,7 @@ class SharedProvider:
         for attempt in count(1):
             try:
                 async with self._slot():
-                    reply = await self.provider.complete(request)
+                    reply = Border(request, self.spec).whole(await self.provider.complete(request))
             except ProviderError as exc:
                 await self._pause(exc, attempt)
             else:
@@ -126,15 +144,24 @@ class SharedProvider:
     async def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
         for attempt in count(1):
             begun = False
+            border = Border(request, self.spec)
+            reply: Reply | None = None
             slot = self._slot()
             await slot.__aenter__()
             try:
                 async with Nested(self.provider.stream(request)) as deltas:
                     async for delta in deltas:
                         begun = True
-                        if type(delta) is Reply:
-                            self._used(delta)
-                        yield delta
+                        if reply is not None:
+                            border.late(delta)
+                        if type(delta) is not Reply:
+                            yield border.delta(delta)
+                            continue
+                        missing, reply = border.end(delta)
+                        self._used(reply)
+                        for piece in missing:
+                            yield piece
+                        yield reply
                 return
             except ProviderError as exc:
                 if begun:

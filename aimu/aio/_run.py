@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias, final
 
@@ -84,9 +85,10 @@ class RunState:
         return self.steps()
 
     def settle(self) -> None:
-        """Settle every open turn. Synchronous and idempotent."""
-        for turn in list(self.turns):
-            turn.settle()
+        """Settle every open turn, even if one of them fails to. Synchronous and idempotent."""
+        with ExitStack() as stack:
+            for turn in list(self.turns):
+                stack.callback(turn.settle)
 
     def abandoned(self) -> bool:
         """Return whether the run will never continue.

@@ -20,7 +20,8 @@ Events::
     ASKED    receive(reply), where the reply
                asks for tools                  -> CALLING   RunTools
                asks for tools at the limit     -> READY     AskAgain   publishes; marks the calls "not executed"
-               is partial (PAUSED)             -> READY     AskAgain   publishes
+               is partial (PAUSED)             -> READY     AskAgain   keeps the part; the next reply is added to it
+               is still partial at the limit   -> SETTLED   Finished   publishes, or raises if there is no text
                is empty, and a continuation
                  prompt is set                 -> READY     AskAgain   drops the reply, stages the prompt
                has text, or is empty and no
@@ -31,6 +32,10 @@ Events::
     CALLING  start(call), finish(call, ...)    -> CALLING
     CALLING  end_iteration()                   -> READY                publishes
     any      settle()                          -> SETTLED              publishes what there is; frees the conversation
+
+A paused answer: the service wants its part back as it is, as the last message, and continues it. The parts add up to
+one message. Until then nothing of it is published, because a call of the service's own tool may wait in it for its
+result, and services refuse a history with such a call.
 
 The limit: `max_iterations` requests may call tools. One more request, with `tool_choice="none"`, asks for the answer.
 
@@ -63,9 +68,9 @@ from aimu._core.messages import (
     unanswered,
     user_message,
 )
-from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_id
+from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage, joined, new_call_id
 from aimu.aio._history import History
-from aimu.errors import RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
+from aimu.errors import IterationLimitError, RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
 from aimu.providers._base import Request
 
 log = logging.getLogger("aimu.aio")
@@ -143,6 +148,7 @@ class Turn:
     usage: Usage | None = field(default=None, init=False)
     iteration: int = field(default=-1, init=False)
     state: State = field(default=READY, init=False)
+    _paused: Reply | None = field(default=None, init=False)  # the parts of a paused answer so far
     _fed: list[Delta] = field(factory=list[Delta], init=False)
     _unusable: Reply | None = field(default=None, init=False)  # a refused or truncated reply
     _reply: Reply | None = field(default=None, init=False)
@@ -155,9 +161,10 @@ class Turn:
         self._expect(READY)
         self.state = ASKED
         self.iteration += 1
-        return Request(
-            messages=[*self.history.messages, *self.staged], tools=self.tools, options=self._options(), kind=self.kind
-        )
+        messages = [*self.history.messages, *self.staged]
+        if self._paused is not None:
+            messages.append(assistant_message(self._paused))
+        return Request(messages=messages, tools=self.tools, options=self._options(), kind=self.kind)
 
     def feed(self, delta: Delta) -> None:
         """Keep a delta in case the turn is interrupted before its reply."""
@@ -173,6 +180,7 @@ class Turn:
             RefusedError: The model declined to answer.
             TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
             TruncatedStreamError: There is no reply.
+            IterationLimitError: The answer was still paused at the limit, and has no text.
         """
         self._expect(ASKED)
         try:
@@ -242,17 +250,21 @@ class Turn:
         if reply is None:
             raise TruncatedStreamError("the provider's stream ended without a reply")
         self._count(reply)
+        if self._paused is not None:
+            reply = joined([self._paused, reply])
         self._raise_if_unusable(reply)
+        if reply.stop_reason is StopReason.PAUSED and not reply.calls:
+            return self._pause(reply)
         self._reply = reply = _with_unique_ids(reply)
         self.history.last_thinking = reply.thinking
         if reply.calls and self.iteration + 1 < self.terms.max_iterations:
             self.state = CALLING
             return RunTools(reply.calls)
-        if not reply.calls and reply.stop_reason is not StopReason.PAUSED:
+        if not reply.calls:
             prompt = self.terms.continuation_prompt
             if prompt is None or reply.text.strip():
                 return self._finished(reply)
-            self._reply = None  # an empty reply leaves no trace
+            self._reply = self._paused = None  # an empty reply leaves no trace
             self._fed.clear()
             self.staged.append(user_message(prompt))
         if self._last:
@@ -260,6 +272,29 @@ class Turn:
         self._publish()  # after an empty reply, there is nothing to publish
         self.state = READY
         return AskAgain()
+
+    def _pause(self, reply: Reply) -> Outcome:
+        """Keep the parts of a paused answer and ask for the next one; at the limit, end the turn with what there is."""
+        self.history.last_thinking = reply.thinking
+        if not self._last:
+            self._paused = reply
+            self._fed.clear()
+            self.state = READY
+            return AskAgain()
+        limit = self.terms.max_iterations
+        self._paused = None
+        self.history.last_stop_reason = StopReason.ITERATION_LIMIT
+        # Without `replay`, in which a call of the service's own tool may wait for its result.
+        self._reply = evolve(reply, stop_reason=StopReason.ITERATION_LIMIT, replay={})
+        if not reply.text.strip():
+            self._reply, self._unusable = None, reply
+            raise IterationLimitError(limit, partial=reply.text)
+        log.warning(
+            "the model had not finished its answer after %d iterations and the last request (last_stop_reason shows "
+            "this); raise max_iterations or max_tool_rounds",
+            limit,
+        )
+        return self._finished(self._reply)
 
     def _finished(self, reply: Reply) -> Finished:
         self.settle()
@@ -277,8 +312,9 @@ class Turn:
         """Raise if the reply was refused or truncated; its text stays in the history, marked as interrupted."""
         if reply.stop_reason is StopReason.REFUSED:
             self._unusable = reply
-            said = f": {reply.text}" if reply.text else ""
-            raise RefusedError(f"the model declined to answer{said}", partial=reply.text, request_id=reply.request_id)
+            said = "\n".join(dict.fromkeys(filter(None, (reply.text, reply.refusal))))
+            why = f": {said}" if said else f" ({reply.finish_reason})" if reply.finish_reason else ""
+            raise RefusedError(f"the model declined to answer{why}", partial=said, request_id=reply.request_id)
         if reply.stop_reason is StopReason.MAX_TOKENS:
             if reply.calls or not reply.text.strip():
                 self._unusable = reply
@@ -299,7 +335,7 @@ class Turn:
         if message is not None:
             self.history.messages.extend([*self.staged, message, *results])
             self.staged = []
-        self._reply = None
+        self._reply = self._paused = None
         self._fed.clear()
         self._started.clear()
         self._results.clear()
@@ -308,8 +344,10 @@ class Turn:
         """Return what there is of a missing, refused or truncated reply."""
         if self._unusable is not None:
             return interrupted_message(self._unusable.text, self._unusable.thinking)
+        before = self._paused or Reply()
         said = "".join(delta.text for delta in self._fed if delta.phase is not THINKING)
-        return interrupted_message(said, "".join(delta.text for delta in self._fed if delta.phase is THINKING))
+        thought = "".join(delta.text for delta in self._fed if delta.phase is THINKING)
+        return interrupted_message(before.text + said, before.thinking + thought)
 
 
 def _with_unique_ids(reply: Reply) -> Reply:

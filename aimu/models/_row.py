@@ -64,6 +64,8 @@ class ChatQuirks:
         parallel_tool_calls: Whether the server honours `parallel_tool_calls`.
         stream_usage: Whether to ask for usage in streams with `stream_options`.
         inline_thinking: The tags between which reasoning may stand at the start of the text.
+        schemas: Which JSON Schemas its mode for them accepts (`response_format`): those of OpenAI's strict mode, or
+            any; None if it has no such mode.
         longest_id: The longest id of a tool call that the server accepts, in characters.
         id_pattern: A pattern that the ids of tool calls must match in full; None if any id will do.
         plain_names: Whether the names of past tool calls may have letters, digits, `_` and `-` only.
@@ -80,6 +82,7 @@ class ChatQuirks:
     parallel_tool_calls: bool = True
     stream_usage: bool = True
     inline_thinking: tuple[str, str] | None = None
+    schemas: Literal["strict", "any"] | None = "strict"
     longest_id: int = 1 << 16
     id_pattern: str | None = None
     plain_names: bool = False

@@ -11,12 +11,12 @@ from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models._row import ProviderRow
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
-from aimu.providers._base import Provider, ReplyStream, Request
+from aimu.providers._base import OutputSchema, Provider, ReplyStream, Request
 
 if TYPE_CHECKING:
     from aimu.providers._wire import Codec
 
-__all__ = ["HTTP_PROVIDERS", "Provider", "ReplyStream", "Request", "make_provider"]
+__all__ = ["HTTP_PROVIDERS", "OutputSchema", "Provider", "ReplyStream", "Request", "make_provider"]
 
 HTTP_PROVIDERS = tuple(row.name for row in TABLE.values() if row.connection is not None)
 """The names of the providers that `make_provider` can make."""

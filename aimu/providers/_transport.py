@@ -34,7 +34,8 @@ from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 from aimu.providers._failures import from_response, request_id
-from aimu.providers._wire import Codec, StreamReader, decode_body
+from aimu.providers._reader import StreamReader, decode_body
+from aimu.providers._wire import Codec
 
 if TYPE_CHECKING:
     import httpx2
@@ -197,7 +198,9 @@ class HttpProvider:
         with self._lane() as lane:
             response = await self._send(lane, self.codec.path(request), body, stream=True)
             chunks = Nested(_chunks(response), whole=True)
-            reader = StreamReader(self.codec)
+            output = request.output
+            shown = output.name if output is not None and output.mode == "tool" else None
+            reader = StreamReader(self.codec, shown_call=shown)
             decoder = reader.decoder
             try:
                 try:
@@ -210,7 +213,7 @@ class HttpProvider:
                     raise
                 except _foreign() as exc:
                     if not decoder.settled:
-                        raise self._translated(exc, lane, decoder.partial()) from exc
+                        raise self._translated(exc, lane, reader.partial()) from exc
                 for piece in reader.finish():
                     yield _identified(piece, response) if isinstance(piece, Reply) else piece
                 # With bytes left unread, the connection could not be reused.
@@ -223,6 +226,12 @@ class HttpProvider:
                     # Reading on from the closed response ends the generators below `chunks` without waiting for gc.
                     async for _ in chunks:
                         pass
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return self.codec.output_schema(schema, tools=tools)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return self.codec.forces_tools(options)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send another request of the service's API and return the body of the response."""

@@ -17,6 +17,7 @@ from typing import Any, TypeAlias, TypeGuard, cast, final
 
 import anyio
 import attrs
+from anyio.lowlevel import checkpoint
 
 from aimu._core.groups import single_failure, unwrap
 from aimu._core.images import url_of
@@ -28,6 +29,8 @@ from aimu.tools._definition import Tool, as_tool
 from aimu.tools._signature import without_bound
 
 log = logging.getLogger("aimu.tools")
+
+_AT_ONCE = 16  # schemas that are made before other tasks get their turn
 
 Content: TypeAlias = str | list[dict[str, Any]]
 OnEnd: TypeAlias = Callable[[Content], object]
@@ -76,6 +79,15 @@ class Toolbox:
     def schemas(self) -> tuple[dict[str, Any], ...]:
         """The tools in OpenAI function format. Made once; do not modify."""
         return tuple(tool.schema for tool in self._tools.values())
+
+    async def offered(self) -> tuple[dict[str, Any], ...]:
+        """Return `schemas`. Between the tools it lets other tasks run: making a schema takes about a millisecond."""
+        if "schemas" not in self.__dict__:
+            for number, tool in enumerate(self._tools.values(), 1):
+                _ = tool.schema  # the tool keeps the costly part
+                if number % _AT_ONCE == 0:
+                    await checkpoint()
+        return self.schemas
 
     async def call(
         self, call: ToolCall, *, on_start: Callable[[], object], on_end: OnEnd, in_thread: InThread = run_in_thread

@@ -11,7 +11,7 @@ from aimu._core.messages import CANCELLED, NOT_EXECUTED, check_history, user_mes
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.aio._history import History
 from aimu.aio._turn import AskAgain, Finished, RunTools, State, Terms, Turn
-from aimu.errors import RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
+from aimu.errors import IterationLimitError, RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {}}}
 PHASES = st.sampled_from([StreamingContentType.THINKING, StreamingContentType.GENERATING])
@@ -78,7 +78,8 @@ class Turns:
             tools=(ADD,) * self.draw(st.integers(0, 1)),
             on_settled=self.free,
         )
-        self.asked, self.seen, self.before = 0, "", len(self.history.messages)
+        self.asked, self.before = 0, len(self.history.messages)
+        self.paused = None  # the text of the parts of a paused answer
 
     def free(self, turn):
         assert turn is self.turn
@@ -90,6 +91,8 @@ class Turns:
         self.asked += 1
         check_history(request.messages)
         assert request.messages[: len(self.history.messages)] == self.history.messages
+        if self.paused is not None:
+            assert request.messages[-1]["content"] == self.paused
         assert request.messages[-1]["role"] in ("user", "tool", "assistant")
         choice = request.options.get("tool_choice")
         if self.turn.tools and self.turn.iteration == self.turn.terms.max_iterations:
@@ -110,14 +113,19 @@ class Turns:
     def receive(self):
         reply = self.draw(self.draw(st.sampled_from([ANSWERS, ROUNDS, ROUNDS, ODD, UNKNOWN])))
         turn, used = self.turn, self.turn.usage
-        text, calls, stop_reason, usage = reply.text, reply.calls, reply.stop_reason, reply.usage
+        calls, stop_reason, usage = reply.calls, reply.stop_reason, reply.usage
+        text = (self.paused or "") + reply.text
+        expected_stop = stop_reason
         last = turn.iteration == turn.terms.max_iterations
         if stop_reason is StopReason.REFUSED:
-            self.is_refused(RefusedError, reply)
+            self.is_refused(RefusedError, reply, text)
         elif stop_reason is StopReason.MAX_TOKENS and (calls or not text.strip()):
-            self.is_refused(TruncatedError, reply)
+            self.is_refused(TruncatedError, reply, text)
         elif calls:
-            self.is_called(reply, last)
+            self.is_called(reply, last, text)
+        elif stop_reason is StopReason.PAUSED and last and not text.strip():
+            expected_stop = StopReason.ITERATION_LIMIT
+            self.is_refused(IterationLimitError, reply, text)
         else:
             outcome = turn.receive(reply)
             paused = stop_reason is StopReason.PAUSED
@@ -128,23 +136,25 @@ class Turns:
             else:
                 assert outcome == Finished(text)
                 assert turn.state is State.SETTLED
-            if dropped:
+            if dropped or (paused and not last):
                 assert self.history.messages == self.published
+                self.paused = text if paused else None
             else:
                 assert self.new[-1]["content"] == text
                 assert "interrupted" not in self.new[-1]
-        assert self.history.last_stop_reason is stop_reason
+                expected_stop = StopReason.ITERATION_LIMIT if paused else stop_reason
+        assert self.history.last_stop_reason is expected_stop
         assert turn.usage == (used if usage is None else usage if used is None else used + usage)
         assert self.history.last_usage == turn.usage
 
-    def is_refused(self, error, reply):
+    def is_refused(self, error, reply, text):
         with pytest.raises(error) as caught:
             self.turn.receive(reply)
-        assert caught.value.partial == reply.text
+        assert caught.value.partial == text
         assert self.turn.state is State.SETTLED
-        self.expect_interrupted(reply.text)
+        self.expect_interrupted(text)
 
-    def is_called(self, reply, last):
+    def is_called(self, reply, last, text):
         outcome = self.turn.receive(reply)
         if isinstance(outcome, RunTools):
             assert self.turn.iteration + 1 < self.turn.terms.max_iterations
@@ -154,18 +164,19 @@ class Turns:
             assert len({call.id for call in outcome.calls}) == len(reply.calls)
             assert self.history.messages == self.published
             self.calls, self.started, self.finished = outcome.calls, set(), {}
-            self.text = reply.text
+            self.text = text
         else:
-            assert outcome == Finished(reply.text) if last else isinstance(outcome, AskAgain)
+            assert outcome == Finished(text) if last else isinstance(outcome, AskAgain)
             assert self.turn.iteration + 1 >= self.turn.terms.max_iterations
             assert [message["status"] for message in self.new if message["role"] == "tool"] == [NOT_EXECUTED] * len(
                 reply.calls
             )
+        self.paused = None
 
     def receive_nothing(self):
         with pytest.raises(TruncatedStreamError):
             self.turn.receive(None)
-        self.expect_interrupted("".join(self.fed))
+        self.expect_interrupted((self.paused or "") + "".join(self.fed))
 
     def start(self):
         call = self.draw(st.sampled_from(self.calls))
@@ -193,7 +204,9 @@ class Turns:
         if state is State.CALLING:
             self.expect_results()
         elif state is State.ASKED:
-            self.expect_interrupted("".join(self.fed))
+            self.expect_interrupted((self.paused or "") + "".join(self.fed))
+        elif state is State.READY and self.paused is not None:
+            self.expect_interrupted(self.paused)
         else:
             assert self.history.messages == self.published
 

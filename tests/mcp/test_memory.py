@@ -10,6 +10,7 @@ import anyio
 import pytest
 from fastmcp import Context, FastMCP
 from mcp.server import MCPServer, Server
+from mcp_types import ToolListChangedNotification
 
 from aimu import aio
 from aimu.errors import (
@@ -119,6 +120,76 @@ async def test_the_lifespan_of_a_server_object_is_entered_for_a_call():
         assert len(await client.get_tools()) == 1
 
 
+@pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")  # FastMCP's own logging is the SDK's deprecated one
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
+async def test_a_tool_of_this_program_has_a_session_as_on_the_wire(opened, caplog, protocol):
+    server = FastMCP("full")
+    seen = []
+
+    @server.tool
+    async def use(ctx: Context) -> None:
+        await ctx.info("working")
+        await ctx.set_state("key", 7)
+        await ctx.send_notification(ToolListChangedNotification())
+        seen.append((ctx.request_id, ctx.session_id, await ctx.get_state("key")))
+
+    caplog.set_level("INFO", "aimu.mcp")
+    async with opened(server=server, protocol=protocol) as client:
+        await client.call_tool("use")
+    [(request, session, state)] = seen
+    assert request
+    assert session
+    assert state == 7
+    assert "MCP server 'full': working" in caplog.text
+
+
+async def test_the_lifespans_of_mounted_servers_are_entered_once_for_a_block(opened):
+    entered, left = [], []
+
+    @asynccontextmanager
+    async def lifespan(_):
+        entered.append(1)
+        try:
+            yield {"db": f"opened {len(entered)}"}
+        finally:
+            left.append(1)
+
+    child, server = FastMCP("child", lifespan=lifespan), FastMCP("parent")
+    server.mount(child, namespace="child")
+
+    @child.tool
+    async def look(ctx: Context) -> str:
+        await anyio.lowlevel.checkpoint()
+        return ctx.lifespan_context["db"]
+
+    async with opened(server=server) as client:
+        assert await client.call_tool("child_look") == "opened 1"
+        results = []
+
+        async def call():
+            results.append(await client.call_tool("child_look"))
+
+        async with anyio.create_task_group() as group:
+            for _ in range(5):
+                group.start_soon(call)
+        if opened.form == "block":
+            assert results == ["opened 1"] * 5
+            assert left == []
+    assert len(entered) == len(left)
+    assert opened.form == "connect" or entered == [1]
+
+
+async def test_a_lifespan_that_fails_fails_the_block():
+    @asynccontextmanager
+    async def lifespan(_):
+        raise ZeroDivisionError
+        yield {}
+
+    with pytest.raises(ZeroDivisionError):
+        async with aio.MCPClient(server=FastMCP("broken", lifespan=lifespan)):
+            raise AssertionError("it cannot start")
+
+
 async def test_a_server_object_of_the_mcp_package_works():
     server = MCPServer("plain")
 
@@ -182,7 +253,7 @@ async def test_a_conversation_calls_the_tools_of_its_mcp_client(attach):
                 client.mcp_client = [mcp] if attach == "list" else mcp
             assert await client.chat("go") == "done"
             results = [message["content"] for message in client.messages if message["role"] == "tool"]
-            assert results == ["hi", "no", "HI"]
+            assert results == ["hi", "Error: no", "HI"]
 
 
 async def test_a_malformed_schema_of_a_server_does_not_end_the_run():

@@ -11,7 +11,18 @@ import time
 
 BEHAVIOUR = sys.argv[1]
 MODERN = "2026-07-28"
+LISTENING, GROWN = [], []
+SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 CACHE = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
+EVIL = "(a+)+$"
+OUTPUT = {
+    "output-pattern": {"properties": {"x": {"type": "string", "pattern": EVIL}}},
+    "output-names": {"patternProperties": {EVIL: {"type": "string"}}, "additionalProperties": False},
+    "output-unevaluated": {"patternProperties": {EVIL: {}}, "unevaluatedProperties": False},
+    "output-wrong": {"properties": {"x": {"type": "integer"}}},
+    "output-none": {},
+    "output-invalid": {"properties": {"x": {"type": 7}}},
+}
 ECHO = {"name": "echo", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}}}
 
 
@@ -30,14 +41,23 @@ def send(**message):
     write(json.dumps({"jsonrpc": "2.0", **message}))
 
 
+def notify(method, **params):
+    send(method=f"notifications/{method}", params=params)
+
+
 def answer(request, method, params):
     if method == "server/discover":
         if BEHAVIOUR == "exits":
             sys.exit("expected initialize")
         if BEHAVIOUR in ("silent", "stuck"):
             return None
-        if BEHAVIOUR in ("incomplete", "modern"):
-            return {"supportedVersions": [MODERN], "capabilities": {"tools": {}}, **CACHE}
+        if BEHAVIOUR in ("incomplete", "modern", "changing"):
+            return {"supportedVersions": [MODERN], "capabilities": {"tools": {"listChanged": True}}, **CACHE}
+    if method == "subscriptions/listen" and BEHAVIOUR == "changing":
+        LISTENING.append(request)
+        about = {SUBSCRIPTION: request}
+        notify("subscriptions/acknowledged", notifications={"toolsListChanged": True}, _meta=about)
+        return None
     if method == "initialize":
         if BEHAVIOUR == "modern":
             data = {"supported": [MODERN], "requested": params["protocolVersion"]}
@@ -62,12 +82,22 @@ def listing(params):
         return {"tools": [ECHO] if not params.get("cursor") else [], "nextCursor": "again"}
     if BEHAVIOUR == "pages":  # another cursor, for ever
         return {"tools": [], "nextCursor": str(int(params.get("cursor", 0)) + 1)}
-    return {"tools": [ECHO], **(CACHE if BEHAVIOUR == "modern" else {})}
+    tools = [{**ECHO, "outputSchema": {"type": "object", **OUTPUT[BEHAVIOUR]}}] if BEHAVIOUR in OUTPUT else [ECHO]
+    more = [{**ECHO, "name": "more"}] if GROWN else []
+    return {"tools": [*tools, *more], **(CACHE if BEHAVIOUR in ("modern", "changing") else {})}
 
 
 def call(request, name, arguments):
     text = arguments.get("text", "")
-    result = {"content": [{"type": "text", "text": text}], **(CACHE if BEHAVIOUR == "modern" else {})}
+    modern = BEHAVIOUR in ("modern", "changing")
+    result = {"content": [{"type": "text", "text": text or name}], **(CACHE if modern else {})}
+    if text == "grow":
+        GROWN.append(1)
+        notify("tools/list_changed", **({"_meta": {SUBSCRIPTION: LISTENING[0]}} if LISTENING else {}))
+    if BEHAVIOUR in OUTPUT and BEHAVIOUR != "output-none":
+        result["structuredContent"] = (
+            {text: text} if BEHAVIOUR in ("output-names", "output-unevaluated") else {"x": text}
+        )
     if BEHAVIOUR == "id-first":
         result["content"][0]["text"] = "x" * int(text)
         send(id=request, result=result)

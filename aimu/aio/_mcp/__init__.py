@@ -9,6 +9,7 @@
 - `http`: the HTTP client under the SDK's transport.
 - `memory`: calls a server object in this program.
 - `session`: the requests to a client of the mcp package.
+- `unasked`: what a server says and asks of its own accord.
 - `faults`: what goes wrong with a server, and the library's errors made of it.
 - `results`: turns the results of servers into content for a model.
 

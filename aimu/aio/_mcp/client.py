@@ -7,6 +7,7 @@ import os
 import re
 import weakref
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, Unpack, final
@@ -20,7 +21,7 @@ from aimu.aio._mcp.memory import MemoryServer
 from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
 from aimu.aio._mcp.remote import RemoteServer, connect
-from aimu.aio._mcp.results import Content, only_text, result_content
+from aimu.aio._mcp.results import Content, marked_as_error, only_text, result_content
 from aimu.errors import ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
 
@@ -77,11 +78,12 @@ class MCPClient:
         self._servers: list[RemoteServer | MemoryServer]
         self._owner: Owner | None = None
         self._group: TaskGroup | None = None
+        self._lifespans = AsyncExitStack()  # of server objects, in the block
         self._state = "new"
         self._names: dict[str, str] = {}  # names that model services accept -> full names, where they differ
         try:
             if server is not None:
-                self._servers = [MemoryServer(server, timeout=timeout)]
+                self._servers = [MemoryServer(server, checked)]
                 return
             import_module("mcp")  # so that a missing extra raises here, not in the owner's task
         except ImportError as exc:
@@ -145,6 +147,7 @@ class MCPClient:
                 self._group.start_soon(self._owner.run_here)
             try:
                 await self._open()
+                await self._enter_lifespans()
             except BaseException:
                 await self._leave_group()
                 raise
@@ -153,8 +156,11 @@ class MCPClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self.aclose()
-        await self._leave_group()
+        try:
+            await self._lifespans.__aexit__(kind, exc, trace)
+        finally:
+            await self.aclose()
+            await self._leave_group()
 
     def __repr__(self) -> str:
         return f"<MCPClient {', '.join(repr(server.name) for server in self._servers)}, {self._state}>"
@@ -188,7 +194,7 @@ class MCPClient:
     async def as_tools(self) -> list[Tool]:
         """List the tools as `Tool` objects for a client or agent.
 
-        If a tool fails, the model reads its error text as the result; a lost connection raises in the run.
+        If a tool fails or its server cannot be reached, the model reads the error as the result.
 
         Returns:
             The tools of all servers.
@@ -250,14 +256,25 @@ class MCPClient:
         if self._owner is not None:
             try:
                 await connect(self._owner, [server for server in self._servers if isinstance(server, RemoteServer)])
-            except BaseException:
-                await self.aclose()
+            except BaseException as exc:
+                self._state = "closed"
+                await self._owner.aclose(hurried=not isinstance(exc, Exception))
                 raise
+
+    async def _enter_lifespans(self) -> None:
+        for server in self._servers:
+            if isinstance(server, MemoryServer):
+                await self._lifespans.enter_async_context(server.lifespan())
 
     async def _leave_group(self) -> None:
         if self._group is not None:
             group, self._group = self._group, None
             await group.__aexit__(None, None, None)
+
+    @property
+    def _revision(self) -> int:
+        """Grows when a server says that its tools have changed; the loop of a turn then lists them again."""
+        return sum(server.revision for server in self._servers)
 
     @property
     def _who(self) -> str:
@@ -284,9 +301,11 @@ class MCPClient:
         async def call(**arguments: Any) -> Content:
             self._check()
             result = await server.call(tool.name, arguments, None, None)
+            content = result_content(result)
             if result.is_error:
                 log.warning("MCP server %r: tool %r failed", server.name, tool.name)
-            return result_content(result)
+                return marked_as_error(content)
+            return content
 
         return Tool(
             name=name,

@@ -17,6 +17,8 @@ from aimu.aio._mcp.faults import error_of, fault_of, is_closed
 from aimu.aio._mcp.negotiation import Attempt, IncompleteAnswerError, attempts, confirm
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.process import ServerProcess
+from aimu.aio._mcp.session import Session
+from aimu.aio._mcp.unasked import Unasked
 from aimu.errors import ClosedClientError, MCPConnectionError, MCPTimeoutError
 
 log = logging.getLogger("aimu.aio")
@@ -29,8 +31,8 @@ HTTP_SILENCE = 300.0  # s; longest pause between two parts of an answer, unless 
 class Connection:
     """One connection; the async task that calls `run` enters, holds and leaves it."""
 
-    def __init__(self, spec: Spec, settings: Settings) -> None:
-        self.client: Any = None  # an mcp.Client, once it is connected
+    def __init__(self, spec: Spec, settings: Settings, unasked: Unasked) -> None:
+        self.session: Session | None = None  # once it is connected
         self.opened = anyio.Event()  # also set if opening failed
         self.closed = anyio.Event()
         self.suspect = False  # whether the server no longer knows the session
@@ -39,6 +41,7 @@ class Connection:
         self.failure: BaseException | None = None
         self._spec = spec
         self._settings = settings
+        self._unasked = unasked
         self._scope = anyio.CancelScope()
         self._end = anyio.Event()
         self._left = False
@@ -67,14 +70,18 @@ class Connection:
             return
         try:
             with anyio.CancelScope(deadline=attempt.deadline) as self._scope:
-                async with Client(self._transport(attempt, end), mode=attempt.mode) as client:
+                transport = self._transport(attempt, end)
+                async with Client(transport, mode=attempt.mode, **self._unasked.callbacks()) as client:
                     await confirm(client, attempt.mode)
-                    self.client = client
+                    self.session = Session(client, self._spec.name)
                     self._scope.deadline = math.inf
                     if self._process is not None:
                         self._process.polite = True
                     self.opened.set()
-                    await end.wait()
+                    async with anyio.create_task_group() as group:
+                        group.start_soon(self._listen, client)
+                        await end.wait()
+                        group.cancel_scope.cancel()
             if self._scope.cancelled_caught and not self._left:
                 self.failure = MCPTimeoutError(
                     f"MCP server {self._spec.name!r} did not answer the handshake within {self._settings.timeout:g} s"
@@ -84,6 +91,21 @@ class Connection:
         except Exception as exc:
             self.failure = unwrap(exc)
             log.debug("MCP server %r: connection lost", self._spec.name, exc_info=exc)
+
+    async def _listen(self, client: Any) -> None:
+        """Ask a server of the newest protocol to say when its tools change; earlier ones do so unasked."""
+        from mcp import MCPError
+        from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+
+        tools = client.server_capabilities.tools
+        if tools is None or not tools.list_changed:
+            return
+        try:
+            async with client.listen(tools_list_changed=True) as events:
+                async for _ in events:  # the SDK hands each to the callback, too
+                    pass
+        except (ListenNotSupportedError, SubscriptionLost, MCPError) as exc:
+            log.debug("MCP server %r: does not tell changes: %s", self._spec.name, exc)
 
     def _worth_another(self) -> bool:
         if isinstance(self._spec, ProcessSpec):
@@ -102,11 +124,12 @@ class Connection:
             self._end.set()
 
     @contextmanager
-    def used(self) -> Generator[Any]:
-        """The client for one request."""
+    def used(self) -> Generator[Session]:
+        """The session for one request."""
+        assert self.session is not None
         self._users += 1
         try:
-            yield self.client
+            yield self.session
         finally:
             self._users -= 1
             if self._retired:
@@ -118,6 +141,13 @@ class Connection:
         self._end.set()
         if not self.opened.is_set():
             self._scope.cancel()
+
+    def drop(self) -> None:
+        """Close the connection at once, without a grace period for the server."""
+        if self._process is not None:
+            self._process.polite = False
+        self.leave()
+        self._scope.cancel()
 
     def error(self, cause: BaseException | None = None, hint: str = "") -> Exception:
         """Return the error for a request that this connection cannot answer; `hint` says what the next call does."""
@@ -132,7 +162,7 @@ class Connection:
         fault = fault_of(failure)
         if fault is not None:
             return error_of(fault, name, place, hint)
-        if self.client is None and failure is not None and not is_closed(failure) and not _is_pipe_end(failure):
+        if self.session is None and failure is not None and not is_closed(failure) and not _is_pipe_end(failure):
             code = getattr(failure, "code", None)
             words = f"it refused the handshake: {failure}" + (f" (code {code})" if code is not None else "")
             stderr = self._process.stderr if self._process is not None else ""

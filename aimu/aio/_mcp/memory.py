@@ -1,32 +1,34 @@
 """A server object in this program, called in the caller's event loop.
 
-Only this module depends on internals of FastMCP.
+Each request has an MCP session of its own, as one over the wire has with the protocol of 2026-07-28. In that protocol
+the server runs in the async task of the caller, with its context variables. Only this module depends on internals of
+FastMCP.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, final
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any, TypeVar, cast, final
 
 import anyio
 
 from aimu.aio._mcp.faults import refusal
-from aimu.aio._mcp.session import listed
+from aimu.aio._mcp.options import Settings
+from aimu.aio._mcp.session import Session
+from aimu.aio._mcp.unasked import Unasked
 from aimu.errors import InvalidOptionError, MCPTimeoutError
 
 T = TypeVar("T")
+MODERN = "2026-07-28"
 
 
 @final
 class MemoryServer:
-    """A FastMCP server, or a server of the mcp package, as `MCPClient` uses it.
+    """A FastMCP server, or a server of the mcp package, as `MCPClient` uses it."""
 
-    A FastMCP server is called directly. A call that needs an MCP session, to report progress or because the server has
-    a lifespan, gets its own, in the mode that supports progress.
-    """
-
-    def __init__(self, server: Any, *, timeout: float | None) -> None:
+    def __init__(self, server: Any, settings: Settings) -> None:
         from fastmcp import FastMCP
         from mcp.server import MCPServer, Server
 
@@ -36,15 +38,19 @@ class MemoryServer:
                 "config= or file="
             )
         self.name: str = server.name
+        self.revision = 0  # of the list of its tools; grows when the server says that they have changed
         self._server: Any = server
-        self._timeout = timeout
-        self._direct = isinstance(server, FastMCP) and not _has_lifespan(server)
+        self._settings = settings
+        self._unasked = Unasked(self.name, settings, self._tools_changed)
+
+    def lifespan(self) -> AbstractAsyncContextManager[object]:
+        """Return what holds the server's lifespan, and those of its mounted servers; calls outside enter it anew."""
+        hold = getattr(self._server, "_lifespan_manager", nullcontext)
+        return cast("AbstractAsyncContextManager[object]", hold())
 
     async def tools(self, *, fresh: bool = False) -> list[Any]:
         """Return all tools, as `mcp_types.Tool`."""
-        if self._direct:
-            return [tool.to_mcp_tool() for tool in await self._server.list_tools()]
-        return await self._in_session(lambda client: listed(client, fresh=fresh))
+        return await self._in_session(lambda session: session.tools(fresh=fresh))
 
     async def call(
         self,
@@ -53,29 +59,18 @@ class MemoryServer:
         timeout: float | None,
         on_progress: Callable[..., object] | None,
     ) -> Any:
-        """Call a tool and return an `mcp_types.CallToolResult`, or an object with the same attributes.
+        """Call a tool and return the `mcp_types.CallToolResult`.
 
         Raises:
             MCPTimeoutError: The server does not answer in time.
             MCPError: The server answers with a protocol error.
         """
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._settings.timeout if timeout is None else timeout
         with anyio.move_on_after(seconds):
             if on_progress is not None:
                 return await self._call_with_progress(name, arguments, on_progress)
-            if self._direct:
-                return await self._call_directly(name, arguments)
-            return await self._in_session(lambda client: client.call_tool(name, arguments))
+            return await self._in_session(lambda session: session.call(name, arguments, None))
         raise MCPTimeoutError(f"MCP server {self.name!r}: tool {name!r} gave no answer within {seconds:g} s")
-
-    async def _call_directly(self, name: str, arguments: dict[str, Any]) -> Any:
-        from fastmcp.tools.base import ToolResult
-        from mcp_types import TextContent
-
-        try:
-            return await self._server.call_tool(name, arguments)
-        except Exception as exc:  # noqa: BLE001 - a tool may raise anything, and an MCP session makes that a result too
-            return ToolResult(content=[TextContent(type="text", text=str(exc))], is_error=True)
 
     async def _call_with_progress(
         self, name: str, arguments: dict[str, Any], on_progress: Callable[..., object]
@@ -93,29 +88,34 @@ class MemoryServer:
 
         results: list[Any] = []
         with anyio.CancelScope() as scope:
-            call = self._in_session(lambda client: client.call_tool(name, arguments, progress_callback=progress))
+            call = self._in_session(lambda session: session.call(name, arguments, progress), reports=True)
             results.append(await call)
         if failures:
             raise failures[0]
         return results[0]
 
-    async def _in_session(self, request: Callable[[Any], Awaitable[T]]) -> T:
-        """Run `request(client)` in an MCP session of its own; raise its errors outside the session's task group."""
+    def _tools_changed(self) -> None:
+        self.revision += 1
+
+    def _mode(self, reports: bool) -> str:
+        """Return the protocol of a session: the newest, but in memory it has neither progress nor `ctx.elicit`."""
+        if self._settings.protocol == "legacy" or reports:
+            return "legacy"
+        asks = self._settings.protocol == "auto" and self._settings.elicit is not None
+        return "legacy" if asks else MODERN
+
+    async def _in_session(self, request: Callable[[Session], Awaitable[T]], *, reports: bool = False) -> T:
+        """Run `request(session)` in an MCP session of its own; raise its errors outside the session's task group."""
         from mcp import Client, MCPError
 
         outcome: list[T] = []
         failure: Exception | None = None
-        async with Client(getattr(self._server, "_mcp_server", self._server), mode="legacy") as client:
+        server = getattr(self._server, "_mcp_server", self._server)
+        async with Client(server, mode=self._mode(reports), cache=None, **self._unasked.callbacks()) as client:
             try:
-                outcome.append(await request(client))
+                outcome.append(await request(Session(client, self.name)))
             except (MCPError, ValueError, RuntimeError) as exc:
                 failure = exc
         if failure is not None:
             raise refusal(self.name, failure) from failure
         return outcome[0]
-
-
-def _has_lifespan(server: Any) -> bool:
-    from fastmcp.server.server import default_lifespan
-
-    return getattr(server, "_lifespan", default_lifespan) is not default_lifespan

@@ -41,6 +41,10 @@ class Kept(Protocol):
 
     def leave(self) -> None: ...
 
+    def drop(self) -> None:
+        """Leave without a grace period."""
+        ...
+
 
 @final
 class Latch:
@@ -120,6 +124,7 @@ class Owner:
         self._lock = Lock()
         self._posted: list[_Job[Any]] = []
         self._stopping = False
+        self._hurried = False
         self._kept: set[Kept] = set()
         # Calls a function in the owner's loop; None until the owner runs.
         self._call: Callable[[Callable[[], object]], object] | None = None
@@ -188,8 +193,12 @@ class Owner:
         self._stopping = True  # without the lock, because garbage collection may call this while the lock is held
         self._call_soon(self._wake_up)
 
-    async def aclose(self) -> None:
-        """Stop the owner and wait, for a bounded time, until it has ended, even if this call is cancelled."""
+    async def aclose(self, *, hurried: bool = False) -> None:
+        """Stop the owner and wait, for a bounded time, until it has ended, even if this call is cancelled.
+
+        If it is hurried, the connections get no grace period.
+        """
+        self._hurried = self._hurried or hurried
         self.stop()
         if self._alive:
             # Shielded, so that no connection outlives a cancelled caller; bounded, because a connection may call this.
@@ -245,7 +254,10 @@ class Owner:
                     await wakeup.wait()
                     wakeup = self._wakeup = anyio.Event()
                 for kept in list(self._kept):
-                    kept.leave()
+                    if self._hurried:
+                        kept.drop()
+                    else:
+                        kept.leave()
                 group.cancel_scope.deadline = anyio.current_time() + GRACE
         finally:
             self._stopping = True

@@ -14,7 +14,8 @@ from aimu.aio._mcp.faults import error_of, fault_of, is_closed, refusal
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.owner import Owner, Report
 from aimu.aio._mcp.process import LAST_WORDS
-from aimu.aio._mcp.session import listed
+from aimu.aio._mcp.session import Session
+from aimu.aio._mcp.unasked import Unasked
 from aimu.errors import MCPTimeoutError
 
 T = TypeVar("T")
@@ -35,14 +36,16 @@ class RemoteServer:
         self._owner = owner
         self._settings = settings
         self._connection: Connection | None = None
+        self.revision = 0  # of the list of its tools; grows when the server says that they have changed
+        self._unasked = Unasked(spec.name, settings, self._tools_changed)
 
     async def tools(self, *, fresh: bool = False) -> list[Any]:
         """Return all tools, as `mcp_types.Tool`."""
 
-        async def pages(client: Any, _: Report) -> list[Any]:
-            return await listed(client, fresh=fresh)
+        async def tools(session: Session, _: Report) -> list[Any]:
+            return await session.tools(fresh=fresh)
 
-        return await self._request("the request for its tools", pages, None, None)
+        return await self._request("the request for its tools", tools)
 
     async def call(
         self,
@@ -60,11 +63,11 @@ class RemoteServer:
             MCPError: The server answers with a protocol error.
         """
 
-        async def call(client: Any, report: Report) -> Any:
+        async def call(session: Session, report: Report) -> Any:
             async def progress(*update: Any) -> None:
                 report(*update)
 
-            return await client.call_tool(name, arguments, progress_callback=progress if on_progress else None)
+            return await session.call(name, arguments, progress if on_progress else None)
 
         return await self._request(f"tool {name!r}", call, timeout, on_progress)
 
@@ -78,9 +81,12 @@ class RemoteServer:
             if connection is not None:
                 log.warning("MCP server %r: connecting again, because the connection was lost", self.name)
                 connection.retire()
-            connection = self._connection = Connection(self._spec, self._settings)
+            connection = self._connection = Connection(self._spec, self._settings, self._unasked)
             self._owner.keep(connection)
         return connection
+
+    def _tools_changed(self) -> None:
+        self.revision += 1
 
     @property
     def _hint(self) -> str:
@@ -92,11 +98,11 @@ class RemoteServer:
     async def _request(
         self,
         what: str,
-        request: Callable[[Any, Report], Awaitable[T]],
-        timeout: float | None,
-        on_progress: Callable[..., object] | None,
+        request: Callable[[Session, Report], Awaitable[T]],
+        timeout: float | None = None,
+        on_progress: Callable[..., object] | None = None,
     ) -> T:
-        """Run `request(client, report)` in the owner's loop on a live connection, within the timeout."""
+        """Run `request(session, report)` in the owner's loop on a live connection, within the timeout."""
         seconds = self._settings.timeout if timeout is None else timeout
 
         async def work(report: Report) -> T:
@@ -107,14 +113,14 @@ class RemoteServer:
 
         return await self._owner.ask(work, on_progress)
 
-    async def _on_connection(self, request: Callable[[Any, Report], Awaitable[T]], report: Report) -> T:
+    async def _on_connection(self, request: Callable[[Session, Report], Awaitable[T]], report: Report) -> T:
         connection = self.current()
         await connection.opened.wait()
         if connection.lost:
             raise connection.error(hint=self._hint) from connection.failure
-        with connection.used() as client:
+        with connection.used() as session:
             try:
-                return await request(client, report)
+                return await request(session, report)
             except Exception as exc:
                 raise await self._translated(connection, exc) from exc
 

@@ -28,6 +28,13 @@ def only_text(content: Content) -> str:
     return "\n".join(part["text"] for part in content if part["type"] == "text")
 
 
+def marked_as_error(content: Content) -> Content:
+    """Return the content of a failed call, which begins with the word that the results of failed tools begin with."""
+    if isinstance(content, str):
+        return f"Error: {content}"
+    return [_text("Error:"), *content]
+
+
 def _part(block: Any) -> dict[str, Any]:
     """Return one block as a content part.
 

@@ -1,18 +1,106 @@
-"""Requests to a client of the mcp package, whatever its transport."""
+"""The requests to a connected client of the mcp package, whatever its transport."""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, final
+
+log = logging.getLogger("aimu.aio")
+
+MOST_PAGES = 1000  # of one list; a server may give a new cursor for ever
 
 
-async def listed(client: Any, *, fresh: bool) -> list[Any]:
-    """Return the tools of all pages, as `mcp_types.Tool`.
+@final
+class Session:
+    """What is asked of a server; raises the SDK's errors.
 
-    Without `fresh`, the SDK's cache may answer, for as long as the server declares the list valid.
+    Results are checked against the output schemas of the tools, but without the schemas' regular expressions, because
+    one of a server's choosing can take hours, and nothing can interrupt it.
     """
-    page = await client.list_tools(cache_mode="refresh" if fresh else "use")
-    tools = list(page.tools)
-    while page.next_cursor is not None:
-        page = await client.list_tools(cursor=page.next_cursor)
-        tools += page.tools
-    return tools
+
+    def __init__(self, client: Any, server: str) -> None:
+        self.client = client
+        self._server = server
+        self._schemas: dict[str, Any] = {}
+        self._validators: dict[str, Any] = {}
+        client.session.validate_tool_result = self._check  # the SDK calls it for every result
+
+    async def tools(self, *, fresh: bool) -> list[Any]:
+        """Return the tools of all pages, as `mcp_types.Tool`.
+
+        Without `fresh`, the SDK's cache may answer, for as long as the server declares the list valid.
+        """
+        found = await self._pages(self.client.list_tools, "tools", fresh=fresh)
+        self._schemas = {tool.name: tool.output_schema for tool in found}
+        self._validators.clear()
+        return found
+
+    async def call(
+        self, name: str, arguments: Mapping[str, Any], on_progress: Callable[..., Awaitable[None]] | None
+    ) -> Any:
+        """Call a tool and return the `mcp_types.CallToolResult`."""
+        return await self.client.call_tool(name, dict(arguments), progress_callback=on_progress)
+
+    async def _pages(self, request: Callable[..., Awaitable[Any]], field: str, *, fresh: bool) -> list[Any]:
+        """Return the items of all pages of a list; a repeated cursor ends it."""
+        page = await request(cache_mode="refresh" if fresh else "use")
+        found, seen = list(getattr(page, field)), set[str]()
+        while page.next_cursor is not None:
+            if page.next_cursor in seen or len(seen) == MOST_PAGES:
+                log.warning("MCP server %r: its list of %s does not end; read %d pages", self._server, field, len(seen))
+                break
+            seen.add(page.next_cursor)
+            page = await request(cursor=page.next_cursor)
+            found += getattr(page, field)
+        return found
+
+    async def _check(self, name: str, result: Any) -> None:
+        """Raise RuntimeError if a result does not fit the output schema of its tool."""
+        schema = self._schemas.get(name)
+        if schema is None:
+            return
+        if result.structured_content is None:
+            raise RuntimeError(f"tool {name!r} has an output schema, but its result has no structured content")
+        if name not in self._validators:
+            self._validators[name] = _validator(schema, f"MCP server {self._server!r}: tool {name!r}")
+        validator = self._validators[name]
+        if validator is not None:
+            from jsonschema.exceptions import best_match
+            from referencing.exceptions import Unresolvable
+
+            try:
+                error = best_match(validator.iter_errors(result.structured_content))
+            except Unresolvable as exc:
+                log.warning(
+                    "MCP server %r: tool %r has an output schema with an unknown $ref: %s", self._server, name, exc
+                )
+                return
+            if error is not None:
+                raise RuntimeError(f"the result of tool {name!r} does not fit its output schema: {error.message}")
+
+
+def _validator(schema: Any, who: str) -> Any:
+    """Return a validator that runs no regular expression of the schema, or None if the schema is invalid."""
+    from jsonschema import SchemaError
+    from jsonschema.validators import extend, validator_for
+    from referencing import Registry
+
+    def skip(*_: Any) -> None:
+        return None
+
+    kind: Any = validator_for(schema)
+    try:
+        kind.check_schema(schema)
+    except SchemaError as exc:
+        log.warning("%s has an invalid output schema, so its results are not checked: %s", who, exc.message)
+        return None
+    additional = kind.VALIDATORS.get("additionalProperties", skip)
+
+    def additional_properties(validator: Any, value: Any, instance: Any, parent: Any) -> Any:
+        # It compares with the expressions of `patternProperties`.
+        return None if "patternProperties" in parent else additional(validator, value, instance, parent)
+
+    skipped = ("pattern", "patternProperties", "unevaluatedProperties")
+    changed = {**dict.fromkeys(skipped, skip), "additionalProperties": additional_properties}
+    return extend(kind, changed)(schema, registry=Registry())

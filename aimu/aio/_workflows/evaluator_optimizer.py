@@ -17,7 +17,7 @@ from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._workflows.flow import Ask, Flow, follow
 
-_MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d+[.)](?=\s)|</?\w+[^>]*>)*"
+_MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d++[.)](?=\s)|</?+\w++[^>]*+>)*"  # possessive, so that any text takes linear time
 
 
 @public("aimu.aio")
