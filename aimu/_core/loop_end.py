@@ -22,7 +22,9 @@ from weakref import WeakKeyDictionary, WeakSet
 from anyio.lowlevel import current_token
 from attrs import define, field
 
-log = logging.getLogger("aimu._core")
+from aimu._core.escaping import escaping
+
+log = escaping(logging.getLogger("aimu._core"))
 
 T = TypeVar("T")
 
@@ -78,7 +80,6 @@ class LoopEnd:
                 log.exception("failed to close %r at the end of its event loop", one)
             except BaseException as exc:  # noqa: BLE001 - raised below; trio cancels each wait at its end
                 interruption = exc
-        self.forget()
         if interruption is not None:
             raise interruption
 

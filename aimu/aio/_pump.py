@@ -13,11 +13,12 @@ from typing import Generic, TypeVar, final
 
 import anyio
 
+from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure
 from aimu.aio._place import Place, Subtasks
 from aimu.errors import StreamClosedError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 T = TypeVar("T")
 

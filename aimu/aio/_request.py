@@ -15,6 +15,7 @@ from typing import Any, final
 
 import anyio
 
+from aimu._core.escaping import escaping
 from aimu._core.loop_end import Nested
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
@@ -24,7 +25,7 @@ from aimu.errors import ClosedClientError, InvalidOptionError, ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 FIRST_PAUSE = 0.5  # s; doubled with each attempt, up to LONGEST_PAUSE, then jittered down by up to half
 LONGEST_PAUSE = 30.0

@@ -60,6 +60,7 @@ from typing import Any, Literal, TypeAlias, final
 from attrs import define, evolve, field, frozen
 
 from aimu._core.chunks import StreamingContentType
+from aimu._core.escaping import escaping
 from aimu._core.messages import (
     Message,
     assistant_message,
@@ -73,7 +74,7 @@ from aimu.aio._history import History
 from aimu.errors import IterationLimitError, RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
 from aimu.providers._base import Request
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 THINKING = StreamingContentType.THINKING
 

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
+from aimu._core.escaping import escaping
 from aimu._core.reply import Delta, Reply, StopReason, Usage
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
@@ -41,7 +42,7 @@ _HONOURED = frozenset(
 _PROMPT_END = 512  # characters that may have begun the reply
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
-log = logging.getLogger("aimu.engines")
+log = escaping(logging.getLogger("aimu.engines"))
 
 S = TypeVar("S", bound=States)
 Tokens: TypeAlias = Generator[int | Callable[[], object]]

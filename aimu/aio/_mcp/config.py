@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from aimu._core.escaping import escaping
 from aimu.errors import InvalidOptionError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 

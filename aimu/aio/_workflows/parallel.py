@@ -10,6 +10,7 @@ import anyio
 from attrs import Attribute, define, field
 
 from aimu._core.chunks import StreamChunk
+from aimu._core.escaping import escaping
 from aimu._core.field_docs import with_field_docs
 from aimu._core.groups import single_failure
 from aimu._core.loop_end import Nested
@@ -22,7 +23,7 @@ from aimu.aio._run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio._runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 OnError = Literal["cancel", "collect"]
 SEPARATOR = "\n\n---\n\n"
