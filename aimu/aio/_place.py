@@ -98,6 +98,15 @@ class Place:
         except anyio.NoEventLoopError:
             return False
 
+    @property
+    def is_current_task(self) -> bool:
+        if self.thread is not this_thread():
+            return False
+        try:
+            return self.task is None or self.task() is anyio.get_current_task().coro
+        except anyio.NoEventLoopError:
+            return False
+
     def is_same_task(self, other: Place) -> bool:
         if self.thread is not other.thread:
             return False
@@ -106,9 +115,7 @@ class Place:
     @property
     def waits_here(self) -> bool:
         """Whether the task of this place is the current one, or has since started the current one and waits for it."""
-        if self.is_same_task(Place.here()):
-            return True
-        return any(
+        return self.is_current_task or any(
             self.is_same_task(work.parent) and self.serial < work.parent.serial and not work.ended
             for work in _around.get()
         )

@@ -15,7 +15,7 @@ import anyio
 
 from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure
-from aimu.aio._place import Place, Subtasks
+from aimu.aio._place import Subtasks
 from aimu.errors import StreamClosedError
 
 log = escaping(logging.getLogger("aimu.aio"))
@@ -111,7 +111,7 @@ class Pump(Generic[T]):
 
     def check_leaving(self) -> None:
         """Raise StreamClosedError if this is not the async task that called `start`."""
-        if self.tasks is None or not self.tasks.parent.is_same_task(Place.here()):
+        if self.tasks is None or not self.tasks.parent.is_current_task:
             raise StreamClosedError(
                 "only the async task that entered a block of chunks or results can leave it; "
                 "elsewhere, stop the run with aclose(), or cancel that task"
