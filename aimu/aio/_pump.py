@@ -56,7 +56,7 @@ class Pump(Generic[T]):
                 except Exception as exc:  # noqa: BLE001 - receive() raises it in the reader
                     self._error = exc
                     if self.left:
-                        log.warning("failed in its clean-up, after its reader had left: %r", exc)
+                        log.warning("a run failed in its clean-up, after its reader had left: %r", exc)
         finally:
             self._ended.set()
 
