@@ -15,6 +15,8 @@
     │   ├── MissingKeyError             (ValueError)   no API key was given or found
     │   ├── BusyConversationError       (RuntimeError) a second task used a conversation
     │   ├── SystemMessageError          (RuntimeError) the system message was set too late
+    │   ├── NoCurrentCallError          (LookupError)  current_call() outside a tool
+    │   ├── NothingToResumeError        (RuntimeError) a history needs no further answer
     │   ├── StreamClosedError           (RuntimeError) a stream was read after it was closed
     │   └── ClosedClientError           (RuntimeError) a client was used after it was closed
     ├── ProviderError                   (RuntimeError) a model service failed
@@ -77,6 +79,8 @@ __all__ = [
     "MissingExtraError",
     "MissingKeyError",
     "ModelNotFoundError",
+    "NoCurrentCallError",
+    "NothingToResumeError",
     "OutputError",
     "OverloadedError",
     "ProviderConnectionError",
@@ -261,6 +265,26 @@ class SystemMessageError(UsageError, RuntimeError):
             "the system message cannot change after the first turn; "
             "call reset(system_message=...) to start over, or fork(system=...) for a new conversation"
         )
+
+
+@final
+class NoCurrentCallError(UsageError, LookupError):
+    """`current_call()` was used where no tool is running."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no tool is running here; use current_call() inside a tool that a model calls, "
+            "in the thread and async task in which the library runs it"
+        )
+
+
+@final
+class NothingToResumeError(UsageError, RuntimeError):
+    """A history cannot be resumed; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"there is nothing to resume, because {reason}; give the agent a task with run()")
 
 
 @final

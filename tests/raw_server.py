@@ -50,7 +50,7 @@ def serving(answer):
 
     with _Server(("127.0.0.1", 0), Answer) as server:
         served = Served(server.server_address[1])
-        threads = start(server.serve_forever)
+        threads = start(lambda: server.serve_forever(poll_interval=0.01))
         yield served
         server.shutdown()
         join(threads)

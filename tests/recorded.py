@@ -9,11 +9,11 @@ from aimu.errors import ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._anthropic import AnthropicCodec
+from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._failures import from_response
 from aimu.providers._ollama import OllamaCodec
 from aimu.providers._openai_chat import ChatCodec
 from aimu.providers._openai_responses import ResponsesCodec
-from aimu.providers._reader import StreamReader, decode_body
 
 # Besides the subset that lies here, the environment may name a folder with all of them.
 ROOTS = [Path(__file__).parent / "recordings", *map(Path, filter(None, [os.environ.get("AIMU_RECORDINGS")]))]

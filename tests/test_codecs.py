@@ -27,11 +27,11 @@ from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._anthropic import AnthropicCodec
 from aimu.providers._base import Request
+from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._failures import from_response
 from aimu.providers._ollama import OllamaCodec
 from aimu.providers._openai_chat import ChatCodec
 from aimu.providers._openai_responses import ResponsesCodec
-from aimu.providers._reader import StreamReader, decode_body
 from aimu.providers._sse import JSONLinesDecoder, SSEDecoder
 from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read, texts
 

@@ -32,6 +32,8 @@ FACTS = {
     errors.MissingKeyError: lambda kind: kind("openai", "OPENAI_API_KEY"),
     errors.BusyConversationError: lambda kind: kind("agent 'a'"),
     errors.SystemMessageError: lambda kind: kind(),
+    errors.NoCurrentCallError: lambda kind: kind(),
+    errors.NothingToResumeError: lambda kind: kind("the last turn has its final answer"),
     errors.ClosedClientError: lambda kind: kind("the client of openai:gpt-5"),
     errors.UnknownToolError: lambda kind: kind("g", iter(["f", "h"])),
     errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="KeyError", status=401, retry_after="3"),

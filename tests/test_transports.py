@@ -318,6 +318,7 @@ async def test_ollama_is_asked_what_an_unknown_model_can_do_when_it_matters(able
 
 
 async def test_a_key_is_in_no_repr_log_or_error(server, caplog, monkeypatch):
+    monkeypatch.setenv("AZURE_OPENAI_ENDPOINT", "https://res.test")
     caplog.set_level(logging.DEBUG)
 
     def handler(request):

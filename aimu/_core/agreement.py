@@ -18,11 +18,13 @@ class Agreed:
         text: The longer of the two, which contains the other.
         missing: The end of it that was not streamed, to be shown now.
         shown: Whether the streamed text, with `missing` after it, is all of `text`.
+        moved: Whether the beginning of the streamed text is in the thinking now.
     """
 
     text: str
     missing: str = ""
     shown: bool = True
+    moved: bool = False
 
 
 def agree(streamed: str, final: str, thinking: str = "") -> Agreed | None:
@@ -39,7 +41,8 @@ def agree(streamed: str, final: str, thinking: str = "") -> Agreed | None:
     if final.startswith(streamed):
         return Agreed(final, final[len(streamed) :])
     if final in streamed:
-        return Agreed(final if thinking and _moved(streamed, final, thinking) else streamed)
+        moved = bool(thinking) and _moved(streamed, final, thinking)
+        return Agreed(final if moved else streamed, moved=moved)
     return Agreed(final, shown=False) if streamed in final else None
 
 

@@ -77,19 +77,15 @@ class Usage:
     reasoning: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
+        # Without a helper function: this runs several times for each model request.
+        read, write, reasoning = self.cache_read, self.cache_write, self.reasoning
         return Usage(
-            input=_add(self.input, other.input),
-            output=_add(self.output, other.output),
-            cache_read=_add(self.cache_read, other.cache_read),
-            cache_write=_add(self.cache_write, other.cache_write),
-            reasoning=_add(self.reasoning, other.reasoning),
+            input=other.input if self.input is None else self.input + (other.input or 0),
+            output=other.output if self.output is None else self.output + (other.output or 0),
+            cache_read=other.cache_read if read is None else read + (other.cache_read or 0),
+            cache_write=other.cache_write if write is None else write + (other.cache_write or 0),
+            reasoning=other.reasoning if reasoning is None else reasoning + (other.reasoning or 0),
         )
-
-
-def _add(a: int | None, b: int | None) -> int | None:
-    if a is None:
-        return b
-    return a if b is None else a + b
 
 
 @public("aimu.types")

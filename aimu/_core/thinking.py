@@ -29,6 +29,7 @@ TAGS = {
 
 CLOSINGS = tuple(TAGS.values())
 _MARK = re.compile(r"\n|`+|" + "|".join(re.escape(tag) for tag in (*TAGS, *CLOSINGS)))
+_TO_THE_END = re.compile(r"\s*+\Z")  # blanks
 _QUOTES = tuple("\"'“‘«「(|=>\\")  # before a tag that is quoted
 _GOES_ON = tuple(".,;:!?)]}|")  # after a tag inside a sentence
 _ENDS = tuple('.!?…。！？:;)"”*')  # of a sentence
@@ -233,7 +234,7 @@ def _ends_reasoning(text: str, line: int, tag: re.Match[str], *, calls: bool) ->
         return True  # the tag begins its line
     sentence = before.rstrip().endswith(_ENDS)
     if not after.strip():
-        if not newline or not text[tag.end() :].lstrip():  # the end of the text
+        if not newline or _TO_THE_END.match(text, tag.end()):
             return calls
         return sentence or not before[-1].isspace() or not below[:1].islower()
     starts = not after.lstrip()[0].islower()

@@ -30,7 +30,8 @@ class MCPClient(Facade):
 
     `with MCPClient(...)` connects until the block ends. Without a block, `MCPClient.connect(...)` connects until
     `close()`. Calls may run concurrently and in any thread. Give exactly one of `config`, `server` and `file`. With
-    several servers, each tool is named `<server>_<tool>`.
+    several servers, each tool is named `<server>_<tool>`, unless `prefix=` says otherwise. A name that services do not
+    accept, or that another tool has, is changed; `call_tool` takes it in both forms.
 
     Args:
         config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
@@ -169,7 +170,7 @@ class MCPClient(Facade):
         """Call a tool. Cancelling this call cancels it on the server too.
 
         Args:
-            name: The name of the tool as `get_tools` returns it.
+            name: The name of the tool as `get_tools` returns it, or as the server spells it.
             arguments: The arguments by name; None is no arguments.
             timeout: Seconds for this call; None uses the client's `timeout`.
             on_progress: Called on the thread of this call with progress, total and message, each time that the server

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
@@ -135,6 +135,9 @@ class StreamReader(Reader[StreamChunk]):
         except KeyboardInterrupt:  # it may have come between two chunks, where it cancelled nothing
             self.close()
             raise
+
+    def _texts(self) -> Iterator[str]:
+        return (chunk.content for chunk in self if chunk.is_text())
 
     async def _take(self) -> list[StreamChunk]:
         return [await anext(self.__aio__), *self.__aio__._ready()]

@@ -81,7 +81,7 @@ class Border:
         if text.text != reply.text:
             log.warning("%s: the final answer is shorter than the streamed one, which is kept", self._spec)
         reply = evolve(reply, text=text.text, thinking=thinking.text)
-        missing = [Delta(THINKING, thinking.missing), Delta(GENERATING, text.missing)]
+        missing = [Delta(THINKING, "" if text.moved else thinking.missing), Delta(GENERATING, text.missing)]
         return [delta for delta in missing if delta.text], self._ended(reply)
 
     def whole(self, given: Any) -> Reply:
@@ -148,7 +148,7 @@ class Border:
     def _check_usage(self, usage: Any) -> None:
         if usage is None:
             return
-        if type(usage) is not Usage:
+        if not isinstance(usage, Usage):
             self._refuse("Reply.usage must be a Usage or None", usage)
         for attribute in fields(Usage):
             figure = getattr(usage, attribute.name)

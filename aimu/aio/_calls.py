@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 
+from aimu._core.answer import AROUND
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.groups import single_failure
 from aimu._core.json_text import read_json
@@ -17,6 +18,7 @@ from aimu._core.reply import ToolCall
 from aimu.aio._place import Subtasks
 from aimu.aio._run import ENCLOSING, Run, Sink, Steps
 from aimu.aio._turn import Turn
+from aimu.tools._current import CALL, CurrentCall
 from aimu.tools._toolbox import Toolbox
 
 
@@ -30,7 +32,8 @@ async def run_calls(
         return StreamChunk(StreamingContentType.TOOL_CALLING, content, label, turn.iteration)
 
     async def perform(call: ToolCall, run: Run) -> StreamChunk:
-        token = ENCLOSING.set(run)
+        current = CurrentCall(call.id, call.name, label, turn.iteration, run.account.context, turn.asked)
+        tokens = ENCLOSING.set(run), AROUND.set(run.account), CALL.set(current)
         try:
             await toolbox.call(
                 call,
@@ -42,7 +45,9 @@ async def run_calls(
             exc.add_note(f"in tool {call.name!r}")
             raise
         finally:
-            ENCLOSING.reset(token)
+            ENCLOSING.reset(tokens[0])
+            AROUND.reset(tokens[1])
+            CALL.reset(tokens[2])
         return chunk(call, response=turn.result(call)["content"])
 
     held: list[StreamChunk] = []

@@ -95,6 +95,11 @@ class Conversation:
             self._ensure_free()
             self.history.replace_system_message(text)
 
+    def ensure_free(self) -> None:
+        """Raise BusyConversationError while a turn is running; settle a turn whose reader abandoned it."""
+        with self._lock:
+            self._ensure_free()
+
     def load(self, messages: Sequence[Any]) -> None:
         """Replace the history; the next request checks it. The system message is kept if the new history has none.
 
@@ -138,9 +143,14 @@ class Conversation:
         )
 
     def begin(
-        self, message: Message, run: Run, terms: Terms, options: Mapping[str, Any], kind: Literal["chat", "generate"]
+        self,
+        message: Message | None,
+        run: Run,
+        terms: Terms,
+        options: Mapping[str, Any],
+        kind: Literal["chat", "generate"],
     ) -> tuple[Turn, Steps | None]:
-        """Claim the conversation for a turn.
+        """Claim the conversation for a turn that answers `message`; with None, the turn continues the history.
 
         Returns:
             The turn, and the generator of a superseded run that the caller must close, or None.
@@ -148,17 +158,19 @@ class Conversation:
         Raises:
             BusyConversationError: A turn is running.
             InvalidHistoryError: The history is not valid.
+            NothingToResumeError: There is no message, and the history has nothing to continue.
         """
         with self._lock:
             self._ensure_free()
-            if terms.reset:
+            if terms.reset and message is not None:
                 self.history.clear()
             check_history(self.history.messages)
+            staged = self.history.continuation(terms.continuation_prompt) if message is None else [message]
             stale, self._stale = self._stale, None
             self._user = run.state
             turn = Turn(
                 history=self.history,
-                staged=[message],
+                staged=staged,
                 options=options,
                 kind=kind,
                 terms=terms,

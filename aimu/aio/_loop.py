@@ -10,6 +10,7 @@ import os
 from collections.abc import Mapping
 from typing import Literal
 
+from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.loop_end import Nested
 from aimu._core.messages import Message, user_message
@@ -21,6 +22,7 @@ from aimu.aio._run import Run, Steps, Task
 from aimu.aio._turn import Finished, Outcome, RunTools, Terms
 from aimu.errors import InvalidImageError
 from aimu.models import _options as options
+from aimu.models._table import TABLE
 from aimu.tools._toolbox import Toolbox
 
 
@@ -39,7 +41,8 @@ async def turn_steps(
     # every way out.
     provider = conversation.provider
     merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
-    turn, stale = conversation.begin(await _message(conversation, task), run, terms, merged, kind)
+    message = None if terms.resume else await _message(conversation, task)
+    turn, stale = conversation.begin(message, run, terms, merged, kind)
     try:
         if stale is not None:
             await stale.aclose()
@@ -60,7 +63,7 @@ async def turn_steps(
             else:
                 reply = await provider.complete(request)
             if reply is not None:
-                run.used(reply.usage)
+                run.account.count(reply.usage, provider.cost)
             outcome = turn.receive(reply)
             if isinstance(outcome, RunTools):
                 concurrent = conversation.concurrent_tool_calls
@@ -75,7 +78,19 @@ async def turn_steps(
         raise
     finally:
         turn.settle()
-    yield StreamChunk(StreamingContentType.DONE, outcome.text, label, turn.iteration)
+    account = run.account
+    answer: AnyAnswer = Answer(
+        outcome.text,
+        usage=account.usage,
+        cost=account.cost,
+        stop_reason=turn.stop_reason,
+        model=turn.model or provider.spec.id,
+        agent=label,
+        iterations=min(turn.iteration + 1, terms.max_iterations),
+        requests=account.requests,
+        new_messages=turn.published if kind == "chat" else (),
+    )
+    yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)
 
 
 async def _message(conversation: Conversation, task: Task) -> Message:
@@ -84,4 +99,6 @@ async def _message(conversation: Conversation, task: Task) -> Message:
         raise InvalidImageError(f"images= must be a list, got {type(images).__name__}; put a single image in a list")
     if images and spec.vision is False:
         raise InvalidImageError(f"{spec} has no vision; omit images= or choose a model with vision")
-    return user_message(task.text, await image_parts(images))
+    row = TABLE.get(spec.provider)
+    accepted = row.images if row is not None and not row.in_process else None
+    return user_message(task.text, await image_parts(images, accepted, str(spec)))

@@ -22,6 +22,7 @@ from aimu._core.slots import Slots
 from aimu._doors import public
 from aimu.aio._border import Border
 from aimu.errors import ClosedClientError, InvalidOptionError, ProviderError
+from aimu.models._resolve import IN_PROCESS
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
 
@@ -85,6 +86,7 @@ class SharedProvider:
         self.provider = provider
         self.max_retries = max_retries
         self.usage: Usage | None = None
+        self.cost: float | None = 0.0 if provider.spec.provider in IN_PROCESS else None  # of one request
         self._counting = Lock()  # conversations may run in several threads
         self._slots: list[Slots] = [slots(max_concurrency)] if max_concurrency is not None else []
         if limits is not None:

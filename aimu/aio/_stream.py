@@ -8,7 +8,7 @@ reader leaves the stream.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from contextlib import nullcontext
 from enum import Enum
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any, Self, final
 
 import anyio
 
+from aimu._core.answer import Answer, account_within
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.loop_end import Nested, first_step, loop_end
 from aimu._core.reply import Usage
@@ -26,12 +27,12 @@ from aimu._doors import public
 from aimu.aio._deadline import expired, within
 from aimu.aio._place import Place
 from aimu.aio._pump import Pump
-from aimu.aio._run import IN_THREAD, Run, RunState, Steps
+from aimu.aio._run import IN_THREAD, Run, RunState, Steps, shown
 from aimu.errors import StreamClosedError
 
 # Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
 BUFFER = 16
-DONE = StreamingContentType.DONE
+DONE, GENERATING = StreamingContentType.DONE, StreamingContentType.GENERATING
 
 
 class _State(Enum):
@@ -55,15 +56,15 @@ class Stream:
       When the block ends, for whatever reason, the run is stopped and cleaned up before the next line executes.
     - A bare `async for` loop pulls the run step by step and may stop at any chunk.
 
-    The last chunk is `done`. A stream is read once. `timeout` counts from the first step or from entering the block;
-    TimeoutError is raised after the buffered chunks. Awaiting a stream returns the stream itself.
+    The last chunk is `done`; `text_stream` gives the text alone. A stream is read once. `timeout` counts from the first
+    step or from entering the block; TimeoutError is raised after the buffered chunks. Awaiting a stream returns the
+    stream itself.
 
     Example:
         async with agent.run("Tell me a story.", stream=True) as stream:
-            async for chunk in stream:
-                if chunk.is_text():
-                    print(chunk.content, end="")
-        print(stream.usage)
+            async for text in stream.text_stream:
+                print(text, end="")
+        print(stream.result.usage)
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class Stream:
         include: Include = None,
         timeout: float | None = None,
         what: Callable[[], str] = lambda: "the run",
+        context: Any = None,
     ) -> None:
         self._state = _State.NEW
         self._begin = steps
@@ -81,14 +83,15 @@ class Stream:
         self._phases = phases(include)
         self._timeout = timeout
         self._what = what
+        self._context = context
         self._run: Run | None = None
         self._steps: Steps | None = None  # pulled
         self._deadline = inf
         self._pump: Pump[StreamChunk] | None = None  # entered
-        self._result: str | None = None
+        self._result: Answer | None = None
 
     @property
-    def result(self) -> str:
+    def result(self) -> Answer:
         """The answer that a plain run returns.
 
         Raises:
@@ -101,7 +104,16 @@ class Stream:
     @property
     def usage(self) -> Usage | None:
         """The tokens that the run has used so far; None if the service does not report them."""
-        return self._run.state.usage if self._run is not None else None
+        return self._run.account.usage if self._run is not None else None
+
+    @property
+    def text_stream(self) -> AsyncIterator[str]:
+        """The pieces of text alone, of all iterations and all agents of the run, as they come.
+
+        It reads this stream, so read either of the two. `result` is the answer, which is the text of the last iteration
+        only.
+        """
+        return _Texts(self)
 
     def __await__(self) -> Generator[None, None, Self]:
         return self
@@ -123,7 +135,7 @@ class Stream:
         in_thread = IN_THREAD.get()
         state = RunState(self._labels(), active=False, owner=Place.here(of_thread=in_thread is not run_in_thread))
         state.timed = self._timeout is not None
-        self._run = Run(True, None, in_thread, state)
+        self._run = Run(True, None, in_thread, state, account_within(self._context))
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         loop_end().keep(self)
@@ -147,11 +159,12 @@ class Stream:
                 if chunk.phase is DONE:
                     # The steps yield nothing after `done`, so closing them here awaits nothing, and a reader who stops
                     # at `done` leaves no open generator behind.
-                    self._result, self._state = str(chunk.content), _State.ENDED
+                    self._result, self._state = chunk.content, _State.ENDED
                     await steps.aclose()
                     self._steps = None
                     if not wanted:
                         raise StopAsyncIteration
+                    return shown(chunk)
                 if wanted:
                     return chunk
         except BaseException:
@@ -199,7 +212,8 @@ class Stream:
         self._state = _State.ENTERED
         run: Run
         pump = self._pump = Pump[StreamChunk](lambda: self._fill(run, pump), BUFFER)
-        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), RunState(self._labels()))
+        state = RunState(self._labels())
+        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), state, account_within(self._context))
         await pump.start()
         return self
 
@@ -215,8 +229,8 @@ class Stream:
                         elif not self._try_send(pump, chunk):
                             await pump.send.send(chunk)
                 assert done is not None, "steps must end with a `done`"
-                self._result = str(done.content)
-                await self._put(pump, done)
+                self._result = done.content
+                await self._put(pump, shown(done))
         finally:
             run.settle()
 
@@ -283,3 +297,21 @@ class Stream:
     def __del__(self) -> None:
         if self._state is _State.PULLED and self._run is not None:
             self._run.settle()
+
+
+@final
+class _Texts:
+    """The pieces of text of a stream. Not a generator, which would have to be closed."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            chunk = await anext(self._stream)
+            if chunk.phase is GENERATING:
+                text: str = chunk.content
+                return text

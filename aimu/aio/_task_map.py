@@ -10,6 +10,7 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
+from aimu._core.answer import AROUND, Answer, AnyAnswer, account_within
 from aimu._core.groups import single_failure
 from aimu._doors import public
 from aimu.aio._checks import checked_text
@@ -32,7 +33,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str]: ...
+    context: Any = None,
+) -> Results[Answer]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -43,7 +45,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+    context: Any = None,
+) -> Results[Answer | Exception]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -54,7 +57,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+    context: Any = None,
+) -> Results[Answer | Exception]: ...
 @public("aimu.aio")
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -65,6 +69,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Any]:
     """Run many tasks, and give each result with its index as soon as it is ready.
 
@@ -82,6 +87,7 @@ def amap(
         timeout: Seconds for each task; None is no limit.
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
+        context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
 
     Returns:
         The results: an async context manager, and inside its block an async iterator of (index, result).
@@ -103,13 +109,15 @@ def amap(
         raise InvalidOptionError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
     make, seconds = _factory(runner_or_factory), checked_timeout(timeout)
 
-    async def answer(task: str) -> str:
+    async def answered(task: str) -> AnyAnswer:
         asked = checked_text(task, "a task of amap")
         runner = make()
         with nullcontext() if seconds is None else within(seconds, lambda: f"{run_of(runner)} in amap"):
-            return str(await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs)))
+            answer: Any = await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs))
+        return answer if isinstance(answer, Answer) else Answer(str(answer))
 
-    return Results(answer, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
+    collect = on_error == "collect"
+    return Results(answered, tasks, max_concurrency, collect=collect, progress=progress, context=context)
 
 
 @final
@@ -121,18 +129,20 @@ class Results(Generic[R_co]):
 
     def __init__(
         self,
-        answer: Callable[[str], Awaitable[str]],
+        answer: Callable[[str], Awaitable[AnyAnswer]],
         tasks: Iterable[str] | AsyncIterable[str],
         max_concurrency: int,
         *,
         collect: bool,
         progress: bool | None,
+        context: Any,
     ) -> None:
         self._answer = answer
         self._given = tasks
         self._max_concurrency = max_concurrency
         self._collect = collect
         self._progress = progress
+        self._context = context
         self._tasks = _numbered(tasks)
         self._bar: Any = None
         self._pump: Pump[tuple[int, R_co]] | None = None
@@ -147,6 +157,7 @@ class Results(Generic[R_co]):
 
     async def _fill(self, pump: Pump[tuple[int, R_co]]) -> None:
         begin_branch()
+        AROUND.set(account_within(self._context))
         taking, failures = anyio.Lock(), list[Exception]()
 
         async def work() -> None:
@@ -171,7 +182,7 @@ class Results(Generic[R_co]):
     async def _result(self, index: int, task: str) -> tuple[int, Any]:
         try:
             with single_failure(levels=0):
-                result: str | Exception = await self._answer(task)
+                result: AnyAnswer | Exception = await self._answer(task)
         except Exception as exc:
             exc.add_note(f"in task {index} of amap")
             if not self._collect:

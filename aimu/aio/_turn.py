@@ -122,11 +122,13 @@ class Terms:
 
     `max_iterations` is the number of requests that may call tools, at least 1. `continuation_prompt` is sent after an
     empty reply; with None, an empty reply counts as the answer. `reset` clears the history before the turn begins.
+    `resume` continues the history instead of answering a new message.
     """
 
     max_iterations: int = 10
     continuation_prompt: str | None = None
     reset: bool = False
+    resume: bool = False
 
 
 @final
@@ -136,7 +138,8 @@ class Turn:
 
     `staged` has the messages that the next published iteration begins with. `options` are the options of the first
     request. `tools` are the schemas that every request offers. `iteration` counts requests from 0; it is -1 before the
-    first one.
+    first one. `published` has the messages that the turn has added to the history. `stop_reason` and `model` are those
+    of the last reply.
     """
 
     history: History
@@ -147,6 +150,9 @@ class Turn:
     on_settled: Callable[[Turn], object] | None = None
     tools: Sequence[Mapping[str, Any]] = ()
     usage: Usage | None = field(default=None, init=False)
+    published: list[Message] = field(factory=list[Message], init=False)
+    stop_reason: StopReason | None = field(default=None, init=False)
+    model: str | None = field(default=None, init=False)
     iteration: int = field(default=-1, init=False)
     state: State = field(default=READY, init=False)
     _paused: Reply | None = field(default=None, init=False)  # the parts of a paused answer so far
@@ -166,6 +172,10 @@ class Turn:
         if self._paused is not None:
             messages.append(assistant_message(self._paused))
         return Request(messages=messages, tools=self.tools, options=self._options(), kind=self.kind)
+
+    def asked(self) -> list[Message]:
+        """Return the messages that the reply of this iteration answers."""
+        return [*self.history.messages, *self.staged]
 
     def feed(self, delta: Delta) -> None:
         """Keep a delta in case the turn is interrupted before its reply."""
@@ -303,7 +313,8 @@ class Turn:
 
     def _count(self, reply: Reply) -> None:
         history = self.history
-        history.last_stop_reason = reply.stop_reason
+        history.last_stop_reason = self.stop_reason = reply.stop_reason
+        self.model = reply.model
         if reply.usage is not None:
             self.usage = reply.usage if self.usage is None else self.usage + reply.usage
             history.usage = reply.usage if history.usage is None else history.usage + reply.usage
@@ -334,7 +345,9 @@ class Turn:
         else:
             message, results = self._partial(), []
         if message is not None:
-            self.history.messages.extend([*self.staged, message, *results])
+            block = [*self.staged, message, *results]
+            self.history.messages.extend(block)
+            self.published.extend(block)
             self.staged = []
         self._reply = self._paused = None
         self._fed.clear()

@@ -48,7 +48,8 @@ def make_provider(
 
     Raises:
         UnknownProviderError: There is no such provider, or its models run in this process.
-        InvalidOptionError: An argument is invalid, or does not apply to this provider.
+        InvalidOptionError: An argument is invalid or does not apply to this provider, or an environment variable
+            names a proxy or certificates that cannot be used.
         MissingExtraError: The vendor's package is not installed.
         MissingKeyError: The provider needs an API key and has none.
     """
@@ -62,9 +63,12 @@ def make_provider(
         raise InvalidOptionError(f"keep_alive= is an option of the provider 'ollama', not of {row.name!r}")
 
     from aimu.providers import _vendors as vendors
+    from aimu.providers._environment import check_environment
     from aimu.providers._transport import HttpProvider
 
     client = vendors.checked_client(http_client)
+    if client is None:
+        check_environment()
     timeout = vendors.checked_read_timeout(timeout)
     connect = vendors.connect(row.name, row.connection, base_url=base_url, api_key=api_key)
     if row.wire == "ollama":

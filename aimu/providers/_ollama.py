@@ -25,8 +25,9 @@ from aimu.providers._base import ReplyStream, Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
 from aimu.providers._finish import stop_reason, word_of
+from aimu.providers._lanes import Connect
 from aimu.providers._sse import JSONLinesDecoder
-from aimu.providers._transport import Connect, HttpProvider
+from aimu.providers._transport import HttpProvider
 from aimu.providers._wire import (
     arguments_object,
     arguments_text,
@@ -41,6 +42,7 @@ from aimu.providers._wire import (
 if TYPE_CHECKING:
     import httpx2
 
+_KEY = "ollama"
 GENERATING, THINKING = StreamingContentType.GENERATING, StreamingContentType.THINKING
 _COUNTS = ("prompt_eval_count", "eval_count")
 _NAMES = {
@@ -188,6 +190,7 @@ class OllamaDecoder:
     def reply(self) -> Reply:
         reason, calls = self._last.get("done_reason"), tuple(self._calls)
         return Reply(
+            replay={_KEY: {"thinking": True}} if self._thinking else {},
             text=self.partial(),
             thinking="".join(self._thinking),
             calls=calls,
@@ -304,7 +307,7 @@ def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
                 }
                 for call in calls
             ]
-            if message.get("thinking"):
+            if message.get("thinking") and message.get(_KEY):  # this host has sent it
                 encoded["thinking"] = message["thinking"]
         yield encoded
 

@@ -19,10 +19,11 @@ from aimu.errors import MalformedResponseError
 from aimu.models._options import warn_unsupported
 from aimu.models._row import ProviderRow
 from aimu.models._spec import ModelSpec
+from aimu.providers._alternation import alternated, answers_tools
 from aimu.providers._base import Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
-from aimu.providers._openai_chat_reply import ChatDecoder
+from aimu.providers._openai_chat_reply import REASONING_KEY, ChatDecoder
 from aimu.providers._openai_reasoning import effort, is_reasoning_model, refused_sampling
 from aimu.providers._sse import SSEDecoder
 from aimu.providers._streamed_calls import KEPT
@@ -137,7 +138,8 @@ class ChatCodec:
     def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         encoded: list[dict[str, Any]] = []
         pictures: list[dict[str, Any]] = []  # from tool results, whose messages can only hold text
-        for message in messages:
+        working = _working(messages)
+        for index, message in enumerate(messages):
             role = message["role"]
             if role == "tool":
                 pictures += [part for part in content_of(message) if part["type"] != "text"]
@@ -150,15 +152,25 @@ class ChatCodec:
             if role != "assistant":
                 encoded.append({"role": role, "content": message["content"]})
             elif not is_empty(message):
-                encoded.append(self._assistant(message))
+                encoded.append(self._assistant(message, works=index in working))
         if pictures:
             encoded.append({"role": "user", "content": pictures})
-        return encoded
+        bridge = not self.row.chat.user_after_tool or answers_tools(self.spec.id)
+        return alternated(encoded, bridge=bridge)
 
-    def _assistant(self, message: Message) -> dict[str, Any]:
+    def _assistant(self, message: Message, *, works: bool) -> dict[str, Any]:
+        """Return an assistant message; `works` says whether its turn calls tools, so that its reasoning goes back.
+
+        DeepSeek and Kimi refuse a turn with calls without its reasoning, and ignore the reasoning of others:
+        https://api-docs.deepseek.com/guides/thinking_mode and
+        https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model, read 2026-11-25.
+        """
         encoded: dict[str, Any] = {"role": "assistant", "content": message.get("content") or None}
         kept: Mapping[str, Any] = message.get(self.spec.provider) or {}
-        encoded.update({key: kept[key] for key in KEPT if key in kept})
+        if kept.get("model", self.spec.id) == self.spec.id:  # signatures and encrypted blocks are of one model
+            encoded.update({key: kept[key] for key in KEPT if key in kept})
+        if works and message.get("thinking") and REASONING_KEY in kept and "reasoning_details" not in encoded:
+            encoded[kept[REASONING_KEY]] = message["thinking"]
         calls = message.get("tool_calls")
         if calls:
             of_calls: Mapping[str, Any] = kept.get("tool_calls") or {}
@@ -171,8 +183,6 @@ class ChatCodec:
                 }
                 for call in calls
             ]
-            if self.row.chat.reasoning_back and message.get("thinking"):
-                encoded[self.row.chat.reasoning_back] = message["thinking"]
         return encoded
 
     def _id(self, call_id: str) -> str:
@@ -203,3 +213,14 @@ class ChatCodec:
 
     def decoder(self) -> ChatDecoder:
         return ChatDecoder(self.spec.provider, trims=self.row.chat.inline_thinking is not None)
+
+
+def _working(messages: Sequence[Message]) -> set[int]:
+    """Return the indices of the messages in turns with calls; a turn is what stands between two user messages."""
+    working: set[int] = set()
+    begin = 0
+    for end in (*(index for index, message in enumerate(messages) if message["role"] == "user"), len(messages)):
+        if any(message.get("tool_calls") for message in messages[begin:end]):
+            working.update(range(begin, end))
+        begin = end
+    return working

@@ -18,6 +18,9 @@ from aimu.providers._finish import stop_reason, word_of
 from aimu.providers._streamed_calls import KEPT, StreamedCalls
 from aimu.providers._wire import as_text, count, held_to, later_counts
 
+# The keys of reasoning, and where a reply says under which of them it came: it goes back under the same.
+_REASONING = ("reasoning_content", "reasoning", "reasoning_text", "thinking")
+REASONING_KEY = "reasoning_key"
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 
 
@@ -103,6 +106,7 @@ class ChatDecoder:
         deltas = list(_deltas(delta))
         for piece in deltas:
             (self._text if piece.phase is GENERATING else self._thinking).append(piece.text)
+        self._keep_reasoning_key(delta)
         if delta.get("refusal"):
             self._refusal.append(as_text(delta["refusal"]))
         shown = [self._calls.add(call, self.shown_call) for call in delta.get("tool_calls") or ()]
@@ -111,6 +115,11 @@ class ChatDecoder:
             if delta.get(key):
                 self._keep(key, delta[key])
         return deltas
+
+    def _keep_reasoning_key(self, message: Mapping[str, Any]) -> None:
+        key = _reasoning_key(message)
+        if key is not None:
+            self._kept[REASONING_KEY] = key
 
     def _keep(self, key: str, value: Any) -> None:
         """Keep a value that the service needs back; lists arrive in pieces and go back as one list."""
@@ -147,6 +156,7 @@ class ChatDecoder:
         if not message:
             return text, thinking, refusal
         whole = list(_deltas(message))
+        self._keep_reasoning_key(message)
         final, thought = ("".join(d.text for d in whole if d.phase is phase) for phase in (GENERATING, THINKING))
         for index, call in enumerate(message.get("tool_calls") or ()):
             self._calls.hold_to(index, call, self._provider, self.partial())
@@ -158,11 +168,15 @@ class ChatDecoder:
         return final or text, held_to(thought, thinking, self._provider, partial=text)[0], said
 
 
+def _reasoning_key(message: Mapping[str, Any]) -> str | None:
+    return next((key for key in _REASONING if isinstance(message.get(key), str) and message[key]), None)
+
+
 def _deltas(message: Mapping[str, Any]) -> Iterator[Delta]:
     """Yield thinking and text of a message or of a delta; Mistral has lists of parts, some of which are thinking."""
-    reasoning = message.get("reasoning_content") or message.get("reasoning")
-    if isinstance(reasoning, str) and reasoning:
-        yield Delta(THINKING, reasoning)
+    key = _reasoning_key(message)
+    if key is not None:
+        yield Delta(THINKING, message[key])
     content = message.get("content") or ""
     if isinstance(content, str):
         if content:

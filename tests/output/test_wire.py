@@ -15,10 +15,10 @@ from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._anthropic import AnthropicCodec
 from aimu.providers._base import OutputSchema, Request
+from aimu.providers._body import StreamReader
 from aimu.providers._ollama import OllamaCodec
 from aimu.providers._openai_chat import ChatCodec
 from aimu.providers._openai_responses import ResponsesCodec
-from aimu.providers._reader import StreamReader
 from tests.output.kinds import Invoice, Tree
 from tests.output.rules import check_anthropic, check_openai
 

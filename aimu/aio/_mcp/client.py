@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import weakref
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -19,6 +18,7 @@ from aimu._core.escaping import escaping
 from aimu._doors import public
 from aimu.aio._mcp.config import read_config, read_file
 from aimu.aio._mcp.memory import MemoryServer
+from aimu.aio._mcp.names import Names
 from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
 from aimu.aio._mcp.remote import RemoteServer, connect
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 log = escaping(logging.getLogger("aimu.aio"))
 
-_UNFIT = re.compile(r"[^A-Za-z0-9_-]")
-
 
 @public("aimu.aio")
 @final
@@ -42,7 +40,8 @@ class MCPClient:
     `async with MCPClient(...)` connects, and holds the connections in this event loop until the block ends. Without a
     block, `await MCPClient.connect(...)` holds the connections in a thread; any async task may then call `aclose()`.
     Calls may run concurrently and in any event loop. Give exactly one of `config`, `server` and `file`. With several
-    servers, each tool is named `<server>_<tool>`.
+    servers, each tool is named `<server>_<tool>`, unless `prefix=` says otherwise. A name that services do not accept,
+    or that another tool has, is changed; `call_tool` takes it in both forms.
 
     Args:
         config: Servers in the usual form `{"mcpServers": {name: {...}}}`.
@@ -81,10 +80,10 @@ class MCPClient:
         self._group: TaskGroup | None = None
         self._lifespans = AsyncExitStack()  # of server objects, in the block
         self._state = "new"
-        self._names: dict[str, str] = {}  # names that model services accept -> full names, where they differ
         try:
             if server is not None:
                 self._servers = [MemoryServer(server, checked)]
+                self._names = Names([self._servers[0].name], checked.naming)
                 return
             import_module("mcp")  # so that a missing extra raises here, not in the owner's task
         except ImportError as exc:
@@ -92,6 +91,7 @@ class MCPClient:
         specs = read_config(config) if config is not None else read_file(file or "")
         self._owner = owner = Owner(f"the MCP client of {', '.join(repr(spec.name) for spec in specs)}")
         self._servers = [RemoteServer(spec, owner, checked) for spec in specs]
+        self._names = Names([spec.name for spec in specs], checked.naming)
         weakref.finalize(self, owner.stop).atexit = False
 
     @classmethod
@@ -218,7 +218,7 @@ class MCPClient:
         """Call a tool. Cancelling this call cancels it on the server too.
 
         Args:
-            name: The name of the tool as `get_tools` returns it.
+            name: The name of the tool as `get_tools` returns it, or as the server spells it.
             arguments: The arguments by name; None is no arguments.
             timeout: Seconds for this call; None uses the client's `timeout`.
             on_progress: Called in the async task of this call with progress, total and message, each time that the
@@ -236,8 +236,10 @@ class MCPClient:
             ClosedClientError: The client was closed.
         """
         self._check()
-        server, own_name = self._find(name)
-        result = await server.call(own_name, arguments or {}, timeout, on_progress)
+        if not self._names.complete:
+            await self._tools(fresh=False)
+        index, own_name = self._names.find(name)
+        result = await self._servers[index].call(own_name, arguments or {}, timeout, on_progress)
         content = result_content(result)
         if result.is_error:
             raise ToolError(only_text(content))
@@ -291,14 +293,16 @@ class MCPClient:
 
     async def _tools(self, *, fresh: bool) -> list[Tool]:
         self._check()
-        return [self._tool(server, tool) for server in self._servers for tool in await server.tools(fresh=fresh)]
+        listed = [(index, tool) for index in range(len(self._servers)) for tool in await self._listed(index, fresh)]
+        named = [(self._names.shown(index, tool.name), index, tool) for index, tool in listed]
+        return [self._tool(name, self._servers[index], tool) for name, index, tool in named if name is not None]
 
-    def _tool(self, server: RemoteServer | MemoryServer, tool: Any) -> Tool:
-        given = self._prefix(server) + tool.name
-        name = _UNFIT.sub("_", given)[:64]
-        if name != given:
-            self._names[name] = given
+    async def _listed(self, index: int, fresh: bool) -> list[Any]:
+        tools = await self._servers[index].tools(fresh=fresh)
+        self._names.learn(index, [tool.name for tool in tools])
+        return tools
 
+    def _tool(self, name: str, server: RemoteServer | MemoryServer, tool: Any) -> Tool:
         async def call(**arguments: Any) -> Content:
             self._check()
             result = await server.call(tool.name, arguments, None, None)
@@ -315,17 +319,3 @@ class MCPClient:
             parameters=tool.input_schema,
             origin=f"MCP server {server.name!r}",
         )
-
-    def _prefix(self, server: RemoteServer | MemoryServer) -> str:
-        return f"{server.name}_" if len(self._servers) > 1 else ""
-
-    def _find(self, name: str) -> tuple[RemoteServer | MemoryServer, str]:
-        given = self._names.get(name, name)
-        found = [server for server in self._servers if given.startswith(self._prefix(server))]
-        if not found:
-            raise InvalidOptionError(
-                f"no MCP server has a tool {name!r}; with several servers, tools are named <server>_<tool>, "
-                f"where server is one of: {', '.join(server.name for server in self._servers)}"
-            )
-        server = max(found, key=lambda server: len(server.name))
-        return server, given.removeprefix(self._prefix(server))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -14,6 +13,7 @@ from urllib.parse import urlsplit
 from attrs import field, frozen
 
 from aimu._core.escaping import escaping
+from aimu._core.json_text import read_json
 from aimu.errors import InvalidOptionError
 
 log = escaping(logging.getLogger("aimu.aio"))
@@ -67,7 +67,7 @@ def read_file(path: str | os.PathLike[str]) -> list[Spec]:
         InvalidOptionError: The file cannot be read, or its contents are invalid.
     """
     try:
-        config = json.loads(Path(path).read_text(encoding="utf8"))
+        config = read_json(Path(path).read_text(encoding="utf8"))
     except OSError as exc:
         raise InvalidOptionError(f"MCP config {os.fspath(path)!r} cannot be read: {exc.strerror or exc}") from exc
     except ValueError as exc:
@@ -152,7 +152,8 @@ def _expanded(value: Any, refuse: Callable[[str], InvalidOptionError]) -> Any:
         return text
 
     if isinstance(value, str):
-        return _VARIABLE.sub(variable, value)
+        head, brace, tail = value.rpartition("}")  # without what no brace closes, where each `${` looks for one
+        return _VARIABLE.sub(variable, head + brace) + tail
     if isinstance(value, list):
         return [_expanded(item, refuse) for item in value]
     if isinstance(value, Mapping):

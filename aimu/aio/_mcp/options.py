@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias, TypedDict, final, get_args
+from typing import Any, Literal, TypeAlias, TypedDict, cast, final, get_args
 
 from attrs import Attribute, field, fields_dict, frozen
 
 from aimu._core.nearest import did_you_mean
 from aimu._doors import public
+from aimu.aio._mcp.names import Naming, is_fit
 from aimu.errors import InvalidOptionError
 
 Protocol = Literal["auto", "legacy", "2026-07-28"]
@@ -46,6 +47,12 @@ class MCPOptions(TypedDict, total=False):
             server, and starts afresh with "legacy" if it does not survive the question or answers it incompletely.
         max_message_bytes: The largest message that is accepted from a server, in bytes; what is larger is discarded,
             and its call raises MCPTooLargeError.
+        prefix: What comes before the name of each tool: True is the server's name and "_", as with several servers by
+            default; False is nothing; a text comes first of all.
+        rename: New names for tools by their own names, or by `<server>_<tool>`; no prefix is added to them.
+        include: The tools to offer, by their own names or `<server>_<tool>`; `*` stands for any characters. None is
+            all.
+        exclude: The tools to leave out, likewise.
         elicit: Answers the questions that a server asks the user while a call runs: a dict accepts, and is the answer
             (empty for a page that the user visited); None declines. May be `async def`; a plain function runs in a
             worker thread, so it may use `input()`. Without it, servers are told that nobody can be asked.
@@ -55,6 +62,10 @@ class MCPOptions(TypedDict, total=False):
 
     protocol: Protocol
     max_message_bytes: int
+    prefix: bool | str | None
+    rename: Mapping[str, str]
+    include: Sequence[str] | None
+    exclude: Sequence[str]
     elicit: Elicit | None
     roots: Sequence[str | os.PathLike[str]]
 
@@ -67,6 +78,29 @@ def _is_protocol(_: object, __: object, value: object) -> None:
 def _is_size(_: object, __: object, value: object) -> None:
     if type(value) is not int or value < 1:
         raise InvalidOptionError(f"max_message_bytes must be a whole number of at least 1, got {value!r}")
+
+
+def _is_prefix(_: object, __: object, value: Any) -> None:
+    if not isinstance(value, bool) and value is not None and not is_fit(value):
+        raise InvalidOptionError(f"prefix must be True, False or 1 to 64 letters, digits, '_' and '-', got {value!r}")
+
+
+def _is_renaming(_: object, __: object, value: object) -> None:
+    if not isinstance(value, Mapping):
+        raise InvalidOptionError(f"rename must be a dict of names, got {value!r}")
+    names: list[object] = list(cast("Mapping[object, object]", value).values())
+    for name in names:
+        if not is_fit(name):
+            raise InvalidOptionError(f"rename must give names of 1 to 64 letters, digits, '_' and '-', got {name!r}")
+        if names.count(name) > 1:
+            raise InvalidOptionError(f"rename gives two tools the name {name!r}")
+
+
+def _is_list_of_names(_: object, attribute: Attribute[Any], value: object) -> None:
+    if value is None and attribute.default is None:
+        return
+    if not isinstance(value, list | tuple | set | frozenset) or not all(isinstance(name, str) for name in value):
+        raise InvalidOptionError(f"{attribute.name} must be a list of names, got {value!r}")
 
 
 def _is_callable(_: object, attribute: Attribute[Any], value: object) -> None:
@@ -87,8 +121,18 @@ class Settings:
     reconnect: bool = False
     protocol: Protocol = field(default="auto", validator=_is_protocol)
     max_message_bytes: int = field(default=64 * 1024 * 1024, validator=_is_size)
+    prefix: bool | str | None = field(default=None, validator=_is_prefix)
+    rename: Mapping[str, str] = field(factory=dict[str, str], validator=_is_renaming)
+    include: Sequence[str] | None = field(default=None, validator=_is_list_of_names)
+    exclude: Sequence[str] = field(default=(), validator=_is_list_of_names)
     elicit: Elicit | None = field(default=None, validator=_is_callable)
     roots: Sequence[str | os.PathLike[str]] = field(default=(), validator=_is_list_of_paths)
+
+    @property
+    def naming(self) -> Naming:
+        """How tools are named."""
+        include = None if self.include is None else tuple(self.include)
+        return Naming(prefix=self.prefix, rename=self.rename, include=include, exclude=tuple(self.exclude))
 
 
 def settings(given: Mapping[str, Any], **more: Any) -> Settings:

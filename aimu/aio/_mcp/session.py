@@ -34,9 +34,10 @@ class Session:
         Without `fresh`, the SDK's cache may answer, for as long as the server declares the list valid.
         """
         found = await self._pages(self.client.list_tools, "tools", fresh=fresh)
-        self._schemas = {tool.name: tool.output_schema for tool in found}
+        once = {tool.name: tool for tool in reversed(found)}  # the first of those that share a name
+        self._schemas = {name: tool.output_schema for name, tool in once.items()}
         self._validators.clear()
-        return found
+        return list(reversed(once.values()))
 
     async def call(
         self, name: str, arguments: Mapping[str, Any], on_progress: Callable[..., Awaitable[None]] | None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 from attrs import define, evolve, field
 
+from aimu._core.answer import Answer
 from aimu._core.field_docs import with_field_docs
 from aimu._doors import public
 from aimu.aio._agent import Agent
@@ -94,7 +95,7 @@ class EvaluatorOptimizer(StepRunner):
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
-        now, draft = task, ""
+        now, draft = task, Answer[Any]()
         for round_ in range(self.max_rounds):
             draft = yield Ask(self.generator, now, round_)
             review = f"Task: {task.text}\n\nResponse:\n{draft}"

@@ -9,6 +9,7 @@ from typing import Any, Literal, Self, final
 import anyio
 from attrs import Attribute, define, field
 
+from aimu._core.answer import AnyAnswer, changed, joined
 from aimu._core.chunks import StreamChunk
 from aimu._core.escaping import escaping
 from aimu._core.field_docs import with_field_docs
@@ -133,16 +134,18 @@ class Parallel(StepRunner):
             yield chunk
         if failure is not None:
             raise failure
-        answer, step = self.separator.join(race.in_order()), 0
+        parts = race.in_order()
+        text, step = self.separator.join(parts), 0
+        answer = joined(text, parts)
         if self.aggregator is not None:
-            joined, step = Task(answer, task.generate_kwargs), 1
-            async with Nested(steps_of(self.aggregator, joined, run)) as steps:
+            step = 1
+            async with Nested(steps_of(self.aggregator, Task(text, task.generate_kwargs), run)) as steps:
                 async for chunk in steps:
                     if chunk.phase is DONE:
-                        answer = str(chunk.content)
+                        answer = changed(chunk.content, parts=parts)
                     else:
                         yield chunk
-        yield StreamChunk(DONE, answer, self.name, step)
+        yield StreamChunk(DONE, run.account.of(answer), self.name, step)
 
 
 @final
@@ -154,11 +157,11 @@ class _Race:
     task: Task
     outer: Run
     sink: Sink
-    answers: dict[int, str] = field(factory=dict[int, str], init=False)  # worker's index -> answer
+    answers: dict[int, AnyAnswer] = field(factory=dict[int, AnyAnswer], init=False)  # worker's index -> answer
     failures: list[Exception] = field(factory=list[Exception], init=False)
 
-    def in_order(self) -> list[str]:
-        return [self.answers[index] for index in sorted(self.answers)]
+    def in_order(self) -> tuple[AnyAnswer, ...]:
+        return tuple(self.answers[index] for index in sorted(self.answers))
 
     @property
     def won(self) -> bool:
@@ -186,7 +189,7 @@ class _Race:
     async def _work(self, index: int, worker: AsyncRunner) -> None:
         try:
             with single_failure(levels=0):
-                done = await drain(steps_of(worker, self.task, self.outer.branch(self.sink)), self.sink)
+                answer = await drain(steps_of(worker, self.task, self.outer.worker(self.sink)), self.sink)
         except Exception as exc:
             where = f"worker {index + 1} ({_name(worker)}) of {self.parallel.name!r}"
             exc.add_note(f"in {where}")
@@ -196,7 +199,7 @@ class _Race:
             self.failures.append(exc)
         else:
             if not self.won:
-                self.answers[index] = str(done.content)
+                self.answers[index] = answer
 
 
 def _name(runner: AsyncRunner) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from attrs import define, evolve, field
 
+from aimu._core.answer import AROUND, Answer
 from aimu._core.field_docs import with_field_docs
 from aimu._core.threads import run_in_thread
 from aimu._doors import public
@@ -123,18 +124,18 @@ class PlanExecuteEvaluator(StepRunner):
         return self.planner, self.executor
 
     def _steps(self, task: Task, run: Run) -> Steps:
-        return follow(self._flow(task), self.name, run)
+        return follow(self._flow(task, run), self.name, run)
 
-    async def _flow(self, task: Task) -> Flow:
-        now, best, best_score = task, "", float("-inf")
+    async def _flow(self, task: Task, run: Run) -> Flow:
+        now, best, best_score = task, Answer[Any](), float("-inf")
         for round_ in range(self.max_rounds):
             plan = yield Ask(self.planner, now, round_)
             work = sections("Carry out the task along the plan.", Task=task.text, Plan=plan)
             output = yield Ask(self.executor, evolve(task, text=work), round_)
-            row = {"task": task.text, "plan": plan, "output": output}
+            row = {"task": task.text, "plan": str(plan), "output": str(output)}
             if self.criteria is not None:
                 row["criteria"] = self.criteria
-            score, reason = await scored(self.scorer, row)
+            score, reason = await scored(self.scorer, row, run)
             if score >= best_score:
                 best, best_score = output, score
             if score >= self.pass_threshold or (self.pass_keyword is not None and accepts(reason, self.pass_keyword)):
@@ -151,15 +152,16 @@ class PlanExecuteEvaluator(StepRunner):
         yield best
 
 
-async def scored(scorer: Scorer, row: Mapping[str, Any]) -> tuple[float, str]:
+async def scored(scorer: Scorer, row: Mapping[str, Any], run: Run) -> tuple[float, str]:
     """Return the score and the reason of the scorer for a row.
 
-    A blocking scorer runs in a worker thread. Its own model requests send no chunks to the stream of the run.
+    A blocking scorer runs in a worker thread. Its own model requests count in the account of the run, but send no
+    chunks to its stream.
 
     Raises:
         ScoringError: The scorer does not return a number and a text.
     """
-    token = ENCLOSING.set(None)
+    token, around = ENCLOSING.set(None), AROUND.set(run.account)
     try:
         verdict: Any
         # In a list, because trio rejects a thread's result that is a coroutine, and a `def` may return one.
@@ -168,6 +170,7 @@ async def scored(scorer: Scorer, row: Mapping[str, Any]) -> tuple[float, str]:
             verdict = await verdict
     finally:
         ENCLOSING.reset(token)
+        AROUND.reset(around)
     match verdict:
         case (Real() as score, str(reason)):
             return float(score), reason

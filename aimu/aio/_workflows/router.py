@@ -98,7 +98,7 @@ class Router(StepRunner):
         name = named(answer, self.handlers)
         handler = self.fallback if name is None else self.handlers[name]
         if handler is None:
-            raise RoutingError(answer, self.handlers)
+            raise RoutingError(str(answer), self.handlers)
         yield (yield Ask(handler, task, 1))
 
 

@@ -18,8 +18,9 @@ from aimu._core.escaping import escaping
 from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, new_call_id
 from aimu._core.thinking import ThinkSplitter, separate
 from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
+from aimu.providers._bounded import LONGEST_BODY
 from aimu.providers._excerpt import excerpt
-from aimu.providers._sse import SSEDecoder
+from aimu.providers._sse import OverlongEventError, SSEDecoder
 from aimu.providers._wire import Codec, as_text, held_to, parse_json
 
 log = escaping(logging.getLogger("aimu.providers"))
@@ -55,6 +56,7 @@ class StreamReader:
         self._empty = True  # whether no event has arrived
         self._framed = not isinstance(self._frames, SSEDecoder)  # whether the body is known to consist of events
         self._whole: list[bytes] = []  # the body, if it is one object
+        self._size = 0  # of its pieces together
         self._splitter: ThinkSplitter | None = ThinkSplitter()  # until the answer has begun
         self._apart = False  # whether thinking came separately before it
 
@@ -65,9 +67,15 @@ class StreamReader:
         if not self._framed:
             if self._whole or chunk.lstrip().startswith(b"{"):
                 self._whole.append(chunk)
+                self._size += len(chunk)
+                if self._size > LONGEST_BODY:
+                    raise self._malformed(f"the response is longer than {LONGEST_BODY >> 20} MiB")
                 return ()
             self._framed = not chunk.isspace()
-        events = self._frames.feed(chunk)
+        try:
+            events = self._frames.feed(chunk)
+        except OverlongEventError as exc:
+            raise self._malformed(str(exc)) from exc
         if len(events) == 1:
             return self._event(events[0])
         return chain.from_iterable(map(self._event, events))
