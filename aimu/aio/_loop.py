@@ -19,7 +19,7 @@ from aimu.aio._calls import run_calls
 from aimu.aio._conversation import Conversation
 from aimu.aio._images import image_parts
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._turn import Finished, Outcome, RunTools, Terms
+from aimu.aio._turn import Finished, Outcome, RunTools, Terms, Turn
 from aimu.errors import InvalidImageError
 from aimu.models import _options as options
 from aimu.models._table import TABLE
@@ -78,19 +78,23 @@ async def turn_steps(
         raise
     finally:
         turn.settle()
+    answer = _answer(turn, outcome.text, run, turn.model or provider.spec.id, label)
+    yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)
+
+
+def _answer(turn: Turn, text: str, run: Run, model: str, label: str | None) -> AnyAnswer:
     account = run.account
-    answer: AnyAnswer = Answer(
-        outcome.text,
+    return Answer(
+        text,
         usage=account.usage,
         cost=account.cost,
         stop_reason=turn.stop_reason,
-        model=turn.model or provider.spec.id,
+        model=model,
         agent=label,
-        iterations=min(turn.iteration + 1, terms.max_iterations),
+        iterations=min(turn.iteration + 1, turn.terms.max_iterations),
         requests=account.requests,
-        new_messages=turn.published if kind == "chat" else (),
+        new_messages=turn.published if turn.kind == "chat" else (),
     )
-    yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)
 
 
 async def _message(conversation: Conversation, task: Task) -> Message:

@@ -1,12 +1,13 @@
 """MCP servers as sources of tools: in this program, in a child process, or over streamable HTTP.
 
 - `client`: the public class; `options`: its options.
-- `config`: reads the configuration that users write.
+- `config`: reads the configuration that users write; `jsonc`: its comments; `variables`: its variables.
+- `names`: what a model calls each tool, and which tool a name means.
 - `owner`: the async task that holds the connections, and how other event loops reach it.
 - `remote`: a server in another process: requests, lost connections, and connecting again.
 - `connection`: one connection, from opening to closing; `negotiation`: which protocol it speaks.
 - `process`: runs a server as a child process; `framing`: messages as lines on its pipes.
-- `http`: the HTTP client under the SDK's transport.
+- `http`: the HTTP client under the SDK's transport; `sse`: the transport that came before it.
 - `memory`: calls a server object in this program.
 - `session`: the requests to a client of the mcp package.
 - `unasked`: what a server says and asks of its own accord.

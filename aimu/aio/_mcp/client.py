@@ -23,13 +23,17 @@ from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
 from aimu.aio._mcp.remote import RemoteServer, connect
 from aimu.aio._mcp.results import Content, marked_as_error, only_text, result_content
-from aimu.errors import ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
+from aimu.errors import AimuError, ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
 
 log = escaping(logging.getLogger("aimu.aio"))
+
+
+def _warn(error: AimuError) -> None:
+    log.warning("left out: %s", error)
 
 
 @public("aimu.aio")
@@ -88,10 +92,15 @@ class MCPClient:
             import_module("mcp")  # so that a missing extra raises here, not in the owner's task
         except ImportError as exc:
             raise MissingExtraError(exc.name or "mcp", "mcp") from exc
-        specs = read_config(config) if config is not None else read_file(file or "")
+        skip = _warn if checked.on_error == "skip" else None
+        if config is not None:
+            specs = read_config(config, checked.inputs, skip)
+        else:
+            specs = read_file(file or "", checked.inputs, skip)
         self._owner = owner = Owner(f"the MCP client of {', '.join(repr(spec.name) for spec in specs)}")
         self._servers = [RemoteServer(spec, owner, checked) for spec in specs]
         self._names = Names([spec.name for spec in specs], checked.naming)
+        self._skip = skip is not None
         weakref.finalize(self, owner.stop).atexit = False
 
     @classmethod
@@ -258,7 +267,10 @@ class MCPClient:
         self._state = "connected"
         if self._owner is not None:
             try:
-                await connect(self._owner, [server for server in self._servers if isinstance(server, RemoteServer)])
+                remote = [server for server in self._servers if isinstance(server, RemoteServer)]
+                unreachable = await connect(self._owner, remote, skip=self._skip)
+                self._servers = [server for server in self._servers if server not in unreachable]
+                self._names = Names([server.name for server in self._servers], self._names.naming)
             except BaseException as exc:
                 self._state = "closed"
                 await self._owner.aclose(hurried=not isinstance(exc, Exception))

@@ -1,24 +1,27 @@
-"""The configuration of MCP servers: reads, expands and checks the `mcpServers` JSON. Connects to nothing."""
+"""The configuration of MCP servers, in the forms in which programs write it: reads and checks it. Connects to nothing.
+
+Forms: Claude Desktop, Claude Code and Cursor (`mcpServers`), VS Code (`servers`, `inputs`), Gemini CLI (`httpUrl`),
+Windsurf (`serverUrl`), Cline (`disabled`, `type`) (read 2026-11-26).
+"""
 
 from __future__ import annotations
 
 import logging
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, final
+from typing import Any, Literal, TypeAlias, final
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
 from aimu._core.escaping import escaping
-from aimu._core.json_text import read_json
+from aimu._core.nearest import did_you_mean
+from aimu.aio._mcp.jsonc import loads
+from aimu.aio._mcp.variables import Inputs, Variables, home
 from aimu.errors import InvalidOptionError
 
 log = escaping(logging.getLogger("aimu.aio"))
-
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:
@@ -44,11 +47,12 @@ class ProcessSpec:
 @final
 @frozen(kw_only=True)
 class HTTPSpec:
-    """A server at a URL that speaks streamable HTTP."""
+    """A server at a URL that speaks streamable HTTP, or the older HTTP with SSE; None is to be found out."""
 
     name: str
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(factory=dict[str, str], repr=False)
+    transport: Literal["http", "sse"] | None = "http"
 
     @property
     def place(self) -> str:
@@ -58,67 +62,146 @@ class HTTPSpec:
 
 
 Spec: TypeAlias = ProcessSpec | HTTPSpec
+OnError = Callable[[InvalidOptionError], object]
 
 
-def read_file(path: str | os.PathLike[str]) -> list[Spec]:
-    """Return the servers of a JSON file.
+def read_file(
+    path: str | os.PathLike[str], inputs: Inputs | None = None, on_error: OnError | None = None
+) -> list[Spec]:
+    """Return the servers of a JSON file, which may have comments, trailing commas and a byte order mark.
 
     Raises:
         InvalidOptionError: The file cannot be read, or its contents are invalid.
     """
     try:
-        config = read_json(Path(path).read_text(encoding="utf8"))
+        config = loads(Path(home(os.fspath(path))).read_text(encoding="utf8"))
     except OSError as exc:
         raise InvalidOptionError(f"MCP config {os.fspath(path)!r} cannot be read: {exc.strerror or exc}") from exc
     except ValueError as exc:
         raise InvalidOptionError(f"MCP config {os.fspath(path)!r} is not JSON: {exc}") from exc
-    return read_config(config)
+    return read_config(config, inputs, on_error)
 
 
-def read_config(config: Any) -> list[Spec]:
-    """Return the servers of `{"mcpServers": {name: server}}`, or of the inner mapping alone.
+def read_config(config: Any, inputs: Inputs | None = None, on_error: OnError | None = None) -> list[Spec]:
+    """Return the servers of `{"mcpServers": {name: server}}`, of `{"servers": ...}`, or of the inner mapping alone.
 
-    A server has `command` (with `args`, `env`, `cwd`) or `url` (with `headers`); a server with `"disabled": true` is
-    left out. `${VAR}` and `${VAR:-default}` in any text are replaced by environment variables.
+    A server has `command` (with `args`, `env`, `cwd`) or `url`, `httpUrl` or `serverUrl` (with `headers`); one with
+    `"disabled": true` or `"enabled": false` is left out. Variables in texts are replaced.
+
+    Args:
+        config: The configuration.
+        inputs: Values for `${input:ID}`, or a function that is asked for them.
+        on_error: Called with the error of an invalid server, which is then left out. By default it is raised.
 
     Raises:
-        InvalidOptionError: The configuration is invalid, or an environment variable is not set.
+        InvalidOptionError: The configuration is invalid, or a variable has no value.
     """
-    servers = config.get("mcpServers", config) if isinstance(config, Mapping) else None
+    servers, described = _parts(config)
+    variables = Variables(inputs, described)
+    specs: list[Spec] = []
+    for name, server in servers.items():
+        if server.get("disabled") is True or server.get("enabled") is False:
+            continue
+        try:
+            specs.append(_spec(str(name), server, variables))
+        except InvalidOptionError as exc:
+            if on_error is None:
+                raise
+            on_error(exc)
+    if not specs and on_error is None:
+        raise InvalidOptionError("the MCP config has no enabled server; add one under 'mcpServers'")
+    return specs
+
+
+def _parts(config: Any) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """Return the servers, and the descriptions of the inputs."""
+    servers = config
+    inputs: list[Any] = []
+    if isinstance(config, Mapping):
+        outer = config.get("mcp", config)  # the settings file of VS Code
+        outer = outer if isinstance(outer, Mapping) and outer.keys() & {"servers", "mcpServers"} else config
+        for key in ("mcpServers", "servers"):
+            # A server may have such a name, but it has no servers.
+            if isinstance(found := outer.get(key), Mapping) and not found.keys() & {"command", "url"}:
+                given = outer.get("inputs")
+                servers, inputs = found, given if isinstance(given, list) else []
+                break
     if not isinstance(servers, Mapping) or not all(isinstance(server, Mapping) for server in servers.values()):
         raise InvalidOptionError(
             "the MCP config has the wrong shape; it must be "
             '{"mcpServers": {"name": {"command": "...", "args": [...]} or {"url": "..."}}}'
         )
-    specs = [_spec(str(name), server) for name, server in servers.items() if not server.get("disabled")]
-    if not specs:
-        raise InvalidOptionError("the MCP config has no enabled server; add one under 'mcpServers'")
-    return specs
+    return servers, {
+        str(item["id"]): str(item.get("description", ""))
+        for item in inputs
+        if isinstance(item, Mapping) and "id" in item
+    }
 
 
-def _spec(name: str, server: Mapping[str, Any]) -> Spec:
+_URLS = ("url", "httpUrl", "serverUrl")
+_TRANSPORTS: dict[str, Literal["stdio", "http", "sse"]] = {
+    "stdio": "stdio",
+    "sse": "sse",
+    "http": "http",
+    "streamable-http": "http",
+    "streamablehttp": "http",
+}
+# Keys that other programs read and that change nothing here.
+_FOREIGN = {
+    "disabled",
+    "enabled",
+    "description",
+    "autoApprove",
+    "alwaysAllow",
+    "trust",
+    "gallery",
+    "version",
+    "timeout",
+}
+
+
+def _spec(name: str, server: Mapping[str, Any], variables: Variables) -> Spec:
     def refuse(reason: str) -> InvalidOptionError:
         return InvalidOptionError(f"MCP server {name!r}: {reason}")
 
-    given = {key: _expanded(value, refuse) for key, value in server.items() if value is not None}
-    if ("command" in given) == ("url" in given):
-        raise refuse("give either 'command' (a child process) or 'url' (streamable HTTP)")
-    keys, transports = (_PROCESS, _STDIO) if "command" in given else (_HTTP, _STREAMABLE)
-    for key in ("transport", "type"):
-        if given.pop(key, transports[0]) not in transports:
-            raise refuse(f"{key!r} does not match; it must be 'stdio' with 'command', or 'http' with 'url'")
-    for key in sorted(given.keys() - keys.keys() - {"disabled"}):
-        log.warning("MCP server %r: unknown key %r in its config is ignored", name, key)
+    given = {key: variables.expand(value, refuse) for key, value in server.items() if value is not None}
+    urls = [key for key in _URLS if key in given]
+    if ("command" in given) + len(urls) != 1:
+        raise refuse("give either 'command' (a child process) or 'url' (a server over HTTP)")
+    transport = _transport(given, urls, refuse)
+    for key in urls:
+        given["url"] = given.pop(key)
+    keys = _HTTP if urls else _PROCESS
+    for key in sorted(given.keys() - keys.keys() - _FOREIGN):
+        hint = did_you_mean(key, keys)
+        log.warning("MCP server %r: unknown key %r in its config is ignored%s", name, key, hint)
     known = {key: value for key, value in given.items() if key in keys}
     for key, value in known.items():
         fits, kind = keys[key]
         if not fits(value):
             raise refuse(f"{key!r} must be {kind}")
     if "command" in known:
+        for key in {"command", "cwd"} & known.keys():
+            known[key] = home(known[key])
+        known["args"] = [home(arg) for arg in known.get("args", ())]
         return ProcessSpec(name=name, **known)
-    if urlsplit(known["url"]).scheme not in ("http", "https"):
+    if urlsplit(known["url"]).scheme.lower() not in ("http", "https"):
         raise refuse("its url must begin with http:// or https://")
-    return HTTPSpec(name=name, **known)
+    return HTTPSpec(name=name, transport=transport, **known)
+
+
+def _transport(
+    given: dict[str, Any], urls: list[str], refuse: Callable[[str], InvalidOptionError]
+) -> Literal["http", "sse"] | None:
+    """Take the transport out of a server's keys; None if they do not say it."""
+    words = [given.pop(key) for key in ("transport", "type") if key in given]
+    transports: list[Literal["stdio", "http", "sse"] | None] = [
+        _TRANSPORTS.get(word.lower().replace("_", "-")) if isinstance(word, str) else None for word in words
+    ]
+    for word, transport in zip(words, transports, strict=True):
+        if transport is None or (transport == "stdio") == bool(urls):
+            raise refuse(f"{word!r} does not match; type must be 'stdio' with 'command', or 'http' or 'sse' with 'url'")
+    return next((transport for transport in transports if transport in ("http", "sse")), None)
 
 
 def _is_text(value: Any) -> bool:
@@ -137,25 +220,3 @@ _TEXT = (_is_text, "a string")
 _MAPPING = (_is_mapping, "an object of strings")
 _PROCESS = {"command": _TEXT, "args": (_is_texts, "a list of strings"), "env": _MAPPING, "cwd": _TEXT}
 _HTTP = {"url": _TEXT, "headers": _MAPPING}
-_STDIO, _STREAMABLE = ("stdio",), ("http", "streamable-http", "streamable_http", "streamableHttp")
-
-
-def _expanded(value: Any, refuse: Callable[[str], InvalidOptionError]) -> Any:
-    """Return `value` with the environment variables in its texts expanded, and with numbers as texts."""
-
-    def variable(match: re.Match[str]) -> str:
-        text = os.environ.get(match[1])
-        if not text and match[2] is not None:
-            return match[2]
-        if text is None:
-            raise refuse(f"the environment variable {match[1]} is not set; set it or write ${{{match[1]}:-default}}")
-        return text
-
-    if isinstance(value, str):
-        head, brace, tail = value.rpartition("}")  # without what no brace closes, where each `${` looks for one
-        return _VARIABLE.sub(variable, head + brace) + tail
-    if isinstance(value, list):
-        return [_expanded(item, refuse) for item in value]
-    if isinstance(value, Mapping):
-        return {str(key): _expanded(item, refuse) for key, item in value.items()}
-    return str(value) if type(value) in (int, float) else value

@@ -13,9 +13,9 @@ import anyio
 
 from aimu._core.escaping import escaping
 from aimu._core.groups import unwrap
-from aimu.aio._mcp.config import HTTPSpec, ProcessSpec, Spec
+from aimu.aio._mcp.config import HTTPSpec, Spec
 from aimu.aio._mcp.faults import error_of, fault_of, is_closed
-from aimu.aio._mcp.negotiation import Attempt, IncompleteAnswerError, attempts, confirm
+from aimu.aio._mcp.negotiation import Attempt, attempts, confirm
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.process import ServerProcess
 from aimu.aio._mcp.session import Session
@@ -50,14 +50,11 @@ class Connection:
 
     async def run(self) -> None:
         try:
-            for attempt in attempts(
-                self._settings.protocol, self._settings.timeout, process=isinstance(self._spec, ProcessSpec)
-            ):
-                self.failure = None
-                await self._attempt(attempt)
-                if self.opened.is_set() or self._left or attempt.last or not self._worth_another():
+            for attempt in attempts(self._spec, self._settings.protocol, self._settings.timeout):
+                if self.opened.is_set() or self._left:
                     break
-                log.info("MCP server %r: begins again with the earlier protocols: %s", self._spec.name, self.failure)
+                if attempt.after(self.failure):
+                    await self._attempt(attempt)
         finally:
             self._end.set()
             self.opened.set()
@@ -66,9 +63,10 @@ class Connection:
     async def _attempt(self, attempt: Attempt) -> None:
         from mcp import Client
 
+        first, self.failure = self.failure, None
+        if first is not None:
+            log.info("MCP server %r: begins again in an earlier way, because %s", self._spec.name, first)
         self._end = end = anyio.Event()
-        if self._left:
-            return
         try:
             with anyio.CancelScope(deadline=attempt.deadline) as self._scope:
                 transport = self._transport(attempt, end)
@@ -90,7 +88,7 @@ class Connection:
                     else "no answer to the handshake"
                 )
         except Exception as exc:
-            self.failure = unwrap(exc)
+            self.failure = first if attempt.sse and first is not None else unwrap(exc)
             log.debug("MCP server %r: connection lost", self._spec.name, exc_info=exc)
 
     async def _listen(self, client: Any) -> None:
@@ -107,11 +105,6 @@ class Connection:
                     pass
         except (ListenNotSupportedError, SubscriptionLost, MCPError) as exc:
             log.debug("MCP server %r: does not tell changes: %s", self._spec.name, exc)
-
-    def _worth_another(self) -> bool:
-        if isinstance(self._spec, ProcessSpec):
-            return not isinstance(self.failure, MCPConnectionError)  # it could be started
-        return isinstance(self.failure, IncompleteAnswerError)
 
     @property
     def lost(self) -> bool:
@@ -193,6 +186,7 @@ class Connection:
         import httpx2
         from mcp.client.streamable_http import streamable_http_client
 
+        from aimu.aio._mcp import sse
         from aimu.aio._mcp.http import Client
 
         silence = max(HTTP_SILENCE, self._settings.timeout or 0)
@@ -203,7 +197,9 @@ class Connection:
                 headers=dict(spec.headers),
                 timeout=httpx2.Timeout(HTTP_TIMEOUT, read=silence, pool=None),
             ) as http,
-            streamable_http_client(spec.url, http_client=http, max_sse_event_size=None) as streams,
+            sse.streams(http, spec.url)
+            if attempt.sse
+            else streamable_http_client(spec.url, http_client=http, max_sse_event_size=None) as streams,
         ):
             yield streams
 

@@ -46,8 +46,18 @@ class Fault:
         return {"code": code, "message": message or self.reason, "data": {**given, _KEY: asdict(self)}}
 
 
+class RefusedError(Exception):
+    """A transport could not connect, for the reason of its `fault`."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.reason)
+        self.fault = fault
+
+
 def fault_of(exc: BaseException | None) -> Fault | None:
     """Return the facts that a transport put into a protocol error, or None if the error is the server's own."""
+    if isinstance(exc, RefusedError):
+        return exc.fault
     data = getattr(getattr(exc, "error", None), "data", None)
     if isinstance(data, dict) and _KEY in data:
         return Fault(**data[_KEY])

@@ -17,7 +17,7 @@ from attrs import frozen
 from aimu.aio._mcp.faults import Fault
 
 CHUNK = 65536
-_END = 4096  # bytes kept of both ends of an oversized line, to find the id in
+END = 4096  # bytes kept of both ends of an oversized line, to find the id in
 _ID = rb'"id"\s*:\s*(-?\d+|"(?:[^"\\]|\\.)*")'
 _BEFORE = re.compile(
     rb'\s*\{\s*(?:"jsonrpc"\s*:\s*"2\.0"\s*,\s*)?'
@@ -57,14 +57,14 @@ async def lines(fd: int, limit: int) -> AsyncGenerator[bytes | Oversized]:
         size += len(rest)
         if size > limit and len(parts) > 2:
             whole = b"".join(parts)
-            parts = [whole[:_END], whole[-_END:]]
+            parts = [whole[:END], whole[-END:]]
     if any(parts):
         yield _line(parts, size, limit)
 
 
 def _line(parts: list[bytes], size: int, limit: int) -> bytes | Oversized:
     whole = b"".join(parts)
-    return whole if size <= limit else Oversized(whole[:_END], whole[-_END:], size, limit)
+    return whole if size <= limit else Oversized(whole[:END], whole[-END:], size, limit)
 
 
 async def send(fd: int, message: bytes) -> None:

@@ -16,6 +16,7 @@ import anyio
 import httpx2
 
 from aimu.aio._mcp.faults import Fault, excerpt, tells_lost_session
+from aimu.aio._mcp.framing import END, Oversized, read_message
 
 LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
 _KEPT = ("www-authenticate", "retry-after")
@@ -48,7 +49,7 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
                 return _answer(request, Fault(kind="network", reason=f"no answer within {self._probe_seconds:g} s"))
             return await self._answered(request, options)
         except httpx2.TransportError as exc:
-            return _answer(request, _network_fault(exc))
+            return _answer(request, network_fault(exc))
 
     async def _answered(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
         response = await super().send(request, **options)
@@ -88,47 +89,55 @@ class _Events(httpx2.AsyncByteStream):  # type: ignore[misc,unused-ignore]
         try:
             async with aclosing(_events(self._response, self._largest)) as events:
                 async for event in events:
-                    if event is not None:
+                    if isinstance(event, bytes):
                         resumable = resumable or event.startswith(b"id:") or b"\nid:" in event
                         yield event
                     elif self._answers:
                         yield _error_event(too_large(self._largest))
+                    elif answer := read_message(event):
+                        yield b"data: " + answer.model_dump_json(by_alias=True).encode() + b"\n\n"
         except httpx2.TransportError as exc:
             if resumable or not self._answers:
                 raise
-            yield _error_event(_network_fault(exc))
+            yield _error_event(network_fault(exc))
 
     async def aclose(self) -> None:
         await self._response.aclose()
 
 
-async def _events(response: httpx2.Response, largest: int) -> AsyncGenerator[bytes | None]:
-    """Yield the events with the empty line that ends each; None for one that is too large."""
-    pending: list[bytes] = []
-    size, last = 0, b""
+async def _events(response: httpx2.Response, largest: int) -> AsyncGenerator[bytes | Oversized]:
+    """Yield the events, each with the empty line that ends it."""
+    held, size = bytearray(), 0
+    half = b""  # a line end that may go on in the next chunk
+
+    def event() -> bytes | Oversized:
+        nonlocal size
+        whole, length = bytes(held), size
+        held.clear()
+        size = 0
+        data = whole[whole.find(b"data:") + 5 :]
+        return whole if length <= largest else Oversized(data[:END], whole[-END:], length, largest)
+
     async with aclosing(response.aiter_bytes()) as chunks:
         async for chunk in chunks:
-            normal = (last + chunk).replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in last + chunk else chunk
-            last = b""
-            if chunk.endswith(b"\r"):  # the line end may go on in the next chunk
-                normal, last = normal[:-1], b"\r"
-            *_, held = pending or [b""]
-            if held.endswith(b"\n") and normal.startswith(b"\n"):
-                pending.append(b"\n")
-                yield b"".join(pending) if size <= largest else None
-                pending, size, normal = [], 0, normal[1:]
-            *ended, rest = normal.split(b"\n\n")
+            text = half + chunk
+            half = b"\r" if text.endswith(b"\r") else b""
+            text = text[: len(text) - len(half)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+            if held.endswith(b"\n") and text.startswith(b"\n"):
+                held += b"\n"
+                text = text[1:]
+                yield event()
+            *ended, rest = text.split(b"\n\n")
             for piece in ended:
-                yield b"".join([*pending, piece, b"\n\n"]) if size + len(piece) <= largest else None
-                pending, size = [], 0
-            if rest:
-                size += len(rest)
-                if size > largest:
-                    pending = [rest[-1:]]
-                else:
-                    pending.append(rest)
-    if pending:
-        yield b"".join(pending) if size <= largest else None
+                held += piece + b"\n\n"
+                size += len(piece)
+                yield event()
+            held += rest
+            size += len(rest)
+            if size > largest and len(held) > 3 * END:
+                held[END:-END] = b""
+    if held:
+        yield event()
 
 
 async def _read(response: httpx2.Response, largest: int) -> bytes | None:
@@ -151,20 +160,31 @@ async def _read(response: httpx2.Response, largest: int) -> bytes | None:
 async def _refused(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
     """Return the answer to a request that the server refused with an HTTP error."""
     body = await _read(response, LARGEST_ERROR) or b""
-    status = response.status_code
     error = _protocol_error(body)
-    words = error.get("message") if error else excerpt(body.decode(errors="replace"))
+    fault = _fault(request, response, body, error)
+    status = response.status_code
+    if error and fault.kind == "status" and status not in (401, 403, 429) and status < 500:
+        return _with_body(response, body)  # an error of the protocol, which some servers give a status
+    return _answer(request, fault, error)
+
+
+async def refused_fault(request: httpx2.Request, response: httpx2.Response) -> Fault:
+    """Return the facts of an HTTP error."""
+    body = await _read(response, LARGEST_ERROR) or b""
+    return _fault(request, response, body, _protocol_error(body))
+
+
+def _fault(request: httpx2.Request, response: httpx2.Response, body: bytes, error: dict[str, Any] | None) -> Fault:
+    status = response.status_code
+    words = str(error["message"]) if error else excerpt(body.decode(errors="replace"))
     reason = f"it answered HTTP {status} {response.reason_phrase}" + (f": {words}" if words else "")
-    lost = "mcp-session-id" in request.headers and (status == 404 or tells_lost_session(str(words)))
+    lost = "mcp-session-id" in request.headers and (status == 404 or tells_lost_session(words))
     if lost:
         reason = f"it lost the session: {reason}"
     if status == 401:
         reason += _LOGIN
     headers = {name: response.headers[name] for name in _KEPT if name in response.headers}
-    fault = Fault(kind="session" if lost else "status", reason=reason, status=status, headers=headers)
-    if error and not lost and status not in (401, 403, 429) and status < 500:
-        return _with_body(response, body)  # an error of the protocol, which some servers give a status
-    return _answer(request, fault, error)
+    return Fault(kind="session" if lost else "status", reason=reason, status=status, headers=headers)
 
 
 def _protocol_error(body: bytes) -> dict[str, Any] | None:
@@ -176,10 +196,12 @@ def _protocol_error(body: bytes) -> dict[str, Any] | None:
 
 
 def too_large(limit: int) -> Fault:
+    """Return the facts of an answer that was discarded."""
     return Fault(kind="size", reason="the answer is too large", limit=limit)
 
 
-def _network_fault(exc: httpx2.TransportError) -> Fault:
+def network_fault(exc: httpx2.TransportError) -> Fault:
+    """Return the facts of a request that got no answer, or not all of it."""
     words = str(exc) or str(exc.__cause__ or "") or type(exc).__name__
     if isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout):
         return Fault(kind="unreachable", reason=f"it cannot be reached: {words}")
@@ -198,6 +220,13 @@ def _message(fault: Fault, error: dict[str, Any] | None = None) -> dict[str, Any
 def _answer(request: httpx2.Request, fault: Fault, error: dict[str, Any] | None = None) -> httpx2.Response:
     """Return an answer with an error, to which the SDK gives the id of the request."""
     return httpx2.Response(fault.status or 502, json=_message(fault, error), request=request)
+
+
+def unanswered(response: httpx2.Response, request: int | str) -> Any:
+    """Return the JSON-RPC error that answers a request, out of the answer of `Client` to its POST."""
+    from mcp_types import JSONRPCError
+
+    return JSONRPCError.model_validate({**json.loads(response.content), "id": request})
 
 
 def _error_event(fault: Fault) -> bytes:

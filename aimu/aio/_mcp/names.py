@@ -96,7 +96,7 @@ class Names:
         if len(spelt) == 1:
             return spelt.pop()
         # A server may have tools that it does not list.
-        if not several and name == self._full(0, name) and self.naming.wanted(self._servers[0], name):
+        if len(self._servers) == 1 and name == self._full(0, name) and self.naming.wanted(self._servers[0], name):
             return 0, name
         rule = "; with several servers, tools are named <server>_<tool>"
         raise InvalidOptionError(

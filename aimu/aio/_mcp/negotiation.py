@@ -8,13 +8,17 @@ requires. They get a second attempt: a new process or HTTP session, which begins
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, final
 
 import anyio
 from attrs import frozen
 
+from aimu.aio._mcp.config import HTTPSpec, ProcessSpec, Spec
+from aimu.aio._mcp.faults import fault_of
 from aimu.aio._mcp.options import Protocol
+from aimu.errors import MCPConnectionError
 
 PROBE = 3.0  # s; wait for the answer to `server/discover` before `initialize` is sent too
 HANDSHAKE = 30.0  # s; wait for any answer before a process is started again, if there is no timeout
@@ -24,29 +28,57 @@ class IncompleteAnswerError(Exception):
     """The server says that it speaks 2026-07-28, but its answers lack required fields."""
 
 
+def _always(_: BaseException | None) -> bool:
+    return True
+
+
+def _could_be_started(failure: BaseException | None) -> bool:
+    return not isinstance(failure, MCPConnectionError)
+
+
+def _answers_incompletely(failure: BaseException | None) -> bool:
+    return isinstance(failure, IncompleteAnswerError)
+
+
+def _speaks_no_streamable_http(failure: BaseException | None) -> bool:
+    # https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#backwards-compatibility
+    fault = fault_of(failure)
+    return fault is not None and fault.status in (400, 404, 405)
+
+
 @final
 @frozen(kw_only=True)
 class Attempt:
-    """One way to connect: the SDK's mode, and the time at which to give up."""
+    """One way to connect: the SDK's mode, the time at which to give up, and the failures `after` which it helps."""
 
     mode: str
     deadline: float
     probe: float = PROBE
-    last: bool = True
+    after: Callable[[BaseException | None], bool] = _always
+    sse: bool = False
 
 
-def attempts(protocol: Protocol, timeout: float | None, *, process: bool) -> list[Attempt]:
-    """Return the ways to connect to a server, in order; `timeout` bounds them together."""
+def attempts(spec: Spec, protocol: Protocol, timeout: float | None) -> list[Attempt]:
+    """Return the ways to connect to a server, in order; `timeout` bounds them together.
+
+    Each but the first is for certain failures of the one before.
+    """
     now = anyio.current_time()
     end = float("inf") if timeout is None else now + timeout
-    if protocol != "auto":
-        return [Attempt(mode=protocol, deadline=end)]
+    sse = isinstance(spec, HTTPSpec) and spec.transport == "sse"
+    found_out = isinstance(spec, HTTPSpec) and spec.transport is None and protocol != "2026-07-28"
+    fallback = [Attempt(mode="legacy", deadline=end, after=_speaks_no_streamable_http, sse=True)] if found_out else []
+    if sse or protocol != "auto":
+        return [Attempt(mode="legacy" if protocol == "auto" else protocol, deadline=end, sse=sse), *fallback]
+    process = isinstance(spec, ProcessSpec)
     probe = PROBE if timeout is None else min(PROBE, timeout / 3)
     # A silent process may have choked on the probe; over HTTP, requests do not disturb each other.
     first = end if not process else now + (HANDSHAKE if timeout is None else timeout * 2 / 3)
+    afresh = _could_be_started if process else _answers_incompletely
     return [
-        Attempt(mode="auto", deadline=first, probe=probe, last=False),
-        Attempt(mode="legacy", deadline=end),
+        Attempt(mode="auto", deadline=first, probe=probe),
+        Attempt(mode="legacy", deadline=end, after=afresh),
+        *fallback,
     ]
 
 

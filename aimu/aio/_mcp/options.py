@@ -11,6 +11,7 @@ from attrs import Attribute, field, fields_dict, frozen
 from aimu._core.nearest import did_you_mean
 from aimu._doors import public
 from aimu.aio._mcp.names import Naming, is_fit
+from aimu.aio._mcp.variables import Inputs
 from aimu.errors import InvalidOptionError
 
 Protocol = Literal["auto", "legacy", "2026-07-28"]
@@ -47,6 +48,10 @@ class MCPOptions(TypedDict, total=False):
             server, and starts afresh with "legacy" if it does not survive the question or answers it incompletely.
         max_message_bytes: The largest message that is accepted from a server, in bytes; what is larger is discarded,
             and its call raises MCPTooLargeError.
+        on_error: "raise" raises the first error of a server that is configured wrongly or does not connect; "skip"
+            leaves such servers out, with a warning.
+        inputs: Values for `${input:ID}` in the configuration, or a function that is asked for each, with its id and
+            description.
         prefix: What comes before the name of each tool: True is the server's name and "_", as with several servers by
             default; False is nothing; a text comes first of all.
         rename: New names for tools by their own names, or by `<server>_<tool>`; no prefix is added to them.
@@ -62,6 +67,8 @@ class MCPOptions(TypedDict, total=False):
 
     protocol: Protocol
     max_message_bytes: int
+    on_error: Literal["raise", "skip"]
+    inputs: Inputs | None
     prefix: bool | str | None
     rename: Mapping[str, str]
     include: Sequence[str] | None
@@ -78,6 +85,16 @@ def _is_protocol(_: object, __: object, value: object) -> None:
 def _is_size(_: object, __: object, value: object) -> None:
     if type(value) is not int or value < 1:
         raise InvalidOptionError(f"max_message_bytes must be a whole number of at least 1, got {value!r}")
+
+
+def _is_reaction(_: object, __: object, value: object) -> None:
+    if value not in ("raise", "skip"):
+        raise InvalidOptionError(f"on_error must be 'raise' or 'skip', got {value!r}")
+
+
+def _is_inputs(_: object, __: object, value: Any) -> None:
+    if value is not None and not callable(value) and not isinstance(value, Mapping):
+        raise InvalidOptionError(f"inputs must be a dict or a function, got {type(value).__name__}")
 
 
 def _is_prefix(_: object, __: object, value: Any) -> None:
@@ -121,6 +138,8 @@ class Settings:
     reconnect: bool = False
     protocol: Protocol = field(default="auto", validator=_is_protocol)
     max_message_bytes: int = field(default=64 * 1024 * 1024, validator=_is_size)
+    on_error: Literal["raise", "skip"] = field(default="raise", validator=_is_reaction)
+    inputs: Inputs | None = field(default=None, validator=_is_inputs)
     prefix: bool | str | None = field(default=None, validator=_is_prefix)
     rename: Mapping[str, str] = field(factory=dict[str, str], validator=_is_renaming)
     include: Sequence[str] | None = field(default=None, validator=_is_list_of_names)

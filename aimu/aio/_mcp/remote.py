@@ -143,13 +143,21 @@ class RemoteServer:
         return exc
 
 
-async def connect(owner: Owner, servers: Iterable[RemoteServer]) -> None:
-    """Connect to all servers concurrently; raise the error of the first one, in order, that fails."""
+async def connect(owner: Owner, servers: Iterable[RemoteServer], *, skip: bool) -> list[RemoteServer]:
+    """Connect to all servers concurrently, and return those that are left out because they do not connect.
 
-    async def work(_: Report) -> None:
-        for connection in [server.current() for server in servers]:
+    Without `skip`, raise the error of the first one, in order, that does not connect.
+    """
+
+    async def work(_: Report) -> list[RemoteServer]:
+        failed: list[RemoteServer] = []
+        for server, connection in [(server, server.current()) for server in servers]:
             await connection.opened.wait()
             if connection.lost:
-                raise connection.error() from connection.failure
+                if not skip:
+                    raise connection.error() from connection.failure
+                log.warning("left out: %s", connection.error())
+                failed.append(server)
+        return failed
 
-    await owner.ask(work)
+    return await owner.ask(work)
