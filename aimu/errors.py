@@ -42,6 +42,7 @@
     │   └── MCPTooLargeError            (ValueError)   a message exceeds `max_message_bytes`
     ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
     └── RunnerError                     (RuntimeError) an agent or workflow could not continue
+        ├── EmptyAnswerError            the model answered without text, again after the continuation prompt
         ├── IterationLimitError         a turn reached its limit before the model had answered
         ├── OutputError                 (ValueError)   an answer does not have the type that was asked for
         ├── RoutingError                (ValueError)
@@ -66,6 +67,7 @@ __all__ = [
     "BusyConversationError",
     "ClosedClientError",
     "ContextLengthError",
+    "EmptyAnswerError",
     "EngineError",
     "InvalidHistoryError",
     "InvalidImageError",
@@ -512,6 +514,17 @@ class SkillError(AimuError, ValueError):
 
 class RunnerError(AimuError, RuntimeError):
     """An agent or a workflow could not continue."""
+
+
+@final
+class EmptyAnswerError(RunnerError):
+    """A model's answer to an agent had no text, and no tool call either, again after the continuation prompt."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the model's answer was empty, and remained so after the continuation prompt; "
+            "resume() asks again, and a higher max_tokens leaves room for text after long thinking"
+        )
 
 
 @final

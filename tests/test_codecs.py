@@ -102,6 +102,9 @@ def test_what_a_recording_says_can_be_sent_back_as_history(recording):
     ):
         sent = json.dumps(codec.encode(Request(messages=history), stream=True))
         assert "interrupted" not in sent
+        marked = [message | {"stop_reason": "iteration_limit"} for message in history]
+        check_history(marked)
+        assert json.dumps(codec.encode(Request(messages=marked), stream=True)) == sent
         for call in got.calls:
             assert call.name in sent
 

@@ -271,7 +271,8 @@ async def test_a_failure_inside_a_paused_answer_keeps_its_text_without_the_call(
         with pytest.raises(RefusedError) as caught:
             await said(client, way)
         assert caught.value.partial == "I look. "
-        assert client.messages[-1] == {"role": "assistant", "content": "I look. ", "interrupted": True}
+        cut = {"role": "assistant", "content": "I look. ", "interrupted": True, "stop_reason": "refused"}
+        assert client.messages[-1] == cut
         assert await said(client, way) == "Bye."
         assert not list(own_calls(service.requests[-1]["messages"]))
 

@@ -32,6 +32,7 @@ FACTS = {
     errors.MissingKeyError: lambda kind: kind("openai", "OPENAI_API_KEY"),
     errors.BusyConversationError: lambda kind: kind("agent 'a'"),
     errors.SystemMessageError: lambda kind: kind(),
+    errors.EmptyAnswerError: lambda kind: kind(),
     errors.NoCurrentCallError: lambda kind: kind(),
     errors.NothingToResumeError: lambda kind: kind("the last turn has its final answer"),
     errors.ClosedClientError: lambda kind: kind("the client of openai:gpt-5"),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, final
 
 from attrs import define
 
-from aimu._core.reply import StopReason, Usage
+from aimu._core.reply import NORMAL, StopReason, Usage
 from aimu._doors import public
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ else:
     from typing import TypeVar
 
     T_co = TypeVar("T_co", covariant=True)
-
-NORMAL = (StopReason.END, StopReason.STOP_SEQUENCE)
-"""The reasons of a turn that ended as the model meant it to."""
 
 
 @public("aimu.types")

@@ -16,7 +16,7 @@ from aimu._doors import public
 @public("aimu.types")
 @final
 class StopReason(StrEnum):
-    """Why a reply ended, in the same words for all providers."""
+    """Why a reply ended, in the same words for all providers; or why a turn or a run of several replies did."""
 
     END = "end"
     TOOL_CALLS = "tool_calls"
@@ -25,7 +25,14 @@ class StopReason(StrEnum):
     REFUSED = "refused"
     PAUSED = "paused"  # to continue, send the same conversation again (Anthropic's pause_turn)
     ITERATION_LIMIT = "iteration_limit"  # the turn ended at its limit of iterations, before the model was done
+    ROUND_LIMIT = "round_limit"  # a workflow used up its rounds, and no draft or output had passed
+    EMPTY = "empty"  # the model ended the turn without any text
+    INTERRUPTED = "interrupted"  # the turn was cancelled, timed out or failed before the model was done
     OTHER = "other"  # something else; `Reply.finish_reason` has the service's own word
+
+
+NORMAL = (StopReason.END, StopReason.STOP_SEQUENCE)
+"""The reasons of a turn that ended as the model meant it to."""
 
 
 @public("aimu.types")

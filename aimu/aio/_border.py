@@ -23,7 +23,9 @@ log = logging.getLogger("aimu.aio")
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 # The keys of a message that `Reply.replay` must not replace.
-_TAKEN = frozenset({"role", "content", "thinking", "tool_calls", "tool_call_id", "name", "status", "interrupted"})
+_TAKEN = frozenset(
+    {"role", "content", "thinking", "tool_calls", "tool_call_id", "name", "status", "interrupted", "stop_reason"}
+)
 
 
 @final

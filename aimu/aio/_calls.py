@@ -69,8 +69,11 @@ async def run_calls(
             failure = exc
         for item in held:
             yield item
-        if failure is not None:
-            raise failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # its traceback holds this frame
         held.clear()
 
 

@@ -13,11 +13,12 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 
 from attrs import define, field
 
+from aimu._core.forks import renew_in_children
 from aimu._core.messages import Message, check_history
 from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
 from aimu.aio._request import SharedProvider
-from aimu.aio._run import Run, RunState, Steps
+from aimu.aio._run import Run, RunState
 from aimu.aio._turn import Terms, Turn
 from aimu.errors import BusyConversationError, InvalidOptionError, SystemMessageError
 from aimu.models import _options as options
@@ -66,9 +67,16 @@ class Conversation:
     concurrent_tool_calls: bool | int = field(default=False, validator=calls_at_once)
     _user: RunState | None = field(default=None, init=False)  # the run whose turn is open
     _stale: RunState | None = field(default=None, init=False)  # a superseded run, until the next turn closes its steps
-    _lock: Lock = field(factory=Lock, init=False, repr=False)
+    _lock: Lock = field(init=False, repr=False)
     _revisions: list[int] = field(factory=list[int], init=False, repr=False)  # of the lists of tools of its servers
     _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox")
+
+    def __attrs_post_init__(self) -> None:
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        self._lock = Lock()
 
     @property
     def busy(self) -> bool:
@@ -149,11 +157,11 @@ class Conversation:
         terms: Terms,
         options: Mapping[str, Any],
         kind: Literal["chat", "generate"],
-    ) -> tuple[Turn, Steps | None]:
+    ) -> tuple[Turn, RunState | None]:
         """Claim the conversation for a turn that answers `message`; with None, the turn continues the history.
 
         Returns:
-            The turn, and the generator of a superseded run that the caller must close, or None.
+            The turn, and the superseded run that the caller must close, or None.
 
         Raises:
             BusyConversationError: A turn is running.
@@ -177,7 +185,7 @@ class Conversation:
                 on_settled=partial(self._free, run.state),
             )
         run.state.turns.add(turn)
-        return turn, None if stale is None else stale.generator()
+        return turn, stale
 
     def _free(self, user: RunState, turn: Turn) -> None:
         self._user = None

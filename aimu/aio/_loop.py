@@ -45,7 +45,7 @@ async def turn_steps(
     turn, stale = conversation.begin(message, run, terms, merged, kind)
     try:
         if stale is not None:
-            await stale.aclose()
+            await stale.close(run.in_thread)
         toolbox = await conversation.toolbox() if use_tools else Toolbox()
         turn.tools = await toolbox.offered()
         outcome: Outcome | None = None

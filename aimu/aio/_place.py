@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import ContextVar
 from itertools import count
 from typing import Any, Self, TypeAlias, final
 
 import anyio
 from anyio.lowlevel import current_token
-from attrs import define, field
+from attrs import define, field, frozen
 
 _serial = count()
 
@@ -40,6 +40,25 @@ ThreadRef: TypeAlias = "weakref.ref[_Mark]"
 def this_thread() -> ThreadRef:
     """Return a reference to the current thread: the same object each time, dead once the thread has ended."""
     return weakref.ref(_here.mark)
+
+
+@final
+@frozen(eq=False)
+class Stepper:
+    """Sync code that makes the steps of a run, each in another async task: its thread, and how it makes one."""
+
+    thread: ThreadRef
+    step: Callable[[Coroutine[Any, Any, None]], None]
+
+
+# Who makes the steps of a run that begins now; None if an async task makes them.
+STEPPER: ContextVar[Stepper | None] = ContextVar("aimu_stepper", default=None)
+
+
+def reading_thread() -> ThreadRef:
+    """Return the thread whose sync code waits for the current one, or the current thread."""
+    stepper = STEPPER.get()
+    return this_thread() if stepper is None else stepper.thread
 
 
 def _reference(thing: Any) -> Callable[[], Any]:
@@ -70,11 +89,12 @@ class Place:
         Args:
             of_thread: Whether to leave the task out, because each call of the thread's sync code is another one.
         """
+        thread = reading_thread() if of_thread else this_thread()
         try:
             loop = _reference(current_token().native_token)
         except anyio.NoEventLoopError:
-            return cls(this_thread(), None, None)
-        return cls(this_thread(), loop, None if of_thread else _reference(anyio.get_current_task().coro))
+            return cls(thread, None, None)
+        return cls(thread, loop, None if of_thread else _reference(anyio.get_current_task().coro))
 
     @property
     def gone(self) -> bool:
@@ -99,14 +119,15 @@ class Place:
             return False
 
     def is_same_task(self, other: Place) -> bool:
-        if self.thread is not other.thread:
-            return False
-        return self.task is None or (other.task is not None and self.task() is other.task() is not None)
+        if self.task is None:
+            return self.thread is other.thread
+        # Not the threads: where a thread ends, its mark goes before its event loop is closed.
+        return other.task is not None and self.task() is other.task() is not None
 
     @property
     def waits_here(self) -> bool:
         """Whether the task of this place is the current one, or has since started the current one and waits for it."""
-        if self.is_same_task(Place.here()):
+        if self.is_same_task(Place.here(of_thread=self.task is None)):
             return True
         return any(
             self.is_same_task(work.parent) and self.serial < work.parent.serial and not work.ended

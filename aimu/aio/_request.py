@@ -16,6 +16,7 @@ from typing import Any, final
 
 import anyio
 
+from aimu._core.forks import renew_in_children
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
 from aimu._doors import public
@@ -86,12 +87,16 @@ class SharedProvider:
         self.max_retries = max_retries
         self.usage: Usage | None = None
         self.cost: float | None = 0.0 if provider.spec.provider in IN_PROCESS else None  # of one request
-        self._counting = Lock()  # conversations may run in several threads
+        self.renew()
+        renew_in_children(self)
         self._slots: list[Slots] = [slots(max_concurrency)] if max_concurrency is not None else []
         if limits is not None:
             self._slots.append(limits._slots)
         self._keepers: weakref.WeakSet[object] = weakref.WeakSet()
         self._closed_client: str | None = None  # its `repr`
+
+    def renew(self) -> None:
+        self._counting = Lock()  # conversations may run in several threads
 
     @property
     def spec(self) -> ModelSpec:
@@ -210,13 +215,13 @@ class _Slot:
 
     def __init__(self, caps: Iterable[Slots]) -> None:
         self._caps = caps
-        self._held: list[Slots] = []
+        self._held: list[tuple[Slots, int]] = []
 
     async def __aenter__(self) -> None:
         try:
             for cap in self._caps:
                 await cap.acquire()
-                self._held.append(cap)
+                self._held.append((cap, cap.epoch))
         except BaseException:
             self.release()
             raise
@@ -226,4 +231,6 @@ class _Slot:
 
     def release(self) -> None:
         while self._held:
-            self._held.pop().release()
+            cap, epoch = self._held.pop()
+            if epoch == cap.epoch:
+                cap.release()

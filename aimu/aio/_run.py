@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias, final
 
@@ -18,7 +18,8 @@ from aimu._core.answer import Account, AnyAnswer, account_within
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
-from aimu.aio._place import Place, ThreadRef, this_thread
+from aimu.aio._place import STEPPER, Place, Stepper, ThreadRef, reading_thread, this_thread
+from aimu.errors import StreamClosedError
 
 Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
 Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
@@ -67,19 +68,25 @@ class RunState:
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn replaced a paused one
     owner: Place | None = None  # where a pulled stream is read
+    stepper: Stepper | None = field(factory=STEPPER.get)
     thread: ThreadRef = field(factory=this_thread)
     process: int = field(factory=os.getpid)
     steps: weakref.ref[Steps] | None = None
 
-    def generator(self) -> Steps | None:
-        """Return the generator of the run if it still exists and the current event loop may close it.
+    async def close(self, in_thread: InThread) -> None:
+        """Close the generator of the run if it still exists, in its event loop: if it is this one or of this thread.
 
-        In another loop, which may be on the same thread, the generator's clean-up would wait for what only its own loop
-        can wake; that loop closes the generator when nobody holds it any more.
+        In another loop, its clean-up would wait for what only its own loop can wake; that loop closes the generator
+        when nobody holds it any more.
         """
-        if self.steps is None or self.owner is None or not self.owner.in_this_loop:
-            return None
-        return self.steps()
+        steps, stepper = None if self.steps is None else self.steps(), self.stepper
+        if steps is None or self.owner is None:
+            return
+        if self.owner.in_this_loop:
+            await steps.aclose()
+        elif stepper is not None and stepper.thread is reading_thread():
+            with suppress(StreamClosedError):  # that loop has ended, or this is a worker thread
+                await in_thread(lambda: stepper.step(steps.aclose()))
 
     def settle(self) -> None:
         """Settle every open turn, even if one of them fails to. Synchronous and idempotent."""

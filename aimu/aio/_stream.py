@@ -275,7 +275,7 @@ class Stream:
                 raise anyio.BusyResourceError("closing")
             self._state = _State.CLOSED
             run.settle()
-            if run.state.generator() is not None:
+            if run.state.owner is not None and run.state.owner.in_this_loop:
                 await steps.aclose()
             else:
                 self._steps = None  # its own event loop closes it, now that nobody holds it

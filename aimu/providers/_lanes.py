@@ -6,6 +6,7 @@ end of the loop closes it. Sends nothing.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import suppress
 from functools import cache
@@ -125,6 +126,9 @@ class LoopLanes:
 
     of: dict[object, list[Lane]] = field(factory=dict)
     closer: AsyncGenerator[None, None] | None = None
+    pid: int = field(factory=os.getpid)
+    # In a forked child, those of the parent: kept and never used or closed, because the parent has the same sockets.
+    inherited: LoopLanes | None = None
 
     async def close(self, provider: object) -> None:
         for lane in self.of.pop(provider, ()):
@@ -139,14 +143,16 @@ async def _close_at_loop_end(lanes: LoopLanes) -> AsyncGenerator[None, None]:
     try:
         yield
     finally:
-        for provider in list(lanes.of):
-            await lanes.close(provider)
+        if lanes.pid == os.getpid():
+            lanes.closer = None  # it refers to its loop, which would never be freed
+            for provider in list(lanes.of):
+                await lanes.close(provider)
 
 
 async def lanes_here() -> LoopLanes:
     lanes = _loop_lanes.get(None)
-    if lanes is None:
-        lanes = LoopLanes()
+    if lanes is None or lanes.pid != os.getpid():
+        lanes = LoopLanes(inherited=lanes)
         _loop_lanes.set(lanes)
         lanes.closer = _close_at_loop_end(lanes)
         await anext(lanes.closer)

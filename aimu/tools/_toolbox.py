@@ -148,8 +148,11 @@ def _reported_failures(tool: Tool, on_end: OnEnd) -> Generator[None]:
         log.warning("tool %r failed", tool.name, exc_info=exc)
         reason = without_bound(tool.function, str(error))
         on_end(": ".join(filter(None, ("Error", type(error).__name__, reason))))
-        if isinstance(error, tool.raises):
-            raise error  # noqa: B904 - the error keeps its own cause
+        try:
+            if isinstance(error, tool.raises):
+                raise error
+        finally:
+            del error  # or the traceback would hold this frame, and this frame the traceback, and with it the stream
 
 
 def pending_of(result: Any) -> Awaitable[Any] | None:

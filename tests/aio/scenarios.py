@@ -127,6 +127,7 @@ class AgentScenario:
         if self.mode != "held":
             assert not self.agent.model_client.conversation.busy, "busy after the stop"
             self.check_history()
+            self.check_marks()
         await self.check_next_turn()
         if self.stream is not None:
             await self.check_superseded()
@@ -159,6 +160,12 @@ class AgentScenario:
             assert (status is None) == (n in self.finished), message
             assert status != "not_executed" or n not in self.begun, message
             assert status != "cancelled" or n in self.begun, message
+
+    def check_marks(self):
+        """Check that the last message, and no other, says that the turn did not end normally, if it did not."""
+        marks = [message.get("stop_reason") for message in self.agent.history]
+        done = text_of(self.agent.history[-1]) == "All done here." and "interrupted" not in self.agent.history[-1]
+        assert marks[1:] == [None] * len(marks[2:]) + ([None if done else "interrupted"] if marks[1:] else []), marks
 
     async def check_resumed(self):
         """Check that the agent continues the stopped turn, if it left anything, and keeps what is published."""

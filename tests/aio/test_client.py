@@ -109,7 +109,8 @@ async def test_a_paused_stream_keeps_the_conversation_busy_until_its_task_ends()
             await client.chat("Second")
         finish.set()
     assert await client.chat("Second") == "Next."
-    assert client.messages[1] == {"role": "assistant", "content": "One ", "interrupted": True}
+    cut = {"role": "assistant", "content": "One ", "interrupted": True, "stop_reason": "interrupted"}
+    assert client.messages[1] == cut
 
 
 @pytest.mark.parametrize("change", ["reset", "load", "replace_system_message", None])

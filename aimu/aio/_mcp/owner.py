@@ -224,8 +224,10 @@ class Owner:
         return self._pid == os.getpid()  # a forked child has neither the thread nor the loop of the owner
 
     def _post(self, job: _Job[Any]) -> None:
+        if not self._alive:  # in a forked child, where another thread may hold the lock for ever
+            raise ClosedClientError(self.who)
         with self._lock:
-            if self._stopping or not self._alive:
+            if self._stopping:
                 raise ClosedClientError(self.who)
             self._posted.append(job)
         self._call_soon(self._wake_up)

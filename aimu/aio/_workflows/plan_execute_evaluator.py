@@ -22,7 +22,7 @@ from aimu.aio._checks import at_least_one
 from aimu.aio._run import ENCLOSING, Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._skill_agent import SkillAgent
-from aimu.aio._workflows.evaluator_optimizer import accepts, sections
+from aimu.aio._workflows.evaluator_optimizer import accepts, out_of_rounds, sections
 from aimu.aio._workflows.flow import Ask, Flow, follow
 from aimu.errors import ScoringError
 from aimu.evals import LLMJudgeScorer, Scorer
@@ -41,7 +41,8 @@ class PlanExecuteEvaluator(StepRunner):
 
     The scorer gets a row with `task`, `plan` and `output`, and with `criteria` if they are given. If an output does not
     pass, the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
-    passes, the answer is the output with the best score; among equal scores, the latest.
+    passes, the answer is the output with the best score, among equal scores the latest, with the stop reason
+    ROUND_LIMIT.
 
     Args:
         planner: The runner that writes the plans. It gets the images with the first request for a plan only.
@@ -139,8 +140,8 @@ class PlanExecuteEvaluator(StepRunner):
             if score >= best_score:
                 best, best_score = output, score
             if score >= self.pass_threshold or (self.pass_keyword is not None and accepts(reason, self.pass_keyword)):
-                best = output
-                break
+                yield output
+                return
             replan = sections(
                 "The plan did not lead to a good enough output. Make a better plan.",
                 Task=task.text,
@@ -149,7 +150,7 @@ class PlanExecuteEvaluator(StepRunner):
                 Feedback=f"Score: {score:g}\n{reason}",
             )
             now = evolve(task, text=replan, images=None)
-        yield best
+        yield out_of_rounds(best, self.name, self.max_rounds)
 
 
 async def scored(scorer: Scorer, row: Mapping[str, Any], run: Run) -> tuple[float, str]:
