@@ -11,11 +11,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
+from aimu._core.escaping import escaping
 from aimu._core.threads import run_in_thread
 from aimu.aio._mcp.options import Elicitation, Settings
 
-log = logging.getLogger("aimu.aio")
-server_log = logging.getLogger("aimu.mcp")
+log = escaping(logging.getLogger("aimu.aio"))
+server_log = escaping(logging.getLogger("aimu.aio").getChild("mcp"))
 
 _LEVELS = {  # https://modelcontextprotocol.io/specification/2025-11-25/server/utilities/logging (read 2026-11-26)
     "debug": logging.DEBUG,
