@@ -51,7 +51,6 @@ async def on_the_async_surface(server: aio.MCPClient, made: Tool) -> None:
     assert_type((await client.generate("How many?", output_type=list[int])).output, list[int])
     assert_type((await agent.run("How many?", output_type=int | None)).output, int | None)
     assert_type((await aio.chat("How many?", model="openai:gpt-5", output_type=dict[str, int])).output, dict[str, int])
-    client.chat("How many?", output_type="int")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     async with aio.amap(agent, ["Go."], output_type=int) as numbers:
         async for _, number in numbers:
             assert_type(number.output, int)

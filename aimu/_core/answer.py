@@ -33,6 +33,9 @@ class Answer(str, Generic[T_co]):
     `str(answer)` is the text alone. What a fact says of a run includes all sub-runners, agents that tools run, and
     judges; what it says of a turn concerns the turn that wrote the text, which in a workflow is that of one agent.
 
+    Args:
+        text: The text; the other arguments are the attributes below.
+
     Attributes:
         usage: The tokens of the run; None if no service reported them.
         cost: The price of the run in US dollars: 0.0 if all requests went to models in this process; None if the price
@@ -46,7 +49,7 @@ class Answer(str, Generic[T_co]):
         parts: The answers of the workers of a `Parallel`, in the order of the workers.
         new_messages: The messages that the turn has added to the history, the user's first: the dicts themselves, not
             copies. Empty for `generate`.
-        output: Not used yet; None.
+        output: The value of the text, if the run asked for an `output_type`; else None.
     """
 
     usage: Usage | None
