@@ -16,8 +16,9 @@ CACHE_ARGUMENTS = ("cache", "past_key_values")
 """Names of the argument of `forward` in releases of transformers, newest first; newer ones warn of older names."""
 
 _STEPS = [1, 2], [3]
-_LOST = 0.1
-"""Difference of a recurrent state, as a fraction of its greatest value, above which it lacks tokens."""
+_RECURRENT = "conv_states", "recurrent_states"
+_KEPT = "keys", "values", *_RECURRENT
+"""Attributes of a layer of the cache: the states of a recurrent layer, and all."""
 
 
 def cache_argument(model: Any, takes: Container[str]) -> str:
@@ -50,30 +51,38 @@ def check_cache(model: Any, new_states: Callable[[], Any], extend: Callable[[Any
 
 
 def continues(new_states: Callable[[], Any], extend: Callable[[Any, Any], Any], device: Any) -> bool:
-    """Return whether a prompt in parts of several tokens leaves the same recurrent states as the whole prompt.
+    """Return whether the recurrent layers go on from their states when a prompt comes in parts of several tokens.
 
-    Some recurrent layers go on from their state with single tokens only, and begin anew otherwise (Jamba, Zamba).
+    Some do so with single tokens only, and begin anew otherwise (Jamba, Zamba): without the states they then compute
+    the same.
     """
-    whole, parts = new_states(), new_states()
-    prompt = torch.arange(1, 15, device=device)[None]
-    extend(prompt, whole)
-    extend(prompt[:, :-2], parts)  # almost all, since what they leave must not be forgotten
-    extend(prompt[:, -2:], parts)
-    return all(
-        one.shape != other.shape or bool((one - other).abs().max() <= _LOST * one.abs().max())
-        for one, other in zip(_recurrent(whole), _recurrent(parts), strict=False)
-    )
+    prompt = torch.arange(1, 6, device=device)[None]
+
+    def computed(kind: str, *, without: bool) -> list[Any]:
+        states = new_states()
+        extend(prompt[:, :3], states)
+        layers = states.cache.layers
+        found = [tensor for layer in layers for tensor in tensors(layer, kind)]
+        for tensor in found if without else ():
+            tensor.zero_()
+        logits = extend(prompt[:, 3:], states)
+        return [logits, *(tensor for layer in layers for tensor in tensors(layer, *_KEPT))] if found else []
+
+    for kind in _RECURRENT:
+        plain = computed(kind, without=False)
+        if plain and all(map(torch.equal, plain, computed(kind, without=True))):
+            return False
+    return True
 
 
-def _recurrent(states: Any) -> list[Any]:
-    return [tensor.float() for layer in states.cache.layers for tensor in tensors(layer, "_states")]
+def tensors(layer: Any, *endings: str) -> list[Any]:
+    """Return the tensors in the attributes of a layer whose name has one of `endings`, or in all.
 
-
-def tensors(layer: Any, ending: str = "") -> list[Any]:
-    """Return the tensors in the attributes of a layer whose name has an ending; some are in lists or dictionaries."""
+    Some are in lists or dictionaries.
+    """
     found: list[Any] = []
     for name, value in vars(layer).items():
-        if name.endswith(ending):
+        if name.endswith(endings or ""):
             inside = value.values() if isinstance(value, dict) else value
             found += inside if isinstance(value, dict | list | tuple) else [value]
     return [value for value in found if isinstance(value, torch.Tensor)]
