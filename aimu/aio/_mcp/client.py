@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
@@ -15,7 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimu._doors import public
-from aimu.aio._mcp.config import read_config, read_file
+from aimu.aio._mcp.config import HTTPSpec, Spec, read_config, read_file
 from aimu.aio._mcp.memory import MemoryServer
 from aimu.aio._mcp.names import Names
 from aimu.aio._mcp.options import MCPOptions, settings
@@ -33,6 +33,14 @@ log = logging.getLogger("aimu.aio")
 
 def _warn(error: AimuError) -> None:
     log.warning("left out: %s", error)
+
+
+def _check_single(specs: Sequence[Spec]) -> None:
+    if sum(isinstance(spec, HTTPSpec) for spec in specs) != 1:
+        raise InvalidOptionError(
+            "headers= and bearer= are for one server over HTTP; write the headers of several into the configuration, "
+            "or make a client for each"
+        )
 
 
 @public("aimu.aio")
@@ -85,6 +93,8 @@ class MCPClient:
         self._state = "new"
         try:
             if server is not None:
+                if checked.headers is not None or checked.bearer is not None:
+                    _check_single([])
                 self._servers = [MemoryServer(server, checked)]
                 self._names = Names([self._servers[0].name], checked.naming)
                 return
@@ -96,6 +106,8 @@ class MCPClient:
             specs = read_config(config, checked.inputs, skip)
         else:
             specs = read_file(file or "", checked.inputs, skip)
+        if checked.headers is not None or checked.bearer is not None:
+            _check_single(specs)
         self._owner = owner = Owner(f"the MCP client of {', '.join(repr(spec.name) for spec in specs)}")
         self._servers = [RemoteServer(spec, owner, checked) for spec in specs]
         self._names = Names([spec.name for spec in specs], checked.naming)
