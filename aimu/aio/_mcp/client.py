@@ -20,6 +20,7 @@ from aimu.aio._mcp.memory import MemoryServer
 from aimu.aio._mcp.names import Names
 from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
+from aimu.aio._mcp.reading import Reading
 from aimu.aio._mcp.remote import RemoteServer, connect
 from aimu.aio._mcp.results import Content, marked_as_error, only_text, result_content
 from aimu.errors import AimuError, ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
@@ -45,7 +46,7 @@ def _check_single(specs: Sequence[Spec]) -> None:
 
 @public("aimu.aio")
 @final
-class MCPClient:
+class MCPClient(Reading):
     """The tools of one or more MCP servers, to put into the `tools` of a client or agent.
 
     `async with MCPClient(...)` connects, and holds the connections in this event loop until the block ends. Without a
@@ -86,7 +87,7 @@ class MCPClient:
         if sum(given is not None for given in (config, server, file)) != 1:
             raise InvalidOptionError("MCPClient needs exactly one of config=, server= and file=")
         checked = settings(options, timeout=timeout, reconnect=reconnect)
-        self._servers: list[RemoteServer | MemoryServer]
+        self._servers: list[RemoteServer | MemoryServer] = []
         self._owner: Owner | None = None
         self._group: TaskGroup | None = None
         self._lifespans = AsyncExitStack()  # of server objects, in the block
@@ -296,6 +297,11 @@ class MCPClient:
         if self._group is not None:
             group, self._group = self._group, None
             await group.__aexit__(None, None, None)
+
+    @property
+    def _all(self) -> list[RemoteServer | MemoryServer]:
+        self._check()
+        return self._servers
 
     @property
     def _revision(self) -> int:

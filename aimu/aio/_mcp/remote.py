@@ -71,6 +71,14 @@ class RemoteServer:
 
         return await self._request(f"tool {name!r}", call, timeout, on_progress)
 
+    async def use(self, what: str, request: Callable[[Session], Awaitable[T]]) -> T:
+        """Return what `request(session)` returns; `what` names the request in errors."""
+
+        async def asked(session: Session, _: Report) -> T:
+            return await request(session)
+
+        return await self._request(what, asked)
+
     def current(self) -> Connection:
         """Return the connection, opening one if there is none or `reconnect` must replace a lost one.
 
