@@ -381,6 +381,13 @@ def formats(session: nox.Session) -> None:
 
 
 @nox.session
+def models(session: nox.Session) -> None:
+    """Compare each architecture and kind of GGUF with its library; the tables are in docs/local-models.md."""
+    install(session, "hf,llamacpp", "test")
+    session.run("python", "-m", "tests.engines.survey", "docs/local-models.md", env=ENGINE_ENV)
+
+
+@nox.session
 def servers(session: nox.Session) -> None:
     """Model and MCP servers of other projects on this machine, and the long churn of MCP connections."""
     install(session, "hf,llamacpp,openai,anthropic,mcp,trio", "test", "servers")
@@ -417,6 +424,7 @@ def full(session: nox.Session) -> None:
         "lowest",
         "servers",
         "formats",
+        "models",
         "docs",
         "demo",
         "package",

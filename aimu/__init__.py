@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from aimu import testing as testing
     from aimu import tools as tools
     from aimu import types as types
+    from aimu._core.answer import Answer
     from aimu._core.chunks import StreamChunk, StreamingContentType
     from aimu._sync.client import BaseModelClient, ModelClient, chat, client
     from aimu._sync.stream import Stream
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Answer",
     "BaseModelClient",
     "Limits",
     "ModelClient",
@@ -40,6 +42,7 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong n
         {
             **dict.fromkeys(["BaseModelClient", "ModelClient", "chat", "client"], "aimu._sync.client"),
             **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu._core.chunks"),
+            "Answer": "aimu._core.answer",
             "Stream": "aimu._sync.stream",
             "Limits": "aimu.aio._request",
         },

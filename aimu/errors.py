@@ -15,6 +15,8 @@
     │   ├── MissingKeyError             (ValueError)   no API key was given or found
     │   ├── BusyConversationError       (RuntimeError) a second task used a conversation
     │   ├── SystemMessageError          (RuntimeError) the system message was set too late
+    │   ├── NoCurrentCallError          (LookupError)  current_call() outside a tool
+    │   ├── NothingToResumeError        (RuntimeError) a history needs no further answer
     │   ├── StreamClosedError           (RuntimeError) a stream was read after it was closed
     │   └── ClosedClientError           (RuntimeError) a client was used after it was closed
     ├── ProviderError                   (RuntimeError) a model service failed
@@ -39,7 +41,10 @@
     │   ├── MCPTimeoutError             (TimeoutError)
     │   └── MCPTooLargeError            (ValueError)   a message exceeds `max_message_bytes`
     ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
-    └── RunnerError                     (RuntimeError) a workflow could not continue
+    └── RunnerError                     (RuntimeError) an agent or workflow could not continue
+        ├── EmptyAnswerError            the model answered without text, again after the continuation prompt
+        ├── IterationLimitError         a turn reached its limit before the model had answered
+        ├── OutputError                 (ValueError)   an answer does not have the type that was asked for
         ├── RoutingError                (ValueError)
         └── ScoringError                (ValueError)
 
@@ -62,10 +67,12 @@ __all__ = [
     "BusyConversationError",
     "ClosedClientError",
     "ContextLengthError",
+    "EmptyAnswerError",
     "EngineError",
     "InvalidHistoryError",
     "InvalidImageError",
     "InvalidOptionError",
+    "IterationLimitError",
     "MCPConnectionError",
     "MCPError",
     "MCPTimeoutError",
@@ -74,6 +81,9 @@ __all__ = [
     "MissingExtraError",
     "MissingKeyError",
     "ModelNotFoundError",
+    "NoCurrentCallError",
+    "NothingToResumeError",
+    "OutputError",
     "OverloadedError",
     "ProviderConnectionError",
     "ProviderError",
@@ -257,6 +267,26 @@ class SystemMessageError(UsageError, RuntimeError):
             "the system message cannot change after the first turn; "
             "call reset(system_message=...) to start over, or fork(system=...) for a new conversation"
         )
+
+
+@final
+class NoCurrentCallError(UsageError, LookupError):
+    """`current_call()` was used where no tool is running."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no tool is running here; use current_call() inside a tool that a model calls, "
+            "in the thread and async task in which the library runs it"
+        )
+
+
+@final
+class NothingToResumeError(UsageError, RuntimeError):
+    """A history cannot be resumed; `reason` says why."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"there is nothing to resume, because {reason}; give the agent a task with run()")
 
 
 @final
@@ -483,7 +513,57 @@ class SkillError(AimuError, ValueError):
 
 
 class RunnerError(AimuError, RuntimeError):
-    """A workflow could not continue."""
+    """An agent or a workflow could not continue."""
+
+
+@final
+class EmptyAnswerError(RunnerError):
+    """A model's answer to an agent had no text, and no tool call either, again after the continuation prompt."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the model's answer was empty, and remained so after the continuation prompt; "
+            "resume() asks again, and a higher max_tokens leaves room for text after long thinking"
+        )
+
+
+@final
+class IterationLimitError(RunnerError):
+    """A turn reached its limit of iterations before the model had given an answer.
+
+    Attributes:
+        limit: The number of iterations.
+        partial: The text that the model had given, or "".
+    """
+
+    def __init__(self, limit: int, *, partial: str = "") -> None:
+        self.limit = limit
+        self.partial = partial
+        super().__init__(
+            f"the model had not answered after {limit} iterations and the last request; "
+            "raise max_iterations (of an agent) or max_tool_rounds (of a client)"
+        )
+
+
+@final
+class OutputError(RunnerError, ValueError):
+    """The answer does not have the type that was asked for, nor do those that the model gave when it was told why.
+
+    Attributes:
+        text: The last answer.
+        reasons: What is wrong with it, one text for each problem.
+        attempts: The number of answers that the model gave.
+    """
+
+    def __init__(self, text: str, reasons: Iterable[str], *, attempts: int = 1) -> None:
+        self.text = text
+        self.reasons: tuple[str, ...] = tuple(reasons)
+        self.attempts = attempts
+        given = "the answer does" if attempts == 1 else f"{attempts} answers do"
+        super().__init__(
+            f"{given} not fit the output type: {'; '.join(self.reasons)}. "
+            "Raise output_retries, simplify the type, or describe its fields"
+        )
 
 
 @final

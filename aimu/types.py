@@ -3,6 +3,7 @@
 Use these names in your annotations, and to write a provider or a runner of your own.
 """
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
@@ -13,6 +14,7 @@ from aimu.aio._runner import MessageHistory
 from aimu.tools._like import ToolLike, ToolServer
 
 __all__ = [
+    "Answer",
     "ClientOptions",
     "Delta",
     "Elicitation",

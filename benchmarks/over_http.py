@@ -29,7 +29,7 @@ from aimu import aio
 from aimu.errors import AimuError
 from aimu.models import ModelSpec
 from aimu.providers import make_provider
-from aimu.providers._transport import timeouts
+from aimu.providers._lanes import timeouts
 from aimu.tools import tool
 
 sys.path.insert(0, str(Path(__file__).parents[1]))

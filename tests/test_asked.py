@@ -186,7 +186,7 @@ def test_the_histories_of_a_runner_cannot_be_assigned_into(which):
             lambda view=view: view.clear(),
             lambda view=view: view.__ior__({}),
         ):
-            with pytest.raises(TypeError, match=r"agent.model_client.messages = \[...\]"):
+            with pytest.raises(TypeError, match=r"runner.messages = \{...\}, or agent.history = \[...\]"):
                 change()
         plain = {name: [{"role": "system", "content": "Be brief."}]}
         assert view == plain

@@ -27,13 +27,13 @@ from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._anthropic import AnthropicCodec
 from aimu.providers._base import Request
+from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._failures import from_response
 from aimu.providers._ollama import OllamaCodec
 from aimu.providers._openai_chat import ChatCodec
 from aimu.providers._openai_responses import ResponsesCodec
 from aimu.providers._sse import JSONLinesDecoder, SSEDecoder
-from aimu.providers._wire import StreamReader, decode_body
-from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read
+from tests.recorded import RECORDINGS, answer, assert_right, body_of, codec_of, read, texts
 
 STREAMS = [r for r in RECORDINGS.values() if r["streaming"] and r["response"]["status"] == 200]
 SHORT = [r for r in RECORDINGS.values() if r["response"]["status"] == 200 and len(r["response"]["body"]) < 6000]
@@ -76,7 +76,7 @@ def test_a_stream_that_ends_early_is_an_error_or_has_lost_nothing(recording):
     for end in sorted({0, len(body) - 1, len(body) - 9, *(rnd.randrange(len(body)) for _ in range(40))}):
         got = answer(recording, [body[:end]])
         if isinstance(got, Reply):
-            assert (got.text, got.thinking) == (expected["text"], expected["thinking"])
+            assert (got.text, got.thinking) == texts(expected)
             assert [call.name for call in got.calls] == [call["name"] for call in expected["tool_calls"]]
         else:
             assert isinstance(got, TruncatedStreamError | MalformedResponseError)
@@ -102,6 +102,9 @@ def test_what_a_recording_says_can_be_sent_back_as_history(recording):
     ):
         sent = json.dumps(codec.encode(Request(messages=history), stream=True))
         assert "interrupted" not in sent
+        marked = [message | {"stop_reason": "iteration_limit"} for message in history]
+        check_history(marked)
+        assert json.dumps(codec.encode(Request(messages=marked), stream=True)) == sent
         for call in got.calls:
             assert call.name in sent
 
@@ -245,7 +248,8 @@ def test_thinking_in_the_text_is_split_off_where_servers_write_it_there():
     codec = ChatCodec(ModelSpec("qwen3", "vllm"), TABLE["vllm"])
     reply = chat({"content": "<thi"}, {"content": "nk>why"}, {"content": "</think>\n\nso"}, codec=codec)
     assert (reply.thinking, reply.text) == ("why", "so")
-    assert chat({"content": "<think>a</think>b"}).text == "<think>a</think>b"
+    reply = chat({"content": "<think>a</think>b"})
+    assert (reply.thinking, reply.text) == ("a", "b")
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])

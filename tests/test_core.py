@@ -1,6 +1,7 @@
 """The rule of histories, the thinking splitter, images, chunks, usage and slots."""
 
 import json
+import os
 import threading
 
 import anyio
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimu._core.chunks import StreamChunk, StreamingContentType, phases
-from aimu._core.images import image_part, media_type, split_data_url, url_of
+from aimu._core.images import MAX_BYTES, image_part, media_type, split_data_url, url_of
 from aimu._core.messages import (
     assistant_message,
     check_history,
@@ -176,6 +177,30 @@ def test_images_are_recognised_by_their_first_bytes(content, kind, tmp_path):
         image_part({"type": "image_url"})
     with pytest.raises(InvalidImageError, match="must contain an image, not 'text/plain'"):
         image_part("data:text/plain,hello")
+
+
+def test_what_is_not_a_regular_file_is_no_image(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, "/dev/zero"):
+        with pytest.raises(InvalidImageError, match="not a regular file"):
+            image_part(path)
+    for path in (tmp_path / "none", "a\0b", "x" * 100_000):
+        with pytest.raises(InvalidImageError, match="cannot read the image") as caught:
+            image_part(path)
+        assert len(str(caught.value)) < 500
+
+
+def test_a_file_is_read_up_to_the_size_that_an_image_may_have(tmp_path):
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(MAX_BYTES * 1000)  # no block of it is on the disk
+    with pytest.raises(InvalidImageError, match="not an image"):
+        image_part(path)
+    with path.open("r+b") as file:
+        file.write(b"GIF89a")
+    with pytest.raises(InvalidImageError, match="more than 67,108,864 bytes"):
+        image_part(path)
 
 
 def test_phases_of_include():

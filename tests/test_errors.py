@@ -32,11 +32,16 @@ FACTS = {
     errors.MissingKeyError: lambda kind: kind("openai", "OPENAI_API_KEY"),
     errors.BusyConversationError: lambda kind: kind("agent 'a'"),
     errors.SystemMessageError: lambda kind: kind(),
+    errors.EmptyAnswerError: lambda kind: kind(),
+    errors.NoCurrentCallError: lambda kind: kind(),
+    errors.NothingToResumeError: lambda kind: kind("the last turn has its final answer"),
     errors.ClosedClientError: lambda kind: kind("the client of openai:gpt-5"),
     errors.UnknownToolError: lambda kind: kind("g", iter(["f", "h"])),
     errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="KeyError", status=401, retry_after="3"),
     errors.MCPTooLargeError: lambda kind: kind("files", 1000),
     errors.SkillError: lambda kind: kind("it has no name", path=Path("skills/a"), remedy="give it one", loaded=True),
+    errors.IterationLimitError: lambda kind: kind(10, partial="so far"),
+    errors.OutputError: lambda kind: kind("{}", ["a: required, but missing"], attempts=3),
     errors.RoutingError: lambda kind: kind("maybe", {"yes": 1, "no": 2}),
 }
 ROUND_TRIPS = {

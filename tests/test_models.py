@@ -18,14 +18,14 @@ from aimu.models._resolve import CATALOGS, IN_PROCESS, PROVIDERS, resolve
 ENUMS = {provider: getattr(aimu.models, name) for provider, (_, name) in CATALOGS.items()}
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", ENUMS)
 def test_two_members_of_one_enum_never_share_an_id(provider):
     # `__members__`, because Enum makes the second of two equal values a silent alias that iteration leaves out
     members = ENUMS[provider].__members__
     assert len({member.id for member in members.values()}) == len(members) > 0
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", ENUMS)
 def test_each_entry_is_of_its_provider_has_a_source_and_valid_options(provider):
     for member in ENUMS[provider]:
         assert member.spec.provider == provider

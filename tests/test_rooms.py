@@ -13,6 +13,7 @@ ROOMS = [
     "errors",
     "_core",
     "tools",
+    "_output",
     "models",
     "providers",
     "engines",

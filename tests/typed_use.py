@@ -11,7 +11,7 @@ import aimu
 from aimu import agents, aio
 from aimu.models import OllamaModel
 from aimu.tools import MCPClient, Tool, tool
-from aimu.types import Message, StreamChunk
+from aimu.types import Answer, Message, StreamChunk
 
 
 @tool
@@ -32,7 +32,7 @@ async def on_the_async_surface(server: aio.MCPClient, made: Tool) -> None:
     aio.client("openai:gpt-5", api_kee="k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     aio.client("openai:gpt-5", timeout="5")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     options: dict[str, Any] = {"temperature": 0.5}
-    assert_type(await client.chat("Hi.", options), str)
+    assert_type(await client.chat("Hi.", options), Answer)
     assert_type(client.chat("Hi.", stream=True), aio.Stream)
     async with client.chat("Hi.", stream=True) as stream:
         async for chunk in stream:
@@ -41,7 +41,15 @@ async def on_the_async_surface(server: aio.MCPClient, made: Tool) -> None:
     agent = aio.Agent(client, "Be brief.", tools=[add, server])
     agent.tools.append(plain)
     client.tools = [plain, server]
-    assert_type(await agent.run("Go."), str)
+    answer = await agent.run("Go.")
+    assert_type(answer, Answer)
+    assert_type(answer.upper(), str)
+    assert_type(answer.output, None)
+    assert_type(answer.parts, tuple[Answer[Any], ...])
+    assert_type(stream.result, Answer)
+    async with aio.amap(agent, ["Go."]) as results:
+        async for item in results:
+            assert_type(item, tuple[int, Answer])
     assert_type(agent.messages, dict[str, list[Message]])
     chain = aio.Chain.from_client(client, ["One.", "Two."])
     assert_type(chain.run("Go.", stream=True), aio.Stream)
@@ -69,10 +77,10 @@ def on_the_sync_surface(server: MCPClient) -> None:
     assert_type(client, aimu.ModelClient)
     aimu.client("hf:Qwen/Qwen3-0.6B", batch=4, device="cpu")
     aimu.client("openai:gpt-5", api_kee="k")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
-    assert_type(client.chat("Hi."), str)
+    assert_type(client.chat("Hi."), Answer)
     with client.chat("Hi.", stream=True) as stream:
         for chunk in stream:
             assert_type(chunk, StreamChunk)
     agent = agents.Agent(client, tools=[add, server])
-    assert_type(agent.run("Go."), str)
+    assert_type(agent.run("Go."), Answer)
     assert_type(agent.run("Go.", stream=True), aimu.Stream)

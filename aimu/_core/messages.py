@@ -9,6 +9,8 @@ A message has a `role`. By role:
   one key per provider that needs something back verbatim. `"interrupted": True` marks text that was cut off.
 - `tool`: `content`, `tool_call_id`, `name`; `"status"` is `"cancelled"` or `"not_executed"` if there is no result.
 
+The last message of a turn that did not end normally has `"stop_reason"`: the value of a StopReason.
+
 The tool messages directly after an assistant message answer each of its calls exactly once. The library never changes
 a message that it has put into a history. Shape: https://platform.openai.com/docs/api-reference/chat (read 2026-11-22).
 """

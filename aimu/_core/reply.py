@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, final
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from aimu._core.chunks import StreamingContentType
 from aimu._doors import public
@@ -16,7 +16,7 @@ from aimu._doors import public
 @public("aimu.types")
 @final
 class StopReason(StrEnum):
-    """Why a reply ended, in the same words for all providers."""
+    """Why a reply ended, in the same words for all providers; or why a turn or a run of several replies did."""
 
     END = "end"
     TOOL_CALLS = "tool_calls"
@@ -24,6 +24,15 @@ class StopReason(StrEnum):
     STOP_SEQUENCE = "stop_sequence"
     REFUSED = "refused"
     PAUSED = "paused"  # to continue, send the same conversation again (Anthropic's pause_turn)
+    ITERATION_LIMIT = "iteration_limit"  # the turn ended at its limit of iterations, before the model was done
+    ROUND_LIMIT = "round_limit"  # a workflow used up its rounds, and no draft or output had passed
+    EMPTY = "empty"  # the model ended the turn without any text
+    INTERRUPTED = "interrupted"  # the turn was cancelled, timed out or failed before the model was done
+    OTHER = "other"  # something else; `Reply.finish_reason` has the service's own word
+
+
+NORMAL = (StopReason.END, StopReason.STOP_SEQUENCE)
+"""The reasons of a turn that ended as the model meant it to."""
 
 
 @public("aimu.types")
@@ -75,19 +84,15 @@ class Usage:
     reasoning: int | None = None
 
     def __add__(self, other: Usage) -> Usage:
+        # Without a helper function: this runs several times for each model request.
+        read, write, reasoning = self.cache_read, self.cache_write, self.reasoning
         return Usage(
-            input=_add(self.input, other.input),
-            output=_add(self.output, other.output),
-            cache_read=_add(self.cache_read, other.cache_read),
-            cache_write=_add(self.cache_write, other.cache_write),
-            reasoning=_add(self.reasoning, other.reasoning),
+            input=other.input if self.input is None else self.input + (other.input or 0),
+            output=other.output if self.output is None else self.output + (other.output or 0),
+            cache_read=other.cache_read if read is None else read + (other.cache_read or 0),
+            cache_write=other.cache_write if write is None else write + (other.cache_write or 0),
+            reasoning=other.reasoning if reasoning is None else reasoning + (other.reasoning or 0),
         )
-
-
-def _add(a: int | None, b: int | None) -> int | None:
-    if a is None:
-        return b
-    return a if b is None else a + b
 
 
 @public("aimu.types")
@@ -112,9 +117,12 @@ class Reply:
         refusal: The words with which the model refused, if the service separates them from the text.
         calls: The tools to run.
         stop_reason: Why the answer ended.
+        finish_reason: The service's own word for that, or None.
         usage: Its tokens; None if the service does not tell.
         model: The model that answered, as the service names it, or None.
         request_id: The service's id of the request, or None.
+        final: Whether the text is the final answer although there are calls to run: a model gave it as the arguments of
+            the tool that takes the output.
         replay: What the provider needs back verbatim with this answer, under one key for its wire format, such as
             `{"anthropic": {...}}`. It becomes part of the assistant message and goes to that provider only.
     """
@@ -124,7 +132,32 @@ class Reply:
     refusal: str = ""
     calls: tuple[ToolCall, ...] = ()
     stop_reason: StopReason = StopReason.END
+    finish_reason: str | None = None
     usage: Usage | None = None
     model: str | None = None
     request_id: str | None = None
+    final: bool = False
     replay: Mapping[str, Any] = field(factory=dict[str, Any])
+
+
+def joined(parts: Sequence[Reply]) -> Reply:
+    """Return the parts of a paused answer as one; the last part says how it ended."""
+    *before, last = parts
+    if not before:
+        return last
+    replay: Any = {}
+    for part in parts:
+        replay = _joined(replay, part.replay)
+    return evolve(
+        last,
+        text="".join(part.text for part in parts),
+        thinking="".join(part.thinking for part in parts),
+        calls=tuple(call for part in parts for call in part.calls),
+        replay=replay,
+    )
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return {**first, **{key: _joined(first[key], item) if key in first else item for key, item in second.items()}}
+    return [*first, *second] if isinstance(first, list) and isinstance(second, list) else second

@@ -16,6 +16,8 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled, current_token
 from attrs import define, field
 
+from aimu._core.forks import renew_in_children
+
 
 def loop_caller() -> Callable[[Callable[[], object]], object]:
     """Return a function that schedules a callable in the running event loop, and can be called from any thread.
@@ -43,8 +45,14 @@ class Slots:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
+        self.epoch = 0  # counts forks: a slot of an earlier one is not released, because all are free in a child
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        self.epoch += 1
         self._lock = Lock()
-        self._free = capacity
+        self._free = self.capacity
         self._queue: deque[_Waiter] = deque()
 
     @property

@@ -71,6 +71,8 @@ async def run_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: Capaci
                     wake = partial(loop_caller(), left.set)
                     if not ended:
                         scope.cancel()  # makes check_cancelled see the native cancel
+                        # Shielded, since no thread may run on behind a call that has ended. There is no bound but the
+                        # function's own end; the thread never waits for this task.
                         while not left.is_set():
                             with CancelScope(shield=True), suppress(get_cancelled_exc_class()):
                                 await left.wait()

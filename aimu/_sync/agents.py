@@ -6,18 +6,22 @@ The sync twins of Agent, SkillAgent, OrchestratorAgent. They decide nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Literal, Self, overload
 
+from aimu._core.answer import Answer
+from aimu._core.chunks import Include
+from aimu._core.messages import Message
 from aimu._doors import public
 from aimu._sync import bridge
 from aimu._sync.client import BaseModelClient
 from aimu._sync.own import Orchestrating, client_of
+from aimu._sync.reader import perform
 from aimu._sync.runner import TwinRunner
+from aimu._sync.stream import Stream
 from aimu._sync.twin import FACTORY, aio_of, field_of, twin_of
 from aimu.aio._agent import DEFAULT_CONTINUATION_PROMPT
 from aimu.aio._agent import Agent as AsyncAgent
 from aimu.aio._orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
-from aimu.aio._runner import MessageHistory
 from aimu.aio._skill_agent import SkillAgent as AsyncSkillAgent
 from aimu.skills import SkillManager
 from aimu.tools._like import ToolLike
@@ -39,7 +43,7 @@ class Agent(TwinRunner):
         tools: Functions (`@tool` or plain), `Tool` objects and MCP clients; an empty list keeps those of the client.
         max_iterations: The number of model requests of a run that may call tools, at least 1. At the limit, open calls
             are marked as not executed, and one more request asks for the answer.
-        continuation_prompt: The text to send if the model's reply is empty.
+        continuation_prompt: The text to send if the model's reply is empty, and to resume an answer that was cut off.
         reset_messages_on_run: Whether each run starts with an empty history.
         concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run at once. If they
             may, sync tools run in worker threads, otherwise on the caller's thread. False keeps the setting of the
@@ -132,7 +136,7 @@ class Agent(TwinRunner):
 
     @property
     def continuation_prompt(self) -> str:
-        """The text to send if the model's reply is empty."""
+        """The text to send if the model's reply is empty, and to resume an answer that was cut off."""
         return self.__aio__.continuation_prompt
 
     @continuation_prompt.setter
@@ -160,9 +164,88 @@ class Agent(TwinRunner):
         self.__aio__.concurrent_tool_calls = value
 
     @property
-    def messages(self) -> MessageHistory:
-        """This agent's history under its name."""
-        return self.__aio__.messages
+    def history(self) -> list[Message]:
+        """The messages of the agent's own conversation; those of `model_client`.
+
+        Assign another history between runs; the next request checks it. If it has no system message, the agent keeps
+        its own.
+
+        Raises:
+            InvalidOptionError: On assignment, the value is not a list.
+            BusyConversationError: On assignment, a turn is running.
+        """
+        return self.__aio__.history
+
+    @history.setter
+    def history(self, value: Sequence[Message]) -> None:
+        bridge.call(setattr, self.__aio__, "history", value)
+
+    @overload
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+    ) -> Answer: ...
+    @overload
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[True],
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+    ) -> Stream: ...
+    @overload
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+    ) -> Answer | Stream: ...
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+    ) -> Answer | Stream:
+        """Continue the history as it stands, after a run that was cut off or a history that was loaded.
+
+        The first request sends the history. If it ends with an answer that did not end normally, `continuation_prompt`
+        goes along.
+
+        Args:
+            generate_kwargs: Options for every model request of this run; they override those of the client.
+            stream: Whether to return a `Stream` of chunks.
+            timeout: Seconds for the whole run; None is no limit.
+            include: The phases that a stream yields; None yields all.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            NothingToResumeError: The history is empty, or ends with a final answer.
+            InvalidOptionError: An option is invalid.
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            BusyConversationError: The conversation is in use.
+            ProviderError: The model service fails, or its answer is unusable.
+        """
+        return perform(
+            self.__aio__.resume(
+                generate_kwargs=generate_kwargs, stream=stream, timeout=timeout, include=include, context=context
+            )
+        )
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
         """Return a copy of this agent with a new conversation.

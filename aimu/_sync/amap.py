@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Literal, final, overload
 
+from aimu._core.answer import Answer
 from aimu._doors import public
 from aimu._sync.own import factory_of
 from aimu._sync.reader import Reader
@@ -28,7 +29,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str]: ...
+    context: Any = None,
+) -> Results[Answer]: ...
 @overload
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -39,7 +41,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+    context: Any = None,
+) -> Results[Answer | Exception]: ...
 @overload
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -50,7 +53,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+    context: Any = None,
+) -> Results[Answer | Exception]: ...
 @public("aimu.agents")
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -61,6 +65,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Any]:
     """Run many tasks, and give each result with its index as soon as it is ready.
 
@@ -78,6 +83,7 @@ def amap(
         timeout: Seconds for each task; None is no limit.
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
+        context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
 
     Returns:
         The results: a context manager, and inside its block an iterator of (index, result).
@@ -100,6 +106,7 @@ def amap(
             generate_kwargs=generate_kwargs,
             timeout=timeout,
             progress=progress,
+            context=context,
         )
     )
     return result

@@ -1,8 +1,12 @@
-"""Runs coroutines on the caller's own thread, on one persistent asyncio loop per thread, and handles Ctrl-C.
+"""Runs coroutines on the caller's own thread, on one persistent asyncio loop per thread.
 
-Owns the loops, closes them at the end of their thread, of the interpreter or in a forked child, and owns the signal
-handler while a loop runs. Knows nothing of clients and runners. The only module outside `aimu.testing` that imports a
-backend.
+Owns the loops, closes them at the end of their thread, of the interpreter or in a forked child, and replaces a loop
+that an exception broke through. Knows nothing of clients and runners. The only module outside `aimu.testing` that
+imports a backend.
+
+While a loop runs, `SignalGuard` keeps signal handlers, and so Ctrl-C, from raising inside it: their exception cancels
+the call, waits for its clean-up and is raised at the end. While a sync tool runs, the thread has left the loop: its
+handlers are the program's own, no loop is running, and the tool may run one.
 """
 
 from __future__ import annotations
@@ -10,38 +14,40 @@ from __future__ import annotations
 import asyncio
 import os
 import selectors
-import signal
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import contextmanager, suppress
-from contextvars import Context, copy_context
-from functools import partial
-from queue import Empty, SimpleQueue
-from types import FrameType
-from typing import Any, NoReturn, ParamSpec, TypeAlias, TypeVar, final
+from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, cast, final
+from weakref import WeakSet
 
-from anyio import CancelScope, from_thread
+from anyio import from_thread
 
-from aimu._core.threads import InThread
-from aimu.aio._run import ENCLOSING, IN_THREAD
+from aimu._sync.caller import Outcome, context_for, library, set_library
+from aimu._sync.helper_loop import HelperLoop
+from aimu._sync.signals import SignalGuard, uninterrupted
 from aimu.errors import StreamClosedError
 
 CHECK = 0.05  # s; between two checks whether a worker thread was cancelled
 WAKE = 0.5  # s; longest wait on the main thread, because a Ctrl-C directly before a wait does not end that wait
+CLOSING = 5.0  # s; for what still runs on a loop that is closed, before it is closed by force
+HURRIED = 0.2  # s; the same after a second Ctrl-C
+PATIENCE = 1.0  # s; after the second Ctrl-C, a third is raised at once: the loop is held up by code without an await
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Streams: TypeAlias = "WeakSet[Any]"  # sync streams whose steps a loop makes
 AsyncioTask: TypeAlias = "asyncio.Task[Any]"
 
 
 def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run the coroutine on this thread's loop, in a copy of the current context, and return its result.
 
-    If a loop is already running on this thread, a helper thread runs the coroutine while this thread waits. Ctrl-C
-    cancels the coroutine, waits for its clean-up and raises KeyboardInterrupt; a second Ctrl-C is raised inside the
-    clean-up.
+    If this thread already runs a loop or a call, a helper thread runs the coroutine while this thread waits. Ctrl-C, or
+    a signal handler that raises, cancels the coroutine, waits for its clean-up and raises the exception; a second one
+    does not wait.
     """
     return here().run(coroutine)
 
@@ -56,10 +62,10 @@ async def _called(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
 
 
 def here() -> Loop:
-    """Return the loop to use here: the thread's own, or inside a running loop that of a helper thread."""
+    """Return the loop to use here: the thread's own, or that of a helper thread if this thread already runs one."""
     loops = _local.loops
     if loops is None or loops.pid != os.getpid():
-        loops = _local.loops = _Loops()
+        loops = _local.loops = _Loops(loops)
     return loops.for_caller()
 
 
@@ -74,41 +80,75 @@ _local = _Local()
 class _Loops:
     """The loops of one thread; they are closed when the thread or the interpreter ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, inherited: _Loops | None) -> None:
         self.pid = os.getpid()
+        # In a forked child, that of the parent: its connections are shared with the parent, so nothing may close them.
+        self._inherited = inherited
         self._own: OwnLoop | None = None
         self._helper: HelperLoop | None = None
 
     def for_caller(self) -> Loop:
-        if _inside_a_loop():
-            if self._helper is None:
-                self._helper = HelperLoop()
-                weakref.finalize(self, self._helper.close)
+        if _inside_a_loop() or (self._own is not None and self._own.running):
+            if self._helper is None or self._helper.closed:
+                with uninterrupted():
+                    self._helper = HelperLoop(_serve)
+                    weakref.finalize(self, self._helper.close)
             return self._helper
-        if self._own is None:
-            self._own = OwnLoop()
-            weakref.finalize(self, self._own.close)
+        if self._own is None or self._own.closed:
+            with uninterrupted():
+                self._own = OwnLoop()
+                weakref.finalize(self, self._own.close)
         return self._own
 
 
 def _inside_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        trio = sys.modules.get("trio")
-        return trio is not None and bool(trio.lowlevel.in_trio_run())
-    return True
+    return asyncio._get_running_loop() is not None or _inside_trio()
+
+
+def _inside_trio() -> bool:
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_run())
+
+
+class _Side(NamedTuple):
+    """What a thread says that it is running: the loop's side, or that of the code around it."""
+
+    loop: asyncio.AbstractEventLoop | None
+    task: AsyncioTask | None
+    hooks: Any
+    library: str | None
+
+    @classmethod
+    def now(cls) -> _Side:
+        loop = asyncio._get_running_loop()
+        task = None if loop is None else asyncio.current_task(loop)
+        return cls(loop, task, sys.get_asyncgen_hooks(), library())
+
+    def enter(self) -> _Side:
+        """Let the thread say what this side says; return what it said before."""
+        before = _Side.now()
+        if before.loop is not None and before.task is not None:
+            asyncio.tasks._leave_task(before.loop, before.task)
+        asyncio._set_running_loop(self.loop)
+        if self.loop is not None and self.task is not None:
+            asyncio.tasks._enter_task(self.loop, self.task)
+        sys.set_asyncgen_hooks(*self.hooks)
+        if self.library != before.library:
+            set_library(self.library)
+        return before
+
+
+_OUTSIDE = _Side(None, None, (None, None), None)
 
 
 @contextmanager
 def _outside_a_loop() -> Generator[None]:
     """Let the thread run another loop, although it may be inside one: where the garbage collector runs, code runs."""
-    running = asyncio._get_running_loop()
-    asyncio._set_running_loop(None)
+    inside = _OUTSIDE.enter()
     try:
         yield
     finally:
-        asyncio._set_running_loop(running)
+        inside.enter()
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -118,72 +158,98 @@ def _new_loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop() if selector is None else asyncio.SelectorEventLoop(selector())
 
 
-def _context(in_thread: InThread) -> Context:
-    """Return the context for the coroutine: a copy of the caller's, for a new run whose sync tools use `in_thread`."""
-    context = copy_context()
-    context.run(_prepare, in_thread)
-    return context
-
-
-def _prepare(in_thread: InThread) -> None:
-    IN_THREAD.set(in_thread)
-    ENCLOSING.set(None)
-    sniffio = sys.modules.get("sniffio")
-    if sniffio is not None:  # a context copied under trio would name trio as the library
-        sniffio.current_async_library_cvar.set("asyncio")
-
-
 @final
 class OwnLoop:
     """A thread's own loop, which runs only during calls."""
 
     def __init__(self) -> None:
-        self._runner = asyncio.Runner(loop_factory=_new_loop)
-        self._loop = self._runner.get_loop()
+        self._loop = _new_loop()
         self._thread = threading.current_thread()
         self._pid = os.getpid()
+        self._closed = False
+        self.streams: Streams = WeakSet()
         self._task: AsyncioTask | None = None
         self._next_check: asyncio.TimerHandle | None = None
-        self._lent = False  # whether the thread is running a sync tool
+        self._outside = _Side.now()  # while the loop runs: what the thread said before
+        self._inside: _Side | None = None  # while a sync tool runs: what the thread says in the loop
         self._stop: BaseException | None = None  # raised at the end of the call, after its clean-up
+        self._hurried: float | None = None  # when it became clear that the clean-up is not waited for
+        self._guard = SignalGuard(self._interrupt)
         self._main = self._thread is threading.main_thread()
         if self._main:
             self._wake()
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if not self._usable():
+    @property
+    def running(self) -> bool:
+        """Whether a call is running."""
+        return self._task is not None
+
+    @property
+    def free(self) -> bool:
+        """Whether `run` can be called now."""
+        if self._thread is not threading.current_thread() or self._task is not None:
+            return False
+        # A finalizer may run where a call has ended, but has not put the program's signal handlers back.
+        return not self.closed and not self._guard.installed and not _inside_trio()
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Call a function on the loop, from any thread, when the loop runs next."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(callback)
+
+    @property
+    def closed(self) -> bool:
+        return self._closed or self._pid != os.getpid()
+
+    def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T:
+        """Run the coroutine; `to_its_end` ignores that the run which waits for this worker thread was cancelled."""
+        if not self.free:
             coroutine.close()
             raise StreamClosedError(
-                "a stream must be read on the thread that began it, and not inside another run on that thread"
+                "a stream must be read on the thread that began it, not inside another run on that thread, and not "
+                "after an exception of a signal handler or a fork ended its event loop"
             )
-        ours = self._main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        if ours:
-            signal.signal(signal.SIGINT, self._on_ctrl_c)
+        outcome = Outcome[T]()
+        self._stop = None
         try:
-            task = self._task = self._loop.create_task(coroutine, context=_context(self._call))
-            if not self._main:
+            self._guard.install()
+            self._outside = _OUTSIDE.enter() if asyncio._get_running_loop() is not None else _Side.now()
+            self._task = self._loop.create_task(outcome.of(coroutine), context=context_for(self._call, self.run))
+            if not self._main and not to_its_end:
                 self._watch()
-            result: T = self._run_to_end(task)
-            return result
+            self._run_to_end(self._task)
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            outcome.replace(exc)
         finally:
-            if ours:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-            if self._next_check is not None:
-                self._next_check.cancel()
-            self._task = self._next_check = None
-            stop, self._stop = self._stop, None
-            if stop is not None:
-                raise stop
+            self._end_call()
+            coroutine.close()  # it has ended, or never began
+            self._guard.remove()
+        outcome.replace(self._stop)
+        self._stop = None
+        return outcome.get()
 
-    def _run_to_end(self, task: AsyncioTask) -> Any:
+    def _run_to_end(self, task: AsyncioTask) -> None:
         try:
-            return self._loop.run_until_complete(task)
-        except BaseException:
-            if not task.done():  # a second Ctrl-C or another signal handler raised inside the loop
-                task.cancel()
-                with suppress(Exception, asyncio.CancelledError):
-                    self._loop.run_until_complete(task)
-            raise
+            self._loop.run_until_complete(task)
+        except BaseException as exc:
+            if isinstance(exc, asyncio.CancelledError) and task.cancelled():
+                return  # cancelled in its last step; the outcome says what it did
+            # An async task ended in SystemExit, or the call does not wait for its clean-up. The loop may have lost a
+            # callback, so no later call may use it.
+            self.close()
+            if self._stop is None:
+                raise
+
+    def _end_call(self) -> None:
+        self._task = None
+        if self._next_check is not None:
+            self._next_check.cancel()
+            self._next_check = None
+        if self._outside.loop is not None:
+            # A tool has left a loop behind that looks running, as Playwright's does. Streams of this loop may go on.
+            self._outside.enter()
+        if self._hurried is not None:
+            self.close()
 
     def _wake(self) -> None:
         """Wake the loop regularly, for as long as it exists."""
@@ -200,173 +266,124 @@ class OwnLoop:
         else:
             self._next_check = self._loop.call_later(CHECK, self._watch)
 
-    def _on_ctrl_c(self, number: int, frame: FrameType | None) -> None:
-        if self._lent or self._stop is not None or self._task is None:
-            raise KeyboardInterrupt
-        self._stop_with(KeyboardInterrupt())
-        self._loop.call_soon_threadsafe(lambda: None)  # wakes a waiting loop
+    def _interrupt(self, exc: BaseException) -> None:
+        """Stop the call; when called again, without waiting for its clean-up."""
+        if self._task is None:  # it is about to end
+            self._stop = self._stop or exc
+        elif self._stop is None:
+            self._stop = exc
+            # In the loop, which this wakes: after the first step of the task, so that what leaves a stream does begin.
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        elif self._hurried is None:
+            self._hurried = time.monotonic()
+            self._loop.stop()
+            self._loop.call_soon_threadsafe(lambda: None)
+        elif time.monotonic() - self._hurried > PATIENCE:
+            raise exc
 
     def _stop_with(self, exc: BaseException) -> None:
         assert self._task is not None
-        self._stop = exc
-        self._task.cancel()
+        if self._stop is None:
+            self._stop = exc
+        if self._task is not asyncio.current_task():  # otherwise it would cancel its own clean-up
+            self._task.cancel()
 
     async def _call(self, func: Callable[[], T], /) -> T:
-        self._lent = True
         try:
-            return func()
+            try:
+                self._leave()
+                return func()
+            finally:
+                self._enter()
         except Exception:
+            self._enter()  # again, in case a signal handler raised before it began
             raise
         except BaseException as exc:  # noqa: BLE001 - run() raises it
             # If it propagated through the loop, it would end async tasks without their task groups.
+            self._enter()
             self._stop_with(exc)
             raise asyncio.CancelledError from None
-        finally:
-            self._lent = False
 
-    @property
-    def free(self) -> bool:
-        """Whether `run` can be called now."""
-        return self._usable() and self._task is None and not self._loop.is_closed()
+    def _leave(self) -> None:
+        self._inside = self._outside.enter()
+        self._guard.remove()
 
-    def _usable(self) -> bool:
-        return self._thread is threading.current_thread() and not _inside_a_loop()
+    def _enter(self) -> None:
+        self._guard.install()
+        if self._inside is not None:
+            self._outside, self._inside = self._inside.enter(), None
 
     def close(self) -> None:
-        if self._loop.is_running():
+        """End what still runs on the loop, and close it."""
+        if self._closed or self._loop.is_running():
             return  # in a daemon thread when the interpreter exits, or in a fork made inside a tool
+        self._closed = True
         if os.getpid() == self._pid:
             with _outside_a_loop():
-                self._runner.close()
-        else:  # a forked child must not touch its parent's connections
-            self._loop.close()
+                _wind_up(self._loop, self.streams, CLOSING if self._hurried is None else HURRIED)
+        self._loop.close()  # in a forked child only this: it must not touch its parent's connections
 
 
-@final
-class HelperLoop:
-    """A loop on a thread of its own, for callers whose thread already has a running loop.
-
-    The caller's thread waits for its call to end and runs the sync tools meanwhile. Nothing blocks the loop, so one
-    helper serves nested calls of any depth.
-    """
-
-    free = False  # its loop keeps running and finalises dropped generators itself
-
-    def __init__(self) -> None:
-        self._pid = os.getpid()
-        self._inbox: SimpleQueue[_Call | None] = SimpleQueue()  # None means that some call has ended
-        started: SimpleQueue[asyncio.AbstractEventLoop] = SimpleQueue()
-        self._ended: SimpleQueue[None] = SimpleQueue()
-        threading.Thread(target=_serve, args=(started, self._ended), name="aimu-sync", daemon=True).start()
-        self._loop = started.get()
-
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        context = _context(self._call)
-        task: AsyncioTask | None = None
-        ended = False
-
-        def begin() -> AsyncioTask:
-            nonlocal task
-            if task is None:  # Ctrl-C may come so early that `cancel` calls this first
-                task = self._loop.create_task(coroutine, context=context)
-                task.add_done_callback(end)
-            return task
-
-        def end(task: AsyncioTask) -> None:
-            nonlocal ended
-            ended = True
-            self._inbox.put(None)
-
-        def cancel() -> None:
-            begin().cancel()
-
-        try:
-            self._loop.call_soon_threadsafe(begin)
-            while not ended:
-                self._serve_one()
-        except BaseException:  # Ctrl-C, while waiting or in a tool
-            self._loop.call_soon_threadsafe(cancel)
-            while not ended:
-                self._serve_one()
-            raise
-        result: T = begin().result()
-        return result
-
-    def _serve_one(self) -> None:
-        with suppress(Empty):
-            call = self._inbox.get(timeout=WAKE)
-            if call is not None:
-                call.run()
-
-    async def _call(self, func: Callable[[], T], /) -> T:
-        call = _Call(func)
-        self._inbox.put(call)
-        await call.wait()
-        result: T = call.result()
-        return result
-
-    def close(self) -> None:
-        if os.getpid() == self._pid:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._ended.get()
+def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) -> None:
+    """Cancel the tasks of a loop, close its generators and its threads; after that time, end the tasks by force."""
+    tasks = asyncio.all_tasks(loop)
+    ending = loop.create_task(_end_all(loop, tasks, streams, seconds))
+    try:
+        give_up = time.monotonic() + 2 * seconds
+        while not ending.done() and time.monotonic() < give_up:
+            # A task may end in SystemExit. A loop that was stopped before may stop once more.
+            with suppress(SystemExit, KeyboardInterrupt, RuntimeError):
+                loop.run_until_complete(ending)
+    finally:
+        for task in {ending, *tasks}:
+            if not task.done():
+                cast(Any, task)._log_destroy_pending = False  # it is closed below
+                with suppress(BaseException):  # whatever its clean-up raises, since it cannot wait
+                    task.get_coro().close()
 
 
-def _serve(started: SimpleQueue[asyncio.AbstractEventLoop], ended: SimpleQueue[None]) -> None:
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
-        loop = runner.get_loop()
-        started.put(loop)
-        loop.run_forever()
-    ended.put(None)
+async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], streams: Streams, seconds: float) -> None:
+    for stream in list(streams):  # asyncio would close their generators from the innermost one on, and all at once
+        with suppress(Exception):  # of the user's own provider
+            await asyncio.wait_for(stream._finish(), seconds)
+    tasks = {task for task in tasks if not task.done()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        ended, _ = await asyncio.wait(tasks, timeout=seconds)
+        for task in ended:
+            if not task.cancelled():
+                task.exception()  # asked for, so that asyncio does not log it
+    with suppress(TimeoutError):
+        await asyncio.wait_for(loop.shutdown_asyncgens(), seconds)
+    await loop.shutdown_default_executor()
 
 
-@final
-class _Call:
-    """A call of sync code that a coroutine sends to the thread that waits for the coroutine."""
-
-    def __init__(self, func: Callable[[], Any]) -> None:
-        self._func = func
-        self._context = copy_context()
-        # Taken once: by the thread when it begins, or by a cancellation that comes first.
-        self._claim = threading.Lock()
-        self._ended = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-        self._outcome: Callable[[], Any] = _interrupted
-
-    def run(self) -> None:
-        if not self._claim.acquire(blocking=False):
-            return
-        try:
-            result = self._context.run(self._func)
-            self._outcome = lambda: result
-        except Exception as exc:  # noqa: BLE001 - raised where the call is awaited
-            self._outcome = partial(_raise, exc)
-        finally:
-            self._loop.call_soon_threadsafe(self._ended.set)
-
-    async def wait(self) -> None:
-        """Wait until the function has ended. A cancellation before it has started prevents it from starting."""
-        try:
-            await self._ended.wait()
-        except asyncio.CancelledError:
-            if not self._claim.acquire(blocking=False):
-                while not self._ended.is_set():
-                    with CancelScope(shield=True), suppress(asyncio.CancelledError):
-                        await self._ended.wait()
-            raise
-
-    def result(self) -> Any:
-        return self._outcome()
+def _serve(started: Callable[[asyncio.AbstractEventLoop], object], streams: Streams) -> None:
+    """Run a loop in this thread until it is stopped."""
+    loop = _new_loop()
+    try:
+        loop.call_soon(started, loop)
+        while True:
+            with suppress(SystemExit, KeyboardInterrupt):  # of an async task; whoever awaits the task raises it
+                loop.run_forever()
+                break
+        _wind_up(loop, streams, CLOSING)
+    finally:
+        loop.close()
 
 
-def _raise(error: Exception) -> NoReturn:
-    raise error
+class Loop(Protocol):
+    """A loop as the readers of streams use it."""
 
+    streams: Streams
 
-def _interrupted() -> NoReturn:
-    raise asyncio.CancelledError  # Ctrl-C in the function; the caller's thread raised it and ends the run
-
-
-Loop: TypeAlias = OwnLoop | HelperLoop
+    @property
+    def free(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+    def post(self, callback: Callable[[], object]) -> None: ...
+    def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T: ...
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> object:

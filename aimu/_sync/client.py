@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack, overload
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
@@ -200,7 +201,8 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str: ...
+        context: Any = None,
+    ) -> Answer: ...
     @overload
     def chat(
         self,
@@ -212,6 +214,7 @@ class BaseModelClient(AdaptedClient):
         images: list[Any] | None = None,
         include: Include = None,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def chat(
@@ -224,7 +227,8 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str | Stream: ...
+        context: Any = None,
+    ) -> Answer | Stream: ...
     def chat(
         self,
         user_message: str,
@@ -235,7 +239,8 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str | Stream:
+        context: Any = None,
+    ) -> Answer | Stream:
         """Send a message, run the tools that the model calls, and return its answer.
 
         Args:
@@ -246,6 +251,7 @@ class BaseModelClient(AdaptedClient):
             images: Images to send with the message: paths, bytes, URLs or data URLs.
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the whole turn; None is no limit.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -261,7 +267,9 @@ class BaseModelClient(AdaptedClient):
             ProviderError: The model service fails.
         """
         return perform(
-            self.__aio__.chat(user_message, generate_kwargs, use_tools, stream, images, include, timeout=timeout)
+            self.__aio__.chat(
+                user_message, generate_kwargs, use_tools, stream, images, include, timeout=timeout, context=context
+            )
         )
 
     @overload
@@ -274,7 +282,8 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str: ...
+        context: Any = None,
+    ) -> Answer: ...
     @overload
     def generate(
         self,
@@ -285,6 +294,7 @@ class BaseModelClient(AdaptedClient):
         images: list[Any] | None = None,
         include: Include = None,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def generate(
@@ -296,7 +306,8 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str | Stream: ...
+        context: Any = None,
+    ) -> Answer | Stream: ...
     def generate(
         self,
         prompt: str,
@@ -306,7 +317,8 @@ class BaseModelClient(AdaptedClient):
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> str | Stream:
+        context: Any = None,
+    ) -> Answer | Stream:
         """Return the model's answer to a single prompt, with the system message but without history and tools.
 
         The history does not change, and a turn may be running at the same time.
@@ -318,6 +330,7 @@ class BaseModelClient(AdaptedClient):
             images: Images to send with the prompt: paths, bytes, URLs or data URLs.
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the request and its retries; None is no limit.
+            context: As in `chat`, for code of your own that answers in place of the model.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -330,7 +343,9 @@ class BaseModelClient(AdaptedClient):
             TimeoutError: `timeout` expires.
             ProviderError: The model service fails.
         """
-        return perform(self.__aio__.generate(prompt, generate_kwargs, stream, images, include, timeout=timeout))
+        return perform(
+            self.__aio__.generate(prompt, generate_kwargs, stream, images, include, timeout=timeout, context=context)
+        )
 
     def close(self) -> None:
         """Close the client. If no other client keeps the provider open, close its connections or free its weights."""
@@ -413,7 +428,8 @@ def chat(
     stream: Literal[False] = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> str: ...
+    context: Any = None,
+) -> Answer: ...
 @overload
 def chat(
     user_message: str,
@@ -424,6 +440,7 @@ def chat(
     stream: Literal[True],
     images: list[Any] | None = None,
     include: Include = None,
+    context: Any = None,
 ) -> Stream: ...
 @overload
 def chat(
@@ -435,7 +452,8 @@ def chat(
     stream: bool = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> str | Stream: ...
+    context: Any = None,
+) -> Answer | Stream: ...
 @public("aimu")
 def chat(
     user_message: str,
@@ -446,7 +464,8 @@ def chat(
     stream: bool = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> str | Stream:
+    context: Any = None,
+) -> Answer | Stream:
     """Open a client, send one message, return the answer, and close the client.
 
     Args:
@@ -457,6 +476,7 @@ def chat(
         stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is closed.
         images: Images to send with the message: paths, bytes, URLs or data URLs.
         include: The phases that a stream yields; None yields all.
+        context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
     Returns:
         The answer, or with `stream=True` a `Stream`.
@@ -470,11 +490,5 @@ def chat(
     Example:
         print(aimu.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
-    return perform(
-        one_shot(
-            Task.asked(user_message, generate_kwargs, images, "user_message"),
-            aio_of(client(model, system=system)),
-            stream,
-            include,
-        )
-    )
+    task = Task.asked(user_message, generate_kwargs, images, "user_message")
+    return perform(one_shot(task, aio_of(client(model, system=system)), stream, include, context))

@@ -25,6 +25,71 @@ class AnthropicClient(ProviderClient):
 
 
 @public("aimu.models")
+@twin_of(clients.AsyncAzureOpenAIClient)
+class AzureOpenAIClient(ProviderClient):
+    """A client for Azure OpenAI.
+
+    Args:
+        model: The id of a model, without the prefix `azure:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "azure"
+
+
+@public("aimu.models")
+@twin_of(clients.AsyncCerebrasClient)
+class CerebrasClient(ProviderClient):
+    """A client for Cerebras.
+
+    Args:
+        model: The id of a model, without the prefix `cerebras:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "cerebras"
+
+
+@public("aimu.models")
+@twin_of(clients.AsyncDashScopeClient)
+class DashScopeClient(ProviderClient):
+    """A client for Alibaba Cloud Model Studio (DashScope).
+
+    Args:
+        model: The id of a model, without the prefix `dashscope:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "dashscope"
+
+
+@public("aimu.models")
+@twin_of(clients.AsyncDeepSeekClient)
+class DeepSeekClient(ProviderClient):
+    """A client for DeepSeek.
+
+    Args:
+        model: The id of a model, without the prefix `deepseek:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "deepseek"
+
+
+@public("aimu.models")
+@twin_of(clients.AsyncFireworksClient)
+class FireworksClient(ProviderClient):
+    """A client for Fireworks AI.
+
+    Args:
+        model: The id of a model, without the prefix `fireworks:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "fireworks"
+
+
+@public("aimu.models")
 @twin_of(clients.AsyncGeminiClient)
 class GeminiClient(ProviderClient):
     """A client for Gemini.
@@ -35,6 +100,32 @@ class GeminiClient(ProviderClient):
     """
 
     provider_name = "gemini"
+
+
+@public("aimu.models")
+@twin_of(clients.AsyncGitHubModelsClient)
+class GitHubModelsClient(ProviderClient):
+    """A client for GitHub Models.
+
+    Args:
+        model: The id of a model, without the prefix `github-models:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "github-models"
+
+
+@public("aimu.models")
+@twin_of(clients.AsyncGroqClient)
+class GroqClient(ProviderClient):
+    """A client for Groq.
+
+    Args:
+        model: The id of a model, without the prefix `groq:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "groq"
 
 
 @public("aimu.models")
@@ -103,6 +194,32 @@ class LMStudioClient(ProviderClient):
 
 
 @public("aimu.models")
+@twin_of(clients.AsyncMistralClient)
+class MistralClient(ProviderClient):
+    """A client for Mistral AI.
+
+    Args:
+        model: The id of a model, without the prefix `mistral:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "mistral"
+
+
+@public("aimu.models")
+@twin_of(clients.AsyncMoonshotClient)
+class MoonshotClient(ProviderClient):
+    """A client for Moonshot AI (Kimi).
+
+    Args:
+        model: The id of a model, without the prefix `moonshot:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "moonshot"
+
+
+@public("aimu.models")
 @twin_of(clients.AsyncOllamaClient)
 class OllamaClient(ProviderClient):
     """A client for Ollama.
@@ -142,6 +259,19 @@ class OpenAIClient(ProviderClient):
 
 
 @public("aimu.models")
+@twin_of(clients.AsyncOpenRouterClient)
+class OpenRouterClient(ProviderClient):
+    """A client for OpenRouter.
+
+    Args:
+        model: The id of a model, without the prefix `openrouter:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "openrouter"
+
+
+@public("aimu.models")
 @twin_of(clients.AsyncSGLangClient)
 class SGLangClient(ProviderClient):
     """A client for SGLang.
@@ -155,6 +285,19 @@ class SGLangClient(ProviderClient):
 
 
 @public("aimu.models")
+@twin_of(clients.AsyncTogetherClient)
+class TogetherClient(ProviderClient):
+    """A client for Together AI.
+
+    Args:
+        model: The id of a model, without the prefix `together:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "together"
+
+
+@public("aimu.models")
 @twin_of(clients.AsyncVLLMClient)
 class VLLMClient(ProviderClient):
     """A client for vLLM.
@@ -165,3 +308,16 @@ class VLLMClient(ProviderClient):
     """
 
     provider_name = "vllm"
+
+
+@public("aimu.models")
+@twin_of(clients.AsyncXAIClient)
+class XAIClient(ProviderClient):
+    """A client for xAI.
+
+    Args:
+        model: The id of a model, without the prefix `xai:`.
+        **kwargs: The options of `ModelClient`.
+    """
+
+    provider_name = "xai"

@@ -20,10 +20,12 @@ from aimu._sync.twin import Facade, aio_of, overridden
 from aimu.aio._agent import AgentResponder
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._conversation import Conversation
+from aimu.aio._foreign import answer_of, foreign_steps
 from aimu.aio._orchestrator import OrchestratorAgent, held_by
 from aimu.aio._responder import Responder
+from aimu.aio._restore import assigning
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, steps_of
 from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
 
@@ -99,12 +101,20 @@ class _OwnRunner(StepRunner):
         histories: MessageHistory = self.__sync__.messages
         return histories
 
+    @messages.setter
+    def messages(self, saved: Any) -> None:
+        self.__sync__.messages = saved
+
+    def _loader(self, saved: dict[str, Any]) -> Callable[[], None]:
+        return assigning(self.__sync__, {**dict(self.messages), **saved})
+
     def _parts(self) -> Iterable[AsyncRunner]:
         return ()
 
     def _steps(self, task: Task, run: Run) -> Steps:
         kwargs, images = task.copies()
-        return own_steps(partial(self.__sync__.run, task.text, kwargs, run.streaming, images), run)
+        key = run.state.labels.get(id(self))
+        return own_steps(partial(self.__sync__.run, task.text, kwargs, run.streaming, images), run, key)
 
 
 @final
@@ -128,7 +138,8 @@ class _OwnChat(Responder):
         self, task: Task, run: Run, *, use_tools: bool = True, terms: Terms | None = None, label: str | None = None
     ) -> Steps:
         kwargs, images = task.copies()
-        return own_steps(partial(self.__sync__.chat, task.text, kwargs, use_tools, run.streaming, images), run)
+        own = partial(self.__sync__.chat, task.text, kwargs, use_tools, run.streaming, images)
+        return own_steps(own, run, label)
 
     def generate(self, task: Task, run: Run) -> Steps:
         kwargs, images = task.copies()
@@ -164,9 +175,9 @@ class _Orchestrator(OrchestratorAgent):
         return [self.agent, *(aio_of(part) for part in held_by(self._facade) if isinstance(part, AdaptedRunner))]
 
 
-def own_steps(call: Callable[[], Any], run: Run) -> Steps:
-    """Yield the steps of a user's sync code, which `call` starts."""
-    return foreign_steps(lambda: _start(call, run), run)
+def own_steps(call: Callable[[], Any], run: Run, agent: str | None = None) -> Steps:
+    """Yield the steps of a user's sync code, which `call` starts, for the agent of this name."""
+    return foreign_steps(lambda: _start(call, run), run, agent)
 
 
 async def _start(call: Callable[[], Any], run: Run) -> str | AsyncGenerator[StreamChunk, None]:
@@ -194,6 +205,8 @@ async def _pull(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[Stre
     chunks = iter(outcome)
     try:
         while (chunk := await run.in_thread(lambda: next(chunks, None))) is not None:
+            if chunk.phase is StreamingContentType.DONE:
+                chunk = StreamChunk(chunk.phase, answer_of(outcome, chunk.content), chunk.agent, chunk.iteration)
             yield chunk
     finally:
         close = getattr(chunks, "close", None)
@@ -222,7 +235,8 @@ def _drain(call: Callable[[], Any], show: Callable[[StreamChunk], object]) -> st
     said: list[str] = []
     for chunk in outcome:
         if chunk.phase is StreamingContentType.DONE:
-            return str(chunk.content)
+            answer: str = answer_of(outcome, chunk.content)
+            return answer
         if chunk.is_text():
             said.append(chunk.content)
         show(chunk)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Coroutine
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Coroutine, Iterator
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
 
@@ -17,8 +17,10 @@ import anyio
 
 from aimu._core.chunks import StreamChunk
 from aimu._sync import bridge
+from aimu._sync.signals import uninterrupted
 from aimu._sync.twin import Facade, sync_of
 from aimu.aio._stream import Stream as AsyncStream
+from aimu.errors import StreamClosedError
 
 if TYPE_CHECKING:
     from aimu._sync.stream import Stream
@@ -50,7 +52,7 @@ class Reader(Facade, Generic[T]):
     def __next__(self) -> T:
         if not self._taken:
             try:
-                self._taken.extend(self._run(self._take()))
+                self._taken.extend(self._step(self._take()))
             except StopAsyncIteration:
                 raise StopIteration from None
         return self._taken.popleft()
@@ -58,15 +60,28 @@ class Reader(Facade, Generic[T]):
     async def _take(self) -> list[T]:
         return [await anext(self.__aio__)]
 
-    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+    async def _finish(self) -> None:
+        """Leave the block or close the stream, in its loop."""
+        if self._holder is not None:
+            await self._holder.leave()
+
+    def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Run a coroutine that leaves or closes, unless the end of the loop has already done so."""
+        if self._loop is not None and self._loop.closed:
+            coroutine.close()
+        else:
+            self._step(coroutine)
+
+    def _step(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._taken.clear()  # drops what remains when a reader leaves or closes; before a read it is empty
         if self._loop is None:
             self._loop = bridge.here()
+            self._loop.streams.add(self)
         return self._loop.run(coroutine)
 
     def __enter__(self) -> Self:
         try:
-            self._run(self._enter())
+            self._step(self._enter())
         except BaseException:  # Ctrl-C may come after the block was entered
             if self._holder is not None:
                 self._run(self._holder.leave())
@@ -94,7 +109,7 @@ class _Holder:
     def __init__(self, block: AbstractAsyncContextManager[Any]) -> None:
         self._block = block
         self._entered, self._leaving, self._left = anyio.Event(), anyio.Event(), anyio.Event()
-        self._failure: Exception | None = None
+        self._failure: BaseException | None = None
         self._task: object = None
 
     async def enter(self) -> None:
@@ -107,20 +122,29 @@ class _Holder:
             async with self._block:
                 self._entered.set()
                 await self._leaving.wait()
-        except Exception as exc:  # noqa: BLE001 - enter() or leave() raises it
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as exc:  # noqa: BLE001 - SystemExit of an async tool too; enter() or leave() raises it
             self._failure = exc
         finally:
             self._entered.set()
             self._left.set()
 
-    async def leave(self) -> None:
+    def dismiss(self) -> None:
         self._leaving.set()
+
+    async def leave(self) -> None:
+        self.dismiss()
         await self._left.wait()
         self._check()
 
     def _check(self) -> None:
-        if self._failure is not None:
-            raise self._failure
+        failure, self._failure = self._failure, None
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # its traceback holds this frame
 
 
 class StreamReader(Reader[StreamChunk]):
@@ -132,15 +156,33 @@ class StreamReader(Reader[StreamChunk]):
     def __next__(self) -> StreamChunk:
         try:
             return super().__next__()
-        except KeyboardInterrupt:  # it may have come between two chunks, where it cancelled nothing
-            self.close()
+        except StopIteration:
             raise
+        except BaseException:  # a signal may have come between two chunks, where it cancelled nothing
+            with suppress(StreamClosedError, anyio.BusyResourceError):  # it was closed, or is being left behind
+                self.close()
+            raise
+
+    async def _finish(self) -> None:
+        if self._holder is None:
+            await self.__aio__.aclose()
+        else:
+            await super()._finish()
+
+    def _texts(self) -> Iterator[str]:
+        return (chunk.content for chunk in self if chunk.is_text())
 
     async def _take(self) -> list[StreamChunk]:
         return [await anext(self.__aio__), *self.__aio__._ready()]
 
     def __del__(self) -> None:
         # The loop stands still between steps, so without this a dropped stream would stay open until the next call.
-        loop = getattr(self, "_loop", None)
-        if loop is not None and loop.free and self._holder is None:
-            self.close()
+        loop, holder = getattr(self, "_loop", None), self._holder
+        if loop is None or loop.closed:
+            return
+        if not loop.free:  # in another thread or a running call; dropped generators are finalised when the loop runs
+            if holder is not None:
+                loop.post(holder.dismiss)
+            return
+        with uninterrupted():
+            loop.run(self._finish(), to_its_end=True)

@@ -6,11 +6,14 @@ The sync twins of AsyncRunner, StepRunner. They decide nothing.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, overload
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk
+from aimu._core.messages import Message
 from aimu._doors import public
+from aimu._sync import bridge
 from aimu._sync.own import AdaptedRunner
 from aimu._sync.reader import perform
 from aimu._sync.stream import Stream
@@ -68,8 +71,22 @@ class TwinRunner(Runner, Facade):
 
     @property
     def messages(self) -> MessageHistory:
-        """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
+        """The histories of all sub-runners, keyed by runner name; equal names are numbered.
+
+        Assign what it gave earlier, also through JSON and in another process, to load the histories of a whole team: of
+        all runners in it, or of none if one cannot be loaded. A runner that has no key keeps its history; so does a
+        system message if the loaded history has none.
+
+        Raises:
+            InvalidOptionError: On assignment, a key is not the name of a runner, or a value is not a list.
+            InvalidHistoryError: On assignment, a history is not valid.
+            BusyConversationError: On assignment, a turn is running.
+        """
         return self.__aio__.messages
+
+    @messages.setter
+    def messages(self, value: Mapping[str, Sequence[Message]]) -> None:
+        bridge.call(setattr, self.__aio__, "messages", value)
 
     @overload
     def run(
@@ -81,7 +98,8 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> str: ...
+        context: Any = None,
+    ) -> Answer: ...
     @overload
     def run(
         self,
@@ -92,6 +110,7 @@ class TwinRunner(Runner, Facade):
         images: list[Any] | None = None,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def run(
@@ -103,7 +122,8 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> str | Stream: ...
+        context: Any = None,
+    ) -> Answer | Stream: ...
     def run(
         self,
         task: str,
@@ -113,7 +133,8 @@ class TwinRunner(Runner, Facade):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> str | Stream:
+        context: Any = None,
+    ) -> Answer | Stream:
         """Run the task and return the answer.
 
         Args:
@@ -123,6 +144,7 @@ class TwinRunner(Runner, Facade):
             images: Images to send with the text: paths, bytes, URLs or data URLs.
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -133,4 +155,6 @@ class TwinRunner(Runner, Facade):
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer is unusable.
         """
-        return perform(self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include))
+        return perform(
+            self.__aio__.run(task, generate_kwargs, stream, images, timeout=timeout, include=include, context=context)
+        )

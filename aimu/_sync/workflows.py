@@ -362,7 +362,7 @@ class EvaluatorOptimizer(TwinRunner):
 
     The evaluator accepts a draft if the first or last non-empty line of its answer starts with `pass_keyword`; markup
     before the keyword is ignored. Otherwise the generator gets the task, its draft and the evaluator's answer, and
-    writes a new draft. After `max_rounds` drafts, the last one is the answer.
+    writes a new draft. After `max_rounds` drafts, the last one is the answer, with the stop reason ROUND_LIMIT.
 
     Args:
         generator: The runner that writes. It gets the images with the first request for a draft only.
@@ -485,7 +485,8 @@ class PlanExecuteEvaluator(TwinRunner):
 
     The scorer gets a row with `task`, `plan` and `output`, and with `criteria` if they are given. If an output does not
     pass, the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
-    passes, the answer is the output with the best score; among equal scores, the latest.
+    passes, the answer is the output with the best score, among equal scores the latest, with the stop reason
+    ROUND_LIMIT.
 
     Args:
         planner: The runner that writes the plans. It gets the images with the first request for a plan only.

@@ -49,6 +49,7 @@ SENTENCES = {
     " The first run reads the folders in a worker thread.": "",
     "A stream is read once.": "A stream is read once, by one thread.",
     " Awaiting a stream returns the stream itself.": "",
+    " A tool or runner of the run itself does not wait for the end of the run; it is cancelled at its next wait.": "",
     "anyio.BusyResourceError: Another async task is waiting for the next chunk.": (
         "StreamClosedError: Another thread has begun to read the stream."
     ),

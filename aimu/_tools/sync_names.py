@@ -43,6 +43,7 @@ COPIED = {"client", "chat"}
 # Bodies that no rule gives.
 BODIES = {
     "Agent.as_model_client": "return client_of(self)",  # of the class that its client has here
+    "Stream.text_stream": "return self._texts()",  # read on the loop of the stream
     "AsyncBaseModelClient.aclose": "bridge.run(self.provider.let_go(self.__aio__, repr(self)))",  # errors name this one
 }
 

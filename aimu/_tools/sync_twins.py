@@ -280,7 +280,7 @@ class Class:
         if mentions_twin(entry.annotation):
             body = [f"value: {kind} = field_of(self.__aio__, {entry.name!r})", "return value"]
         else:
-            body = [f"return self.__aio__.{entry.name}"]
+            body = [BODIES.get(f"{self.name}.{entry.name}", f"return self.__aio__.{entry.name}")]
         lines = [*head, *indented([*doc, *body]), ""]
         if entry.setter is not None:
             value = into_async("value", entry.setter)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from aimu._doors import door
 
 if TYPE_CHECKING:
+    from aimu._core.answer import Answer
     from aimu._core.chunks import StreamChunk, StreamingContentType
     from aimu.aio._agent import Agent
     from aimu.aio._base_client import AsyncBaseModelClient
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Agent",
+    "Answer",
     "AsyncBaseModelClient",
     "AsyncModelClient",
     "AsyncRunner",
@@ -47,32 +49,56 @@ __all__ = [
 if TYPE_CHECKING:
     from aimu.aio._clients import (
         AsyncAnthropicClient,
+        AsyncAzureOpenAIClient,
+        AsyncCerebrasClient,
+        AsyncDashScopeClient,
+        AsyncDeepSeekClient,
+        AsyncFireworksClient,
         AsyncGeminiClient,
+        AsyncGitHubModelsClient,
+        AsyncGroqClient,
         AsyncHFOpenAIClient,
         AsyncHuggingFaceClient,
         AsyncLlamaCppClient,
         AsyncLlamaServerClient,
         AsyncLMStudioClient,
+        AsyncMistralClient,
+        AsyncMoonshotClient,
         AsyncOllamaClient,
         AsyncOllamaOpenAIClient,
         AsyncOpenAIClient,
+        AsyncOpenRouterClient,
         AsyncSGLangClient,
+        AsyncTogetherClient,
         AsyncVLLMClient,
+        AsyncXAIClient,
     )
 
 __all__ += [
     "AsyncAnthropicClient",
+    "AsyncAzureOpenAIClient",
+    "AsyncCerebrasClient",
+    "AsyncDashScopeClient",
+    "AsyncDeepSeekClient",
+    "AsyncFireworksClient",
     "AsyncGeminiClient",
+    "AsyncGitHubModelsClient",
+    "AsyncGroqClient",
     "AsyncHFOpenAIClient",
     "AsyncHuggingFaceClient",
     "AsyncLMStudioClient",
     "AsyncLlamaCppClient",
     "AsyncLlamaServerClient",
+    "AsyncMistralClient",
+    "AsyncMoonshotClient",
     "AsyncOllamaClient",
     "AsyncOllamaOpenAIClient",
     "AsyncOpenAIClient",
+    "AsyncOpenRouterClient",
     "AsyncSGLangClient",
+    "AsyncTogetherClient",
     "AsyncVLLMClient",
+    "AsyncXAIClient",
 ]
 # End of the generated part.
 
@@ -87,6 +113,7 @@ if not TYPE_CHECKING:  # type checkers take the imports above, and see a wrong n
             **dict.fromkeys(["AsyncModelClient", "chat", "client"], "aimu.aio._factory"),
             **dict.fromkeys(["StreamChunk", "StreamingContentType"], "aimu._core.chunks"),
             "Agent": "aimu.aio._agent",
+            "Answer": "aimu._core.answer",
             "AsyncBaseModelClient": "aimu.aio._base_client",
             "AsyncRunner": "aimu.aio._runner",
             "Limits": "aimu.aio._request",

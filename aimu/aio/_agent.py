@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Literal, Self, overload
 
 from attrs import Attribute, define, field, frozen
 
+from aimu._core.answer import Answer
+from aimu._core.chunks import Include
 from aimu._core.field_docs import with_field_docs
+from aimu._core.messages import Message
 from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient, duplicate
 from aimu.aio._checks import at_least_one, tool_list
 from aimu.aio._conversation import Conversation
+from aimu.aio._foreign import foreign_steps
 from aimu.aio._responder import Responder
+from aimu.aio._restore import loading
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._runner import AsyncRunner, Histories, MessageHistory, StepRunner, foreign_steps, steps_of
+from aimu.aio._runner import AsyncRunner, StepRunner, labels, run_of, start, steps_of
+from aimu.aio._stream import Stream
 from aimu.aio._turn import Terms
 from aimu.errors import InvalidOptionError
 from aimu.tools._like import ToolLike
 
-DEFAULT_CONTINUATION_PROMPT = "Your last message was empty. Go on with the task, or answer it if it is done."
+DEFAULT_CONTINUATION_PROMPT = (
+    "Your last message was empty or was cut off. Go on with the task, or answer it if it is done."
+)
 
 
 def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> None:
@@ -48,7 +56,7 @@ class Agent(StepRunner):
         tools: Functions (`@tool` or plain), `Tool` objects and MCP clients; an empty list keeps those of the client.
         max_iterations: The number of model requests of a run that may call tools, at least 1. At the limit, open calls
             are marked as not executed, and one more request asks for the answer.
-        continuation_prompt: The text to send if the model's reply is empty.
+        continuation_prompt: The text to send if the model's reply is empty, and to resume an answer that was cut off.
         reset_messages_on_run: Whether each run starts with an empty history.
         concurrent_tool_calls: Whether the calls of one reply may overlap; a number limits how many run at once. False
             keeps the setting of the client.
@@ -81,16 +89,32 @@ class Agent(StepRunner):
                 setattr(self, name, value)
 
     def __repr__(self) -> str:
-        name, size = self.name or "agent", len(self._history())
+        name, size = self.name or "agent", len(self.history)
         return f"<{type(self).__name__} {name!r} {self.model_client.spec}, {size} messages>"
 
-    @property
-    def messages(self) -> MessageHistory:
-        """This agent's history under its name."""
-        return Histories({self.name or "agent": self._history()})
+    def _kept(self) -> Mapping[str, list[Message]]:
+        return {self.name or "agent": self.history}
 
-    def _history(self) -> list[dict[str, Any]]:
+    def _loader(self, saved: dict[str, Any]) -> Callable[[], None]:
+        [history] = saved.values()
+        return loading(self.model_client.conversation, history)
+
+    @property
+    def history(self) -> list[Message]:
+        """The messages of the agent's own conversation; those of `model_client`.
+
+        Assign another history between runs; the next request checks it. If it has no system message, the agent keeps
+        its own.
+
+        Raises:
+            InvalidOptionError: On assignment, the value is not a list.
+            BusyConversationError: On assignment, a turn is running.
+        """
         return self.model_client.messages
+
+    @history.setter
+    def history(self, messages: Sequence[Message]) -> None:
+        self.model_client.messages = messages
 
     def _parts(self) -> Iterable[AsyncRunner]:
         return ()
@@ -98,17 +122,21 @@ class Agent(StepRunner):
     def _steps(self, task: Task, run: Run) -> Steps:
         client = self.model_client
         if type(client).chat is AsyncBaseModelClient.chat:
-            return self._loop(client._responder, task, run, None)
+            return self._loop(client._responder, task, run)
         kwargs, images = task.copies()  # the user's own `chat`
+        label = run.label(self, self.name or "agent")
         return self._begin(
-            run, lambda: foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run)
+            run, lambda: foreign_steps(lambda: client.chat(task.text, kwargs, True, run.streaming, images), run, label)
         )
 
-    def _loop(self, responder: Responder, task: Task, run: Run, label: str | None) -> Steps:
+    def _loop(
+        self, responder: Responder, task: Task, run: Run, label: str | None = None, *, resume: bool = False
+    ) -> Steps:
         terms = Terms(
             max_iterations=self.max_iterations,
             continuation_prompt=self.continuation_prompt,
             reset=self.reset_messages_on_run,
+            resume=resume,
         )
         label = label or run.label(self, self.name or "agent")
         return self._begin(run, lambda: responder.chat(task, run, terms=terms, label=label))
@@ -116,6 +144,79 @@ class Agent(StepRunner):
     def _begin(self, run: Run, steps: Callable[[], Steps]) -> Steps:
         """Return the steps of a run. A subclass can prepare the conversation first."""
         return steps()
+
+    @overload
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer]: ...
+    @overload
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[True],
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+    ) -> Stream: ...
+    @overload
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer] | Stream: ...
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: bool = False,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer] | Stream:
+        """Continue the history as it stands, after a run that was cut off or a history that was loaded.
+
+        The first request sends the history. If it ends with an answer that did not end normally, `continuation_prompt`
+        goes along.
+
+        Args:
+            generate_kwargs: Options for every model request of this run; they override those of the client.
+            stream: Whether to return a `Stream` of chunks.
+            timeout: Seconds for the whole run; None is no limit.
+            include: The phases that a stream yields; None yields all.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+
+        Returns:
+            The answer, or with `stream=True` a `Stream`.
+
+        Raises:
+            NothingToResumeError: The history is empty, or ends with a final answer.
+            InvalidOptionError: An option is invalid.
+            TimeoutError: `timeout` expires. What was done so far stays in the history.
+            BusyConversationError: The conversation is in use.
+            ProviderError: The model service fails, or its answer is unusable.
+        """
+        task = Task("", generate_kwargs)
+        return start(
+            lambda run: self._loop(self.model_client._responder.beneath, task, run, resume=True),
+            name=f"{type(self).__name__}.resume",
+            what=lambda: run_of(self),
+            stream=stream,
+            labels=lambda: labels(self),
+            timeout=timeout,
+            include=include,
+            context=context,
+        )
 
     def fork(self, system: str | None = None, keep_history: bool = False) -> Self:
         """Return a copy of this agent with a new conversation.

@@ -9,6 +9,7 @@ from collections.abc import Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, TypeVar, overload
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
@@ -219,7 +220,8 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str]: ...
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def chat(
         self,
@@ -231,6 +233,7 @@ class AsyncBaseModelClient:
         images: list[Any] | None = None,
         include: Include = None,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def chat(
@@ -243,7 +246,8 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str] | Stream: ...
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def chat(
         self,
         user_message: str,
@@ -254,7 +258,8 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str] | Stream:
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer] | Stream:
         """Send a message, run the tools that the model calls, and return its answer.
 
         Args:
@@ -265,6 +270,7 @@ class AsyncBaseModelClient:
             images: Images to send with the message: paths, bytes, URLs or data URLs.
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the whole turn; None is no limit.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -287,6 +293,7 @@ class AsyncBaseModelClient:
             stream=stream,
             timeout=timeout,
             include=include,
+            context=context,
         )
 
     @overload
@@ -299,7 +306,8 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str]: ...
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def generate(
         self,
@@ -310,6 +318,7 @@ class AsyncBaseModelClient:
         images: list[Any] | None = None,
         include: Include = None,
         timeout: float | None = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def generate(
@@ -321,7 +330,8 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str] | Stream: ...
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def generate(
         self,
         prompt: str,
@@ -331,7 +341,8 @@ class AsyncBaseModelClient:
         include: Include = None,
         *,
         timeout: float | None = None,
-    ) -> Coroutine[Any, Any, str] | Stream:
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer] | Stream:
         """Return the model's answer to a single prompt, with the system message but without history and tools.
 
         The history does not change, and a turn may be running at the same time.
@@ -343,6 +354,7 @@ class AsyncBaseModelClient:
             images: Images to send with the prompt: paths, bytes, URLs or data URLs.
             include: The phases that a stream yields; None yields all.
             timeout: Seconds for the request and its retries; None is no limit.
+            context: As in `chat`, for code of your own that answers in place of the model.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -363,6 +375,7 @@ class AsyncBaseModelClient:
             stream=stream,
             timeout=timeout,
             include=include,
+            context=context,
         )
 
     async def aclose(self) -> None:

@@ -5,17 +5,20 @@ The turn keeps the results. `aimu.tools` defines what a tool is and how one call
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
 
+from aimu._core.answer import AROUND
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.groups import single_failure
+from aimu._core.json_text import read_json
 from aimu._core.reply import ToolCall
+from aimu.aio._place import Subtasks
 from aimu.aio._run import ENCLOSING, Run, Sink, Steps
 from aimu.aio._turn import Turn
+from aimu.tools._current import CALL, CurrentCall
 from aimu.tools._toolbox import Toolbox
 
 
@@ -29,7 +32,8 @@ async def run_calls(
         return StreamChunk(StreamingContentType.TOOL_CALLING, content, label, turn.iteration)
 
     async def perform(call: ToolCall, run: Run) -> StreamChunk:
-        token = ENCLOSING.set(run)
+        current = CurrentCall(call.id, call.name, label, turn.iteration, run.account.context, turn.asked)
+        tokens = ENCLOSING.set(run), AROUND.set(run.account), CALL.set(current)
         try:
             await toolbox.call(
                 call,
@@ -41,7 +45,9 @@ async def run_calls(
             exc.add_note(f"in tool {call.name!r}")
             raise
         finally:
-            ENCLOSING.reset(token)
+            ENCLOSING.reset(tokens[0])
+            AROUND.reset(tokens[1])
+            CALL.reset(tokens[2])
         return chunk(call, response=turn.result(call)["content"])
 
     held: list[StreamChunk] = []
@@ -63,8 +69,11 @@ async def run_calls(
             failure = exc
         for item in held:
             yield item
-        if failure is not None:
-            raise failure
+        try:
+            if failure is not None:
+                raise failure
+        finally:
+            del failure  # its traceback holds this frame
         held.clear()
 
 
@@ -74,10 +83,11 @@ async def _together(
     limiter = anyio.Semaphore(len(calls) if concurrent is True else concurrent)
 
     async def one(call: ToolCall) -> None:
+        tasks.join()
         async with limiter:
             await sink(await perform(call, run))
 
-    with single_failure():
+    with Subtasks() as tasks, single_failure():
         async with anyio.create_task_group() as group:
             for call in calls:
                 group.start_soon(one, call)
@@ -100,6 +110,6 @@ def _batches(calls: Sequence[ToolCall], toolbox: Toolbox, concurrent: bool | int
 
 def _parsed(arguments: str) -> Any:
     try:
-        return json.loads(arguments) if arguments else {}
-    except (ValueError, RecursionError):
+        return read_json(arguments) if arguments else {}
+    except ValueError:
         return arguments

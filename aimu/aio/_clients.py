@@ -22,6 +22,66 @@ class AsyncAnthropicClient(AsyncProviderClient):
 
 
 @public("aimu.aio")
+class AsyncAzureOpenAIClient(AsyncProviderClient):
+    """A client for Azure OpenAI.
+
+    Args:
+        model: The id of a model, without the prefix `azure:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "azure"
+
+
+@public("aimu.aio")
+class AsyncCerebrasClient(AsyncProviderClient):
+    """A client for Cerebras.
+
+    Args:
+        model: The id of a model, without the prefix `cerebras:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "cerebras"
+
+
+@public("aimu.aio")
+class AsyncDashScopeClient(AsyncProviderClient):
+    """A client for Alibaba Cloud Model Studio (DashScope).
+
+    Args:
+        model: The id of a model, without the prefix `dashscope:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "dashscope"
+
+
+@public("aimu.aio")
+class AsyncDeepSeekClient(AsyncProviderClient):
+    """A client for DeepSeek.
+
+    Args:
+        model: The id of a model, without the prefix `deepseek:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "deepseek"
+
+
+@public("aimu.aio")
+class AsyncFireworksClient(AsyncProviderClient):
+    """A client for Fireworks AI.
+
+    Args:
+        model: The id of a model, without the prefix `fireworks:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "fireworks"
+
+
+@public("aimu.aio")
 class AsyncGeminiClient(AsyncProviderClient):
     """A client for Gemini.
 
@@ -31,6 +91,30 @@ class AsyncGeminiClient(AsyncProviderClient):
     """
 
     provider_name = "gemini"
+
+
+@public("aimu.aio")
+class AsyncGitHubModelsClient(AsyncProviderClient):
+    """A client for GitHub Models.
+
+    Args:
+        model: The id of a model, without the prefix `github-models:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "github-models"
+
+
+@public("aimu.aio")
+class AsyncGroqClient(AsyncProviderClient):
+    """A client for Groq.
+
+    Args:
+        model: The id of a model, without the prefix `groq:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "groq"
 
 
 @public("aimu.aio")
@@ -94,6 +178,30 @@ class AsyncLMStudioClient(AsyncProviderClient):
 
 
 @public("aimu.aio")
+class AsyncMistralClient(AsyncProviderClient):
+    """A client for Mistral AI.
+
+    Args:
+        model: The id of a model, without the prefix `mistral:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "mistral"
+
+
+@public("aimu.aio")
+class AsyncMoonshotClient(AsyncProviderClient):
+    """A client for Moonshot AI (Kimi).
+
+    Args:
+        model: The id of a model, without the prefix `moonshot:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "moonshot"
+
+
+@public("aimu.aio")
 class AsyncOllamaClient(AsyncProviderClient):
     """A client for Ollama.
 
@@ -130,6 +238,18 @@ class AsyncOpenAIClient(AsyncProviderClient):
 
 
 @public("aimu.aio")
+class AsyncOpenRouterClient(AsyncProviderClient):
+    """A client for OpenRouter.
+
+    Args:
+        model: The id of a model, without the prefix `openrouter:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "openrouter"
+
+
+@public("aimu.aio")
 class AsyncSGLangClient(AsyncProviderClient):
     """A client for SGLang.
 
@@ -142,6 +262,18 @@ class AsyncSGLangClient(AsyncProviderClient):
 
 
 @public("aimu.aio")
+class AsyncTogetherClient(AsyncProviderClient):
+    """A client for Together AI.
+
+    Args:
+        model: The id of a model, without the prefix `together:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "together"
+
+
+@public("aimu.aio")
 class AsyncVLLMClient(AsyncProviderClient):
     """A client for vLLM.
 
@@ -151,3 +283,15 @@ class AsyncVLLMClient(AsyncProviderClient):
     """
 
     provider_name = "vllm"
+
+
+@public("aimu.aio")
+class AsyncXAIClient(AsyncProviderClient):
+    """A client for xAI.
+
+    Args:
+        model: The id of a model, without the prefix `xai:`.
+        **kwargs: The options of `AsyncModelClient`.
+    """
+
+    provider_name = "xai"

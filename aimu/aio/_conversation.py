@@ -13,11 +13,12 @@ from typing import Any, Literal, Protocol, final, runtime_checkable
 
 from attrs import define, field
 
+from aimu._core.forks import renew_in_children
 from aimu._core.messages import Message, check_history
 from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
 from aimu.aio._request import SharedProvider
-from aimu.aio._run import Run, RunState, Steps
+from aimu.aio._run import Run, RunState
 from aimu.aio._turn import Terms, Turn
 from aimu.errors import BusyConversationError, InvalidOptionError, SystemMessageError
 from aimu.models import _options as options
@@ -66,9 +67,16 @@ class Conversation:
     concurrent_tool_calls: bool | int = field(default=False, validator=calls_at_once)
     _user: RunState | None = field(default=None, init=False)  # the run whose turn is open
     _stale: RunState | None = field(default=None, init=False)  # a superseded run, until the next turn closes its steps
-    _lock: Lock = field(factory=Lock, init=False, repr=False)
+    _lock: Lock = field(init=False, repr=False)
     _revisions: list[int] = field(factory=list[int], init=False, repr=False)  # of the lists of tools of its servers
     _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox")
+
+    def __attrs_post_init__(self) -> None:
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        self._lock = Lock()
 
     @property
     def busy(self) -> bool:
@@ -94,6 +102,11 @@ class Conversation:
         with self._lock:
             self._ensure_free()
             self.history.replace_system_message(text)
+
+    def ensure_free(self) -> None:
+        """Raise BusyConversationError while a turn is running; settle a turn whose reader abandoned it."""
+        with self._lock:
+            self._ensure_free()
 
     def load(self, messages: Sequence[Any]) -> None:
         """Replace the history; the next request checks it. The system message is kept if the new history has none.
@@ -138,34 +151,41 @@ class Conversation:
         )
 
     def begin(
-        self, message: Message, run: Run, terms: Terms, options: Mapping[str, Any], kind: Literal["chat", "generate"]
-    ) -> tuple[Turn, Steps | None]:
-        """Claim the conversation for a turn.
+        self,
+        message: Message | None,
+        run: Run,
+        terms: Terms,
+        options: Mapping[str, Any],
+        kind: Literal["chat", "generate"],
+    ) -> tuple[Turn, RunState | None]:
+        """Claim the conversation for a turn that answers `message`; with None, the turn continues the history.
 
         Returns:
-            The turn, and the generator of a superseded run that the caller must close, or None.
+            The turn, and the superseded run that the caller must close, or None.
 
         Raises:
             BusyConversationError: A turn is running.
             InvalidHistoryError: The history is not valid.
+            NothingToResumeError: There is no message, and the history has nothing to continue.
         """
         with self._lock:
             self._ensure_free()
-            if terms.reset:
+            if terms.reset and message is not None:
                 self.history.clear()
             check_history(self.history.messages)
+            staged = self.history.continuation(terms.continuation_prompt) if message is None else [message]
             stale, self._stale = self._stale, None
             self._user = run.state
             turn = Turn(
                 history=self.history,
-                staged=[message],
+                staged=staged,
                 options=options,
                 kind=kind,
                 terms=terms,
                 on_settled=partial(self._free, run.state),
             )
         run.state.turns.add(turn)
-        return turn, None if stale is None else stale.generator()
+        return turn, stale
 
     def _free(self, user: RunState, turn: Turn) -> None:
         self._user = None
@@ -207,7 +227,7 @@ class Conversation:
 
     def _checked_toolbox(self, toolbox: Toolbox) -> Toolbox:
         spec = self.provider.spec
-        if toolbox.schemas and spec.tools is False:
+        if toolbox.names and spec.tools is False:
             raise InvalidOptionError(
                 f"{spec} cannot call tools; pass use_tools=False or choose a model that can call them"
             )

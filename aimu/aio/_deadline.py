@@ -11,6 +11,8 @@ import anyio
 
 from aimu.errors import InvalidOptionError
 
+CLOSING = 5.0  # s; the time that a user's provider or async generator gets to close when a run has ended
+
 
 def checked_timeout(timeout: Any) -> float | None:
     """Return `timeout` if it is None or a number of seconds; raise InvalidOptionError otherwise."""

@@ -7,14 +7,16 @@ from contextlib import aclosing
 from inspect import signature
 from typing import Any, Literal, Unpack, final, overload
 
-from anyio import CancelScope
+from anyio import move_on_after
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamingContentType
 from aimu._core.nearest import did_you_mean
 from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import checked_system, tool_list
 from aimu.aio._conversation import Conversation
+from aimu.aio._deadline import CLOSING
 from aimu.aio._options import ClientOptions, OptionsBesideSystem
 from aimu.aio._request import Limits, SharedProvider
 from aimu.aio._run import Run, Steps, Task
@@ -208,7 +210,8 @@ def chat(
     stream: Literal[False] = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> Coroutine[Any, Any, str]: ...
+    context: Any = None,
+) -> Coroutine[Any, Any, Answer]: ...
 @overload
 def chat(
     user_message: str,
@@ -219,6 +222,7 @@ def chat(
     stream: Literal[True],
     images: list[Any] | None = None,
     include: Include = None,
+    context: Any = None,
 ) -> Stream: ...
 @overload
 def chat(
@@ -230,7 +234,8 @@ def chat(
     stream: bool = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> Coroutine[Any, Any, str] | Stream: ...
+    context: Any = None,
+) -> Coroutine[Any, Any, Answer] | Stream: ...
 @public("aimu.aio")
 def chat(
     user_message: str,
@@ -241,7 +246,8 @@ def chat(
     stream: bool = False,
     images: list[Any] | None = None,
     include: Include = None,
-) -> Coroutine[Any, Any, str] | Stream:
+    context: Any = None,
+) -> Coroutine[Any, Any, Answer] | Stream:
     """Open a client, send one message, return the answer, and close the client.
 
     Args:
@@ -252,6 +258,7 @@ def chat(
         stream: Whether to return a `Stream` of chunks. The client is closed when the stream ends or is closed.
         images: Images to send with the message: paths, bytes, URLs or data URLs.
         include: The phases that a stream yields; None yields all.
+        context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
     Returns:
         The answer, or with `stream=True` a `Stream`.
@@ -265,14 +272,13 @@ def chat(
     Example:
         print(await aio.chat("What are tides?", model="anthropic:claude-sonnet-4-6"))
     """
-    return one_shot(
-        Task.asked(user_message, generate_kwargs, images, "user_message"), client(model, system=system), stream, include
-    )
+    task = Task.asked(user_message, generate_kwargs, images, "user_message")
+    return one_shot(task, client(model, system=system), stream, include, context)
 
 
 def one_shot(
-    task: Task, once: AsyncBaseModelClient, stream: bool, include: Include
-) -> Coroutine[Any, Any, str] | Stream:
+    task: Task, once: AsyncBaseModelClient, stream: bool, include: Include, context: Any
+) -> Coroutine[Any, Any, Answer] | Stream:
     """Run one turn of a client and close the client afterwards."""
     return start(
         lambda run: _once(once, task, run),
@@ -281,6 +287,7 @@ def one_shot(
         stream=stream,
         timeout=None,
         include=include,
+        context=context,
     )
 
 
@@ -294,7 +301,8 @@ async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:
                 else:
                     yield chunk
     finally:
-        with CancelScope(shield=True):  # the provider itself bounds the time of closing
+        # Shielded so that a cancelled call closes its connections too; a user's provider may take `CLOSING`.
+        with move_on_after(CLOSING, shield=True):
             await once.aclose()
     if done is not None:
         yield done

@@ -10,10 +10,10 @@ from typing import Any, final
 
 from attrs import define, field
 
-from aimu._core.messages import Message, check_history, copy_history, system_message
+from aimu._core.messages import Message, check_history, copy_history, system_message, user_message
 from aimu._core.reply import StopReason, Usage
 from aimu.aio._checks import checked_system
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidOptionError, NothingToResumeError
 
 
 @final
@@ -50,9 +50,9 @@ class History:
         if isinstance(messages, str | bytes | Mapping) or not isinstance(messages, Iterable):
             raise InvalidOptionError(
                 f"messages must be a list of dicts, got {type(messages).__name__}; to clear the history, call reset(); "
-                "to load that of an agent, assign agent.messages[name]"
+                "to load those of a whole team, assign the dict to runner.messages"
             )
-        loaded = [dict(message) if isinstance(message, Mapping) else message for message in messages]
+        loaded = [_plain(message) for message in messages]
         kept = [] if opens(loaded) else self.messages[: opens(self.messages)]
         self.messages = [*kept, *loaded]
 
@@ -69,10 +69,37 @@ class History:
         self.usage = self.last_usage = self.last_stop_reason = None
         self.last_thinking = ""
 
+    def continuation(self, prompt: str | None) -> list[Message]:
+        """Return the messages that the next request adds to the history in order to continue it.
+
+        Args:
+            prompt: The text that asks the model to continue an answer that did not end normally.
+
+        Raises:
+            NothingToResumeError: There is no turn yet, or the last one has its final answer.
+        """
+        if not self.begun:
+            raise NothingToResumeError("the history has no messages yet")
+        last = self.messages[-1]
+        if last["role"] != "assistant":
+            return []
+        if "stop_reason" not in last and not last.get("interrupted"):
+            raise NothingToResumeError("the last turn has its final answer")
+        return [user_message(prompt or "")]
+
     def copy(self, *, whole: bool) -> History:
         """Return a separate history with a copy of all messages, or with `whole=False` of the system message only."""
         kept = self.messages if whole else self.messages[: opens(self.messages)]
         return History(copy_history(kept))
+
+
+def _plain(value: Any) -> Any:
+    """Copy dicts and lists, and turn texts of classes such as Answer into plain ones."""
+    if isinstance(value, Mapping):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return str.__str__(value) if isinstance(value, str) else value
 
 
 def opens(messages: Sequence[Any]) -> bool:

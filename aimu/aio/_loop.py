@@ -11,16 +11,18 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from typing import Literal
 
+from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.chunks import StreamChunk, StreamingContentType
-from aimu._core.images import image_part
 from aimu._core.messages import Message, user_message
 from aimu._core.reply import Reply
 from aimu.aio._calls import run_calls
 from aimu.aio._conversation import Conversation
+from aimu.aio._images import image_parts
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._turn import Finished, Outcome, RunTools, Terms
+from aimu.aio._turn import Finished, Outcome, RunTools, Terms, Turn
 from aimu.errors import InvalidImageError
 from aimu.models import _options as options
+from aimu.models._table import TABLE
 from aimu.tools._toolbox import Toolbox
 
 
@@ -39,12 +41,13 @@ async def turn_steps(
     # every way out.
     provider = conversation.provider
     merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
-    turn, stale = conversation.begin(_message(conversation, task), run, terms, merged, kind)
+    message = None if terms.resume else await _message(conversation, task)
+    turn, stale = conversation.begin(message, run, terms, merged, kind)
     try:
         if stale is not None:
-            await stale.aclose()
+            await stale.close(run.in_thread)
         toolbox = await conversation.toolbox() if use_tools else Toolbox()
-        turn.tools = toolbox.schemas
+        turn.tools = await toolbox.offered()
         outcome: Outcome | None = None
         while not isinstance(outcome, Finished):
             request, reply = turn.next_request(), None
@@ -60,7 +63,7 @@ async def turn_steps(
             else:
                 reply = await provider.complete(request)
             if reply is not None:
-                run.used(reply.usage)
+                run.account.count(reply.usage, provider.cost)
             outcome = turn.receive(reply)
             if isinstance(outcome, RunTools):
                 concurrent = conversation.concurrent_tool_calls
@@ -75,13 +78,31 @@ async def turn_steps(
         raise
     finally:
         turn.settle()
-    yield StreamChunk(StreamingContentType.DONE, outcome.text, label, turn.iteration)
+    answer = _answer(turn, outcome.text, run, turn.model or provider.spec.id, label)
+    yield StreamChunk(StreamingContentType.DONE, answer, label, turn.iteration)
 
 
-def _message(conversation: Conversation, task: Task) -> Message:
+def _answer(turn: Turn, text: str, run: Run, model: str, label: str | None) -> AnyAnswer:
+    account = run.account
+    return Answer(
+        text,
+        usage=account.usage,
+        cost=account.cost,
+        stop_reason=turn.stop_reason,
+        model=model,
+        agent=label,
+        iterations=min(turn.iteration + 1, turn.terms.max_iterations),
+        requests=account.requests,
+        new_messages=turn.published if turn.kind == "chat" else (),
+    )
+
+
+async def _message(conversation: Conversation, task: Task) -> Message:
     images, spec = task.images or (), conversation.provider.spec
     if isinstance(images, str | bytes | bytearray | os.PathLike | Mapping):
         raise InvalidImageError(f"images= must be a list, got {type(images).__name__}; put a single image in a list")
     if images and spec.vision is False:
         raise InvalidImageError(f"{spec} has no vision; omit images= or choose a model with vision")
-    return user_message(task.text, [image_part(image) for image in images])
+    row = TABLE.get(spec.provider)
+    accepted = row.images if row is not None and not row.in_process else None
+    return user_message(task.text, await image_parts(images, accepted, str(spec)))

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, final
 
 from attrs import define, field
 
+from aimu._core.messages import Message
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._run import ENCLOSING, Run, RunState, Steps, Task, discard, drain, plain_run
-from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, steps_of
+from aimu.aio._runner import AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
 from aimu.tools._definition import Tool
 from aimu.tools._like import ToolLike
@@ -151,11 +152,28 @@ class _Worker(StepRunner):
     _calls: list[Agent] = field(factory=list[Agent], init=False)
     _within: RunState | None = field(default=None, init=False)
 
-    @property
-    def messages(self) -> MessageHistory:
+    has_calls = True  # `_restore` loads further calls by their numbers
+
+    def _kept(self) -> Mapping[str, list[Message]]:
         name = self.agent.name or "agent"
         histories = [history for call in self._calls or [self.agent] for history in call.messages.values()]
         return {_numbered(name, call): history for call, history in enumerate(histories, 1)}
+
+    def _loader(self, saved: dict[str, Any]) -> Callable[[], None]:
+        name = self.agent.name or "agent"
+        names = [_numbered(name, call) for call in range(1, len(saved) + 1)]
+        if saved.keys() != set(names):
+            raise InvalidOptionError(
+                f"the calls of worker {name!r} must be numbered without gaps, got: {', '.join(map(repr, saved))}"
+            )
+        calls = [self.agent.fork() for _ in names]
+        for own, call in zip(names, calls, strict=True):
+            call.name, call.history = own, saved[own]
+
+        def change() -> None:
+            self._within, self._calls = None, calls
+
+        return change
 
     def _parts(self) -> Iterable[AsyncRunner]:
         return ()
@@ -181,8 +199,7 @@ class _Worker(StepRunner):
                 task: Everything that the worker needs to know; it sees only this text.
             """
             run = ENCLOSING.get() or plain_run({})
-            done = await drain(self._steps(Task.asked(task, None, None, "task"), run), run.sink or discard)
-            return str(done.content)
+            return str(await drain(self._steps(Task.asked(task, None, None, "task"), run), run.sink or discard))
 
         who = self.agent.name or "agent"
         name = re.sub(r"[^a-zA-Z0-9_-]+", "_", who)[:64]

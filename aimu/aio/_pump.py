@@ -6,6 +6,7 @@ the results of `amap`. No scope is held across a yield. Those two decide what is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Generic, TypeVar, final
@@ -13,6 +14,10 @@ from typing import Generic, TypeVar, final
 import anyio
 
 from aimu._core.groups import single_failure
+from aimu.aio._place import Place, Subtasks
+from aimu.errors import StreamClosedError
+
+log = logging.getLogger("aimu.aio")
 
 T = TypeVar("T")
 
@@ -31,19 +36,26 @@ class Pump(Generic[T]):
         self._ended = anyio.Event()
         self._error: Exception | None = None
         self.left = False
+        self.tasks: Subtasks | None = None  # the task of the pump and all that it starts; None before `start`
         self.send, self._receive = anyio.create_memory_object_stream[T](buffer)
 
     async def start(self) -> None:
+        self.tasks = Subtasks()
         await self._group.__aenter__()
         self._group.start_soon(self._run)
 
     async def _run(self) -> None:
+        assert self.tasks is not None
+        self.tasks.join()
         try:
-            with self._scope, self.send:
+            with self.tasks, self._scope, self.send:
                 try:
-                    await self._fill()
+                    with single_failure(levels=0):
+                        await self._fill()
                 except Exception as exc:  # noqa: BLE001 - receive() raises it in the reader
                     self._error = exc
+                    if self.left:
+                        log.warning("failed in its clean-up, after its reader had left: %r", exc)
         finally:
             self._ended.set()
 
@@ -52,11 +64,20 @@ class Pump(Generic[T]):
         return self._ended.is_set()
 
     async def receive(self) -> T:
-        """Return the next item; raise the exception of `fill`, or StopAsyncIteration, after the last one."""
+        """Return the next item; raise the exception of `fill`, or StopAsyncIteration, after the last one.
+
+        Raises:
+            StreamClosedError: `fill` itself reads, and would wait for itself.
+        """
         try:
             try:
                 return self._receive.receive_nowait()
             except anyio.WouldBlock:
+                if self._inside:
+                    raise StreamClosedError(
+                        "a tool or runner cannot read the chunks or results of the run that it is part of; "
+                        "read them outside that run"
+                    ) from None
                 return await self._receive.receive()
         except anyio.EndOfStream:
             if self._error is not None:
@@ -73,13 +94,34 @@ class Pump(Generic[T]):
         return items
 
     async def cancel(self) -> None:
-        """Stop `fill` and wait until it has ended; callable from any async task."""
+        """Stop `fill` and wait until it has ended; callable from any async task.
+
+        Called by `fill` itself, as when a tool closes the stream of its run, it returns at once, and the caller is
+        cancelled at its next wait.
+        """
         self._scope.cancel()
-        with anyio.CancelScope(shield=True):  # `fill` ends as soon as its provider reacts to the cancellation
+        if not self._inside:
+            # Not shielded, so that two runs that stop each other cannot wait for each other: `leave` waits for the end.
             await self._ended.wait()
 
+    @property
+    def _inside(self) -> bool:
+        return self.tasks is not None and self.tasks.around
+
+    def check_leaving(self) -> None:
+        """Raise StreamClosedError if this is not the async task that called `start`."""
+        if self.tasks is None or not self.tasks.parent.is_same_task(Place.here()):
+            raise StreamClosedError(
+                "only the async task that entered a block of chunks or results can leave it; "
+                "elsewhere, stop the run with aclose(), or cancel that task"
+            )
+
     async def leave(self) -> None:
-        """Stop `fill` and close everything; call this in the async task that called `start`."""
+        """Stop `fill` and close everything; call `check_leaving` before.
+
+        Waits for the clean-up of the run, also in a cancelled task: a task group does. `fill` cannot be what waits
+        here, because it runs in another task.
+        """
         self.left = True
         self._scope.cancel()
         try:

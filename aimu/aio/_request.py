@@ -8,18 +8,21 @@ from __future__ import annotations
 import logging
 import random
 import weakref
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
 from itertools import count
 from threading import Lock
-from typing import final
+from typing import Any, final
 
 import anyio
 
+from aimu._core.forks import renew_in_children
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
 from aimu._doors import public
+from aimu.aio._border import Border
 from aimu.errors import ClosedClientError, InvalidOptionError, ProviderError
+from aimu.models._resolve import IN_PROCESS
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
 
@@ -83,12 +86,17 @@ class SharedProvider:
         self.provider = provider
         self.max_retries = max_retries
         self.usage: Usage | None = None
-        self._counting = Lock()  # conversations may run in several threads
+        self.cost: float | None = 0.0 if provider.spec.provider in IN_PROCESS else None  # of one request
+        self.renew()
+        renew_in_children(self)
         self._slots: list[Slots] = [slots(max_concurrency)] if max_concurrency is not None else []
         if limits is not None:
             self._slots.append(limits._slots)
         self._keepers: weakref.WeakSet[object] = weakref.WeakSet()
         self._closed_client: str | None = None  # its `repr`
+
+    def renew(self) -> None:
+        self._counting = Lock()  # conversations may run in several threads
 
     @property
     def spec(self) -> ModelSpec:
@@ -96,6 +104,23 @@ class SharedProvider:
 
     def __repr__(self) -> str:
         return f"<SharedProvider {self.spec}>"
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool) -> Mapping[str, Any]:
+        """Return a JSON Schema as requests for this provider need it, which perhaps offer tools too.
+
+        Raises:
+            ValueError: The provider cannot hold a model to it; the text says why.
+        """
+        own = getattr(self.provider, "output_schema", None)
+        if own is None:
+            raise ValueError(f"{self.spec.provider} has no mode for JSON Schemas")
+        held: Mapping[str, Any] = own(schema, tools=tools)
+        return held
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        """Return whether the provider can make the model call a tool, with these options."""
+        own = getattr(self.provider, "forces_tools", None)
+        return own is not None and bool(own(options))
 
     def keep(self, keeper: object) -> None:
         """Keep the provider open until `keeper`, a client, lets go of it or is garbage-collected."""
@@ -115,7 +140,7 @@ class SharedProvider:
         for attempt in count(1):
             try:
                 async with self._slot():
-                    reply = await self.provider.complete(request)
+                    reply = Border(request, self.spec).whole(await self.provider.complete(request))
             except ProviderError as exc:
                 await self._pause(exc, attempt)
             else:
@@ -126,15 +151,24 @@ class SharedProvider:
     async def stream(self, request: Request) -> AsyncGenerator[Delta | Reply, None]:
         for attempt in count(1):
             begun = False
+            border = Border(request, self.spec)
+            reply: Reply | None = None
             slot = self._slot()
             await slot.__aenter__()
             try:
                 async with aclosing(self.provider.stream(request)) as deltas:
                     async for delta in deltas:
                         begun = True
-                        if type(delta) is Reply:
-                            self._used(delta)
-                        yield delta
+                        if reply is not None:
+                            border.late(delta)
+                        if type(delta) is not Reply:
+                            yield border.delta(delta)
+                            continue
+                        missing, reply = border.end(delta)
+                        self._used(reply)
+                        for piece in missing:
+                            yield piece
+                        yield reply
                 return
             except ProviderError as exc:
                 if begun:
@@ -164,7 +198,7 @@ class SharedProvider:
         if not failure.retryable or attempt > self.max_retries:
             raise failure
         pause = failure.retry_after
-        if pause is None:
+        if pause is None or not pause >= 0:  # a provider of the user's may say NaN
             pause = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.5, 1)
         if pause > LONGEST_WAIT:
             failure.add_note(f"not retried: the service asked for a pause of {pause:.0f} s")
@@ -181,13 +215,13 @@ class _Slot:
 
     def __init__(self, caps: Iterable[Slots]) -> None:
         self._caps = caps
-        self._held: list[Slots] = []
+        self._held: list[tuple[Slots, int]] = []
 
     async def __aenter__(self) -> None:
         try:
             for cap in self._caps:
                 await cap.acquire()
-                self._held.append(cap)
+                self._held.append((cap, cap.epoch))
         except BaseException:
             self.release()
             raise
@@ -197,4 +231,6 @@ class _Slot:
 
     def release(self) -> None:
         while self._held:
-            self._held.pop().release()
+            cap, epoch = self._held.pop()
+            if epoch == cap.epoch:
+                cap.release()

@@ -5,24 +5,25 @@ A run opens no task group and refers to generators only weakly, so that a droppe
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing, suppress
 from contextvars import ContextVar
-from threading import enumerate as living_threads
-from threading import get_ident
 from typing import Any, Protocol, TypeAlias, final
 
-import anyio
 from attrs import define, evolve, field, frozen
 
+from aimu._core.answer import Account, AnyAnswer, account_within
 from aimu._core.chunks import StreamChunk, StreamingContentType
-from aimu._core.reply import Usage
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
+from aimu.aio._place import STEPPER, Place, Stepper, ThreadRef, reading_thread, this_thread
+from aimu.errors import StreamClosedError
 
 Sink: TypeAlias = Callable[[StreamChunk], Awaitable[None]]
 Steps: TypeAlias = AsyncGenerator[StreamChunk, None]
+"""The chunks of a run. The last is `done`, whose content is an Answer here, and its text in what users get."""
 
 
 @final
@@ -66,33 +67,42 @@ class RunState:
     turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn replaced a paused one
-    owner: int | None = None  # id of the async task that reads a pulled stream
-    thread: int = field(factory=get_ident)
-    usage: Usage | None = None
+    owner: Place | None = None  # where a pulled stream is read
+    stepper: Stepper | None = field(factory=STEPPER.get)
+    thread: ThreadRef = field(factory=this_thread)
+    process: int = field(factory=os.getpid)
     steps: weakref.ref[Steps] | None = None
-    outer: RunState | None = None  # the state of the run whose tool started this run
 
-    def generator(self) -> Steps | None:
-        """Return the generator of the run if it still exists and this thread may close it."""
-        return self.steps() if self.steps is not None and self.thread == get_ident() else None
+    async def close(self, in_thread: InThread) -> None:
+        """Close the generator of the run if it still exists, in its event loop: if it is this one or of this thread.
+
+        In another loop, its clean-up would wait for what only its own loop can wake; that loop closes the generator
+        when nobody holds it any more.
+        """
+        steps, stepper = None if self.steps is None else self.steps(), self.stepper
+        if steps is None or self.owner is None:
+            return
+        if self.owner.in_this_loop:
+            await steps.aclose()
+        elif stepper is not None and stepper.thread is reading_thread():
+            with suppress(StreamClosedError):  # that loop has ended, or this is a worker thread
+                await in_thread(lambda: stepper.step(steps.aclose()))
 
     def settle(self) -> None:
-        """Settle every open turn. Synchronous and idempotent."""
-        for turn in list(self.turns):
-            turn.settle()
+        """Settle every open turn, even if one of them fails to. Synchronous and idempotent."""
+        with ExitStack() as stack:
+            for turn in list(self.turns):
+                stack.callback(turn.settle)
 
     def abandoned(self) -> bool:
         """Return whether the run will never continue.
 
-        That is so if the run is paused, and its async task is the current one or has ended.
+        That is so if the run is paused, and its reader has ended or is waiting for the current async task. In a child
+        of `os.fork()`, it is also so if the run was in another thread.
         """
-        if self.active:
-            return False
-        if self.thread != get_ident():
-            return all(thread.ident != self.thread for thread in living_threads())
-        if self.owner == anyio.get_current_task().id:
-            return True
-        return all(task.id != self.owner for task in anyio.get_running_tasks())
+        if self.active or self.owner is None:
+            return self.thread() is None and self.process != os.getpid()
+        return self.owner.gone or self.owner.waits_here
 
 
 @final
@@ -103,17 +113,24 @@ class Run:
     `sink` takes the chunks that cannot be yielded: the channel of an entered stream, `discard` in a plain run, None in
     a pulled stream (code that opens a task group there collects chunks in a list and yields them after the join).
     `in_thread` is where sync tools run: the sync surface passes its caller's thread; concurrent branches return to
-    worker threads.
+    worker threads. `account` is what the run has used, and what the user passed for its tools; a worker of a `Parallel`
+    has its own.
     """
 
     streaming: bool
     sink: Sink | None
     in_thread: InThread = run_in_thread
     state: RunState = field(factory=RunState)
+    account: Account = field(factory=Account)
 
     def branch(self, sink: Sink | None) -> Run:
         """Return the run as a concurrent branch sees it."""
         return evolve(self, sink=sink, in_thread=run_in_thread)
+
+    def worker(self, sink: Sink | None) -> Run:
+        """Return the run as a worker sees it: a concurrent branch with an account of its own."""
+        account = Account(self.account, self.account.context)
+        return evolve(self, sink=sink, in_thread=run_in_thread, account=account)
 
     def with_sink(self, sink: Sink | None) -> Run:
         return evolve(self, sink=sink)
@@ -124,13 +141,6 @@ class Run:
     def settle(self) -> None:
         """Settle every open turn. Synchronous and idempotent."""
         self.state.settle()
-
-    def used(self, usage: Usage | None) -> None:
-        """Add the tokens of a reply to this run and to the runs around it."""
-        state: RunState | None = self.state
-        while state is not None and usage is not None:
-            state.usage = usage if state.usage is None else state.usage + usage
-            state = state.outer
 
 
 # Where a run that begins now calls sync code.
@@ -155,27 +165,33 @@ async def discard(chunk: StreamChunk) -> None:
     """Drop the chunk: the sink of a plain run."""
 
 
-async def drain(steps: Steps, sink: Sink) -> StreamChunk:
-    """Run the steps to their end and return the last chunk, the `done`; send all others to `sink`."""
-    done: StreamChunk | None = None
+async def drain(steps: Steps, sink: Sink) -> AnyAnswer:
+    """Run the steps to their end and return the answer; send all chunks before `done` to `sink`."""
+    answer: AnyAnswer | None = None
     async with aclosing(steps):
         async for chunk in steps:
             if chunk.phase is StreamingContentType.DONE:
-                done = chunk
+                answer = chunk.content
             else:
                 await sink(chunk)
-    assert done is not None, "steps must end with a `done`"
-    return done
+    assert answer is not None, "steps must end with a `done`"
+    return answer
 
 
-def plain_run(labels: Mapping[int, str]) -> Run:
-    """Return the run of a call without `stream=`.
+def shown(done: StreamChunk) -> StreamChunk:
+    """Return the last chunk as users get it, with the text of the answer."""
+    return StreamChunk(done.phase, str(done.content), done.agent, done.iteration)
+
+
+def plain_run(labels: Mapping[int, str], context: Any = None) -> Run:
+    """Return the run of a call without `stream=`, which is given this context.
 
     It shows no chunks unless a tool of a streaming run on this thread made the call.
     """
     outer = ENCLOSING.get()
-    if outer is None or outer.state.thread != get_ident():
-        return Run(False, discard, IN_THREAD.get(), RunState(labels))
-    state = RunState({**labels, **outer.state.labels}, outer=outer.state)
-    shown = outer.streaming and outer.sink is not None
-    return Run(shown, outer.sink if shown else discard, outer.in_thread, state)
+    account = account_within(context)
+    if outer is None or outer.state.thread is not this_thread():
+        return Run(False, discard, IN_THREAD.get(), RunState(labels), account)
+    state = RunState({**labels, **outer.state.labels})
+    live = outer.streaming and outer.sink is not None
+    return Run(live, outer.sink if live else discard, outer.in_thread, state, account)

@@ -7,43 +7,23 @@ workflows are elsewhere.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator
-from contextlib import aclosing, nullcontext
-from inspect import isawaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Any, Literal, TypeAlias, overload
 
+from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._doors import public
 from aimu.aio._deadline import checked_timeout, within
+from aimu.aio._foreign import foreign_steps
+from aimu.aio._restore import Histories, load
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
-from aimu.errors import InvalidOptionError
 
 MessageHistory: TypeAlias = dict[str, list[Message]]
 
 DONE = StreamingContentType.DONE
-
-
-class Histories(dict[str, list[Message]]):
-    """The histories of a runner by name. The lists are live, but the dict is made anew for each access.
-
-    So a change of the dict would have no effect, and raises TypeError. A copy is a plain dict.
-    """
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
-
-
-def _refuse_change(self: Histories, *args: object, **kwargs: object) -> None:
-    raise TypeError(
-        "the dict that `messages` of a runner returns cannot be changed, since it is made anew each time; "
-        "to load a history, assign it to `messages` of the agent's client: agent.model_client.messages = [...]"
-    )
-
-
-for _name in ("__setitem__", "__delitem__", "__ior__", "update", "setdefault", "pop", "popitem", "clear"):
-    setattr(Histories, _name, _refuse_change)
 
 
 @public("aimu.aio")
@@ -101,8 +81,30 @@ class StepRunner(AsyncRunner):
 
     @property
     def messages(self) -> MessageHistory:
-        """The histories of all sub-runners, keyed by runner name; equal names are numbered."""
-        return Histories({name: history for _, name, history in histories(self)})
+        """The histories of all sub-runners, keyed by runner name; equal names are numbered.
+
+        Assign what it gave earlier, also through JSON and in another process, to load the histories of a whole team: of
+        all runners in it, or of none if one cannot be loaded. A runner that has no key keeps its history; so does a
+        system message if the loaded history has none.
+
+        Raises:
+            InvalidOptionError: On assignment, a key is not the name of a runner, or a value is not a list.
+            InvalidHistoryError: On assignment, a history is not valid.
+            BusyConversationError: On assignment, a turn is running.
+        """
+        return Histories({name: history for _, _, name, history in histories(self)})
+
+    @messages.setter
+    def messages(self, saved: Mapping[str, Sequence[Message]]) -> None:
+        load([(leaf, own, name) for leaf, own, name, _ in histories(self)], saved)
+
+    def _kept(self) -> Mapping[str, list[Message]]:
+        """Return the histories of a leaf by its own names."""
+        raise NotImplementedError
+
+    def _loader(self, saved: dict[str, Any]) -> Callable[[], None]:
+        """Return the function that loads the histories of a leaf, by its own names, after checking that it can."""
+        raise NotImplementedError
 
     @overload
     def run(
@@ -114,7 +116,8 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> Coroutine[Any, Any, str]: ...
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer]: ...
     @overload
     def run(
         self,
@@ -125,6 +128,7 @@ class StepRunner(AsyncRunner):
         images: list[Any] | None = None,
         timeout: float | None = None,
         include: Include = None,
+        context: Any = None,
     ) -> Stream: ...
     @overload
     def run(
@@ -136,7 +140,8 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> Coroutine[Any, Any, str] | Stream: ...
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer] | Stream: ...
     def run(
         self,
         task: str,
@@ -146,7 +151,8 @@ class StepRunner(AsyncRunner):
         *,
         timeout: float | None = None,
         include: Include = None,
-    ) -> Coroutine[Any, Any, str] | Stream:
+        context: Any = None,
+    ) -> Coroutine[Any, Any, Answer] | Stream:
         """Run the task and return the answer.
 
         Args:
@@ -156,6 +162,7 @@ class StepRunner(AsyncRunner):
             images: Images to send with the text: paths, bytes, URLs or data URLs.
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
+            context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -175,6 +182,7 @@ class StepRunner(AsyncRunner):
             labels=lambda: labels(self),
             timeout=timeout,
             include=include,
+            context=context,
         )
 
 
@@ -187,7 +195,8 @@ def start(
     labels: Callable[[], dict[int, str]] = dict,
     timeout: float | None,
     include: Include,
-) -> Coroutine[Any, Any, str] | Stream:
+    context: Any,
+) -> Coroutine[Any, Any, Answer] | Stream:
     """Return a coroutine of the result of `steps`, or with `stream` its `Stream`.
 
     Args:
@@ -198,16 +207,17 @@ def start(
         labels: Returns the names of the leaves in the run.
         timeout: Seconds for the whole run; None is no limit.
         include: The phases that a stream yields; None yields all.
+        context: What the user passes for the tools.
 
     Raises:
         InvalidOptionError: `timeout` or `include` is invalid.
     """
     timeout = checked_timeout(timeout)
     if stream:
-        return Stream(steps, labels=labels, include=include, timeout=timeout, what=what)
-    coroutine: Any = _result(steps, labels, timeout, what)
+        return Stream(steps, labels=labels, include=include, timeout=timeout, what=what, context=context)
+    coroutine: Any = _result(steps, labels, timeout, what, context)
     coroutine.__qualname__ = name
-    result: Coroutine[Any, Any, str] = coroutine
+    result: Coroutine[Any, Any, Answer] = coroutine
     return result
 
 
@@ -221,11 +231,11 @@ async def _result(
     labels: Callable[[], dict[int, str]],
     timeout: float | None,
     what: Callable[[], str],
-) -> str:
-    run = plain_run(labels())
+    context: Any,
+) -> Answer:
+    run = plain_run(labels(), context)
     with nullcontext() if timeout is None else within(timeout, what):
-        done = await drain(steps(run), run.sink or discard)
-    return str(done.content)
+        return await drain(steps(run), run.sink or discard)
 
 
 def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
@@ -233,42 +243,8 @@ def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
     if isinstance(runner, StepRunner) and type(runner).run is StepRunner.run:
         return runner._steps(task, run)
     kwargs, images = task.copies()
-    return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run)
-
-
-async def foreign_steps(call: Callable[[], Any], run: Run) -> Steps:
-    """Yield the steps of a user's own `run` or `chat`, which `call` calls."""
-    pending = call()
-    if not isawaitable(pending) and not hasattr(pending, "__aiter__"):
-        raise InvalidOptionError(
-            f"a run returned {type(pending).__name__}, which cannot be awaited; "
-            "aimu.aio needs async runners and clients, so use sync ones in the workflows of aimu.agents"
-        )
-    outcome: Any = await pending if isawaitable(pending) else pending
-    if isinstance(outcome, str):
-        yield StreamChunk(DONE, outcome)
-        return
-    if not hasattr(outcome, "__aiter__"):
-        raise InvalidOptionError(
-            f"a run returned {type(outcome).__name__}; "
-            "return the answer as a str, or with stream=True an async iterator of chunks"
-        )
-    text: list[str] = []
-    done: StreamChunk | None = None
-    # A user's iterator need not be a generator.
-    async with aclosing(outcome) if hasattr(outcome, "aclose") else nullcontext(outcome) as items:
-        async for chunk in items:
-            if chunk.phase is DONE:
-                done = chunk
-            else:
-                if chunk.is_text():
-                    text.append(chunk.content)
-                # A user's generator may hold a scope across its yields, so nothing is yielded here if there is a sink.
-                if run.sink is not None:
-                    await run.sink(chunk)
-                else:
-                    yield chunk
-    yield done or StreamChunk(DONE, "".join(text))
+    key = run.state.labels.get(id(runner))
+    return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run, key)
 
 
 def leaves(runner: AsyncRunner) -> Iterator[AsyncRunner]:
@@ -300,19 +276,25 @@ class Numbering:
         return free
 
 
-def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, list[Message]]]:
-    """Yield each history below `runner`: its leaf, its name in a run of `runner`, its messages.
+def histories(runner: AsyncRunner) -> Iterator[tuple[AsyncRunner, str, str, list[Message]]]:
+    """Yield each history below `runner`: its leaf, the leaf's name for it, its name in a run of `runner`, its messages.
 
     A leaf's `name#2` is a further call of its `name` and gets the same number.
     """
     numbered = Numbering()
     for leaf in unique(leaves(runner)):
         given: dict[str, str] = {}
-        for name, history in leaf.messages.items():
+        for name, history in _kept_by(leaf).items():
             called, mark, call = name.rpartition("#")
             key = f"{given[called]}#{call}" if mark and called in given else numbered(name)
             given[name] = key
-            yield leaf, key, history
+            yield leaf, name, key, history
+
+
+def _kept_by(leaf: AsyncRunner) -> Mapping[str, list[Message]]:
+    if isinstance(leaf, StepRunner) and type(leaf).messages is StepRunner.messages:
+        return leaf._kept()
+    return leaf.messages
 
 
 def labels(runner: AsyncRunner) -> dict[int, str]:
@@ -323,6 +305,6 @@ def labels(runner: AsyncRunner) -> dict[int, str]:
     names: dict[int, str] = {}
     if isinstance(runner, StepRunner) and not list(runner._parts()):
         return names
-    for leaf, name, _ in histories(runner):
+    for leaf, _, name, _ in histories(runner):
         names.setdefault(id(leaf), name)
     return names

@@ -8,7 +8,7 @@ reader leaves the stream.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import aclosing, nullcontext
 from enum import Enum
 from functools import partial
@@ -18,17 +18,20 @@ from typing import Any, Self, final
 
 import anyio
 
+from aimu._core.answer import Answer, account_within
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.reply import Usage
+from aimu._core.threads import run_in_thread
 from aimu._doors import public
 from aimu.aio._deadline import expired, within
+from aimu.aio._place import Place
 from aimu.aio._pump import Pump
-from aimu.aio._run import IN_THREAD, Run, RunState, Steps
+from aimu.aio._run import IN_THREAD, Run, RunState, Steps, shown
 from aimu.errors import StreamClosedError
 
 # Chunks between the pump and the reader: few, so that a slow reader slows the run; a larger buffer gains nothing.
 BUFFER = 16
-DONE = StreamingContentType.DONE
+DONE, GENERATING = StreamingContentType.DONE, StreamingContentType.GENERATING
 
 
 class _State(Enum):
@@ -51,15 +54,15 @@ class Stream:
       When the block ends, for whatever reason, the run is stopped and cleaned up before the next line executes.
     - A bare `async for` loop pulls the run step by step and may stop at any chunk.
 
-    The last chunk is `done`. A stream is read once. `timeout` counts from the first step or from entering the block;
-    TimeoutError is raised after the buffered chunks. Awaiting a stream returns the stream itself.
+    The last chunk is `done`; `text_stream` gives the text alone. A stream is read once. `timeout` counts from the first
+    step or from entering the block; TimeoutError is raised after the buffered chunks. Awaiting a stream returns the
+    stream itself.
 
     Example:
         async with agent.run("Tell me a story.", stream=True) as stream:
-            async for chunk in stream:
-                if chunk.is_text():
-                    print(chunk.content, end="")
-        print(stream.usage)
+            async for text in stream.text_stream:
+                print(text, end="")
+        print(stream.result.usage)
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Stream:
         include: Include = None,
         timeout: float | None = None,
         what: Callable[[], str] = lambda: "the run",
+        context: Any = None,
     ) -> None:
         self._state = _State.NEW
         self._begin = steps
@@ -77,14 +81,15 @@ class Stream:
         self._phases = phases(include)
         self._timeout = timeout
         self._what = what
+        self._context = context
         self._run: Run | None = None
         self._steps: Steps | None = None  # pulled
         self._deadline = inf
         self._pump: Pump[StreamChunk] | None = None  # entered
-        self._result: str | None = None
+        self._result: Answer | None = None
 
     @property
-    def result(self) -> str:
+    def result(self) -> Answer:
         """The answer that a plain run returns.
 
         Raises:
@@ -97,7 +102,16 @@ class Stream:
     @property
     def usage(self) -> Usage | None:
         """The tokens that the run has used so far; None if the service does not report them."""
-        return self._run.state.usage if self._run is not None else None
+        return self._run.account.usage if self._run is not None else None
+
+    @property
+    def text_stream(self) -> AsyncIterator[str]:
+        """The pieces of text alone, of all iterations and all agents of the run, as they come.
+
+        It reads this stream, so read either of the two. `result` is the answer, which is the text of the last iteration
+        only.
+        """
+        return _Texts(self)
 
     def __await__(self) -> Generator[None, None, Self]:
         return self
@@ -116,8 +130,9 @@ class Stream:
 
     def _start(self) -> None:
         self._state = _State.CLOSED  # the state that stays if starting fails
-        state = RunState(self._labels(), active=False, owner=anyio.get_current_task().id)
-        self._run = Run(True, None, IN_THREAD.get(), state)
+        in_thread = IN_THREAD.get()
+        state = RunState(self._labels(), active=False, owner=Place.here(of_thread=in_thread is not run_in_thread))
+        self._run = Run(True, None, in_thread, state, account_within(self._context))
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
         if self._timeout is not None:
@@ -138,16 +153,23 @@ class Stream:
                 if chunk.phase is DONE:
                     # The steps yield nothing after `done`, so closing them here awaits nothing, and a reader who stops
                     # at `done` leaves no open generator behind.
-                    self._result, self._state = str(chunk.content), _State.ENDED
+                    self._result, self._state = chunk.content, _State.ENDED
                     await steps.aclose()
                     if not wanted:
                         raise StopAsyncIteration
+                    return shown(chunk)
                 if wanted:
                     return chunk
-        except BaseException:
-            if self._state is PULLED:
+        except BaseException as exc:
+            cut = self._state is PULLED
+            if cut:
                 self._state = _State.CLOSED
             run.settle()
+            if cut and isinstance(exc, StopAsyncIteration):  # without a `done`
+                raise StreamClosedError(
+                    "the event loop in which this stream began has ended and closed it; "
+                    "read a stream to its end in one event loop"
+                ) from None
             raise
         finally:
             run.state.active = False
@@ -185,7 +207,8 @@ class Stream:
         self._state = _State.ENTERED
         run: Run
         pump = self._pump = Pump[StreamChunk](lambda: self._fill(run, pump), BUFFER)
-        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), RunState(self._labels()))
+        state = RunState(self._labels())
+        run = self._run = Run(True, partial(self._put, pump), IN_THREAD.get(), state, account_within(self._context))
         await pump.start()
         return self
 
@@ -201,8 +224,8 @@ class Stream:
                         elif not self._try_send(pump, chunk):
                             await pump.send.send(chunk)
                 assert done is not None, "steps must end with a `done`"
-                self._result = str(done.content)
-                await self._put(pump, done)
+                self._result = done.content
+                await self._put(pump, shown(done))
         finally:
             run.settle()
 
@@ -227,6 +250,8 @@ class Stream:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._pump is not None:
+            self._pump.check_leaving()
         self._state = _State.CLOSED
         if self._pump is not None:
             await self._pump.leave()
@@ -234,7 +259,8 @@ class Stream:
     async def aclose(self) -> None:
         """Stop the run; what it has streamed so far stays in the history.
 
-        May be called more than once.
+        May be called more than once. A tool or runner of the run itself does not wait for the end of the run; it is
+        cancelled at its next wait.
 
         Raises:
             anyio.BusyResourceError: Another async task is waiting for the next chunk.
@@ -249,10 +275,31 @@ class Stream:
                 raise anyio.BusyResourceError("closing")
             self._state = _State.CLOSED
             run.settle()
-            await steps.aclose()
+            if run.state.owner is not None and run.state.owner.in_this_loop:
+                await steps.aclose()
+            else:
+                self._steps = None  # its own event loop closes it, now that nobody holds it
         elif self._pump is not None and self._state is _State.ENTERED:
             await self._pump.cancel()
 
     def __del__(self) -> None:
         if self._state is _State.PULLED and self._run is not None:
             self._run.settle()
+
+
+@final
+class _Texts:
+    """The pieces of text of a stream. Not a generator, which would have to be closed."""
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        while True:
+            chunk = await anext(self._stream)
+            if chunk.phase is GENERATING:
+                text: str = chunk.content
+                return text

@@ -10,16 +10,15 @@ from typing import Any, Generic, Literal, Self, TypeVar, final, overload
 
 import anyio
 
+from aimu._core.answer import AROUND, Answer, AnyAnswer, account_within
 from aimu._core.groups import single_failure
 from aimu._doors import public
 from aimu.aio._checks import checked_text
-from aimu.aio._deadline import checked_timeout, within
+from aimu.aio._deadline import CLOSING, checked_timeout, within
 from aimu.aio._pump import Pump
 from aimu.aio._run import begin_branch
 from aimu.aio._runner import AsyncRunner, run_of
 from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
-
-CLOSING = 5.0  # s; the time that an async generator of tasks gets to close
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -34,7 +33,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str]: ...
+    context: Any = None,
+) -> Results[Answer]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -45,7 +45,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+    context: Any = None,
+) -> Results[Answer | Exception]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -56,7 +57,8 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
-) -> Results[str | Exception]: ...
+    context: Any = None,
+) -> Results[Answer | Exception]: ...
 @public("aimu.aio")
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -67,6 +69,7 @@ def amap(
     generate_kwargs: dict[str, Any] | None = None,
     timeout: float | None = None,
     progress: bool | None = None,
+    context: Any = None,
 ) -> Results[Any]:
     """Run many tasks, and give each result with its index as soon as it is ready.
 
@@ -84,6 +87,7 @@ def amap(
         timeout: Seconds for each task; None is no limit.
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
+        context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
 
     Returns:
         The results: an async context manager, and inside its block an async iterator of (index, result).
@@ -105,13 +109,15 @@ def amap(
         raise InvalidOptionError(f"on_error must be 'raise' or 'collect', got {on_error!r}")
     make, seconds = _factory(runner_or_factory), checked_timeout(timeout)
 
-    async def answer(task: str) -> str:
+    async def answered(task: str) -> AnyAnswer:
         asked = checked_text(task, "a task of amap")
         runner = make()
         with nullcontext() if seconds is None else within(seconds, lambda: f"{run_of(runner)} in amap"):
-            return str(await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs)))
+            answer: Any = await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs))
+        return answer if isinstance(answer, Answer) else Answer(str(answer))
 
-    return Results(answer, tasks, max_concurrency, collect=on_error == "collect", progress=progress)
+    collect = on_error == "collect"
+    return Results(answered, tasks, max_concurrency, collect=collect, progress=progress, context=context)
 
 
 @final
@@ -123,18 +129,20 @@ class Results(Generic[R_co]):
 
     def __init__(
         self,
-        answer: Callable[[str], Awaitable[str]],
+        answer: Callable[[str], Awaitable[AnyAnswer]],
         tasks: Iterable[str] | AsyncIterable[str],
         max_concurrency: int,
         *,
         collect: bool,
         progress: bool | None,
+        context: Any,
     ) -> None:
         self._answer = answer
         self._given = tasks
         self._max_concurrency = max_concurrency
         self._collect = collect
         self._progress = progress
+        self._context = context
         self._tasks = _numbered(tasks)
         self._bar: Any = None
         self._pump: Pump[tuple[int, R_co]] | None = None
@@ -149,6 +157,7 @@ class Results(Generic[R_co]):
 
     async def _fill(self, pump: Pump[tuple[int, R_co]]) -> None:
         begin_branch()
+        AROUND.set(account_within(self._context))
         taking, failures = anyio.Lock(), list[Exception]()
 
         async def work() -> None:
@@ -172,7 +181,8 @@ class Results(Generic[R_co]):
 
     async def _result(self, index: int, task: str) -> tuple[int, Any]:
         try:
-            result: str | Exception = await self._answer(task)
+            with single_failure(levels=0):
+                result: AnyAnswer | Exception = await self._answer(task)
         except Exception as exc:
             exc.add_note(f"in task {index} of amap")
             if not self._collect:
@@ -201,11 +211,13 @@ class Results(Generic[R_co]):
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._pump is not None
+        self._pump.check_leaving()
         try:
             await self._pump.leave()
         finally:
             if self._bar is not None:
                 self._bar.close()
+            # Shielded so that the user's generator closes also in a cancelled task; it may take `CLOSING` seconds.
             with anyio.move_on_after(CLOSING, shield=True):
                 await self._tasks.aclose()
 

@@ -20,23 +20,31 @@ Events::
     ASKED    receive(reply), where the reply
                asks for tools                  -> CALLING   RunTools
                asks for tools at the limit     -> READY     AskAgain   publishes; marks the calls "not executed"
-               is partial (PAUSED)             -> READY     AskAgain   publishes
+               is partial (PAUSED)             -> READY     AskAgain   keeps the part; the next reply is added to it
                is empty, and a continuation
-                 prompt is set                 -> READY     AskAgain   drops the reply, stages the prompt
+                 prompt is set                 -> READY     AskAgain   drops the reply, stages the prompt, once
+               is empty again after the prompt -> SETTLED   raises     publishes
                has text, or is empty and no
                  prompt is set                 -> SETTLED   Finished   publishes
                answers the request after the
-                 limit, whatever it holds      -> SETTLED   Finished   publishes
+                 limit, and has text           -> SETTLED   Finished   publishes
+                 limit, and has none           -> SETTLED   raises     publishes
                is missing, refused, truncated  -> SETTLED   raises     publishes its text, marked as interrupted
     CALLING  start(call), finish(call, ...)    -> CALLING
     CALLING  end_iteration()                   -> READY                publishes
     any      settle()                          -> SETTLED              publishes what there is; frees the conversation
 
+A paused answer: the service wants its part back as it is, as the last message, and continues it. The parts add up to
+one message. Until then nothing of it is published, because a call of the service's own tool may wait in it for its
+result, and services refuse a history with such a call.
+
 The limit: `max_iterations` requests may call tools. One more request, with `tool_choice="none"`, asks for the answer.
 
 Publishing: a turn stages messages and publishes each iteration with a single `extend`: the staged messages, the
 assistant message, and one result for each of its calls. The history is therefore valid at every instant, even between
-two statements of a driver, and published messages never change. The result of an unfinished call says what happened:
+two statements of a driver, and published messages never change. The last message of a turn that did not end normally
+has the reason as `"stop_reason"`; a message that was published before the turn ended is replaced by one that has it.
+The result of an unfinished call says what happened:
 "not executed" if the call never started, "cancelled" if it did. Text that arrived without a complete reply is published
 as interrupted. A turn with nothing to publish leaves no trace.
 
@@ -47,7 +55,6 @@ four raise AssertionError: the driver has a bug.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, TypeAlias, final
@@ -59,16 +66,16 @@ from aimu._core.messages import (
     Message,
     assistant_message,
     interrupted_message,
+    text_of,
     tool_message,
     unanswered,
     user_message,
 )
-from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_id
+from aimu._core.reply import NORMAL, Delta, Reply, StopReason, ToolCall, Usage, joined, new_call_id
+from aimu.aio._ending import ending, is_blank, unusable
 from aimu.aio._history import History
-from aimu.errors import RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
+from aimu.errors import StreamClosedError, TruncatedStreamError
 from aimu.providers._base import Request
-
-log = logging.getLogger("aimu.aio")
 
 THINKING = StreamingContentType.THINKING
 
@@ -116,11 +123,13 @@ class Terms:
 
     `max_iterations` is the number of requests that may call tools, at least 1. `continuation_prompt` is sent after an
     empty reply; with None, an empty reply counts as the answer. `reset` clears the history before the turn begins.
+    `resume` continues the history instead of answering a new message.
     """
 
     max_iterations: int = 10
     continuation_prompt: str | None = None
     reset: bool = False
+    resume: bool = False
 
 
 @final
@@ -130,7 +139,8 @@ class Turn:
 
     `staged` has the messages that the next published iteration begins with. `options` are the options of the first
     request. `tools` are the schemas that every request offers. `iteration` counts requests from 0; it is -1 before the
-    first one.
+    first one. `published` has the messages that the turn has added to the history. `stop_reason` says why the turn
+    ended, and is INTERRUPTED until it has. `model` is that of the last reply.
     """
 
     history: History
@@ -141,8 +151,13 @@ class Turn:
     on_settled: Callable[[Turn], object] | None = None
     tools: Sequence[Mapping[str, Any]] = ()
     usage: Usage | None = field(default=None, init=False)
+    published: list[Message] = field(factory=list[Message], init=False)
+    stop_reason: StopReason = field(default=StopReason.INTERRUPTED, init=False)
+    model: str | None = field(default=None, init=False)
     iteration: int = field(default=-1, init=False)
     state: State = field(default=READY, init=False)
+    _prompted: bool = field(default=False, init=False)  # whether the last reply was empty
+    _paused: Reply | None = field(default=None, init=False)  # the parts of a paused answer so far
     _fed: list[Delta] = field(factory=list[Delta], init=False)
     _unusable: Reply | None = field(default=None, init=False)  # a refused or truncated reply
     _reply: Reply | None = field(default=None, init=False)
@@ -155,9 +170,14 @@ class Turn:
         self._expect(READY)
         self.state = ASKED
         self.iteration += 1
-        return Request(
-            messages=[*self.history.messages, *self.staged], tools=self.tools, options=self._options(), kind=self.kind
-        )
+        messages = [*self.history.messages, *self.staged]
+        if self._paused is not None:
+            messages.append(assistant_message(self._paused))
+        return Request(messages=messages, tools=self.tools, options=self._options(), kind=self.kind)
+
+    def asked(self) -> list[Message]:
+        """Return the messages that the reply of this iteration answers."""
+        return [*self.history.messages, *self.staged]
 
     def feed(self, delta: Delta) -> None:
         """Keep a delta in case the turn is interrupted before its reply."""
@@ -173,6 +193,8 @@ class Turn:
             RefusedError: The model declined to answer.
             TruncatedError: `max_tokens` ended the reply before any text, or inside a tool call.
             TruncatedStreamError: There is no reply.
+            IterationLimitError: The answer to the request after the limit has no text.
+            EmptyAnswerError: The reply has no text again after the continuation prompt.
         """
         self._expect(ASKED)
         try:
@@ -242,64 +264,88 @@ class Turn:
         if reply is None:
             raise TruncatedStreamError("the provider's stream ended without a reply")
         self._count(reply)
-        self._raise_if_unusable(reply)
+        if self._paused is not None:
+            reply = joined([self._paused, reply])
+        if (refused := unusable(reply)) is not None:
+            self._unusable, self.stop_reason = reply, reply.stop_reason  # its text stays, marked as interrupted
+            raise refused
+        if reply.stop_reason is StopReason.PAUSED and not reply.calls:
+            return self._pause(reply)
         self._reply = reply = _with_unique_ids(reply)
         self.history.last_thinking = reply.thinking
+        self._prompted = self._prompted and not reply.calls
         if reply.calls and self.iteration + 1 < self.terms.max_iterations:
             self.state = CALLING
             return RunTools(reply.calls)
-        if not reply.calls and reply.stop_reason is not StopReason.PAUSED:
-            prompt = self.terms.continuation_prompt
-            if prompt is None or reply.text.strip():
-                return self._finished(reply)
-            self._reply = None  # an empty reply leaves no trace
-            self._fed.clear()
-            self.staged.append(user_message(prompt))
+        prompt = self.terms.continuation_prompt
         if self._last:
             return self._finished(reply)
-        self._publish()  # after an empty reply, there is nothing to publish
+        if reply.calls:  # at the limit
+            self._publish()
+        elif is_blank(reply) and prompt is not None and not self._prompted:
+            self._prompted = True
+            self._reply = self._paused = None  # an empty reply leaves no trace
+            self._fed.clear()
+            self.staged.append(user_message(prompt))
+        else:
+            return self._finished(reply)
         self.state = READY
         return AskAgain()
 
+    def _pause(self, reply: Reply) -> Outcome:
+        """Keep the parts of a paused answer and ask for the next one; at the limit, end the turn with what there is."""
+        self.history.last_thinking = reply.thinking
+        if not self._last:
+            self._paused = reply
+            self._fed.clear()
+            self.state = READY
+            return AskAgain()
+        # Without `replay`, in which a call of the service's own tool may wait for its result.
+        self._reply, self._paused = None if is_blank(reply) else evolve(reply, replay={}), None
+        return self._finished(reply)
+
     def _finished(self, reply: Reply) -> Finished:
+        """End the turn with a reply, or raise if it is no answer."""
+        limit = self.terms.max_iterations if self._last else None
+        self.stop_reason, failure = ending(reply, limit=limit, prompted=self._prompted, said=self._said())
+        self.history.last_stop_reason = self.stop_reason
+        if failure is not None:
+            raise failure
         self.settle()
         return Finished(reply.text)
+
+    def _said(self) -> str:
+        """Return the last text of the model in this turn; "" if it wrote none."""
+        texts = (text_of(message) for message in reversed(self.published) if message["role"] == "assistant")
+        return next((text for text in texts if text.strip()), "")
 
     def _count(self, reply: Reply) -> None:
         history = self.history
         history.last_stop_reason = reply.stop_reason
+        self.model = reply.model
         if reply.usage is not None:
             self.usage = reply.usage if self.usage is None else self.usage + reply.usage
             history.usage = reply.usage if history.usage is None else history.usage + reply.usage
         history.last_usage = self.usage
 
-    def _raise_if_unusable(self, reply: Reply) -> None:
-        """Raise if the reply was refused or truncated; its text stays in the history, marked as interrupted."""
-        if reply.stop_reason is StopReason.REFUSED:
-            self._unusable = reply
-            said = f": {reply.text}" if reply.text else ""
-            raise RefusedError(f"the model declined to answer{said}", partial=reply.text, request_id=reply.request_id)
-        if reply.stop_reason is StopReason.MAX_TOKENS:
-            if reply.calls or not reply.text.strip():
-                self._unusable = reply
-                where = "inside a tool call" if reply.calls else "before any text"
-                raise TruncatedError(
-                    f"max_tokens ended the reply {where}; raise max_tokens",
-                    partial=reply.text,
-                    request_id=reply.request_id,
-                )
-            log.warning("max_tokens cut the answer off (last_stop_reason shows this); raise max_tokens")
-
     def _publish(self) -> None:
+        odd = self.state is SETTLED and self.stop_reason not in NORMAL
         if self._reply is not None:
             message: Message | None = assistant_message(self._reply)
             results = [self.result(call) for call in self._reply.calls]
         else:
             message, results = self._partial(), []
         if message is not None:
-            self.history.messages.extend([*self.staged, message, *results])
+            block = [*self.staged, message, *results]
+            if odd:
+                block[-1]["stop_reason"] = str(self.stop_reason)
+            self.history.messages.extend(block)
+            self.published.extend(block)
             self.staged = []
-        self._reply = None
+        elif odd and self.published and self.published[-1] is self.history.messages[-1]:
+            last = {**self.published[-1], "stop_reason": str(self.stop_reason)}
+            self.history.messages[-1] = self.published[-1] = last
+        self._reply = self._paused = None
         self._fed.clear()
         self._started.clear()
         self._results.clear()
@@ -308,8 +354,10 @@ class Turn:
         """Return what there is of a missing, refused or truncated reply."""
         if self._unusable is not None:
             return interrupted_message(self._unusable.text, self._unusable.thinking)
+        before = self._paused or Reply()
         said = "".join(delta.text for delta in self._fed if delta.phase is not THINKING)
-        return interrupted_message(said, "".join(delta.text for delta in self._fed if delta.phase is THINKING))
+        thought = "".join(delta.text for delta in self._fed if delta.phase is THINKING)
+        return interrupted_message(before.text + said, before.thinking + thought)
 
 
 def _with_unique_ids(reply: Reply) -> Reply:

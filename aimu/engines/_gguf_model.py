@@ -8,7 +8,6 @@ https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h (that of llama
 
 from __future__ import annotations
 
-import codecs
 import ctypes
 import logging
 import os
@@ -16,13 +15,14 @@ import threading
 from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import cached_property, partial
+from functools import partial
 from importlib import import_module
 from typing import Any, final
 from weakref import finalize, ref
 
 from attrs import field, frozen, validators
 
+from aimu.engines._gguf_vocabulary import GGUFVocabulary
 from aimu.engines._rounds import StopFlag
 from aimu.errors import InvalidOptionError
 
@@ -34,7 +34,6 @@ PREFILL_SLICE = 512
 _ABORTED = 2
 _ERROR = 4
 _RANDOM = 0xFFFFFFFF
-_TEMPLATES = {"default": None, "tool_use": b"tool_use"}
 _RECOMMENDED = {
     "temperature": "temp",
     "top_k": "top_k",
@@ -92,18 +91,15 @@ class SequenceStates:
     Either may hold more than `length` tokens; the surplus is cut off when the sequence runs again.
     """
 
-    def __init__(self, model: GGUFModel, length: int = 0, saved: Any = None) -> None:
+    def __init__(self, model: GGUFModel, length: int = 0, saved: Any = None, shortest: int = 0) -> None:
         self._model = model
         self.length = length
         self.saved = saved
+        self.shortest = shortest
         self.nbytes = 0
 
     def __len__(self) -> int:
         return self.length
-
-    @property
-    def croppable(self) -> bool:
-        return self._model.croppable
 
     def crop(self, length: int) -> None:
         self.length = length
@@ -111,7 +107,7 @@ class SequenceStates:
     def copy(self, length: int) -> SequenceStates:
         if self.saved is None:
             self._model.save()
-        return SequenceStates(self._model, length, self.saved)
+        return SequenceStates(self._model, length, self.saved, self.shortest)
 
 
 def _number(default: float, *checks: Any) -> Any:
@@ -142,15 +138,6 @@ class Sampling:
 
 
 @final
-class _EndTokens(Container[int]):
-    def __init__(self, vocabulary: Any) -> None:
-        self._vocabulary = vocabulary
-
-    def __contains__(self, token: object) -> bool:
-        return bool(llama_cpp.llama_vocab_is_eog(self._vocabulary, token))
-
-
-@final
 class GGUFModel:
     """Weights, vocabulary and one context.
 
@@ -175,6 +162,7 @@ class GGUFModel:
         # llama.cpp allocates the whole context at once: the 131,072 tokens of today's models must be asked for.
         settings.n_ctx = context or min(8192, llama_cpp.llama_model_n_ctx_train(self._model))
         settings.n_batch = settings.n_ubatch = PREFILL_SLICE
+        settings.swa_full = True  # else a window keeps its last tokens only, and its states cannot be cut
         settings.n_threads = settings.n_threads_batch = threads or max(1, (os.cpu_count() or 1) // 2)
         if not llama_cpp.llama_supports_gpu_offload():
             # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold.
@@ -186,80 +174,48 @@ class GGUFModel:
         self.close = finalize(self, _free, self._context, self._model)
         self.close.atexit = False  # the worker's thread may still be computing when finalizers run at exit
         self._memory = llama_cpp.llama_get_memory(self._context)
-        self._vocabulary = llama_cpp.llama_model_get_vocab(self._model)
-        self._pieces: dict[int, bytes] = {}
+        self._window: int = llama_cpp.llama_model_n_swa(self._model)
+        self._crops = self._can_crop()
+        self._vocabulary = GGUFVocabulary(self._model)
         self._inside: Callable[[], SequenceStates | None] = lambda: None
         self.context: int | None = context or int(llama_cpp.llama_n_ctx(self._context))
-        self.ends: Container[int] = _EndTokens(self._vocabulary)
-        self.croppable = not (
-            llama_cpp.llama_model_is_recurrent(self._model) or llama_cpp.llama_model_is_hybrid(self._model)
-        )
-        self.splits = self._splits()
+        self.ends: Container[int] = self._vocabulary.ends
 
-    # Text
+    def _can_crop(self) -> bool:
+        """Compute two tokens; return whether the states of the second can be dropped: recurrent ones cannot."""
+        if not self._memory:
+            raise ValueError("llama.cpp keeps no states for this model: it embeds texts or fills gaps in them")
+        if llama_cpp.llama_model_has_encoder(self._model):
+            raise ValueError("the model has an encoder beside its decoder, and the engine runs decoders only")
+        two = (llama_cpp.llama_token * 2)(0, 0)
+        code = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(two, 2))
+        if code:
+            raise ValueError(_reason(f"the first forward pass failed: llama_decode returned {code}"))
+        crops = bool(llama_cpp.llama_memory_seq_rm(self._memory, 0, 1, -1))
+        llama_cpp.llama_memory_clear(self._memory, True)
+        return crops
 
     @property
     def templates(self) -> Mapping[str, str]:
         """As `LanguageModel.templates`."""
-        return self._template_texts
+        return self._vocabulary.templates
 
     @property
     def variables(self) -> Mapping[str, str]:
         """As `LanguageModel.variables`."""
-        return self._variables
+        return self._vocabulary.variables
 
     def encode(self, text: str) -> list[int]:
-        raw = text.encode(errors="replace")
-        tokens = (llama_cpp.llama_token * (len(raw) + 2))()
-        count = llama_cpp.llama_tokenize(self._vocabulary, raw, len(raw), tokens, len(tokens), False, True)
-        return list(tokens[:count])
+        return self._vocabulary.encode(text)
+
+    def encode_rest(self, text: str, after: int) -> list[int] | None:
+        return self._vocabulary.encode_rest(text, after)
 
     def decode(self, ids: Sequence[int]) -> str:
-        return b"".join(map(self._piece, ids)).decode(errors="replace")
+        return self._vocabulary.decode(ids)
 
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
-        return lambda token: "" if self._silent(token, shown) else decoder.decode(self._piece(token))
-
-    @cached_property
-    def _template_texts(self) -> dict[str, str]:
-        named = {name: llama_cpp.llama_model_chat_template(self._model, key) for name, key in _TEMPLATES.items()}
-        return {name: text.decode() for name, text in named.items() if text}
-
-    @cached_property
-    def _variables(self) -> Mapping[str, str]:
-        tokens = {
-            "bos_token": llama_cpp.llama_vocab_bos(self._vocabulary),
-            "eos_token": llama_cpp.llama_vocab_eos(self._vocabulary),
-        }
-        return {name: self.decode([token]) if token >= 0 else "" for name, token in tokens.items()}
-
-    def _piece(self, token: int) -> bytes:
-        piece = self._pieces.get(token)
-        if piece is None:
-            size = 32
-            while (used := self._write_piece(token, buffer := ctypes.create_string_buffer(size))) < 0:
-                size = -used
-            piece = self._pieces[token] = buffer.raw[:used]
-        return piece
-
-    def _write_piece(self, token: int, buffer: Any) -> int:
-        return int(llama_cpp.llama_token_to_piece(self._vocabulary, token, buffer, len(buffer), 0, True))
-
-    def _silent(self, token: int, shown: Callable[[str], bool]) -> bool:
-        """Return whether a token is left out of the reply's text."""
-        return llama_cpp.llama_vocab_is_control(self._vocabulary, token) and not shown(
-            self._piece(token).decode(errors="replace")
-        )
-
-    def _splits(self) -> bool:
-        token = llama_cpp.llama_vocab_eos(self._vocabulary)
-        if token < 0:
-            return False
-        end = self.decode([token])
-        return self.encode(end + "a") == self.encode(end) + self.encode("a")
-
-    # Tokens
+        return self._vocabulary.detokenizer(shown)
 
     def sampling(self, values: Mapping[str, Any]) -> Sampling:
         """Return the file's recommended sampling (or llama.cpp's defaults), with `values` in place of some."""
@@ -278,9 +234,35 @@ class GGUFModel:
         states = self._inside()
         self._inside = lambda: None
         if states is not None and len(states):
-            size = llama_cpp.llama_state_seq_get_size(self._context, 0)
+            size = self._bytes_inside()
             states.saved = (ctypes.c_uint8 * size)()
-            states.nbytes = llama_cpp.llama_state_seq_get_data(self._context, states.saved, size, 0)
+            if self._window:
+                states.nbytes = llama_cpp.llama_state_get_data(self._context, states.saved, size)
+            else:
+                states.nbytes = llama_cpp.llama_state_seq_get_data(self._context, states.saved, size, 0)
+
+    def _load(self, saved: Any) -> int:
+        if self._window:
+            return int(llama_cpp.llama_state_set_data(self._context, saved, len(saved)))
+        return int(llama_cpp.llama_state_seq_set_data(self._context, saved, len(saved), 0))
+
+    def _bytes_inside(self) -> int:
+        """Return the size of the states in the context.
+
+        With windows the whole context is saved: of a single sequence, llama.cpp saves the last window only, and those
+        states could not be cut.
+        """
+        if self._window:
+            return int(llama_cpp.llama_state_get_size(self._context))
+        return int(llama_cpp.llama_state_seq_get_size(self._context, 0))
+
+    def _shortest_inside(self) -> int:
+        """Return the shortest length that the states in the context can be cut to."""
+        if not self._crops:
+            return int(llama_cpp.llama_memory_seq_pos_max(self._memory, 0)) + 1
+        # Cells of tokens that no window reaches any more are reused, and the first tokens are then missing.
+        first = int(llama_cpp.llama_memory_seq_pos_min(self._memory, 0)) if self._window else 0
+        return first + self._window - 1 if first > 0 else 0
 
     def tokens(self, ids: list[int], states: SequenceStates, sampler: Sampling, stopped: StopFlag) -> Generator[int]:
         """Generate tokens; see `LanguageModel.tokens`."""
@@ -299,7 +281,7 @@ class GGUFModel:
         finally:
             llama_cpp.llama_set_abort_callback(self._context, llama_cpp.ggml_abort_callback(), None)
             llama_cpp.llama_sampler_free(chain)
-            states.nbytes = llama_cpp.llama_state_seq_get_size(self._context, 0)
+            states.nbytes, states.shortest = self._bytes_inside(), self._shortest_inside()
 
     def _enter(self, states: SequenceStates) -> None:
         """Load the first `len(states)` tokens, and no others, into the context."""
@@ -307,13 +289,14 @@ class GGUFModel:
             self.save()
             llama_cpp.llama_memory_clear(self._memory, False)
             saved, states.saved = states.saved, None
-            if saved is not None and not llama_cpp.llama_state_seq_set_data(self._context, saved, len(saved), 0):
+            if saved is not None and not self._load(saved):
                 raise RuntimeError(_reason("llama.cpp cannot load the saved states"))
             self._inside = ref(states)
         self._cut(states)
 
     def _cut(self, states: SequenceStates) -> None:
-        if not llama_cpp.llama_memory_seq_rm(self._memory, 0, len(states), -1):
+        """Drop all but the first `len(states)` tokens from the context, or all of them if it cannot be cut there."""
+        if len(states) < self._shortest_inside() or not llama_cpp.llama_memory_seq_rm(self._memory, 0, len(states), -1):
             llama_cpp.llama_memory_clear(self._memory, False)
             states.length = 0
 
@@ -324,7 +307,7 @@ class GGUFModel:
         if code == 0:
             states.length += len(step)
         elif code == _ABORTED:
-            states.length *= self.croppable  # recurrent states are lost: they have been overwritten
+            states.length *= self._crops  # states that cannot be cut are lost: they have been overwritten
             self._cut(states)
         else:
             raise RuntimeError(_reason(f"llama_decode returned {code}"))
@@ -334,10 +317,12 @@ class GGUFModel:
         chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
         add = partial(llama_cpp.llama_sampler_chain_add, chain)
         penalties = partial(
-            llama_cpp.llama_sampler_init_penalties, llama_cpp.llama_vocab_n_tokens(self._vocabulary), self.context
+            llama_cpp.llama_sampler_init_penalties,
+            llama_cpp.llama_vocab_n_tokens(self._vocabulary.pointer),
+            self.context,
         )
         if sampling.grammar is not None:
-            grammar = llama_cpp.llama_sampler_init_grammar(self._vocabulary, sampling.grammar.encode(), b"root")
+            grammar = llama_cpp.llama_sampler_init_grammar(self._vocabulary.pointer, sampling.grammar.encode(), b"root")
             if not grammar:
                 llama_cpp.llama_sampler_free(chain)
                 raise InvalidOptionError(

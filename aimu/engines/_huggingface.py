@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 @public("aimu.engines")
 @final
 class HuggingFaceEngine(LocalEngine["TorchModel"]):
-    """A provider that runs a causal language model of transformers.
+    """A provider that runs a language model of transformers; a multimodal one answers text only.
 
-    `generate_kwargs["extra_body"]` may hold fields of transformers' GenerationConfig, and `chat_template_kwargs`. The
-    engine logs a warning, once, about each option that it does not support.
+    `generate_kwargs["extra_body"]` may hold `chat_template_kwargs` and the fields of transformers' GenerationConfig by
+    which a token is picked; a field that GenerationConfig does not have raises InvalidOptionError. The engine logs a
+    warning, once, about each option that it does not support.
 
     Args:
         model: A folder with config.json and weights, a hub id, or a ModelSpec with one of them.
@@ -38,8 +39,9 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         prefix_cache_bytes: Upper bound of the memory for states of past prompts, in bytes; 0 keeps nothing.
         tool_format: The format of tool calls. By default read off the chat template.
         batch: Number of concurrent requests that may share forward passes, at least 1; 1 means that none do.
-        model_kwargs: Arguments of `AutoModelForCausalLM.from_pretrained`, such as `device_map` and
-            `quantization_config`.
+        model_kwargs: Arguments of `from_pretrained`, such as `device_map` and `quantization_config`. Those about where
+            files are found (`revision`, `token`, `cache_dir`, `subfolder`, `local_files_only`, `trust_remote_code`)
+            reach the tokenizer, too; those whose name begins with `tokenizer_` reach only the tokenizer.
 
     Raises:
         EngineError: The weights cannot be found or loaded, or requests to this model cannot be batched.
@@ -103,7 +105,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
 
     def _sampler(self, model: TorchModel, options: Mapping[str, Any]) -> Sampler:
         settings = model.settings()
-        for field, value in options.get("extra_body", {}).items():
+        for field, value in self._extra_body(options, model.settings_fields, vars(settings)).items():
             setattr(settings, field, value)
         for name, field in (("top_p", "top_p"), ("top_k", "top_k"), ("repeat_penalty", "repetition_penalty")):
             if name in options:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 class LlamaCppEngine(LocalEngine["GGUFModel"]):
     """A provider that runs a GGUF file with llama.cpp.
 
-    `generate_kwargs["extra_body"]` may hold `min_p`, `typical_p`, `grammar` (GBNF) and `chat_template_kwargs`. The
-    engine logs a warning, once, about each option that it does not support. llama.cpp's own log of the whole process
-    goes to the logger "aimu.engines" at DEBUG.
+    `generate_kwargs["extra_body"]` may hold `min_p`, `typical_p`, `grammar` (GBNF) and `chat_template_kwargs`; another
+    field raises InvalidOptionError. The engine logs a warning, once, about each option that it does not support.
+    llama.cpp's own log of the whole process goes to the logger "aimu.engines" at DEBUG.
 
     Args:
         model: Path of the file, or a ModelSpec with it. A ModelSpec of the catalog names a repository; then
@@ -92,15 +92,8 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         from aimu.engines._gguf_model import Sampling
 
         names = fields_dict(Sampling)
-        extra = options.get("extra_body", {})
-        self._warn_of(
-            {
-                f"extra_body[{name!r}]": extra[name]
-                for name in extra
-                if name not in names and name != "chat_template_kwargs"
-            }
-        )
-        return model.sampling({name: value for name, value in {**options, **extra}.items() if name in names})
+        given = {**options, **self._extra_body(options, names)}
+        return model.sampling({name: value for name, value in given.items() if name in names})
 
 
 def _gguf(name: str) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
+from aimu._core.nearest import did_you_mean
 from aimu._core.reply import Delta, Reply, StopReason, Usage
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
@@ -38,6 +39,7 @@ _HONOURED = frozenset(
         *("repeat_penalty", "thinking", "extra_body"),
     )
 )
+_TEMPLATE_FIELD = "chat_template_kwargs"
 _PROMPT_END = 512  # characters that may have begun the reply
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
@@ -53,8 +55,6 @@ class LanguageModel(Protocol[S]):
 
     ends: Container[int]
     """Tokens that end a reply."""
-    splits: bool
-    """Whether the end of a text encodes to the same tokens alone; it does not if a word's first blank is implied."""
     context: int | None
     """Number of tokens that prompt and answer may have together; None means no limit."""
 
@@ -69,7 +69,11 @@ class LanguageModel(Protocol[S]):
         ...
 
     def encode(self, text: str) -> list[int]:
-        """Turn text into tokens, without adding special tokens."""
+        """Turn the text of a prompt into tokens."""
+        ...
+
+    def encode_rest(self, text: str, after: int) -> list[int] | None:
+        """Turn the rest of a prompt, behind a token, into tokens; return None if only `encode` can tell them."""
         ...
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -242,7 +246,7 @@ class LocalEngine(ABC, Generic[M]):
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
         form, prompt = self._format(model, request), self._render(model, request)
-        entry = self.prefix_cache.take(prompt, model.encode, splits=model.splits, new=model.new_states)
+        entry = self.prefix_cache.take(prompt, encode=model.encode, encode_rest=model.encode_rest, new=model.new_states)
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
         reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:])
@@ -280,7 +284,7 @@ class LocalEngine(ABC, Generic[M]):
     def _render(self, model: M, request: Request) -> str:
         form = self._format(model, request)
         thinking = request.options.get("thinking")
-        variables = {**model.variables, **request.options.get("extra_body", {}).get("chat_template_kwargs", {})}
+        variables = {**model.variables, **request.options.get("extra_body", {}).get(_TEMPLATE_FIELD, {})}
         if request.tools and form.name == UNKNOWN:
             self._warn("tools", "the format of tool calls is unknown: the chat template shows none; pass tool_format=")
         for reason in form.unheard(thinking):
@@ -306,6 +310,21 @@ class LocalEngine(ABC, Generic[M]):
                 f"{model.context} tokens must also hold the answer; shorten the history"
             )
         return left if wanted is None else min(wanted, left)
+
+    def _extra_body(
+        self, options: Mapping[str, Any], honoured: Collection[str], ignored: Container[str] = ()
+    ) -> dict[str, Any]:
+        """Return the fields of `extra_body` for the sampler; raise InvalidOptionError at an unknown one."""
+        extra: Mapping[str, Any] = options.get("extra_body", {})
+        known = [*honoured, _TEMPLATE_FIELD]
+        for name in extra.keys() - set(known):
+            if name not in ignored:
+                raise InvalidOptionError(
+                    f"extra_body has the unknown field {name!r}{did_you_mean(name, known)}; "
+                    f"the fields of this engine are: {', '.join(known)}"
+                )
+            self._warn(name, f"this engine does not support the field {name!r} of extra_body and ignores it")
+        return {name: value for name, value in extra.items() if name in honoured}
 
     def _warn_of(self, options: Mapping[str, Any]) -> None:
         """Log a warning, once, about each option that the engine does not support."""

@@ -22,8 +22,11 @@ class States(Protocol):
         ...
 
     @property
-    def croppable(self) -> bool:
-        """Whether they can be cut to a shorter prefix; False for recurrent and sliding-window states."""
+    def shortest(self) -> int:
+        """The length of the shortest prefix that they can be cut to: 0 for states of all tokens.
+
+        Recurrent states cannot be cut, and windows keep the last tokens only.
+        """
         ...
 
     def __len__(self) -> int: ...
@@ -80,19 +83,26 @@ class PrefixCache(Generic[S]):
         """Memory of all entries, in bytes; the states of a running request are not among them."""
         return sum(entry.states.nbytes for entry in list(self._entries))
 
-    def take(self, text: str, encode: Callable[[str], list[int]], *, splits: bool, new: Callable[[], S]) -> Entry[S]:
-        """Make an entry for a prompt: its ids, and the states of as many of them as are known, but never of all.
+    def take(
+        self,
+        text: str,
+        *,
+        encode: Callable[[str], list[int]],
+        encode_rest: Callable[[str, int], list[int] | None],
+        new: Callable[[], S],
+    ) -> Entry[S]:
+        """Return an entry for a prompt, with the states of its longest known prefix.
 
         The entry belongs to the caller until `put`.
 
         Args:
             text: The prompt.
-            encode: Turns text into ids.
-            splits: Whether the end of a text encodes to the same ids alone. If it does, and `text` continues an entry
-                from one of its marks, the ids up to the mark are kept and only the rest is encoded.
+            encode: Turns the text of a prompt into ids.
+            encode_rest: Turns the rest of a text, behind an id, into ids; None if only `encode` can. If `text`
+                continues an entry from one of its marks, the ids up to the mark are kept and the rest is encoded.
             new: Makes states of no tokens.
         """
-        ids, marks = self._encode(text, encode, splits)
+        ids, marks = self._encode(text, encode, encode_rest)
         states, reused = self._states(ids)
         if reused:
             self.hits += 1
@@ -112,17 +122,23 @@ class PrefixCache(Generic[S]):
         self._entries.clear()
 
     def _encode(
-        self, text: str, encode: Callable[[str], list[int]], splits: bool
+        self,
+        text: str,
+        encode: Callable[[str], list[int]],
+        encode_rest: Callable[[str, int], list[int] | None],
     ) -> tuple[list[int], list[tuple[int, int]]]:
-        best: tuple[list[int], list[tuple[int, int]]] = [], []
-        if splits:
-            for entry in self._entries:
-                same = common_prefix(entry.text, text)
-                marks = [mark for mark in entry.marks if mark[0] <= same]
-                if marks and marks[-1][1] > len(best[0]):
-                    best = entry.ids[: marks[-1][1]], marks
-        ids, marks = best
-        return [*ids, *encode(text[marks[-1][0] :] if marks else text)], marks
+        best: tuple[list[int], list[tuple[int, int]]] | None = None
+        kept = 0
+        for entry in self._entries:
+            same = common_prefix(entry.text, text)
+            marks = [mark for mark in entry.marks if mark[0] <= same]
+            while marks and marks[-1][1] > kept:
+                length, known = marks[-1]
+                if (rest := encode_rest(text[length:], entry.ids[known - 1])) is not None:
+                    best, kept = ([*entry.ids[:known], *rest], marks), known
+                    break
+                marks.pop()
+        return best or (encode(text), [])
 
     def _states(self, ids: list[int]) -> tuple[S | None, int]:
         """Return the states of the longest known prefix of `ids`, taken from their entry or copied, and its length."""
@@ -145,7 +161,7 @@ class PrefixCache(Generic[S]):
 
     @staticmethod
     def _usable(length: int, entry: Entry[S]) -> bool:
-        return length > 0 and (entry.states.croppable or length == len(entry.states))
+        return length > 0 and (length >= entry.states.shortest or length == len(entry.states))
 
 
 def common_prefix(a: Sequence[object], b: Sequence[object]) -> int:

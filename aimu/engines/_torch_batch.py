@@ -266,6 +266,6 @@ def _obstacle(model: TorchModel) -> str | None:
         return f"whose attention is {attention!r}: only 'sdpa' and 'eager' take a mask for each row"
     if "position_ids" not in model.takes or "attention_mask" not in model.takes:
         return "which takes no positions or no mask"
-    if not model.new_states().croppable:
+    if not model.new_states().plain:
         return "which keeps more than the keys and values of all tokens (sliding windows, recurrent layers)"
     return None

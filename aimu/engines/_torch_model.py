@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import copy
 import inspect
-import sys
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, cast, final
 
 import torch
@@ -19,10 +19,15 @@ from tokenizers.decoders import DecodeStream
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
-from aimu.engines._torch_probe import cache_argument, check_cache
+from aimu.engines._seams import Seams
+from aimu.engines._torch_load import load
+from aimu.engines._torch_probe import cache_argument, check_cache, check_windows
 
 PREFILL_SLICE = 512
 """Number of prompt tokens computed between two checks of the stop flag."""
+
+_CONTEXT = "max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len", "context_length"
+"""Fields of a configuration, of which it has one or none, that tell how many tokens the model takes."""
 
 # The field of GenerationConfig, its processor, and the value that has no effect, in the order of `generate`.
 _PROCESSORS: tuple[tuple[str, Any, Any], ...] = (
@@ -82,8 +87,13 @@ class KVStates:
         return self.length
 
     @property
-    def croppable(self) -> bool:
+    def plain(self) -> bool:
+        """Whether they are the keys and values of all tokens."""
         return all(type(layer) is _GrowingLayer for layer in self.cache.layers)
+
+    @property
+    def shortest(self) -> int:
+        return 0 if self.plain else self.length
 
     @property
     def nbytes(self) -> int:
@@ -213,20 +223,21 @@ class TorchModel:
     def __init__(self, source: str, *, device: str, dtype: str, threads: int | None, kwargs: Mapping[str, Any]) -> None:
         if threads is not None:
             torch.set_num_threads(threads)
-        with _bars_in_terminals_only():
-            self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(source)
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **kwargs)
+        model, self.tokenizer = load(source, dtype=dtype, kwargs=kwargs)
         if "device_map" not in kwargs:
             model = model.to(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
         self.model = model.eval()
-        self.context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        sizes = (getattr(model.config.get_text_config(), name, None) for name in _CONTEXT)
+        self.context: int | None = next((size for size in sizes if size), None)
         self.ends: Container[int] = _ends(model, self.tokenizer)
-        self.splits = self._splits()
+        tokenizer, added = self.tokenizer, frozenset(self.tokenizer.added_tokens_decoder)
+        self._seams = Seams(partial(_encode, tokenizer), partial(_decode, tokenizer), added.__contains__)
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
         self._cache_argument = cache_argument(model, takes)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
         with self.inference():
             check_cache(model, self.new_states, self.extend)
+        check_windows(model, self.new_states().cache)
 
     @property
     def templates(self) -> Mapping[str, str]:
@@ -240,12 +251,15 @@ class TorchModel:
         return cast(Mapping[str, str], self.tokenizer.special_tokens_map)
 
     def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return ids
+        return _encode(self.tokenizer, text)
+
+    def encode_rest(self, text: str, after: int) -> list[int] | None:
+        """As `LanguageModel.encode_rest`."""
+        return self._seams.encode_rest(text, after)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Turn tokens into text, special tokens included."""
-        return cast(str, self.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return _decode(self.tokenizer, ids)
 
     def detokenizer(self, shown: Callable[[str], bool]) -> Detokenizer:
         special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
@@ -253,6 +267,9 @@ class TorchModel:
 
     def new_states(self) -> KVStates:
         return KVStates(self.model.config)
+
+    settings_fields = ("do_sample", *(field for field, _, _ in (*_PROCESSORS, *_WARPERS)))
+    """Fields of a generation config that a sampler honours."""
 
     def settings(self) -> Any:
         """Return a copy of the model's own generation config, to be changed."""
@@ -272,8 +289,12 @@ class TorchModel:
 
     def extend(self, step: Any, states: KVStates) -> Any:
         """Append the states of `step`, shape (1, tokens); return the logits after it, shape (1, vocabulary)."""
-        logits = self.forward(step, states.cache)
-        states.length += step.shape[-1]
+        length = states.length + step.shape[-1]
+        positions = {}
+        if "position_ids" in self.takes:  # as `generate` does; models count for themselves in different ways
+            positions["position_ids"] = torch.arange(states.length, length, device=step.device)[None]
+        logits = self.forward(step, states.cache, **positions)
+        states.length = length
         return logits
 
     def tokens(
@@ -295,24 +316,14 @@ class TorchModel:
             ids.append(token)
             yield token
 
-    def _splits(self) -> bool:
-        """Return whether the end of a text encodes to the same tokens alone; see `LanguageModel.splits`."""
-        end = self.tokenizer.eos_token
-        return end is not None and self.encode(end + "a") == self.encode(end) + self.encode("a")
+
+def _encode(tokenizer: Any, text: str) -> list[int]:
+    ids: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return ids
 
 
-@contextmanager
-def _bars_in_terminals_only() -> Generator[None]:
-    """Hide progress bars unless stderr is a terminal: elsewhere they fill the log, and leak a thread of tqdm."""
-    bars = transformers.utils.logging
-    silence = bars.is_progress_bar_enabled() and not sys.stderr.isatty()
-    if silence:
-        bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if silence:
-            bars.enable_progress_bar()
+def _decode(tokenizer: Any, ids: int | Sequence[int]) -> str:
+    return cast(str, tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def _ends(model: Any, tokenizer: Any) -> frozenset[int]:

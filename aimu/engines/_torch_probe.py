@@ -6,6 +6,7 @@ each forward pass, and keys and values must be part of it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Container
 from typing import Any
 
@@ -44,6 +45,26 @@ def check_cache(model: Any, new_states: Callable[[], Any], extend: Callable[[Any
             f"{name} is not supported: it keeps a part of its state outside the cache, where conversations would "
             "disturb each other"
         )
+
+
+def check_windows(model: Any, cache: Any) -> None:
+    """Raise ValueError if the cache drops what is out of a window, but the model of transformers masks no window.
+
+    Such a model computes other results for a prompt in parts than for the whole one (Moshi).
+    """
+    if not type(model).__module__.startswith("transformers.") or not any(map(_slides, cache.layers)):
+        return
+    modules = {sys.modules.get(type(module).__module__) for module in model.modules()}
+    names = (name for module in modules for name in getattr(module, "__dict__", ()))
+    if not any(word in name for name in names for word in ("sliding_window", "chunked_causal", "masks_for_generate")):
+        raise ValueError(
+            f"{type(model).__name__} is not supported: its cache keeps the tokens of a window only, but its attention "
+            "is over all tokens, so a continued conversation would get other answers"
+        )
+
+
+def _slides(layer: Any) -> bool:
+    return bool(getattr(layer, "is_sliding", False))
 
 
 def _no_keys(model: Any) -> str:

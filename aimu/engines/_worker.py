@@ -57,6 +57,8 @@ class _Bell:
         if ready():
             return
         interruption: BaseException | None = None
+        # Shielded, since the thread still uses what the caller would free. The bound is the worker's: it leaves a
+        # stopped request at its next token or slice of the prompt, and it never waits for an async task.
         with anyio.CancelScope(shield=True):
             while not ready():
                 try:
@@ -81,6 +83,13 @@ class _Hold:
 
 
 _live: WeakKeyDictionary[Thread, RequestQueue] = WeakKeyDictionary()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_live.clear)  # a child has none of the threads
+
+
+def _close(queue: RequestQueue, pid: int) -> None:
+    if pid == os.getpid():  # in a forked child, the thread may hold the lock of the queue for ever
+        queue.close()
 
 
 @atexit.register
@@ -105,7 +114,7 @@ class Worker:
         # A daemon, since the interpreter joins other threads before any code can tell them to end.
         self._thread = Thread(target=self._queue.serve, name=name, daemon=True)
         self.requests: int = 0  # number of jobs accepted so far
-        finalize(self, self._queue.close).atexit = False
+        finalize(self, _close, self._queue, self._pid).atexit = False
         _live[self._thread] = self._queue
         self._thread.start()
 

@@ -105,13 +105,20 @@ class LLMJudgeScorer(Scorer):
             return end.value  # type: ignore[no-any-return]
 
 
-_NUMBER = r"(?P<number>[-+]?(?:\d+(?:[.,]\d+)?|\.\d+)(?:e[-+]?\d+)?)"
-_SCALE = r"(?:\s*(?:/|out of)\s*(?P<scale>\d+(?:\.\d+)?)|\s*(?P<percent>%))?"
-_MARKS = r"[\s*_`~|\"'“”]*"
-_VALUE = rf"{_MARKS}{_NUMBER}{_MARKS}{_SCALE}(?![\d-])"
-_WHOLE = re.compile(rf"{_VALUE}{_MARKS}\.?{_MARKS}", re.IGNORECASE)
-_LABELLED = re.compile(rf"\b(?:score|rating)\b(?:[^\n:=]{{0,40}}[:=]|{_MARKS}(?:is|of)?(?=\W)){_VALUE}", re.IGNORECASE)
-_LINE = re.compile(rf"^[\W_]*(?:(?:final|overall|total)\s+)?(?:{_LABELLED.pattern})", re.IGNORECASE | re.MULTILINE)
+# Repetitions are possessive or bounded: a verdict is a model's text, and any text must take linear time.
+_NUMBER = r"(?P<number>[-+]?+(?:\d++(?:[.,]\d++)?+|\.\d++)(?:e[-+]?+\d++)?+)"
+_SCALE = r"(?:(?:/|out of)\s*+(?P<scale>\d++(?:\.\d++)?+)|(?P<percent>%))(?![\d-])"
+_MARKS = r"[\s*_`~|\"'“”]*+"
+_VALUE = rf"{_MARKS}{_NUMBER}(?:{_MARKS}{_SCALE}|(?![\d-]))"
+_WHOLE = re.compile(rf"{_VALUE}{_MARKS}\.?+{_MARKS}", re.IGNORECASE)
+_LABELLED = re.compile(
+    rf"\b(?:score|rating)\b(?:[^\n:=]{{0,40}}[:=]|{_MARKS}(?:(?:is|of)(?=\W))?+){_VALUE}", re.IGNORECASE
+)
+_LINE = re.compile(
+    rf"^(?:[^\w\n]|_)*+(?:(?:final|overall|total)\s++)?+(?:{_LABELLED.pattern})", re.IGNORECASE | re.MULTILINE
+)
+_OBJECT = re.compile(r'\{\s*+"')
+_ATTEMPTS = 64  # objects in a verdict that are not JSON
 
 
 def read_score(verdict: str) -> float | None:
@@ -137,15 +144,15 @@ def _value(match: re.Match[str]) -> float | None:
 
 
 def _json_scores(verdict: str) -> Iterator[float | None]:
-    decoder, start = json.JSONDecoder(), verdict.find("{")
-    while start >= 0:
+    decoder, end, failed = json.JSONDecoder(), 0, 0
+    while failed < _ATTEMPTS and (begin := _OBJECT.search(verdict, end)):
         try:
-            found, end = decoder.raw_decode(verdict, start)
-        except ValueError:
-            end = start + 1
-        else:
-            score = {key.lower(): value for key, value in found.items()}.get("score")
-            match = None if score is None else _WHOLE.fullmatch(str(score))
-            if match is not None:
-                yield _value(match)
-        start = verdict.find("{", end)
+            found, end = decoder.raw_decode(verdict, begin.start())
+        except (ValueError, RecursionError):
+            failed += 1
+            end = begin.start() + 1
+            continue
+        score = {key.lower(): value for key, value in found.items()}.get("score")
+        match = _WHOLE.fullmatch(str(score)) if isinstance(score, str | int | float) else None
+        if match is not None:
+            yield _value(match)

@@ -26,7 +26,8 @@ class Connection:
         base_url: The URL to use unless `base_url=` or a variable gives one; None if the user must give one.
         url_variables: Environment variables with a base URL, in order of precedence.
         key_variables: Environment variables with an API key, in order of precedence; errors name the first.
-        token_variables: Environment variables with a bearer token that may replace the key (sdk "anthropic" only).
+        token_variables: Environment variables with a bearer token that may replace the key.
+        key_header: The header of the key, if it is not sent as a bearer token (sdk "openai" only).
         key_required: Whether a missing key is an error.
         sdk: The vendor's package that supplies headers and HTTP client, also the name of the extra that installs it;
             None for plain HTTP.
@@ -40,6 +41,7 @@ class Connection:
     key_variables: tuple[str, ...] = ()
     token_variables: tuple[str, ...] = ()
     key_required: bool = False
+    key_header: str | None = None
     sdk: Literal["openai", "anthropic"] | None = "openai"
     account_headers: bool = False
     default_path: str = ""
@@ -64,10 +66,12 @@ class ChatQuirks:
         parallel_tool_calls: Whether the server honours `parallel_tool_calls`.
         stream_usage: Whether to ask for usage in streams with `stream_options`.
         inline_thinking: The tags between which reasoning may stand at the start of the text.
+        schemas: Which JSON Schemas its mode for them accepts (`response_format`): those of OpenAI's strict mode, or
+            any; None if it has no such mode.
         longest_id: The longest id of a tool call that the server accepts, in characters.
         id_pattern: A pattern that the ids of tool calls must match in full; None if any id will do.
+        user_after_tool: Whether a user message may follow the result of a tool.
         plain_names: Whether the names of past tool calls may have letters, digits, `_` and `-` only.
-        reasoning_back: The key under which reasoning goes back with a message that calls tools; None if it must not.
     """
 
     names: Mapping[str, str] = field(default=OPENAI_NAMES)
@@ -80,10 +84,11 @@ class ChatQuirks:
     parallel_tool_calls: bool = True
     stream_usage: bool = True
     inline_thinking: tuple[str, str] | None = None
+    schemas: Literal["strict", "any"] | None = "strict"
     longest_id: int = 1 << 16
     id_pattern: str | None = None
+    user_after_tool: bool = True
     plain_names: bool = False
-    reasoning_back: str | None = None
 
 
 @final
@@ -100,6 +105,7 @@ class ProviderRow:
         wire: The format of its requests; None for a model that runs in this process.
         connection: How to reach it; None for a model that runs in this process.
         chat: How it differs from OpenAI, where `wire` is "openai_chat".
+        images: The media types of the images that it accepts; others are converted or refused.
         responses: Whether it offers OpenAI's Responses API as well.
         missing_model: What to do about a model that the service does not have; `{model}` stands for the id.
         engine: The engine that runs its models in this process, as "module:class"; None for a service.
@@ -113,6 +119,7 @@ class ProviderRow:
     wire: Literal["openai_chat", "anthropic", "ollama"] | None = "openai_chat"
     connection: Connection | None = None
     chat: ChatQuirks = field(factory=ChatQuirks)
+    images: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp", "image/gif")
     responses: bool = False
     missing_model: str = ""
     engine: str | None = None

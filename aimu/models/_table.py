@@ -5,15 +5,31 @@ which the row was compared with that page. After adding a row, run `python -m ai
 client classes; it reads `name`, `title`, `stem`, `catalog` and `engine` from this file as literals.
 """
 
+# Long, because all rows are best compared in one place.
+
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aimu.models._row import OPENAI_NAMES, ChatQuirks, Connection, ProviderRow
+from aimu.models._row import OPENAI_NAMES, TOOL_CHOICES, ChatQuirks, Connection, ProviderRow
+
+
+def _but(words: Mapping[str, str], *left_out: str) -> dict[str, str]:
+    return {key: word for key, word in words.items() if key not in left_out}
+
 
 _THINK = ("<think>", "</think>")
 _TEMPLATE_ON = {"chat_template_kwargs": {"enable_thinking": True}}
 _TEMPLATE_OFF = {"chat_template_kwargs": {"enable_thinking": False}}
+_ENABLED = {"thinking": {"type": "enabled"}}
+_DISABLED = {"thinking": {"type": "disabled"}}
+# `max_tokens` is deprecated in chat completions, and reasoning models refuse it.
+_OPENAI_CHAT = ChatQuirks(
+    names={**OPENAI_NAMES, "max_tokens": "max_completion_tokens"},
+    efforts="openai",
+    longest_id=40,  # vLLM's are longer, and get "Expected a string with maximum length 40"
+    plain_names=True,
+)
 _OLLAMA_PULL = "fetch it with `ollama pull {model}`"
 
 _ROWS = (
@@ -33,7 +49,6 @@ _ROWS = (
             sdk="anthropic",
         ),
     ),
-    # `max_tokens` is deprecated in chat completions, and reasoning models refuse it.
     ProviderRow(
         name="openai",
         title="OpenAI",
@@ -47,12 +62,7 @@ _ROWS = (
             key_required=True,
             account_headers=True,
         ),
-        chat=ChatQuirks(
-            names={**OPENAI_NAMES, "max_tokens": "max_completion_tokens"},
-            efforts="openai",
-            longest_id=40,  # vLLM's are longer, and get "Expected a string with maximum length 40"
-            plain_names=True,
-        ),
+        chat=_OPENAI_CHAT,
         responses=True,
     ),
     # Read 2026-11-24.
@@ -69,12 +79,13 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            names={key: name for key, name in OPENAI_NAMES.items() if key != "seed"},
+            names=_but(OPENAI_NAMES, "seed"),
             thinking_on={"extra_body": {"google": {"thinking_config": {"include_thoughts": True}}}},
             budget=("extra_body", "google", "thinking_config", "thinking_budget"),
             efforts="gemini",
             inline_thinking=("<thought>", "</thought>"),
         ),
+        images=("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
     ),
     # There is no SDK worth its import; Ollama's cloud takes a key, a server of one's own takes none.
     ProviderRow(
@@ -111,7 +122,7 @@ _ROWS = (
             tool_choices={},
             parallel_tool_calls=False,
             inline_thinking=_THINK,
-            reasoning_back="reasoning",
+            schemas="any",
         ),
         missing_model=_OLLAMA_PULL,
     ),
@@ -131,10 +142,10 @@ _ROWS = (
         chat=ChatQuirks(
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repeat_penalty"},
             inline_thinking=_THINK,
+            schemas="any",
         ),
     ),
-    # Read 2026-11-24, with .../features/reasoning_outputs.html. Older servers call reasoning `reasoning_content`;
-    # today's accept it under its new name only.
+    # Read 2026-11-24, with .../features/reasoning_outputs.html.
     ProviderRow(
         name="vllm",
         title="vLLM",
@@ -152,7 +163,7 @@ _ROWS = (
             thinking_off=_TEMPLATE_OFF,
             budget=("thinking_token_budget",),
             inline_thinking=_THINK,
-            reasoning_back="reasoning",
+            schemas="any",
         ),
     ),
     # Read 2026-11-24, with python/sglang/srt/entrypoints/openai/protocol.py in github.com/sgl-project/sglang.
@@ -172,7 +183,7 @@ _ROWS = (
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
             inline_thinking=_THINK,
-            reasoning_back="reasoning_content",
+            schemas="any",
         ),
     ),
     # README.md and server-common.cpp there, read 2026-11-24.
@@ -193,7 +204,7 @@ _ROWS = (
             thinking_off=_TEMPLATE_OFF,
             budget=("thinking_budget_tokens",),
             inline_thinking=_THINK,
-            reasoning_back="reasoning_content",
+            schemas="any",
         ),
     ),
     # Read 2026-11-24, with transformers 5.23's cli/serving/chat_completion.py: the server answers 422 to an unknown
@@ -210,13 +221,249 @@ _ROWS = (
             key_variables=("HF_TOKEN",),
         ),
         chat=ChatQuirks(
-            names={key: name for key, name in OPENAI_NAMES.items() if key != "presence_penalty"},
+            names=_but(OPENAI_NAMES, "presence_penalty"),
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
             tool_choices={},
             parallel_tool_calls=False,
             stream_usage=False,
             inline_thinking=_THINK,
+            schemas=None,
+        ),
+    ),
+    # Read 2026-11-25, with .../api/create-chat-completion.
+    ProviderRow(
+        name="deepseek",
+        title="DeepSeek",
+        stem="DeepSeek",
+        link="https://api-docs.deepseek.com/guides/thinking_mode",
+        connection=Connection(
+            base_url="https://api.deepseek.com",
+            url_variables=("DEEPSEEK_BASE_URL",),
+            key_variables=("DEEPSEEK_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            schemas=None,
+            names=_but(OPENAI_NAMES, "seed"),
+            thinking_on=_ENABLED,
+            thinking_off=_DISABLED,
+            parallel_tool_calls=False,
+        ),
+    ),
+    # Read 2026-11-25, with .../docs/guide/use-kimi-k2-thinking-model; sampling is fixed for the Kimi models.
+    ProviderRow(
+        name="moonshot",
+        title="Moonshot AI (Kimi)",
+        stem="Moonshot",
+        link="https://platform.moonshot.ai/docs/api/chat",
+        connection=Connection(
+            base_url="https://api.moonshot.ai/v1",
+            url_variables=("MOONSHOT_BASE_URL",),
+            key_variables=("MOONSHOT_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            schemas=None,
+            names={**_but(OPENAI_NAMES, "seed"), "max_tokens": "max_completion_tokens"},
+            thinking_on=_ENABLED,
+            thinking_off=_DISABLED,
+            refused={"kimi-": ("temperature", "top_p", "presence_penalty", "frequency_penalty")},
+            parallel_tool_calls=False,
+        ),
+    ),
+    # Read 2026-11-25, with .../docs/api/reference/parameters. Keys that a model does not know are ignored.
+    ProviderRow(
+        name="openrouter",
+        title="OpenRouter",
+        stem="OpenRouter",
+        link="https://openrouter.ai/docs/use-cases/reasoning-tokens",
+        connection=Connection(
+            base_url="https://openrouter.ai/api/v1",
+            url_variables=("OPENROUTER_BASE_URL",),
+            key_variables=("OPENROUTER_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
+            thinking_on={"reasoning": {"enabled": True}},
+            thinking_off={"reasoning": {"effort": "none"}},
+            budget=("reasoning", "max_tokens"),
+        ),
+    ),
+    # Read 2026-11-25, with .../docs/reasoning: which effort switches reasoning off differs from model to model.
+    ProviderRow(
+        name="groq",
+        title="Groq",
+        stem="Groq",
+        link="https://console.groq.com/docs/openai",
+        connection=Connection(
+            base_url="https://api.groq.com/openai/v1",
+            url_variables=("GROQ_BASE_URL",),
+            key_variables=("GROQ_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            schemas=None,
+            names={
+                **_but(OPENAI_NAMES, "presence_penalty", "frequency_penalty"),
+                "max_tokens": "max_completion_tokens",
+            },
+            inline_thinking=_THINK,
+        ),
+    ),
+    # Read 2026-11-25, with .../capabilities/function_calling. Streams report usage without being asked.
+    ProviderRow(
+        name="mistral",
+        title="Mistral AI",
+        stem="Mistral",
+        link="https://docs.mistral.ai/api/",
+        connection=Connection(
+            base_url="https://api.mistral.ai/v1",
+            url_variables=("MISTRAL_BASE_URL",),
+            key_variables=("MISTRAL_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            names={**OPENAI_NAMES, "seed": "random_seed"},
+            thinking_on={"reasoning_effort": "high"},
+            thinking_off={"reasoning_effort": "none"},
+            tool_choices={**TOOL_CHOICES, "required": "any"},
+            stream_usage=False,
+            id_pattern="[a-zA-Z0-9]{9}",
+            user_after_tool=False,
+            plain_names=True,
+        ),
+    ),
+    # Read 2026-11-25, with .../docs/inference/chat/parameters and .../docs/inference/chat/reasoning.
+    ProviderRow(
+        name="together",
+        title="Together AI",
+        stem="Together",
+        link="https://docs.together.ai/docs/inference/openai-compatibility",
+        connection=Connection(
+            base_url="https://api.together.ai/v1",
+            url_variables=("TOGETHER_BASE_URL",),
+            key_variables=("TOGETHER_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            schemas="any",
+            names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
+            thinking_on={"reasoning": {"enabled": True}},
+            thinking_off={"reasoning": {"enabled": False}},
+            parallel_tool_calls=False,
+            inline_thinking=_THINK,
+        ),
+    ),
+    # Read 2026-11-25, with .../guides/reasoning.
+    ProviderRow(
+        name="fireworks",
+        title="Fireworks AI",
+        stem="Fireworks",
+        link="https://docs.fireworks.ai/tools-sdks/openai-compatibility",
+        connection=Connection(
+            base_url="https://api.fireworks.ai/inference/v1",
+            url_variables=("FIREWORKS_BASE_URL",),
+            key_variables=("FIREWORKS_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            schemas="any",
+            names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
+            parallel_tool_calls=False,
+            inline_thinking=_THINK,
+        ),
+    ),
+    # Read 2026-11-25; the refusals are the service's own error. No switch for reasoning is common to all models.
+    ProviderRow(
+        name="xai",
+        title="xAI",
+        stem="XAI",
+        link="https://docs.x.ai/docs/guides/reasoning",
+        connection=Connection(
+            base_url="https://api.x.ai/v1",
+            url_variables=("XAI_BASE_URL",),
+            key_variables=("XAI_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            names={**OPENAI_NAMES, "max_tokens": "max_completion_tokens"},
+            refused={"grok-(?:[4-9]|3-mini)": ("presence_penalty", "frequency_penalty")},
+        ),
+    ),
+    # Read 2026-11-25, with .../api-reference/chat-completions and .../capabilities/reasoning.
+    ProviderRow(
+        name="cerebras",
+        title="Cerebras",
+        stem="Cerebras",
+        link="https://inference-docs.cerebras.ai/resources/openai",
+        connection=Connection(
+            base_url="https://api.cerebras.ai/v1",
+            url_variables=("CEREBRAS_BASE_URL",),
+            key_variables=("CEREBRAS_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            names={
+                **_but(OPENAI_NAMES, "presence_penalty", "frequency_penalty"),
+                "max_tokens": "max_completion_tokens",
+            },
+            inline_thinking=_THINK,
+        ),
+    ),
+    # Read 2026-11-25, with docs/azure.md in github.com/openai/openai-node: the v1 API below the resource, whose models
+    # are the names of deployments.
+    ProviderRow(
+        name="azure",
+        title="Azure OpenAI",
+        stem="AzureOpenAI",
+        link="https://learn.microsoft.com/azure/foundry/openai/api-version-lifecycle",
+        connection=Connection(
+            base_url=None,
+            url_variables=("AZURE_OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"),
+            key_variables=("AZURE_OPENAI_API_KEY",),
+            token_variables=("AZURE_OPENAI_AD_TOKEN",),
+            key_required=True,
+            key_header="api-key",
+            default_path="/openai/v1",
+        ),
+        chat=_OPENAI_CHAT,
+        responses=True,
+    ),
+    # Read 2026-11-25: the reference lists these parameters only, and `tool_choice` as a word.
+    ProviderRow(
+        name="github-models",
+        title="GitHub Models",
+        stem="GitHubModels",
+        link="https://docs.github.com/en/rest/models/inference",
+        connection=Connection(
+            base_url="https://models.github.ai/inference",
+            url_variables=("GITHUB_MODELS_BASE_URL",),
+            key_variables=("GITHUB_TOKEN",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(tool_choices=_but(TOOL_CHOICES, "name"), parallel_tool_calls=False, plain_names=True),
+    ),
+    # Read 2026-11-25, with .../model-studio/deep-thinking. This is the endpoint of Singapore; each region has its own.
+    ProviderRow(
+        name="dashscope",
+        title="Alibaba Cloud Model Studio (DashScope)",
+        stem="DashScope",
+        link="https://www.alibabacloud.com/help/en/model-studio/compatibility-of-openai-with-dashscope",
+        connection=Connection(
+            base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+            url_variables=("DASHSCOPE_BASE_URL",),
+            key_variables=("DASHSCOPE_API_KEY",),
+            key_required=True,
+        ),
+        chat=ChatQuirks(
+            schemas=None,
+            names=_but(OPENAI_NAMES, "frequency_penalty"),
+            thinking_on={"enable_thinking": True},
+            thinking_off={"enable_thinking": False},
+            budget=("thinking_budget",),
+            tool_choices=_but(TOOL_CHOICES, "required"),
         ),
     ),
     ProviderRow(

@@ -11,12 +11,12 @@ from aimu.errors import InvalidOptionError, UnknownProviderError
 from aimu.models._row import ProviderRow
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
-from aimu.providers._base import Provider, ReplyStream, Request
+from aimu.providers._base import OutputSchema, Provider, ReplyStream, Request
 
 if TYPE_CHECKING:
     from aimu.providers._wire import Codec
 
-__all__ = ["HTTP_PROVIDERS", "Provider", "ReplyStream", "Request", "make_provider"]
+__all__ = ["HTTP_PROVIDERS", "OutputSchema", "Provider", "ReplyStream", "Request", "make_provider"]
 
 HTTP_PROVIDERS = tuple(row.name for row in TABLE.values() if row.connection is not None)
 """The names of the providers that `make_provider` can make."""
@@ -48,7 +48,8 @@ def make_provider(
 
     Raises:
         UnknownProviderError: There is no such provider, or its models run in this process.
-        InvalidOptionError: An argument is invalid, or does not apply to this provider.
+        InvalidOptionError: An argument is invalid or does not apply to this provider, or an environment variable
+            names a proxy or certificates that cannot be used.
         MissingExtraError: The vendor's package is not installed.
         MissingKeyError: The provider needs an API key and has none.
     """
@@ -62,9 +63,12 @@ def make_provider(
         raise InvalidOptionError(f"keep_alive= is an option of the provider 'ollama', not of {row.name!r}")
 
     from aimu.providers import _vendors as vendors
+    from aimu.providers._environment import check_environment
     from aimu.providers._transport import HttpProvider
 
     client = vendors.checked_client(http_client)
+    if client is None:
+        check_environment()
     timeout = vendors.checked_read_timeout(timeout)
     connect = vendors.connect(row.name, row.connection, base_url=base_url, api_key=api_key)
     if row.wire == "ollama":

@@ -16,9 +16,10 @@ from attrs import frozen
 from aimu._core.images import split_data_url, url_of
 from aimu._core.messages import Message, content_of, split_system, text_of
 from aimu._core.reply import Reply
+from aimu._output._strict import ANTHROPIC, strict
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
-from aimu.providers._anthropic_reply import KEY, AnthropicDecoder, reply_of
+from aimu.providers._anthropic_reply import KEY, AnthropicDecoder, reply_of, with_results
 from aimu.providers._base import Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
@@ -45,6 +46,9 @@ _UNSAMPLED = re.compile(r"claude-(?:fable|mythos|(?:opus|sonnet|haiku)-(?:4-[7-9
 # Models that cannot be forced to call a tool: .../build-with-claude/thinking#response-prefill-and-forced-tool-use and
 # the release notes of each, read 2026-11-24.
 _UNFORCED = re.compile(r"claude-(?:(?:fable|mythos)-5-[1-9]|(?:opus|sonnet)-5-5)")
+
+# Models without structured outputs: .../build-with-claude/structured-outputs, read 2026-11-25.
+_UNHELD = re.compile(r"claude-(?:[0-3]|instant|(?:opus|sonnet|haiku)-4(?:-0)?(?:-\d{8})?$)")
 
 
 @final
@@ -77,8 +81,20 @@ class AnthropicCodec:
             elif body.get("thinking", {}).get("type") == "enabled":
                 refuse(options, ("tool_choice",), f"{self.spec.provider} with a thinking budget")
         body.update(_tools(request, options))
+        output = request.output
+        if output is not None and output.mode == "schema":
+            body["output_config"] = {"format": {"type": "json_schema", "schema": output.schema}}
         body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay_extra(body, extra)
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        if _UNHELD.match(self.spec.id):
+            raise ValueError(f"{self.spec} has no mode for JSON Schemas")
+        return strict(schema, ANTHROPIC)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        thinks = options.get("thinking", options.get("thinking_budget_tokens") is not None)
+        return not thinks and _UNFORCED.match(self.spec.id) is None
 
     def _think(self, body: dict[str, Any], options: dict[str, Any]) -> None:
         """Switch thinking on or off, and remove the sampling options that are not allowed with it."""
@@ -116,7 +132,7 @@ class AnthropicCodec:
     def decode(self, body: dict[str, Any]) -> Reply:
         if body.get("type") == "error" or body.get("error"):
             raise from_error(self.spec.provider, body["error"], status=200, request_id=body.get("request_id"))
-        return reply_of(body, body["content"], body.get("usage") or {})
+        return reply_of(self.spec.provider, body, body["content"], body.get("usage") or {})
 
     def decoder(self) -> AnthropicDecoder:
         return AnthropicDecoder(self.spec.provider)
@@ -131,7 +147,7 @@ def _merged(messages: Sequence[Message]) -> list[dict[str, Any]]:
         role = "assistant" if message["role"] == "assistant" else "user"
         if role == "assistant":
             ids = _ids(message, used)
-        blocks = _assistant(message, ids) if role == "assistant" else _user(message, ids)
+        blocks = _assistant(message, ids, last=message is messages[-1]) if role == "assistant" else _user(message, ids)
         if not blocks:
             continue
         if turns and turns[-1]["role"] == role:
@@ -164,8 +180,11 @@ def _user(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
     return [result]
 
 
-def _assistant(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]:
-    kept: list[dict[str, Any]] = (message.get(KEY) or {}).get("content") or []
+def _assistant(message: Message, ids: Mapping[str, str], *, last: bool) -> list[dict[str, Any]]:
+    """Return the blocks of a message; the last one may be a paused answer, in which a call waits for its result."""
+    kept: list[Any] = _with_rest((message.get(KEY) or {}).get("content") or [], message)
+    if not last and not message.get("tool_calls"):
+        kept = with_results(kept)
     if kept and all(call_id == fit for call_id, fit in ids.items()) and _agrees(kept, message):
         blocks = [block for block in kept if block["type"] != "text" or block["text"].strip()]
         while blocks and blocks[-1]["type"] in _THOUGHTS:  # a message must not end with thinking
@@ -180,6 +199,15 @@ def _assistant(message: Message, ids: Mapping[str, str]) -> list[dict[str, Any]]
         name, arguments = plain_name(call["function"]["name"]), arguments_object(call["function"]["arguments"])
         blocks.append({"type": "tool_use", "id": ids[call["id"]], "name": name, "input": arguments})
     return blocks if text.strip() or message.get("tool_calls") else []
+
+
+def _with_rest(blocks: list[Any], message: Message) -> list[Any]:
+    """Return the blocks with the text that follows them: the last part of a paused answer may have been text alone."""
+    text = "".join(block["text"] for block in blocks if block["type"] == "text")
+    said = text_of(message)
+    if not blocks or len(said) <= len(text) or not said.startswith(text) or message.get("tool_calls"):
+        return blocks
+    return [*blocks, {"type": "text", "text": said[len(text) :]}]
 
 
 def _agrees(blocks: Sequence[Mapping[str, Any]], message: Message) -> bool:

@@ -12,18 +12,20 @@ from aimu._core.chunks import StreamingContentType
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.errors import MalformedResponseError
 from aimu.providers._failures import from_error
-from aimu.providers._wire import arguments_object, arguments_text, as_text, count
+from aimu.providers._finish import stop_reason, word_of
+from aimu.providers._wire import arguments_object, arguments_text, as_text, count, later_counts
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 KEY = "anthropic"
 """The key in a message for what the service needs back verbatim."""
-_STOPS = {
-    "max_tokens": StopReason.MAX_TOKENS,
-    "model_context_window_exceeded": StopReason.MAX_TOKENS,
-    "stop_sequence": StopReason.STOP_SEQUENCE,
-    "tool_use": StopReason.TOOL_CALLS,
-    "pause_turn": StopReason.PAUSED,
-    "refusal": StopReason.REFUSED,
+# Calls that the service itself runs: their results are blocks of the same message.
+_OWN_CALLS = ("server_tool_use", "mcp_tool_use")
+# The pieces in which a block's texts arrive, by the type of the delta: the key there, and the key in the block.
+_PIECES = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "signature_delta": ("signature", "signature"),
+    "input_json_delta": ("partial_json", "input"),
 }
 
 
@@ -37,11 +39,13 @@ class AnthropicDecoder:
     def __init__(self, provider: str) -> None:
         self.settled = False
         self.over = False
+        self.trims = False
+        self.shown_call: str | None = None
         self._provider = provider
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._blocks: list[dict[str, Any]] = []
-        self._input: list[list[str]] = []  # the pieces of JSON of each block's input
+        self._pieces: list[dict[str, list[str]]] = []  # of the texts of each block, by key
         self._at: dict[int, int] = {}  # index on the wire -> the last block that began with it; some send only 0
         self._text: list[str] = []
 
@@ -54,6 +58,9 @@ class AnthropicDecoder:
         if kind == "message_start":
             self._message = event["message"]
             self._count(self._message.get("usage"))
+            # Some gateways send blocks with the message itself.
+            blocks = enumerate(self._message.get("content") or ())
+            return [delta for index, block in blocks for delta in self._started(index, dict(block))]
         elif kind == "message_delta":
             self._message = {**self._message, **{key: value for key, value in event["delta"].items() if value}}
             self._count(event.get("usage"))
@@ -72,41 +79,47 @@ class AnthropicDecoder:
 
     def _started(self, index: int, block: dict[str, Any]) -> Iterable[Delta]:
         kind = block["type"]
-        first = as_text(block[kind]) if kind in ("text", "thinking") else ""
         self._at[index] = len(self._blocks)
         self._blocks.append(block)
-        self._input.append([])
-        if not first:
+        self._pieces.append({})
+        if kind not in ("text", "thinking"):
             return ()
-        if kind == "thinking":
-            return (Delta(THINKING, first),)
-        self._text.append(first)
-        return (Delta(GENERATING, first),)
+        first = as_text(block.setdefault(kind, ""))
+        return self._said(kind, first, self._pieces[-1].setdefault(kind, []))
 
     def _delta(self, index: int, delta: Mapping[str, Any]) -> Iterable[Delta]:
         kind = delta["type"]
         at = self._at[index]
-        block = self._blocks[at]
-        if kind == "text_delta":
-            text = as_text(delta["text"])
-            block["text"] += text
-            self._text.append(text)
-            return (Delta(GENERATING, text),) if text else ()
-        if kind == "input_json_delta":
-            self._input[at].append(delta["partial_json"])
-        elif kind == "thinking_delta":
-            thought = delta["thinking"]
-            block["thinking"] += thought
-            return (Delta(THINKING, thought),) if thought else ()
-        elif kind == "signature_delta":
-            block["signature"] = (block.get("signature") or "") + delta["signature"]
-        elif kind == "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta["citation"]]
+        keys = _PIECES.get(kind)
+        if keys is not None:
+            source, key = keys
+            pieces = self._pieces[at].get(key)
+            if pieces is None:
+                begun = self._blocks[at].get(key)
+                pieces = self._pieces[at][key] = [begun] if isinstance(begun, str) else []
+            if key == "input" and self._blocks[at].get("name") == self.shown_call and delta[source]:
+                pieces.append(as_text(delta[source]))
+                return (Delta(GENERATING, pieces[-1]),)
+            return self._said(key, as_text(delta[source]), pieces)
+        if kind == "citations_delta":
+            block = self._blocks[at]
+            if not isinstance(block.get("citations"), list):
+                block["citations"] = []
+            block["citations"].append(delta["citation"])
         return ()
+
+    def _said(self, key: str, text: str, pieces: list[str]) -> Iterable[Delta]:
+        if not text:
+            return ()
+        pieces.append(text)
+        if key == "text":
+            self._text.append(text)
+            return (Delta(GENERATING, text),)
+        return (Delta(THINKING, text),) if key == "thinking" else ()
 
     def _count(self, usage: Mapping[str, Any] | None) -> None:
         """Add usage figures, which are cumulative; later events repeat only some of them."""
-        self._usage.update({key: value for key, value in (usage or {}).items() if value is not None})
+        self._usage = later_counts(self._usage, usage or {})
 
     def done(self) -> Iterable[Delta]:
         return ()
@@ -117,14 +130,17 @@ class AnthropicDecoder:
     def reply(self) -> Reply:
         if not self._message:
             raise MalformedResponseError("the stream has no message", provider=self._provider)
-        written = {at: "".join(pieces) for at, pieces in enumerate(self._input)}
+        blocks = [dict(block) for block in self._blocks]
+        for block, pieces in zip(blocks, self._pieces, strict=True):
+            block.update({key: "".join(texts) for key, texts in pieces.items()})
+        written = {at: block["input"] for at, block in enumerate(blocks) if self._pieces[at].get("input")}
         for at, text in written.items():
-            if text:
-                self._blocks[at]["input"] = arguments_object(text)
-        return reply_of(self._message, self._blocks, self._usage, written)
+            blocks[at]["input"] = arguments_object(text)
+        return reply_of(self._provider, self._message, blocks, self._usage, written)
 
 
 def reply_of(
+    provider: str,
     message: Mapping[str, Any],
     blocks: Sequence[Mapping[str, Any]],
     usage: Mapping[str, Any],
@@ -142,12 +158,16 @@ def reply_of(
         elif block["type"] == "tool_use":
             arguments = (written or {}).get(index) or arguments_text(block["input"])
             calls.append(ToolCall(block["id"], block["name"], arguments))
+    stop = stop_reason(provider, message.get("stop_reason"), tuple(calls), partial="".join(text))
+    if stop is not StopReason.PAUSED and not calls:
+        blocks = with_results(blocks)
     return Reply(
         text="".join(text),
         thinking="".join(thinking),
-        refusal=str((message.get("stop_details") or {}).get("explanation") or ""),
+        refusal=_refusal(message.get("stop_details")),
         calls=tuple(calls),
-        stop_reason=_STOPS.get(str(message.get("stop_reason")), StopReason.END),
+        stop_reason=stop,
+        finish_reason=word_of(message.get("stop_reason")) or None,
         usage=Usage(
             input=count(usage, "input_tokens"),
             output=count(usage, "output_tokens"),
@@ -157,6 +177,19 @@ def reply_of(
         model=message.get("model"),
         replay={KEY: {"content": [dict(block) for block in blocks]}} if any(map(_is_opaque, blocks)) else {},
     )
+
+
+def _refusal(details: Any) -> str:
+    """Return the words with which the service explains a refusal, else its category."""
+    if not isinstance(details, Mapping):
+        return ""
+    return str(details.get("explanation") or details.get("category") or "")
+
+
+def with_results(blocks: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the blocks without calls of the service's own tools that have no result, which the service refuses."""
+    answered = {block.get("tool_use_id") for block in blocks}
+    return [block for block in blocks if block["type"] not in _OWN_CALLS or block.get("id") in answered]
 
 
 def _is_opaque(block: Mapping[str, Any]) -> bool:

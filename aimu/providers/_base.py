@@ -20,6 +20,25 @@ from aimu.models._spec import ModelSpec
 @public("aimu.providers")
 @final
 @frozen(kw_only=True)
+class OutputSchema:
+    """The JSON that the text of a reply has to be.
+
+    Attributes:
+        name: A name for it: letters, digits, underscores and hyphens, at most 64 characters.
+        schema: Its JSON Schema, of an object, in the form that the provider accepts.
+        mode: How the model is held to it: "schema" by the service's own mode for JSON schemas, "grammar" by constrained
+            decoding, "tool" by a tool called `name`, which is one of the request's tools, and whose arguments are the
+            text.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    mode: Literal["schema", "grammar", "tool"]
+
+
+@public("aimu.providers")
+@final
+@frozen(kw_only=True)
 class Request:
     """One model request.
 
@@ -27,12 +46,14 @@ class Request:
         messages: A valid history, see `aimu.types.Message`; a provider must not change it.
         tools: The tools that the model may call, in OpenAI's function format.
         options: The merged `generate_kwargs`, without unset keys.
+        output: The JSON that the text of the reply has to be; None if it may be any text.
         kind: "generate" for a stateless prompt, for which some services have a separate endpoint; else "chat".
     """
 
     messages: Sequence[Message]
     tools: Sequence[Mapping[str, Any]] = ()
     options: Mapping[str, Any] = field(factory=dict[str, Any])
+    output: OutputSchema | None = None
     kind: Literal["chat", "generate"] = "chat"
 
 
@@ -46,6 +67,11 @@ class Provider(Protocol):
 
     All methods must work on asyncio and trio, in successive event loops, and in the loops of several threads at once.
     They raise errors from `aimu.errors` only.
+
+    A provider that can hold a model to a JSON Schema also has `output_schema(schema, *, tools)`. It returns the schema
+    in the form that a request's `output` must have, or raises ValueError with the reason why it cannot; `tools` says
+    whether the request has tools too. A provider that can force tool calls has `forces_tools(options)`, which returns
+    whether it can with these options.
     """
 
     @property

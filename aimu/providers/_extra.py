@@ -30,6 +30,8 @@ _IF_SET = {
     "system": _SYSTEM,
     "instructions": _SYSTEM,
     "images": "pass images= to the call",
+    "response_format": "use output_type=",
+    "format": "use output_type=",
 }
 
 

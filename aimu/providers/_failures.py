@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from aimu.errors import (
@@ -24,6 +22,8 @@ from aimu.errors import (
     RateLimitError,
     RefusedError,
 )
+from aimu.providers._excerpt import excerpt
+from aimu.providers._waiting import asked_pause, pause_in_body, reset_pause
 from aimu.providers._wire import parse_json
 
 # Error types and codes, and the HTTP status that each means, for errors inside a response with status 200.
@@ -88,9 +88,11 @@ def from_response(
         facts,
         status=status,
         request_id=request_id(headers) or _text(facts.get("request_id")) or None,
-        retry_after=retry_after(headers),
+        retry_after=asked_pause(headers),
         missing_model=missing_model,
     )
+    if error.retry_after is None and isinstance(error, RateLimitError):
+        error.retry_after = reset_pause(headers)
     advice = headers.get("x-should-retry")
     if advice in ("true", "false"):
         error.retryable = advice == "true"
@@ -114,7 +116,7 @@ def from_error(
         error: The error object, or its text.
         status: The HTTP status of the response.
         request_id: The service's id of the request.
-        retry_after: Seconds that the service asked to wait.
+        retry_after: Seconds that the headers asked to wait; None to look into the error object.
         partial: The text that arrived before the error.
         missing_model: The advice to add if the service does not have the model.
     """
@@ -135,7 +137,7 @@ def from_error(
         provider=provider,
         status=status,
         request_id=request_id,
-        retry_after=retry_after,
+        retry_after=pause_in_body(facts) if retry_after is None else retry_after,
         retryable=retryable,
         partial=partial,
     )
@@ -191,38 +193,12 @@ def _facts(body: bytes) -> Mapping[str, Any]:
     return {"request_id": parsed.get("request_id"), **error}
 
 
-def excerpt(body: bytes) -> str:
-    """Return the beginning of an unexpected body for an error text."""
-    text = " ".join(body[:2000].decode("utf8", "replace").split())
-    if not text:
-        return "an empty body"
-    if text[:1] == "<":
-        return "an HTML or XML page: " + text[:160]
-    return text[:300]
-
-
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the service's id of the request, or None."""
     for name in ("x-request-id", "request-id", "apim-request-id"):
         if headers.get(name):
             return headers[name]
     return None
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that the service asks to wait (`retry-after-ms`, else `retry-after`), or None."""
-    for name, unit in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
-        try:
-            return max(0.0, float(headers.get(name, "")) * unit)
-        except ValueError:
-            continue
-    try:
-        moment = parsedate_to_datetime(headers.get("retry-after", ""))
-    except (TypeError, ValueError):
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
 
 def _text(value: Any) -> str:

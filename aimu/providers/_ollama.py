@@ -15,8 +15,7 @@ from attrs import evolve, field, frozen
 from aimu._core.chunks import StreamingContentType
 from aimu._core.images import split_data_url, url_of
 from aimu._core.messages import Message, content_of, split_system, text_of
-from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage, new_call_id
-from aimu._core.thinking import ThinkSplitter
+from aimu._core.reply import Delta, Reply, ToolCall, Usage, new_call_id
 from aimu.errors import InvalidImageError, MalformedResponseError, ProviderError
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
@@ -24,14 +23,17 @@ from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
+from aimu.providers._finish import stop_reason, word_of
+from aimu.providers._lanes import Connect
 from aimu.providers._sse import JSONLinesDecoder
-from aimu.providers._transport import Connect, HttpProvider
+from aimu.providers._transport import HttpProvider
 from aimu.providers._wire import (
     arguments_object,
     arguments_text,
     as_text,
     count,
     is_empty,
+    later_counts,
     parse_json,
     renamed,
 )
@@ -39,7 +41,9 @@ from aimu.providers._wire import (
 if TYPE_CHECKING:
     import httpx2
 
+_KEY = "ollama"
 GENERATING, THINKING = StreamingContentType.GENERATING, StreamingContentType.THINKING
+_COUNTS = ("prompt_eval_count", "eval_count")
 _NAMES = {
     "max_tokens": "num_predict",
     **{
@@ -94,6 +98,9 @@ class OllamaCodec:
             body["tools"] = [dict(tool) for tool in request.tools]
             if choice != "auto":
                 warn_unsupported(self.spec.provider, "tool_choice")
+        output = request.output
+        if output is not None and output.mode == "schema":
+            body["format"] = output.schema
         thinking = options.pop("thinking", None)
         if thinking is not None:
             if self.spec.thinking is not False:
@@ -104,6 +111,14 @@ class OllamaCodec:
         if self.keep_alive is not None:
             body["keep_alive"] = self.keep_alive
         return overlay_extra(body, extra)
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        if tools:
+            raise ValueError(f"{self.spec.provider} lets no model call a tool while it holds it to a schema")
+        return schema
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return False
 
     def decode(self, body: dict[str, Any]) -> Reply:
         decoder = self.decoder()
@@ -123,12 +138,14 @@ class OllamaDecoder:
     def __init__(self, provider: str) -> None:
         self.settled = False
         self.over = False
+        self.trims = False
+        self.shown_call: str | None = None
         self._provider = provider
-        self._splitter = ThinkSplitter()  # for thinking models that Ollama does not recognise as such
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._calls: list[ToolCall] = []
         self._last: dict[str, Any] = {}
+        self._usage: Mapping[str, Any] = {}
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
         if event.get("error"):
@@ -151,16 +168,17 @@ class OllamaDecoder:
             yield Delta(THINKING, as_text(thinking))
         text = message.get("content") or event.get("response")
         if text:
-            yield from self._splitter.feed(text)
+            yield Delta(GENERATING, as_text(text))
         for call in message.get("tool_calls") or ():
             function = call["function"]
             self._calls.append(
                 ToolCall(call.get("id") or new_call_id(), function["name"], arguments_text(function.get("arguments")))
             )
+        if _COUNTS[0] in event or _COUNTS[1] in event:
+            self._usage = later_counts(self._usage, {key: event.get(key) for key in _COUNTS})
         if event.get("done") is True:
             self._last = dict(event)
             self.settled = self.over = True
-            yield from self._splitter.finish()
 
     def done(self) -> Iterable[Delta]:
         return ()
@@ -169,15 +187,15 @@ class OllamaDecoder:
         return "".join(self._text)
 
     def reply(self) -> Reply:
-        stop = StopReason.TOOL_CALLS if self._calls else StopReason.END
-        if self._last.get("done_reason") == "length":
-            stop = StopReason.MAX_TOKENS
+        reason, calls = self._last.get("done_reason"), tuple(self._calls)
         return Reply(
+            replay={_KEY: {"thinking": True}} if self._thinking else {},
             text=self.partial(),
             thinking="".join(self._thinking),
-            calls=tuple(self._calls),
-            stop_reason=stop,
-            usage=Usage(input=count(self._last, "prompt_eval_count"), output=count(self._last, "eval_count")),
+            calls=calls,
+            stop_reason=stop_reason(self._provider, reason, calls, partial=self.partial()),
+            finish_reason=word_of(reason) or None,
+            usage=Usage(input=count(self._usage, _COUNTS[0]), output=count(self._usage, _COUNTS[1])),
             model=self._last.get("model"),
         )
 
@@ -214,6 +232,12 @@ class OllamaProvider:
         async with aclosing(self._http.stream(request)) as pieces:
             async for piece in pieces:
                 yield piece
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return self._codec.output_schema(schema, tools=tools)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return self._codec.forces_tools(options)
 
     async def aclose(self) -> None:
         await self._http.aclose()
@@ -282,7 +306,7 @@ def _messages(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
                 }
                 for call in calls
             ]
-            if message.get("thinking"):
+            if message.get("thinking") and message.get(_KEY):  # this host has sent it
                 encoded["thinking"] = message["thinking"]
         yield encoded
 

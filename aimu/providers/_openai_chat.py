@@ -14,17 +14,19 @@ from attrs import frozen
 
 from aimu._core.messages import Message, content_of, text_of
 from aimu._core.reply import UNKNOWN_NAME, Reply
-from aimu._core.thinking import ThinkSplitter
+from aimu._output._strict import OPENAI, strict
 from aimu.errors import MalformedResponseError
 from aimu.models._options import warn_unsupported
 from aimu.models._row import ProviderRow
 from aimu.models._spec import ModelSpec
+from aimu.providers._alternation import alternated, answers_tools
 from aimu.providers._base import Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
-from aimu.providers._openai_chat_reply import KEPT, ChatDecoder
+from aimu.providers._openai_chat_reply import REASONING_KEY, ChatDecoder
 from aimu.providers._openai_reasoning import effort, is_reasoning_model, refused_sampling
 from aimu.providers._sse import SSEDecoder
+from aimu.providers._streamed_calls import KEPT
 from aimu.providers._wire import is_empty, object_text, overlay, plain_name, refuse, renamed, short_id
 
 _CHOICES = ("auto", "none", "required")
@@ -57,11 +59,27 @@ class ChatCodec:
         options = dict(request.options)
         if request.tools:
             body.update(self._tools(request))
+        output = request.output
+        if output is not None and output.mode == "schema":
+            held = {"name": output.name, "schema": output.schema, "strict": True}
+            body["response_format"] = {"type": "json_schema", "json_schema": held}
         overlay(body, self._thinking(options))
         refuse(options, self._refused(options.get("thinking")), str(self.spec))
         special = ("tool_choice", "parallel_tool_calls", "thinking", "thinking_budget_tokens")
         body.update(renamed(options, self.row.chat.names, self.spec.provider, but=special))
         return overlay_extra(body, extra)
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        if self.row.chat.schemas is None:
+            raise ValueError(f"{self.spec.provider} has no mode for JSON Schemas")
+        if self.row.chat.schemas == "strict":
+            return strict(schema, OPENAI)
+        if tools:
+            raise ValueError(f"{self.spec.provider} lets no model call a tool while it holds it to a schema")
+        return schema
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return "required" in self.row.chat.tool_choices
 
     def _tools(self, request: Request) -> dict[str, Any]:
         quirks = self.row.chat
@@ -120,7 +138,8 @@ class ChatCodec:
     def _messages(self, messages: Sequence[Message]) -> list[dict[str, Any]]:
         encoded: list[dict[str, Any]] = []
         pictures: list[dict[str, Any]] = []  # from tool results, whose messages can only hold text
-        for message in messages:
+        working = _working(messages)
+        for index, message in enumerate(messages):
             role = message["role"]
             if role == "tool":
                 pictures += [part for part in content_of(message) if part["type"] != "text"]
@@ -133,15 +152,25 @@ class ChatCodec:
             if role != "assistant":
                 encoded.append({"role": role, "content": message["content"]})
             elif not is_empty(message):
-                encoded.append(self._assistant(message))
+                encoded.append(self._assistant(message, works=index in working))
         if pictures:
             encoded.append({"role": "user", "content": pictures})
-        return encoded
+        bridge = not self.row.chat.user_after_tool or answers_tools(self.spec.id)
+        return alternated(encoded, bridge=bridge)
 
-    def _assistant(self, message: Message) -> dict[str, Any]:
+    def _assistant(self, message: Message, *, works: bool) -> dict[str, Any]:
+        """Return an assistant message; `works` says whether its turn calls tools, so that its reasoning goes back.
+
+        DeepSeek and Kimi refuse a turn with calls without its reasoning, and ignore the reasoning of others:
+        https://api-docs.deepseek.com/guides/thinking_mode and
+        https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model, read 2026-11-25.
+        """
         encoded: dict[str, Any] = {"role": "assistant", "content": message.get("content") or None}
         kept: Mapping[str, Any] = message.get(self.spec.provider) or {}
-        encoded.update({key: kept[key] for key in KEPT if key in kept})
+        if kept.get("model", self.spec.id) == self.spec.id:  # signatures and encrypted blocks are of one model
+            encoded.update({key: kept[key] for key in KEPT if key in kept})
+        if works and message.get("thinking") and REASONING_KEY in kept and "reasoning_details" not in encoded:
+            encoded[kept[REASONING_KEY]] = message["thinking"]
         calls = message.get("tool_calls")
         if calls:
             of_calls: Mapping[str, Any] = kept.get("tool_calls") or {}
@@ -154,8 +183,6 @@ class ChatCodec:
                 }
                 for call in calls
             ]
-            if self.row.chat.reasoning_back and message.get("thinking"):
-                encoded[self.row.chat.reasoning_back] = message["thinking"]
         return encoded
 
     def _id(self, call_id: str) -> str:
@@ -180,10 +207,20 @@ class ChatCodec:
             raise MalformedResponseError("the choice in the response has no message", provider=self.spec.provider)
         delta = dict(message or {})
         delta["tool_calls"] = [{**call, "index": index} for index, call in enumerate(delta.get("tool_calls") or ())]
-        decoder.feed({**body, "choices": [{**choice, "index": 0, "delta": delta}]})
+        decoder.feed({**body, "choices": [{**choice, "message": None, "index": 0, "delta": delta}]})
         decoder.done()
         return decoder.reply()
 
     def decoder(self) -> ChatDecoder:
-        tags = self.row.chat.inline_thinking
-        return ChatDecoder(self.spec.provider, ThinkSplitter(opening=tags[0], closing=tags[1]) if tags else None)
+        return ChatDecoder(self.spec.provider, trims=self.row.chat.inline_thinking is not None)
+
+
+def _working(messages: Sequence[Message]) -> set[int]:
+    """Return the indices of the messages in turns with calls; a turn is what stands between two user messages."""
+    working: set[int] = set()
+    begin = 0
+    for end in (*(index for index, message in enumerate(messages) if message["role"] == "user"), len(messages)):
+        if any(message.get("tool_calls") for message in messages[begin:end]):
+            working.update(range(begin, end))
+        begin = end
+    return working

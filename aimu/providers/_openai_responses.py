@@ -1,4 +1,4 @@
-"""OpenAI's Responses API: the pure codec.
+"""OpenAI's Responses API: the pure codec. `_openai_responses_reply` reads the answers.
 
 The service stores nothing. What it needs from earlier turns (encrypted reasoning, items of its own tools) is kept in
 the history under "openai_responses", and goes back verbatim as long as it agrees with the message.
@@ -7,46 +7,27 @@ Format: https://platform.openai.com/docs/api-reference/responses.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, final
 
 from attrs import frozen
 
-from aimu._core.chunks import StreamingContentType
 from aimu._core.images import url_of
 from aimu._core.messages import Message, content_of, split_system, text_of
-from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
-from aimu.errors import MalformedResponseError
+from aimu._core.reply import Reply, ToolCall
+from aimu._output._strict import OPENAI, strict
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
 from aimu.providers._extra import overlay_extra, split_extra
-from aimu.providers._failures import from_error
 from aimu.providers._openai_reasoning import effort, is_reasoning_model, refused_sampling
+from aimu.providers._openai_responses_reply import KEY, ResponsesDecoder, calls_in, reply_of, said_in
 from aimu.providers._sse import SSEDecoder
-from aimu.providers._wire import (
-    arguments_text,
-    as_text,
-    count,
-    is_empty,
-    object_text,
-    plain_name,
-    refuse,
-    renamed,
-    short_id,
-)
+from aimu.providers._wire import is_empty, object_text, plain_name, refuse, renamed, short_id
 
-THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
-KEY = "openai_responses"
 _NAMES = {"max_tokens": "max_output_tokens", "temperature": "temperature", "top_p": "top_p"}
 _SPECIAL = ("tool_choice", "parallel_tool_calls", "thinking")
 _LONGEST_ID = 64  # of a call, from the error that the service gives for a longer one
-_ENDS = ("response.completed", "response.incomplete", "response.failed", "response.cancelled")
-_DELTAS = {
-    "response.output_text.delta": GENERATING,
-    "response.reasoning_summary_text.delta": THINKING,
-    "response.reasoning_text.delta": THINKING,
-}
 
 
 @final
@@ -79,6 +60,10 @@ class ResponsesCodec:
                 body["tool_choice"] = _tool_choice(options["tool_choice"])
             if "parallel_tool_calls" in options:
                 body["parallel_tool_calls"] = options["parallel_tool_calls"]
+        output = request.output
+        if output is not None and output.mode == "schema":
+            held = {"type": "json_schema", "name": output.name, "schema": output.schema, "strict": True}
+            body["text"] = {"format": held}
         if reasons:
             body["include"] = ["reasoning.encrypted_content"]
             refuse(options, refused_sampling(self.spec.id, options.get("thinking")), str(self.spec))
@@ -93,128 +78,17 @@ class ResponsesCodec:
         body.update(renamed(options, _NAMES, self.spec.provider, but=_SPECIAL))
         return overlay_extra(body, extra)
 
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return strict(schema, OPENAI)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return True
+
     def decode(self, body: dict[str, Any]) -> Reply:
-        return _reply(self.spec.provider, body)
+        return reply_of(self.spec.provider, body)
 
     def decoder(self) -> ResponsesDecoder:
         return ResponsesDecoder(self.spec.provider)
-
-
-@final
-class ResponsesDecoder:
-    """Reads the events of one streamed response; the terminal event has the whole response."""
-
-    def __init__(self, provider: str) -> None:
-        self.settled = False
-        self.over = False
-        self._provider = provider
-        self._text: list[str] = []
-        self._items: dict[int, dict[str, Any]] = {}
-        self._response: dict[str, Any] = {}
-
-    def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
-        kind = event.get("type")
-        phase = _DELTAS.get(str(kind))
-        if phase is not None:
-            text = as_text(event["delta"])
-            if not text:
-                return ()
-            if phase is GENERATING:
-                self._text.append(text)
-            return (Delta(phase, text),)
-        if kind == "response.output_item.done":
-            self._items[event.get("output_index", len(self._items))] = event["item"]
-        elif kind in _ENDS:
-            self._end(event["response"])
-        elif kind == "error" or (kind is None and event.get("error")):
-            raise from_error(self._provider, event.get("error") or event, status=200, partial=self.partial())
-        return ()
-
-    def _end(self, response: dict[str, Any]) -> None:
-        if response.get("status") in ("queued", "in_progress"):
-            raise MalformedResponseError("the stream ended before the response was complete", provider=self._provider)
-        if not response.get("output"):  # some servers omit from the last event what came before
-            response = {**response, "output": [self._items[index] for index in sorted(self._items)]}
-        self._response = response
-        self.settled = self.over = True
-
-    def done(self) -> Iterable[Delta]:
-        return ()
-
-    def partial(self) -> str:
-        return "".join(self._text)
-
-    def reply(self) -> Reply:
-        return _reply(self._provider, self._response, self.partial())
-
-
-def _reply(provider: str, response: Mapping[str, Any], partial: str = "") -> Reply:
-    """Return the reply in a response object; `partial` goes into the error if the response failed."""
-    status = response.get("status")
-    if status in ("failed", "cancelled") or (status is None and response.get("error")):
-        error = response.get("error") or {"message": f"the response has the status {status!r}"}
-        raise from_error(provider, error, status=200, partial=partial)
-    items: list[dict[str, Any]] = response["output"]
-    text, refusal = _texts(items, "output_text", "text"), _texts(items, "refusal", "refusal")
-    thoughts = [
-        part["text"]
-        for item in items
-        if item["type"] == "reasoning"
-        for part in (*(item.get("summary") or ()), *(item.get("content") or ()))
-    ]
-    calls = _calls(items)
-    return Reply(
-        text="".join(text),
-        thinking="".join(thoughts),
-        refusal="".join(refusal),
-        calls=tuple(calls),
-        stop_reason=_stop_reason(response, refused=bool(refusal), calls=bool(calls)),
-        usage=_usage(response.get("usage")),
-        model=response.get("model"),
-        replay={KEY: {"items": items}} if any(_is_opaque(item) for item in items) else {},
-    )
-
-
-def _texts(items: Iterable[Mapping[str, Any]], kind: str, key: str) -> list[str]:
-    """Return the texts of the parts of one kind in the message items."""
-    parts = (part for item in items if item["type"] == "message" for part in item["content"])
-    return [part[key] for part in parts if part["type"] == kind]
-
-
-def _calls(items: Iterable[Mapping[str, Any]]) -> list[ToolCall]:
-    return [
-        ToolCall(item["call_id"], item["name"], arguments_text(item["arguments"]))
-        for item in items
-        if item["type"] == "function_call"
-    ]
-
-
-def _stop_reason(response: Mapping[str, Any], *, refused: bool, calls: bool) -> StopReason:
-    status = response.get("status")
-    if refused:
-        return StopReason.REFUSED
-    if status in ("queued", "in_progress"):  # a background response without an answer so far
-        return StopReason.PAUSED
-    if status == "incomplete":
-        why = (response.get("incomplete_details") or {}).get("reason")
-        return StopReason.REFUSED if why == "content_filter" else StopReason.MAX_TOKENS
-    return StopReason.TOOL_CALLS if calls else StopReason.END
-
-
-def _usage(figures: Any) -> Usage | None:
-    if not figures:
-        return None
-    return Usage(
-        input=count(figures, "input_tokens"),
-        output=count(figures, "output_tokens"),
-        cache_read=count(figures, "input_tokens_details", "cached_tokens"),
-        reasoning=count(figures, "output_tokens_details", "reasoning_tokens"),
-    )
-
-
-def _is_opaque(item: Mapping[str, Any]) -> bool:
-    """Return whether an output item has more than the other keys of a message can hold."""
-    return item["type"] not in ("message", "function_call")
 
 
 def _items(message: Message, *, reasons: bool) -> list[dict[str, Any]]:
@@ -263,7 +137,7 @@ def _may_replay(items: Sequence[Mapping[str, Any]], message: Message, *, reasons
         ToolCall(call["id"], call["function"]["name"], call["function"]["arguments"])
         for call in message.get("tool_calls") or ()
     ]
-    return "".join(_texts(items, "output_text", "text")) == text_of(message) and _calls(items) == calls
+    return said_in(items).text == text_of(message) and calls_in(items) == calls
 
 
 def _part(part: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import final
 
+LONGEST_EVENT = 16 << 20  # bytes
 _BOM = b"\xef\xbb\xbf"
+
+
+class OverlongEventError(ValueError):
+    """An event, or a line, is longer than `LONGEST_EVENT`."""
+
+    def __init__(self) -> None:
+        super().__init__(f"an event of the stream is longer than {LONGEST_EVENT >> 20} MiB")
 
 
 @final
@@ -17,6 +25,7 @@ class LineSplitter:
 
     def __init__(self) -> None:
         self._held: list[bytes] = []  # the pieces of an unfinished line
+        self._size = 0  # of these pieces together
         self._after_cr = False  # whether a CR ended the last line: an LF right after it belongs to it
 
     @property
@@ -31,17 +40,24 @@ class LineSplitter:
                 chunk = chunk[1:]
         if b"\n" not in chunk and b"\r" not in chunk:
             if chunk:
-                self._held.append(chunk)
+                self._hold(chunk)
             return []
         lines = chunk.splitlines()
         if self._held:
             lines[0] = b"".join(self._held) + lines[0]
             self._held.clear()
+            self._size = 0
         if chunk[-1] == 13:
             self._after_cr = True
         elif chunk[-1] != 10:
-            self._held.append(lines.pop())
+            self._hold(lines.pop())
         return lines
+
+    def _hold(self, piece: bytes) -> None:
+        self._held.append(piece)
+        self._size += len(piece)
+        if self._size > LONGEST_EVENT:
+            raise OverlongEventError
 
     def finish(self) -> bytes:
         """Return what came after the last line end."""
@@ -63,6 +79,7 @@ class SSEDecoder:
         self._first = True
         self._between = True  # whether the next byte begins a new event
         self._data: list[bytes] = []
+        self._size = 0  # of the data together
 
     def feed(self, chunk: bytes) -> list[bytes]:
         if self._between and chunk[-1:] == b"\n":
@@ -88,6 +105,7 @@ class SSEDecoder:
     def _dispatch(self) -> bytes:
         data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
         self._data = []
+        self._size = 0
         return data
 
     def _field(self, line: bytes) -> None:
@@ -96,6 +114,9 @@ class SSEDecoder:
             line = line.removeprefix(_BOM)
         if line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
+            self._size += len(line)
+            if self._size > LONGEST_EVENT:
+                raise OverlongEventError
         elif line == b"data":
             self._data.append(b"")
 

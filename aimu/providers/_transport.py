@@ -1,21 +1,19 @@
-"""The transport around every codec: bytes over httpx2, HTTP clients per event loop, and the translation of errors.
+"""The transport around every codec: requests over httpx2, and the translation of errors.
 
-An HTTP client belongs to the event loop that first used it, so each loop has its own; `aclose` or the end of the loop
-closes it. Does not retry and takes no slot. Raises errors from `aimu.errors` only.
+Redirects are followed within one origin only, since a request holds the key and the conversation. Does not retry and
+takes no slot. Raises errors from `aimu.errors` only.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
-from typing import TYPE_CHECKING, Any, cast, final
-from urllib.parse import urlsplit
+from itertools import count
+from typing import TYPE_CHECKING, Any, final
 
 import anyio
-from anyio.lowlevel import RunVar
-from attrs import define, evolve, field, frozen
+from attrs import evolve
 
 from aimu._core.reply import Reply
 from aimu._core.secrets import hide
@@ -33,139 +31,20 @@ from aimu.models._resolve import near_models
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
+from aimu.providers._body import StreamReader, decode_body
+from aimu.providers._bounded import LONGEST_STREAM, Body, BodyError
+from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
-from aimu.providers._wire import Codec, StreamReader, decode_body
+from aimu.providers._lanes import CLOSING, Connect, Lane, foreign, lanes_here, timeouts
+from aimu.providers._pictures import presentable
+from aimu.providers._replay import for_host, with_origin
+from aimu.providers._wire import Codec
 
 if TYPE_CHECKING:
     import httpx2
 
-# Seconds without a byte before a request fails, unless the user sets a timeout. Connecting may take long if a thousand
-# requests start at once. The wait for a free connection has no limit here: the caller's deadline applies.
-READ_TIMEOUT = 600.0
-CONNECT_TIMEOUT = 60.0
-# Seconds to read the rest of a finished response so that its connection can be reused, and seconds to close.
-_DRAINING = 0.25
-_CLOSING = 1.0
-# The number of concurrent requests on one HTTP client.
-_LANE = 24
-
-
-@final
-@frozen
-class Endpoint:
-    """Where requests go, and their headers, which include the key."""
-
-    base_url: str
-    headers: Mapping[str, str] = field(repr=False)
-    secret: str | None = field(repr=False, default=None)
-
-    def url(self, path: str) -> str:
-        """Return the URL of a path of the API: below the path of the base URL, with its query."""
-        parts = urlsplit(self.base_url)
-        return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
-
-    @property
-    def server(self) -> str:
-        """The host and port of the server, for error texts."""
-        parts = urlsplit(self.base_url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-
-
-# Makes the HTTP client of one event loop, or takes the user's, and returns it with its endpoint.
-Connect = Callable[["httpx2.AsyncClient | None"], "tuple[httpx2.AsyncClient, Endpoint]"]
-
-
-@define(eq=False)
-class _Lane:
-    """One HTTP client and the number of its requests in progress; a request is a `with` block.
-
-    A connection pool looks at all its connections for each request and response, so the cost of many concurrent
-    requests on one pool is quadratic. Several lanes keep the pools small.
-    """
-
-    client: httpx2.AsyncClient
-    endpoint: Endpoint
-    owned: bool
-    advice: Callable[[ProviderError], str]
-    busy: int = field(default=0, init=False)
-    _patterns: dict[str, httpx2.Request] = field(factory=dict, init=False)
-
-    @property
-    def open(self) -> bool:
-        """Whether there is room for another request; a client from the user has no limit here."""
-        return self.busy < _LANE or not self.owned
-
-    def __enter__(self) -> _Lane:
-        self.busy += 1
-        return self
-
-    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
-        self.busy -= 1
-        if isinstance(exc, ProviderError):
-            if self.endpoint.secret:  # some services repeat the key in their errors
-                _hide(self.endpoint.secret, exc)
-            exc.args = (f"{exc}{self.advice(exc)}",)
-
-    def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
-        """Return a POST request as the client would build it.
-
-        Building a request costs as much as sending it, so requests of our own clients are copies of the first. A user's
-        client builds each one, because its headers or cookies may have changed.
-        """
-        import httpx2
-
-        pattern = self._patterns.get(path)
-        if pattern is None:
-            given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
-            url = self.endpoint.url(path)
-            pattern = self.client.build_request("POST", url, content=content, headers=self.endpoint.headers, **given)
-            if not self.owned:
-                return pattern
-            del pattern.headers["content-length"]
-            self._patterns[path] = pattern
-        return httpx2.Request(
-            "POST", pattern.url, headers=pattern.headers, content=content, extensions=pattern.extensions
-        )
-
-    async def aclose(self) -> None:
-        if self.owned:
-            with anyio.move_on_after(_CLOSING, shield=True), suppress(*_foreign()):
-                await self.client.aclose()
-
-
-@define(eq=False)
-class _LoopLanes:
-    """The lanes of each provider in one event loop."""
-
-    of: dict[object, list[_Lane]] = field(factory=dict)
-    closer: AsyncGenerator[None, None] | None = None
-
-    async def close(self, provider: object) -> None:
-        for lane in self.of.pop(provider, ()):
-            await lane.aclose()
-
-
-_loop_lanes: RunVar[_LoopLanes] = RunVar("aimu_http_lanes")
-
-
-async def _close_at_loop_end(lanes: _LoopLanes) -> AsyncGenerator[None, None]:
-    """Close all lanes when the event loop ends: both backends finalise a suspended generator then."""
-    try:
-        yield
-    finally:
-        for provider in list(lanes.of):
-            await lanes.close(provider)
-
-
-async def _lanes_here() -> _LoopLanes:
-    lanes = _loop_lanes.get(None)
-    if lanes is None:
-        lanes = _LoopLanes()
-        _loop_lanes.set(lanes)
-        lanes.closer = _close_at_loop_end(lanes)
-        await anext(lanes.closer)
-    return lanes
+_DRAINING = 0.25  # s to read the rest of a finished response so that its connection can be reused
+_REDIRECTS = 5
 
 
 @final
@@ -200,78 +79,141 @@ class HttpProvider:
         return self.codec.spec
 
     async def complete(self, request: Request) -> Reply:
-        body = self.codec.encode(request, stream=False)
         with await self._lane() as lane:
-            response = await self._send(lane, self.codec.path(request), body)
-            return _identified(decode_body(self.codec, response.content), response)
+            body = self._encoded(request, lane, stream=False)
+            content, response = await self._whole(lane, self.codec.path(request), body)
+            return self._finished(decode_body(self.codec, content, lane.endpoint.secret), response, lane)
 
     async def stream(self, request: Request) -> ReplyStream:
-        body = self.codec.encode(request, stream=True)
         with await self._lane() as lane:
-            response = await self._send(lane, self.codec.path(request), body, stream=True)
-            chunks = _chunks(response)
-            reader = StreamReader(self.codec)
+            content = self._encoded(request, lane, stream=True)
+            body = await self._send(lane, self.codec.path(request), content)
+            output = request.output
+            shown = output.name if output is not None and output.mode == "tool" else None
+            reader = StreamReader(self.codec, lane.endpoint.secret, shown_call=shown)
             decoder = reader.decoder
+            size = 0
             try:
                 try:
-                    async for chunk in chunks:
+                    async for chunk in body.chunks:
                         for delta in reader.feed(chunk):
                             yield delta
                         if decoder.over:
                             break
+                        size += len(chunk)
+                        if size > LONGEST_STREAM:
+                            raise BodyError(f"the stream is longer than {LONGEST_STREAM >> 20} MiB")
                 except ProviderError:  # some of these are OSErrors too
                     raise
-                except _foreign() as exc:
+                except foreign() as exc:
                     if not decoder.settled:
-                        raise self._translated(exc, lane, decoder.partial()) from exc
+                        raise self._translated(exc, lane, reader.partial()) from exc
                 for piece in reader.finish():
-                    yield _identified(piece, response) if isinstance(piece, Reply) else piece
+                    yield self._finished(piece, body.response, lane) if isinstance(piece, Reply) else piece
                 # With bytes left unread, the connection could not be reused.
-                with anyio.move_on_after(_DRAINING), suppress(*_foreign()):
-                    async for _ in chunks:
+                with anyio.move_on_after(_DRAINING), suppress(*foreign()):
+                    async for _ in body.chunks:
                         pass
             finally:
-                with anyio.move_on_after(_CLOSING, shield=True), suppress(*_foreign()):
-                    await response.aclose()
-                    # Reading on from the closed response ends the generators below `chunks` without waiting for gc.
-                    async for _ in chunks:
-                        pass
+                await _close(body)
+
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        return self.codec.output_schema(schema, tools=tools)
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        return self.codec.forces_tools(options)
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send another request of the service's API and return the body of the response."""
         with await self._lane() as lane:
-            content: bytes = (await self._send(lane, path, body)).content
+            content, _ = await self._whole(lane, path, body)
         return content
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; those of other loops close when their loops end."""
-        await (await _lanes_here()).close(self)
+        await (await lanes_here()).close(self)
 
-    async def _send(self, lane: _Lane, path: str, body: Mapping[str, Any], *, stream: bool = False) -> httpx2.Response:
-        content = _written(body)
+    async def _whole(self, lane: Lane, path: str, content: Mapping[str, Any]) -> tuple[bytes, httpx2.Response]:
+        """Return the whole body of the response to a request, and the response."""
+        body = await self._send(lane, path, content)
+        try:
+            return await body.read(), body.response
+        except foreign() as exc:
+            raise self._translated(exc, lane) from exc
+        finally:
+            await _close(body)
+
+    async def _send(self, lane: Lane, path: str, content: Mapping[str, Any]) -> Body:
+        """Send a request and return the body of a response with a status of success."""
         if lane.client.is_closed:
             raise ClosedClientError("the http_client of this provider")
-        try:
-            response = await lane.client.send(lane.request(path, content, self._silence), stream=stream)
-            if response.is_success:
-                return response
+        request = lane.request(path, _written(content), self._silence)
+        for redirects in count():
             try:
-                answer = await response.aread()
-            finally:
-                with anyio.move_on_after(_CLOSING, shield=True):
-                    await response.aclose()
-        except _foreign() as exc:
-            response = getattr(exc, "response", None)
-            if response is None:
-                raise self._translated(exc, lane) from exc
-            # A hook of the user's client called raise_for_status; the service's own error says more.
-            raise self._refused(response, response.content if response.is_stream_consumed else b"") from exc
-        raise self._refused(response, answer)
+                response = await lane.client.send(request, stream=True, follow_redirects=False)
+            except foreign() as exc:
+                response = getattr(exc, "response", None)
+                if response is None:
+                    raise self._translated(exc, lane) from exc
+                # A hook of the user's client called raise_for_status; the service's own error says more.
+                raise await self._refused(Body(response), lane) from exc
+            body = Body(response)
+            if response.is_success:
+                return body
+            if not response.has_redirect_location:
+                raise await self._refused(body, lane)
+            await _close(body)
+            if redirects == _REDIRECTS:
+                raise self._misdirected("redirects again and again", response)
+            request = self._redirected(request, response)
+        raise AssertionError("unreachable")
 
-    def _refused(self, response: httpx2.Response, answer: bytes) -> ProviderError:
-        codec = self.codec
+    async def _refused(self, body: Body, lane: Lane) -> ProviderError:
+        """Return the error for a response without success, and close it."""
+        answer, more = b"", False
+        try:
+            with suppress(*foreign()):  # the status says what matters
+                answer, more = await body.beginning()
+        finally:
+            await _close(body)
+        response, codec = body.response, self.codec
+        if lane.endpoint.secret:  # before anything cuts an excerpt out of it
+            text = answer.decode("utf8", "surrogateescape")
+            answer = hide(lane.endpoint.secret, text, cut=more).encode("utf8", "surrogateescape")
         return from_response(
             codec.spec.provider, response.status_code, response.headers, answer, missing_model=codec.missing_model
+        )
+
+    def _redirected(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Request:
+        """Return the request that a redirect asks for; raise ProviderConnectionError if it must not be sent."""
+        onward = response.next_request
+        if onward is None or response.status_code not in (307, 308):  # with other statuses, a POST becomes a GET
+            raise self._misdirected("redirects the request", response)
+        if _origin(onward.url) != _origin(request.url):
+            raise self._misdirected("redirects the conversation to another origin", response)
+        return onward
+
+    def _misdirected(self, what: str, response: httpx2.Response) -> ProviderConnectionError:
+        onward = response.next_request
+        place = "" if onward is None else f": {'://'.join(map(str, _origin(onward.url)[:2]))}:{_origin(onward.url)[2]}"
+        return ProviderConnectionError(
+            f"the server {what}{place}; nothing was sent there; "
+            "if the address is right, set base_url= to the address of the API there",
+            provider=self.codec.spec.provider,
+            status=response.status_code,
+            retryable=False,
+        )
+
+    def _encoded(self, request: Request, lane: Lane, *, stream: bool) -> dict[str, Any]:
+        return self.codec.encode(presentable(for_host(request, lane.endpoint.server), self.spec), stream=stream)
+
+    def _finished(self, reply: Reply, response: httpx2.Response, lane: Lane) -> Reply:
+        """Return the reply with the id of its request, and with its origin beside what goes back verbatim."""
+        found = request_id(response.headers)
+        return evolve(
+            reply,
+            request_id=hide(lane.endpoint.secret or "", found) if found else reply.request_id,
+            replay=with_origin(reply.replay, lane.endpoint.server, self.spec.id),
         )
 
     @property
@@ -281,12 +223,12 @@ class HttpProvider:
             return None
         return timeouts(self._timeout)
 
-    async def _lane(self) -> _Lane:
-        lanes = (await _lanes_here()).of.setdefault(self, [])
+    async def _lane(self) -> Lane:
+        lanes = (await lanes_here()).of.setdefault(self, [])
         lane = next((lane for lane in lanes if lane.open), None)
         if lane is None:
             client, endpoint = self._connect(self._http_client)
-            lane = _Lane(client, endpoint, owned=self._http_client is None, advice=self._advice)
+            lane = Lane(client, endpoint, owned=self._http_client is None, advice=self._advice)
             lanes.append(lane)
         return lane
 
@@ -303,7 +245,7 @@ class HttpProvider:
             return f"; the catalog of {spec.provider!r} has these similar ids: {', '.join(near)}"
         return ""
 
-    def _translated(self, exc: BaseException, lane: _Lane, partial: str = "") -> ProviderError:
+    def _translated(self, exc: BaseException, lane: Lane, partial: str = "") -> ProviderError:
         import httpx2
 
         server = lane.endpoint.server
@@ -313,34 +255,22 @@ class HttpProvider:
             text = f"connecting to {server} took" if connecting else f"{server} sent no data for"
             text += " longer than the timeout"
             return ProviderTimeoutError(text, provider=provider, partial=partial)
-        if isinstance(exc, httpx2.DecodingError):
-            return MalformedResponseError(f"cannot decompress the response: {exc}", provider=provider, partial=partial)
+        if isinstance(exc, BodyError):
+            return MalformedResponseError(str(exc), provider=provider, partial=partial)
         retryable = None
         if isinstance(exc, httpx2.UnsupportedProtocol | httpx2.InvalidURL | httpx2.TooManyRedirects):
             retryable = False
         reason = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        advice = "check that the server runs and that base_url= is right"
+        proxy = proxy_of(lane.endpoint.base_url) if lane.owned else None
+        if proxy is not None:
+            advice += f", and the proxy {proxy} between (NO_PROXY exempts hosts)"
         return ProviderConnectionError(
-            f"the connection to {server} failed ({reason}); check that the server runs and that base_url= is right",
+            f"the connection to {server} failed ({reason}); {advice}",
             provider=provider,
             partial=partial,
             retryable=retryable,
         )
-
-
-def _hide(secret: str, error: ProviderError) -> None:
-    """Hide the key in all texts of an error and of its causes."""
-    error.partial = hide(secret, error.partial)
-    if error.request_id is not None:
-        error.request_id = hide(secret, error.request_id)
-    cause: BaseException | None = error
-    while cause is not None:
-        shown = tuple(hide(secret, part) if isinstance(part, str) else part for part in cause.args)
-        if shown != cause.args:
-            cause.args = shown
-        notes = getattr(cause, "__notes__", None)
-        if notes:
-            notes[:] = [hide(secret, note) for note in notes]
-        cause = cause.__cause__ or cause.__context__
 
 
 def _written(body: Mapping[str, Any]) -> bytes:
@@ -355,29 +285,10 @@ def _written(body: Mapping[str, Any]) -> bytes:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
-@cache
-def timeouts(seconds: float | None = None) -> httpx2.Timeout:
-    """Return the HTTP timeouts for a user's `timeout=`, in seconds, or the defaults."""
-    import httpx2
-
-    return httpx2.Timeout(seconds or READ_TIMEOUT, connect=seconds or CONNECT_TIMEOUT, pool=None)
+def _origin(url: httpx2.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
-@cache
-def _foreign() -> tuple[type[Exception], ...]:
-    """Return the exceptions that HTTP over a socket may raise."""
-    import httpx2
-
-    streams = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
-    return (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, *streams)
-
-
-def _chunks(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Return the bytes of the body as they arrive; only a compressed body passes through the layers that decode it."""
-    plain = cast("AsyncIterable[bytes]", response.stream)
-    return aiter(response.aiter_bytes() if "content-encoding" in response.headers else plain)
-
-
-def _identified(reply: Reply, response: httpx2.Response) -> Reply:
-    found = request_id(response.headers)
-    return evolve(reply, request_id=found) if found else reply
+async def _close(body: Body) -> None:
+    with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):
+        await body.aclose()

@@ -8,10 +8,8 @@ reported before the first request.
 from __future__ import annotations
 
 import os
-import ssl
 from collections.abc import Mapping
 from contextlib import suppress
-from functools import cache
 from importlib import import_module
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
@@ -19,7 +17,8 @@ from urllib.parse import SplitResult, urlsplit
 
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError
 from aimu.models._row import Connection
-from aimu.providers._transport import Connect, Endpoint, timeouts
+from aimu.providers._environment import check_environment, tls
+from aimu.providers._lanes import Connect, Endpoint, timeouts
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,6 +46,8 @@ def connect(provider: str, at: Connection, *, base_url: str | None, api_key: str
     url = _base_url(provider, at, base_url)
 
     def make(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
+        if client is None:  # the variables may have changed since construction
+            check_environment()
         if sdk is None:
             return _plain(url, key, client)
         return _over_sdk(at, sdk, url, key, token, client)
@@ -57,12 +58,15 @@ def connect(provider: str, at: Connection, *, base_url: str | None, api_key: str
 def _over_sdk(
     at: Connection, vendor: Any, url: str, key: str | None, token: str | None, client: httpx2.AsyncClient | None
 ) -> tuple[httpx2.AsyncClient, Endpoint]:
-    http: httpx2.AsyncClient = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=_tls())
+    http: httpx2.AsyncClient = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=tls())
     if at.sdk == "anthropic":
         sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=url, http_client=http, max_retries=0)
     else:
-        sdk = vendor.AsyncOpenAI(api_key=key or "none", base_url=url, http_client=http, max_retries=0)
+        sdk = vendor.AsyncOpenAI(api_key=key or token or "none", base_url=url, http_client=http, max_retries=0)
     headers = _sent({**sdk.default_headers, **sdk.auth_headers})
+    if at.key_header is not None and key is not None:
+        del headers["Authorization"]
+        headers[at.key_header] = key
     if not (key or token):
         headers.pop("Authorization", None)
     if not at.account_headers:
@@ -75,7 +79,7 @@ def _plain(url: str, key: str | None, client: httpx2.AsyncClient | None) -> tupl
 
     client = client or httpx2.AsyncClient(
         timeout=timeouts(),
-        verify=_tls(),
+        verify=tls(),
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
         follow_redirects=True,
     )
@@ -166,15 +170,6 @@ def checked_client(http_client: Any) -> httpx2.AsyncClient | None:
         kind = f"{type(http_client).__module__}.{type(http_client).__name__}"
         raise InvalidOptionError(f"http_client= must be an httpx2.AsyncClient, not {kind}")
     return http_client
-
-
-@cache
-def _tls() -> ssl.SSLContext:
-    """Load the certificates once for all clients of the process: that takes longer than many a request."""
-    import httpx2
-
-    context: ssl.SSLContext = httpx2.create_ssl_context()
-    return context
 
 
 def _sdk(package: str) -> Any:

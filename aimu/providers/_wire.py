@@ -1,7 +1,7 @@
-"""What all codecs share: their protocol, the reader of streamed bodies, JSON, and the parts of requests.
+"""What all codecs share: their protocol, JSON, and the parts of requests and replies.
 
-Pure. A codec turns a request into a JSON body, and the JSON objects of the response into deltas and one reply. Whatever
-a service sends, `StreamReader` and `decode_body` raise errors from `aimu.errors` only.
+Pure. A codec turns a request into a JSON body, and the JSON objects of the response into deltas and one reply;
+`aimu.providers._body` feeds it.
 """
 
 from __future__ import annotations
@@ -10,26 +10,18 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from itertools import chain
-from typing import Any, Protocol, TypeVar, cast, final
+from typing import Any, Protocol, cast
 
-from attrs import evolve
-
-from aimu._core.chunks import StreamingContentType
+from aimu._core.agreement import agree
+from aimu._core.json_text import read_json
 from aimu._core.messages import Message, text_of
-from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, new_call_id
-from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
+from aimu._core.reply import UNKNOWN_NAME, Delta, Reply
+from aimu.errors import MalformedResponseError
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
-from aimu.providers._sse import SSEDecoder
-
-T = TypeVar("T")
-
-# The exceptions from reading JSON of an unexpected shape.
-_MISSHAPEN = (LookupError, TypeError, AttributeError, ValueError)
 
 
 class Frames(Protocol):
@@ -46,10 +38,14 @@ class EventDecoder(Protocol):
     Attributes:
         settled: Whether the reply is complete, except perhaps for its usage: a terminal event has arrived.
         over: Whether no event that matters can follow.
+        shown_call: The name of the tool whose arguments are shown as text; None if there is none.
+        trims: Whether whitespace between thinking that came separately and the answer is left in the text.
     """
 
     settled: bool
     over: bool
+    trims: bool
+    shown_call: str | None
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
         """Return the deltas of one event; raise the ProviderError that an error event stands for."""
@@ -60,7 +56,7 @@ class EventDecoder(Protocol):
         ...
 
     def partial(self) -> str:
-        """Return the text so far."""
+        """Return the text so far, with the thinking that the server left in it."""
         ...
 
     def reply(self) -> Reply:
@@ -102,135 +98,17 @@ class Codec(Protocol):
         """Return a new decoder for a streamed response."""
         ...
 
-
-@final
-class StreamReader:
-    """Turns a streamed body, fed in pieces cut anywhere, into deltas and one reply.
-
-    It also reads a body that is one JSON object instead of a stream of events, which cannot begin with a brace.
-    """
-
-    def __init__(self, codec: Codec) -> None:
-        self.decoder = codec.decoder()
-        self._codec = codec
-        self._provider = codec.spec.provider
-        self._frames = codec.frames()
-        self._empty = True  # whether no event has arrived
-        self._framed = not isinstance(self._frames, SSEDecoder)  # whether the body is known to consist of events
-        self._whole: list[bytes] = []  # the body, if it is one object
-
-    def feed(self, chunk: bytes) -> Iterable[Delta]:
-        """Return the deltas that `chunk` completes, to be iterated once; a bad event raises after those before it."""
-        if not self._framed:
-            if self._whole or chunk.lstrip().startswith(b"{"):
-                self._whole.append(chunk)
-                return ()
-            self._framed = not chunk.isspace()
-        events = self._frames.feed(chunk)
-        if len(events) == 1:
-            return self._event(events[0])
-        return chain.from_iterable(map(self._event, events))
-
-    def finish(self) -> Iterator[Delta | Reply]:
-        """Yield, at the end of the body, the deltas of an unterminated event and then the reply.
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        """Return the schema as the service accepts it, beside tools if there are any.
 
         Raises:
-            TruncatedStreamError: The body ended before the terminal event of its format.
-            MalformedResponseError: The body has no events, or an event cannot be read.
+            ValueError: The service cannot hold the model to it; the text says why.
         """
-        if self._whole:
-            yield from _at_once(decode_body(self._codec, b"".join(self._whole)))
-            return
-        tail = None if self.decoder.over else self._frames.finish()
-        if tail is not None:
-            yield from self._tail(tail)
-        if self.decoder.settled:
-            yield self._shaped(lambda: _checked(self.decoder.reply()))
-            return
-        if self._empty and tail is None:
-            raise MalformedResponseError("the response is not a stream of events", provider=self._provider)
-        raise TruncatedStreamError(
-            "the stream ended before the answer was complete", provider=self._provider, partial=self.decoder.partial()
-        )
+        ...
 
-    def _tail(self, text: bytes) -> Iterable[Delta]:
-        if text != b"[DONE]":
-            try:
-                parse_json(text)
-            except ValueError:
-                return ()  # cut off: it cannot be trusted, and `settled` says whether that matters
-        return self._event(text)
-
-    def _event(self, text: bytes) -> Iterable[Delta]:
-        decoder = self.decoder
-        if decoder.over or not text:
-            return ()
-        self._empty = False
-        if text == b"[DONE]":
-            return decoder.done()
-        try:
-            event = parse_json(text)
-            if type(event) is dict:
-                return decoder.feed(event)
-        except ProviderError:
-            raise
-        except _MISSHAPEN as exc:
-            raise self._malformed("an event of the stream has an unexpected form") from exc
-        raise self._malformed("an event of the stream is not a JSON object")
-
-    def _shaped(self, make: Callable[[], T]) -> T:
-        try:
-            return make()
-        except ProviderError:
-            raise
-        except _MISSHAPEN as exc:
-            raise self._malformed("the streamed answer has an unexpected form") from exc
-
-    def _malformed(self, reason: str) -> MalformedResponseError:
-        return MalformedResponseError(reason, provider=self._provider, partial=self.decoder.partial())
-
-
-def _at_once(reply: Reply) -> Iterator[Delta | Reply]:
-    if reply.thinking:
-        yield Delta(StreamingContentType.THINKING, reply.thinking)
-    if reply.text:
-        yield Delta(StreamingContentType.GENERATING, reply.text)
-    yield reply
-
-
-def _checked(reply: Reply) -> Reply:
-    """Return `reply` with a name and an id for each call; raise TypeError if a text in it is something else."""
-    for part in (reply.text, reply.thinking, reply.refusal):
-        as_text(part)
-    if not all(call.id and call.name for call in reply.calls):
-        calls = [evolve(call, id=call.id or new_call_id(), name=call.name or UNKNOWN_NAME) for call in reply.calls]
-        reply = evolve(reply, calls=tuple(calls))
-    for call in reply.calls:
-        for part in (call.id, call.name, call.arguments):
-            as_text(part)
-    model: Any = reply.model
-    return reply if isinstance(model, str | None) else evolve(reply, model=None)
-
-
-def decode_body(codec: Codec, body: bytes) -> Reply:
-    """Return the reply in the body of a response that was not streamed.
-
-    Raises:
-        MalformedResponseError: The body does not have the form that the service documents.
-        ProviderError: The body tells of an error.
-    """
-    try:
-        parsed = parse_json(body)
-        if type(parsed) is dict:
-            return _checked(codec.decode(parsed))
-    except ProviderError:
-        raise
-    except _MISSHAPEN as exc:
-        raise MalformedResponseError(
-            f"the response has an unexpected form; it begins: {body[:160].decode('utf8', 'replace')!r}",
-            provider=codec.spec.provider,
-        ) from exc
-    raise MalformedResponseError("the response is not a JSON object", provider=codec.spec.provider)
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        """Return whether `tool_choice="required"` is possible with these options."""
+        ...
 
 
 def _plain_json(text: bytes) -> Any:
@@ -262,6 +140,52 @@ def as_text(value: Any) -> str:
     return value
 
 
+def held_to(
+    final: str, streamed: str, provider: str, *, thinking: str = "", partial: str | None = None
+) -> tuple[str, str]:
+    """Return the text of a reply that was streamed, and the end of it that is still to be streamed.
+
+    Args:
+        final: The text as the service repeats it at the end.
+        streamed: The text as it was streamed.
+        provider: The provider's name.
+        thinking: The thinking of the reply, where the beginning of the streamed text may have gone.
+        partial: The text of the answer so far; None if that is `streamed`.
+
+    Raises:
+        MalformedResponseError: The two contradict each other.
+    """
+    agreed = agree(streamed, final, thinking)
+    if agreed is None:
+        raise MalformedResponseError(
+            f"the streamed answer ({_shown(streamed)}) and its final form ({_shown(final)}) contradict each other",
+            provider=provider,
+            partial=streamed if partial is None else partial,
+        )
+    return agreed.text, agreed.missing
+
+
+def held_arguments(final: Any, streamed: str, provider: str, *, partial: str = "") -> str:
+    """Return the arguments of a call that was streamed, as `held_to` does; JSON may be written in another way.
+
+    Raises:
+        MalformedResponseError: The two contradict each other.
+    """
+    text = arguments_text(final)
+    if not streamed.strip():
+        return text
+    if final is None or (isinstance(final, str) and not final.strip()):
+        return streamed
+    with suppress(ValueError):
+        if parse_json(text.encode()) == parse_json(streamed.encode()):
+            return streamed
+    return held_to(text, streamed, provider, partial=partial)[0]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
 def arguments_text(arguments: Any) -> str:
     """Return the arguments of a call as JSON text; services send text, an object, or nothing."""
     if isinstance(arguments, str):
@@ -272,8 +196,8 @@ def arguments_text(arguments: Any) -> str:
 def arguments_object(arguments: str) -> dict[str, Any]:
     """Return arguments as an object, for services that require one; other text is wrapped in an object unchanged."""
     try:
-        parsed = _ARGUMENTS.decode(arguments) if arguments.strip() else {}
-    except (ValueError, RecursionError):
+        parsed = read_json(arguments, _ARGUMENTS.decode) if arguments.strip() else {}
+    except ValueError:
         return {"invalid_json": arguments}
     return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {"value": parsed}
 
@@ -355,6 +279,13 @@ def overlay(body: dict[str, Any], extra: Mapping[str, Any] | None) -> dict[str, 
 def is_empty(message: Message) -> bool:
     """Return whether an assistant message has neither text nor calls; most services refuse such a message."""
     return not message.get("tool_calls") and not text_of(message).strip()
+
+
+def later_counts(before: Any, later: Any) -> Any:
+    """Return usage figures after more of them came; a later zero or null does not overwrite a figure."""
+    if isinstance(before, Mapping) and isinstance(later, Mapping):
+        return {**before, **{key: later_counts(before.get(key), figure) for key, figure in later.items()}}
+    return later if later or before is None else before
 
 
 def count(figures: Any, *path: str) -> int | None:

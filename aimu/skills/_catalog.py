@@ -98,13 +98,13 @@ def _digest(text: str) -> str:
 
 
 def _earlier(system: str) -> Iterator[tuple[int, int]]:
-    """Find the catalogs that `placed` wrote."""
-    done = 0
-    for opening in _OPEN.finditer(system):
-        end = system.find(_CLOSE, opening.end())
-        if opening.start() >= done <= end and _digest(system[opening.end() : end]) == opening[1]:
-            done = end + len(_CLOSE)
-            yield opening.start(), done
+    """Find the catalogs that `placed` wrote; none has an opening tag inside."""
+    openings = list(_OPEN.finditer(system))
+    ends = [*(opening.start() for opening in openings), len(system)][1:]
+    for opening, behind in zip(openings, ends, strict=True):
+        end = system.find(_CLOSE, opening.end(), behind)
+        if end >= 0 and _digest(system[opening.end() : end]) == opening[1]:
+            yield opening.start(), end + len(_CLOSE)
 
 
 def _text(how_to: str, lines: Iterable[str]) -> str:

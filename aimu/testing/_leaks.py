@@ -36,7 +36,7 @@ Found: TypeAlias = dict[object, str]
 
 
 @public("aimu.testing")
-def leak_check(*, within: float = 1.0) -> LeakCheck:
+def leak_check(*, within: float = 5.0) -> LeakCheck:
     """Return a context manager that checks for leaks at the end of its block.
 
     Use `with leak_check():` around any code, also around an event loop. Inside a loop, `async with leak_check():` finds

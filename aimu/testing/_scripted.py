@@ -159,6 +159,10 @@ class ScriptedProvider:
                 raise step.error
             yield answer
 
+    def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
+        """Return the schema: for typed output, the script's texts are the JSON."""
+        return schema
+
     async def aclose(self) -> None:
         """Set `closed`; the provider stays usable."""
         self.closed = True

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast, final, overload
 from attrs import Factory, evolve, field, frozen
 from attrs.converters import optional
 
+from aimu._core.json_text import read_json
 from aimu._doors import public
 from aimu.errors import ToolArgumentsError, ToolSignatureError
 from aimu.tools._schema import accepted
@@ -125,10 +125,10 @@ class Tool:
         """
         text = arguments.strip() or "{}"
         try:
-            values = json.loads(text)
+            values = read_json(text)
             if not isinstance(values, dict):
                 raise ValueError("expected a JSON object")
-        except (ValueError, RecursionError) as exc:
+        except ValueError as exc:
             raise self._refused(f"not a valid JSON object: {exc} (got {text[:100]})") from exc
         if self._parameters is None:
             try:

@@ -77,13 +77,20 @@ def _array(schema: _Schema) -> None:
     if places:
         is_open = schema.get("maxItems", len(places) + 1) > len(places)
         rest = [items] if is_open and items is not False else []
-        titles = [place.get("title") for place in places if isinstance(place, dict)]
-        if all(titles):
-            order = f"The items are, in this order: {', '.join(map(str, titles))}."
+        names = [_name(place) for place in places if isinstance(place, dict)]
+        if all(names) and len(set(names)) > 1:
+            order = f"The items are, in this order: {', '.join(map(str, names))}."
             schema["description"] = " ".join(filter(None, (schema.get("description"), order)))
         schema["items"] = _any_of([*places, *rest])
     else:
         schema["items"] = items if isinstance(items, dict) else {}
+
+
+def _name(place: _Schema) -> str | None:
+    """Return a word for a place of a tuple: its title, the name of its definition, or its type."""
+    kind = place.get("title") or str(place.get("$ref", "")).rpartition("/")[2] or place.get("format")
+    kind = kind or place.get("type")
+    return kind if isinstance(kind, str) else None
 
 
 def _any_of(schemas: Iterable[Any]) -> _Schema:

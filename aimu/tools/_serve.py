@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol, cast, runtime_checkable
 
 import anyio
 
+from aimu._core.answer import AROUND, account_within
 from aimu._core.images import split_data_url, url_of
+from aimu._core.reply import new_call_id
 from aimu._core.threads import run_in_thread
 from aimu._doors import public
 from aimu.errors import MissingExtraError, ToolError
+from aimu.tools._current import CALL, CurrentCall
 from aimu.tools._definition import Tool, as_tool
 from aimu.tools._signature import without_bound
 from aimu.tools._toolbox import Toolbox, content_of, pending_of
@@ -29,7 +32,9 @@ class _Runner(Protocol):
 
 
 @public("aimu.tools")
-def serve_mcp(tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, name: str = "aimu") -> FastMCP[Any]:
+def serve_mcp(
+    tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, name: str = "aimu", context: Any = None
+) -> FastMCP[Any]:
     """Make a FastMCP server that offers tools, or one tool `run(task)` that runs an agent or workflow.
 
     Start it with `server.run()` (stdio) or `server.run(transport="http", port=8000)`.
@@ -38,6 +43,8 @@ def serve_mcp(tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, n
         tools_or_agent: A tool, an iterable of tools, or a runner, sync or async. A runner keeps its history from task
             to task and works on one task at a time, as always.
         name: Name of the server.
+        context: Any object for the tools, which get it with `current_call().context`. With None, they get that of the
+            run that calls them, if the server is used in the same process.
 
     Returns:
         The server, not yet running.
@@ -63,9 +70,8 @@ def serve_mcp(tools_or_agent: Callable[..., Any] | Iterable[Any] | _Runner, *, n
     server: FastMCP[Any] = FastMCP(name)
     served = _served_tool()
     for tool in tools:
-        server.add_tool(
-            served(name=tool.name, description=tool.description, parameters=tool.parameters, call=partial(_call, tool))
-        )
+        call = partial(_call, tool, context)
+        server.add_tool(served(name=tool.name, description=tool.description, parameters=tool.parameters, call=call))
     return server
 
 
@@ -79,8 +85,14 @@ def _run_tool(runner: _Runner) -> Tool:
     return Tool(name="run", function=run, description=f"Give a task to {who}; returns its answer.")
 
 
-async def _call(tool: Tool, arguments: dict[str, Any]) -> list[Any]:
+async def _call(tool: Tool, context: Any, arguments: dict[str, Any]) -> list[Any]:
     """Call a tool and return the content of its result; FastMCP reports what the tool raises."""
+    account, outer = account_within(context), CALL.get()
+    if outer is None:
+        current = CurrentCall(new_call_id(), tool.name, context=account.context)
+    else:  # an agent of this process calls, over memory
+        current = CurrentCall(outer.id, tool.name, outer.agent, outer.iteration, account.context, outer._seen)
+    tokens = CALL.set(current), AROUND.set(account)
     try:
         return await _result(tool, arguments)
     except Exception as exc:
@@ -88,6 +100,9 @@ async def _call(tool: Tool, arguments: dict[str, Any]) -> list[Any]:
         if reason == str(exc):
             raise
         raise ToolError(f"{type(exc).__name__}: {reason}") from None
+    finally:
+        CALL.reset(tokens[0])
+        AROUND.reset(tokens[1])
 
 
 async def _result(tool: Tool, arguments: dict[str, Any]) -> list[Any]:

@@ -17,17 +17,21 @@ from typing import Any, TypeAlias, TypeGuard, cast, final
 
 import anyio
 import attrs
+from anyio.lowlevel import checkpoint
 
-from aimu._core.groups import unwrap
+from aimu._core.groups import single_failure, unwrap
 from aimu._core.images import url_of
 from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
 from aimu._doors import public
 from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
+from aimu.tools._current import CALL
 from aimu.tools._definition import Tool, as_tool
 from aimu.tools._signature import without_bound
 
 log = logging.getLogger("aimu.tools")
+
+_AT_ONCE = 16  # schemas that are made before other tasks get their turn
 
 Content: TypeAlias = str | list[dict[str, Any]]
 OnEnd: TypeAlias = Callable[[Content], object]
@@ -77,6 +81,15 @@ class Toolbox:
         """The tools in OpenAI function format. Made once; do not modify."""
         return tuple(tool.schema for tool in self._tools.values())
 
+    async def offered(self) -> tuple[dict[str, Any], ...]:
+        """Return `schemas`. Between the tools it lets other tasks run: making a schema takes about a millisecond."""
+        if "schemas" not in self.__dict__:
+            for number, tool in enumerate(self._tools.values(), 1):
+                _ = tool.schema  # the tool keeps the costly part
+                if number % _AT_ONCE == 0:
+                    await checkpoint()
+        return self.schemas
+
     async def call(
         self, call: ToolCall, *, on_start: Callable[[], object], on_end: OnEnd, in_thread: InThread = run_in_thread
     ) -> None:
@@ -116,8 +129,10 @@ class Toolbox:
 
         here = tool.is_async or tool.on_event_loop
         with anyio.move_on_after(tool.timeout) as scope:
+            if not here and in_thread is not run_in_thread and (current := CALL.get()) is not None:
+                current.keep_deadline()
             for pending in begin() if here else await in_thread(begin):
-                with _reported_failures(tool, on_end):
+                with _reported_failures(tool, on_end), single_failure(levels=0):
                     on_end(content_of(await pending))
         if scope.cancelled_caught:
             log.warning("stopped tool %r at its timeout of %g s", tool.name, tool.timeout)
@@ -133,8 +148,11 @@ def _reported_failures(tool: Tool, on_end: OnEnd) -> Generator[None]:
         log.warning("tool %r failed", tool.name, exc_info=exc)
         reason = without_bound(tool.function, str(error))
         on_end(": ".join(filter(None, ("Error", type(error).__name__, reason))))
-        if isinstance(error, tool.raises):
-            raise error  # noqa: B904 - the error keeps its own cause
+        try:
+            if isinstance(error, tool.raises):
+                raise error
+        finally:
+            del error  # or the traceback would hold this frame, and this frame the traceback, and with it the stream
 
 
 def pending_of(result: Any) -> Awaitable[Any] | None:

@@ -17,7 +17,7 @@ from anyio.lowlevel import checkpoint
 from aimu import aio
 from aimu._core.messages import check_history, text_of
 from aimu.aio import StreamingContentType
-from aimu.errors import StreamClosedError
+from aimu.errors import NothingToResumeError, StreamClosedError
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
 
@@ -51,8 +51,8 @@ def answer(text, request):
 class AgentScenario:
     """An agent with sync and async tools, a turn that is stopped at some point, and a turn after it."""
 
-    def __init__(self, mode="plain", *, concurrent=False, stop_at=None, raising=False):
-        self.mode, self.stop_at, self.raising = mode, stop_at, raising
+    def __init__(self, mode="plain", *, concurrent=False, stop_at=None, raising=False, resuming=False):
+        self.mode, self.stop_at, self.raising, self.resuming = mode, stop_at, raising, resuming
         self.begun, self.finished, self.seen, self.iteration = set(), {}, "", 0
         self.stopped, self.last = False, None
 
@@ -127,6 +127,7 @@ class AgentScenario:
         if self.mode != "held":
             assert not self.agent.model_client.conversation.busy, "busy after the stop"
             self.check_history()
+            self.check_marks()
         await self.check_next_turn()
         if self.stream is not None:
             await self.check_superseded()
@@ -160,7 +161,29 @@ class AgentScenario:
             assert status != "not_executed" or n not in self.begun, message
             assert status != "cancelled" or n in self.begun, message
 
+    def check_marks(self):
+        """Check that the last message, and no other, says that the turn did not end normally, if it did not."""
+        marks = [message.get("stop_reason") for message in self.agent.history]
+        done = text_of(self.agent.history[-1]) == "All done here." and "interrupted" not in self.agent.history[-1]
+        assert marks[1:] == [None] * len(marks[2:]) + ([None if done else "interrupted"] if marks[1:] else []), marks
+
+    async def check_resumed(self):
+        """Check that the agent continues the stopped turn, if it left anything, and keeps what is published."""
+        before = json.dumps(self.agent.history)
+        seen = self.seen
+        try:
+            assert await self.agent.resume() in ("All done here.", "Now this.")
+        except NothingToResumeError:
+            messages = self.agent.history
+            assert not messages[1:] or text_of(messages[-1]) == "All done here.", messages
+        self.seen = ""  # in the resumed turn the model may say the same again
+        self.check_history()
+        self.seen = seen
+        assert json.dumps(self.agent.history)[: len(before) - 1] == before[:-1], "a published message has changed"
+
     async def check_next_turn(self):
+        if self.resuming:
+            await self.check_resumed()
         client = self.agent.model_client
         assert await self.agent.run(NEXT) == "Now this."
         check_history(client.messages)

@@ -20,6 +20,14 @@ def test_a_run_cancelled_at_any_step_leaves_a_valid_and_true_history(mode, concu
     cancel_everywhere(make, backend=backend, how=how, minimum=MINIMUM[mode])
 
 
+@pytest.mark.parametrize(("backend", "how"), WAYS)
+@pytest.mark.parametrize("mode", ["plain", "bare", "entered"])
+def test_a_run_cancelled_at_any_step_can_be_resumed(mode, backend, how):
+    make = partial(AgentScenario, mode, concurrent=True, resuming=True)
+    make.__qualname__ = f"agent, {mode}, resumed"
+    cancel_everywhere(make, backend=backend, how=how, minimum=MINIMUM[mode])
+
+
 @pytest.mark.filterwarnings("ignore:Async generator .* was garbage collected:ResourceWarning")  # trio, bare form only
 @pytest.mark.parametrize("raising", [False, True], ids=["break", "raise"])
 @pytest.mark.parametrize("concurrent", [False, True], ids=["sequential", "concurrent"])

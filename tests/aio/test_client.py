@@ -1,6 +1,8 @@
 """A client is one conversation over a shared provider."""
 
 import json
+import os
+import threading
 
 import anyio
 import pytest
@@ -107,7 +109,8 @@ async def test_a_paused_stream_keeps_the_conversation_busy_until_its_task_ends()
             await client.chat("Second")
         finish.set()
     assert await client.chat("Second") == "Next."
-    assert client.messages[1] == {"role": "assistant", "content": "One ", "interrupted": True}
+    cut = {"role": "assistant", "content": "One ", "interrupted": True, "stop_reason": "interrupted"}
+    assert client.messages[1] == cut
 
 
 @pytest.mark.parametrize("change", ["reset", "load", "replace_system_message", None])
@@ -195,6 +198,78 @@ async def test_generate_kwargs_merge_and_none_unsets():
     with pytest.raises(InvalidOptionError, match="temprature"):
         await client.chat("Go.", {"temprature": 1})
     assert await client.chat("Go.") == "2"
+
+
+class Picture(os.PathLike):
+    """A path that is known only when it is read."""
+
+    def __init__(self, path, until=None):
+        self.path, self.until = path, until
+        self.asked, self.threads = threading.Event(), set()
+
+    def __fspath__(self):
+        self.threads.add(threading.get_ident())
+        self.asked.set()
+        if self.until is not None:
+            self.until.wait(60)
+        return os.fspath(self.path)
+
+
+async def test_images_are_read_in_threads(tmp_path):
+    path = tmp_path / "dot.png"
+    path.write_bytes(PNG)
+    picture = Picture(path)
+    client = aio.client(ScriptedProvider("Dots."))
+    assert await client.chat("What?", images=[picture] * 3) == "Dots."
+    assert picture.threads
+    assert threading.get_ident() not in picture.threads
+    assert len(client.messages[0]["content"]) == 4
+
+
+async def test_a_disk_that_does_not_answer_holds_up_no_cancellation(tmp_path):
+    picture = Picture(tmp_path / "dot.png", threading.Event())
+    client = aio.client(ScriptedProvider("Dots."))
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: client.chat("What?", images=[picture]))
+            while not picture.asked.is_set():
+                await checkpoint()
+            group.cancel_scope.cancel()
+    finally:
+        picture.until.set()
+    assert client.messages == []
+    assert await client.chat("Now?") == "Dots."
+
+
+async def test_images_are_bounded_together(monkeypatch):
+    monkeypatch.setattr("aimu.aio._images.MAX_CHARACTERS", 2000)
+    client = aio.client(ScriptedProvider("Dots."))
+    with pytest.raises(InvalidImageError, match="more than 2,000 characters"):
+        await client.chat("What?", images=["data:image/png;base64," + "A" * 500] * 4)
+    assert client.messages == []
+
+
+async def test_thousands_of_tools_do_not_hold_up_the_event_loop():
+    def numbered(number):
+        def function(city: str, count: int = number): ...
+
+        function.__name__ = f"tool_{number}"
+        return function
+
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await checkpoint()
+
+    client = aio.client(ScriptedProvider("Done."), tools=[numbered(number) for number in range(320)])
+    async with anyio.create_task_group() as group:
+        group.start_soon(others)
+        await client.chat("Go.")
+        group.cancel_scope.cancel()
+    assert turns >= 20
 
 
 async def test_images_are_content_parts_and_refused_without_vision(tmp_path):

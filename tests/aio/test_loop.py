@@ -210,7 +210,12 @@ async def test_an_answer_truncated_inside_a_call_raises_and_keeps_its_text(strea
         else:
             await client.chat("Go.")
     assert caught.value.partial == "Let me"
-    assert client.messages[-1] == {"role": "assistant", "content": "Let me", "interrupted": True}
+    assert client.messages[-1] == {
+        "role": "assistant",
+        "content": "Let me",
+        "interrupted": True,
+        "stop_reason": "max_tokens",
+    }
     assert await client.chat("Again.") == "Fine."
 
 

@@ -309,3 +309,54 @@ async def test_a_pulled_stream_sees_the_context_variables_of_its_reader():
     async for _ in aio.client(Looking()).chat("Go.", stream=True):
         variable.set("reader's")
     assert seen == ["unset", "reader's", "reader's"]
+
+
+def speaking(*, fails=False):
+    """Make an agent that speaks in two iterations, with thinking and a tool call between them."""
+    steps = [reply("Let me see. ", thinking="hm", calls=[("look", {})]), reply("It is here.", thinking="so")]
+    if fails:
+        steps[1] = reply("It is", error=ValueError("broken"))
+    return aio.Agent(client_of(*steps), name="clerk", tools=[Tool(name="look", function=lambda: "seen")])
+
+
+@pytest.mark.parametrize("entered", [False, True])
+async def test_the_text_stream_has_the_text_of_all_iterations_and_nothing_else(entered):
+    stream = speaking().run("Look.", stream=True)
+    if entered:
+        async with stream:
+            texts = [text async for text in stream.text_stream]
+    else:
+        texts = [text async for text in stream.text_stream]
+    assert texts == ["Let ", "me ", "see. ", "It ", "is ", "here."]
+    assert {type(text) for text in texts} == {str}
+    assert stream.result == "It is here."
+    assert [text async for text in stream.text_stream] == []
+
+
+async def test_the_text_stream_and_the_chunks_are_one_stream():
+    stream = speaking().run("Look.", stream=True)
+    first = await anext(stream.text_stream)
+    async for text in stream.text_stream:
+        first += text
+        break
+    rest = [chunk.content async for chunk in stream if chunk.is_text()]
+    assert (first, rest) == ("Let me ", ["see. ", "It ", "is ", "here."])
+
+
+@pytest.mark.parametrize("entered", [False, True])
+async def test_the_text_stream_ends_as_its_stream_does(entered):
+    agent = speaking(fails=True)
+    stream, texts = agent.run("Look.", stream=True), []
+    with pytest.raises(ValueError, match="broken"):
+        async with stream if entered else aclosing(stream):
+            async for text in stream.text_stream:
+                texts.append(text)
+    assert texts[-2:] == ["It ", "is"]
+    assert agent.history[-1]["content"] == "It is"
+    with pytest.raises(StreamClosedError):
+        stream.result
+    left = speaking().run("Look.", stream=True)
+    async for _ in left.text_stream:
+        break
+    await left.aclose()
+    assert [text async for text in left.text_stream] == []

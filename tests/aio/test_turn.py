@@ -11,7 +11,14 @@ from aimu._core.messages import CANCELLED, NOT_EXECUTED, check_history, user_mes
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.aio._history import History
 from aimu.aio._turn import AskAgain, Finished, RunTools, State, Terms, Turn
-from aimu.errors import RefusedError, StreamClosedError, TruncatedError, TruncatedStreamError
+from aimu.errors import (
+    EmptyAnswerError,
+    IterationLimitError,
+    RefusedError,
+    StreamClosedError,
+    TruncatedError,
+    TruncatedStreamError,
+)
 
 ADD = {"type": "function", "function": {"name": "add", "parameters": {}}}
 PHASES = st.sampled_from([StreamingContentType.THINKING, StreamingContentType.GENERATING])
@@ -32,6 +39,7 @@ ODD = st.builds(
     calls=st.just(()) | CALLS,
     stop_reason=st.sampled_from([StopReason.REFUSED, StopReason.MAX_TOKENS, StopReason.PAUSED]),
 )
+ENDS = ("empty", "iteration_limit")  # what the turn itself says
 # Values of an enum of a later version, or of a user's provider.
 UNKNOWN = st.builds(Reply, text=TEXTS, calls=st.just(()) | CALLS, stop_reason=st.sampled_from(["unknown", None]))
 
@@ -78,7 +86,9 @@ class Turns:
             tools=(ADD,) * self.draw(st.integers(0, 1)),
             on_settled=self.free,
         )
-        self.asked, self.seen, self.before = 0, "", len(self.history.messages)
+        self.asked, self.before = 0, len(self.history.messages)
+        self.paused = None  # the text of the parts of a paused answer
+        self.prompted, self.reason = False, "interrupted"
 
     def free(self, turn):
         assert turn is self.turn
@@ -90,6 +100,8 @@ class Turns:
         self.asked += 1
         check_history(request.messages)
         assert request.messages[: len(self.history.messages)] == self.history.messages
+        if self.paused is not None:
+            assert request.messages[-1]["content"] == self.paused
         assert request.messages[-1]["role"] in ("user", "tool", "assistant")
         choice = request.options.get("tool_choice")
         if self.turn.tools and self.turn.iteration == self.turn.terms.max_iterations:
@@ -110,43 +122,70 @@ class Turns:
     def receive(self):
         reply = self.draw(self.draw(st.sampled_from([ANSWERS, ROUNDS, ROUNDS, ODD, UNKNOWN])))
         turn, used = self.turn, self.turn.usage
-        text, calls, stop_reason, usage = reply.text, reply.calls, reply.stop_reason, reply.usage
+        calls, stop_reason, usage = reply.calls, reply.stop_reason, reply.usage
+        text = (self.paused or "") + reply.text
         last = turn.iteration == turn.terms.max_iterations
         if stop_reason is StopReason.REFUSED:
-            self.is_refused(RefusedError, reply)
+            self.is_refused(RefusedError, reply, text)
         elif stop_reason is StopReason.MAX_TOKENS and (calls or not text.strip()):
-            self.is_refused(TruncatedError, reply)
+            self.is_refused(TruncatedError, reply, text)
         elif calls:
-            self.is_called(reply, last)
+            self.is_called(reply, last, text)
+        elif stop_reason is StopReason.PAUSED and not last:
+            assert isinstance(turn.receive(reply), AskAgain)
+            assert self.history.messages == self.published
+            self.paused = text
+        elif not (last or text.strip() or self.prompted or turn.terms.continuation_prompt is None):
+            assert isinstance(turn.receive(reply), AskAgain)
+            assert self.history.messages == self.published
+            self.prompted, self.paused = True, None
         else:
-            outcome = turn.receive(reply)
-            paused = stop_reason is StopReason.PAUSED
-            dropped = not paused and not text.strip() and turn.terms.continuation_prompt is not None
-            if (paused or dropped) and not last:
-                assert isinstance(outcome, AskAgain)
-                assert turn.state is State.READY
-            else:
-                assert outcome == Finished(text)
-                assert turn.state is State.SETTLED
-            if dropped:
-                assert self.history.messages == self.published
-            else:
-                assert self.new[-1]["content"] == text
-                assert "interrupted" not in self.new[-1]
-        assert self.history.last_stop_reason is stop_reason
+            self.is_answered(reply, last, text)
+        expected = StopReason(self.reason) if turn.state is State.SETTLED and self.reason in ENDS else stop_reason
+        assert self.history.last_stop_reason is expected
         assert turn.usage == (used if usage is None else usage if used is None else used + usage)
         assert self.history.last_usage == turn.usage
 
-    def is_refused(self, error, reply):
+    def is_answered(self, reply, last, text):
+        """The turn ends with this reply, which has no calls."""
+        paused, error = reply.stop_reason is StopReason.PAUSED, None
+        self.reason = str(reply.stop_reason)
+        if not text.strip() and (self.prompted or not last):
+            self.reason, error = "empty", EmptyAnswerError if self.prompted else None
+        elif last:
+            self.reason, error = "iteration_limit", None if text.strip() else IterationLimitError
+        self.ends(reply, error, text)
+        if paused and not text.strip():
+            assert not self.new
+        else:
+            assert self.new[-1]["content"] == text
+            assert "interrupted" not in self.new[-1]
+
+    def ends(self, reply, error, text):
+        if error is None:
+            assert self.turn.receive(reply) == Finished(text)
+        else:
+            said = [message["content"] for message in self.turn.published if message["role"] == "assistant"]
+            with pytest.raises(error) as caught:
+                self.turn.receive(reply)
+            if error is IterationLimitError:
+                assert caught.value.partial == next((given for given in reversed(said) if given.strip()), "")
+        assert self.turn.state is State.SETTLED
+
+    def is_refused(self, error, reply, text):
         with pytest.raises(error) as caught:
             self.turn.receive(reply)
-        assert caught.value.partial == reply.text
+        self.reason = str(reply.stop_reason)
+        assert caught.value.partial == text
         assert self.turn.state is State.SETTLED
-        self.expect_interrupted(reply.text)
+        self.expect_interrupted(text)
 
-    def is_called(self, reply, last):
-        outcome = self.turn.receive(reply)
-        if isinstance(outcome, RunTools):
+    def is_called(self, reply, last, text):
+        self.prompted = False
+        if last:
+            self.reason = "iteration_limit"
+            self.ends(reply, None if text.strip() else IterationLimitError, text)
+        elif isinstance(outcome := self.turn.receive(reply), RunTools):
             assert self.turn.iteration + 1 < self.turn.terms.max_iterations
             assert [(call.name, call.arguments) for call in outcome.calls] == [
                 ("add", c.arguments) for c in reply.calls
@@ -154,18 +193,19 @@ class Turns:
             assert len({call.id for call in outcome.calls}) == len(reply.calls)
             assert self.history.messages == self.published
             self.calls, self.started, self.finished = outcome.calls, set(), {}
-            self.text = reply.text
+            self.text = text
         else:
-            assert outcome == Finished(reply.text) if last else isinstance(outcome, AskAgain)
-            assert self.turn.iteration + 1 >= self.turn.terms.max_iterations
+            assert isinstance(outcome, AskAgain)
+        if self.turn.iteration + 1 >= self.turn.terms.max_iterations:
             assert [message["status"] for message in self.new if message["role"] == "tool"] == [NOT_EXECUTED] * len(
                 reply.calls
             )
+        self.paused = None
 
     def receive_nothing(self):
         with pytest.raises(TruncatedStreamError):
             self.turn.receive(None)
-        self.expect_interrupted("".join(self.fed))
+        self.expect_interrupted((self.paused or "") + "".join(self.fed))
 
     def start(self):
         call = self.draw(st.sampled_from(self.calls))
@@ -193,9 +233,13 @@ class Turns:
         if state is State.CALLING:
             self.expect_results()
         elif state is State.ASKED:
-            self.expect_interrupted("".join(self.fed))
-        else:
+            self.expect_interrupted((self.paused or "") + "".join(self.fed))
+        elif state is State.READY and self.paused is not None:
+            self.expect_interrupted(self.paused)
+        elif state is State.SETTLED:
             assert self.history.messages == self.published
+        else:
+            assert not self.new
 
     def leave(self):
         """Check that an ended turn refuses every event but `settle` and a late result, and changes nothing."""
@@ -230,7 +274,7 @@ class Turns:
             assert self.new[-1]["content"] == text
             assert self.new[-1]["interrupted"] is True
         else:
-            assert self.history.messages == self.published
+            assert not self.new
 
     def expect_results(self):
         results = [message for message in self.new if message["role"] == "tool"]
@@ -246,7 +290,16 @@ class Turns:
     def check(self):
         """Check that the history is valid, keeps what was published, and has an answer to each user message."""
         check_history(self.history.messages)
-        assert self.history.messages[: len(self.published)] == self.published
+        kept = self.history.messages[: len(self.published)]
+        if self.is_in(State.SETTLED) and self.turn.published:
+            assert self.turn.published == self.history.messages[self.before :]
+            assert str(self.turn.stop_reason) == self.reason
+            marks = [message.get("stop_reason") for message in self.turn.published]
+            mark = None if self.reason in ("end", "stop_sequence") else self.reason
+            assert marks == [None] * (len(marks) - 1) + [mark]
+            if kept and kept[-1] is self.turn.published[-1]:  # the only one that is replaced
+                kept[-1] = {key: kept[-1][key] for key in self.published[-1]}
+        assert kept == self.published
         self.published = json.loads(json.dumps(self.history.messages))
         assert self.freed == self.is_in(State.SETTLED), "the conversation is free exactly when the turn is settled"
         if self.turn is not None and len(self.history.messages) > self.before:

@@ -67,10 +67,10 @@ class Passes:
         self.before = lambda ids: None
         self._engine = engine
 
-    def note(self, *, input_ids, position_ids=None, **kwargs):
+    def note(self, *, input_ids, attention_mask=None, **kwargs):
         worker, wanted, self.gather = self._engine.worker, self.gather, 0
         wait_in_thread(lambda: worker.running + worker.waiting >= wanted)
-        self.rows.append(0 if position_ids is None else len(input_ids))
+        self.rows.append(0 if attention_mask is None else len(input_ids))
         self.tokens += input_ids.numel()
         self.most_running = max(self.most_running, worker.running)
         self.before(input_ids)

@@ -1,10 +1,12 @@
 """The Hugging Face engine; test_local_engines tests what all engines have in common."""
 
+import gc
 import os
 import subprocess
 import sys
 import threading
 from pathlib import Path
+from weakref import ref
 
 import pytest
 
@@ -29,6 +31,15 @@ async def test_a_seed_leaves_the_global_generator_alone(hf_engine):
 async def test_extra_body_sets_fields_of_the_generation_config(hf_engine):
     greedy = await hf_engine.complete(ask(*STORY))
     assert (await hf_engine.complete(ask(*STORY, extra_body={"no_repeat_ngram_size": 2}))).text != greedy.text
+
+
+async def test_a_field_of_the_generation_config_without_effect_is_logged_once(hf_engine, caplog):
+    hf_engine._warned.clear()
+    for _ in range(2):
+        await hf_engine.complete(ask("Say hello.", extra_body={"num_beams": 4}))
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{hf_engine.spec}: this engine does not support the field 'num_beams' of extra_body and ignores it"
+    ]
 
 
 async def test_a_conversation_that_the_template_refuses_raises_bad_request_error(hf_engine, monkeypatch):
@@ -72,6 +83,18 @@ async def test_lazy_weights_are_loaded_in_the_engines_thread_at_the_first_reques
     assert (engine.loaded, engine.prefix_cache.entries) == (False, 0)
     with pytest.raises(ClosedClientError):
         await engine.complete(ask("Say hello."))
+
+
+def test_closing_frees_the_weights_at_once(tiny):
+    engine = HuggingFaceEngine(tiny, threads=1)
+    weights = ref(engine._model.model)
+    gc.collect()
+    gc.disable()
+    try:
+        engine.close()
+        assert weights() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nothing-here", "~/nothing-here", "a/b/c"])

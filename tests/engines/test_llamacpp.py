@@ -153,15 +153,6 @@ async def test_an_invalid_grammar_is_refused(llama_engine):
         await llama_engine.complete(ask("Say hello.", extra_body={"grammar": "root ::= ("}))
 
 
-async def test_an_unknown_field_of_extra_body_is_logged_once(llama_engine, caplog):
-    llama_engine._warned.clear()
-    for _ in range(2):
-        await llama_engine.complete(ask("Say hello.", extra_body={"mirostat": 2}))
-    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
-        f"{llama_engine.spec}: this engine does not support the option extra_body['mirostat']=2 and ignores it"
-    ]
-
-
 async def test_a_failing_evaluation_raises_engine_error_and_the_next_request_works(llama_engine, monkeypatch):
     await llama_engine.complete(ask("Say hello."))
     with monkeypatch.context() as patch:
@@ -175,7 +166,7 @@ async def test_a_conversation_that_the_template_refuses_raises_bad_request_error
     model = llama_engine._model
     for text, reason in ({"default": "{{ raise_exception('Only cats.') }}"}, r"Only cats\."), ({}, "no chat template"):
         with monkeypatch.context() as patch:
-            patch.setitem(vars(model), "_template_texts", text)
+            patch.setattr(model._vocabulary, "templates", text)
             with pytest.raises(BadRequestError, match=reason):
                 await llama_engine.complete(ask("Say hello."))
 

@@ -128,6 +128,18 @@ async def test_options_have_an_effect(engine):
         assert (await engine.complete(ask(*STORY, max_tokens=60, **{name: 50.0}))).text not in greedy, name
 
 
+@pytest.mark.parametrize(("field", "meant"), [("min_pp", "'min_p'"), ("chat_template_kwarg", "'chat_template_kwargs'")])
+async def test_an_unknown_field_of_extra_body_is_told_with_the_nearest_name(engine, field, meant):
+    request = ask("Say hello.", extra_body={field: 1})
+    wanted = (
+        rf"extra_body has the unknown field '{field}'; did you mean {meant}\?; the fields of this engine are: .*min_p"
+    )
+    with pytest.raises(InvalidOptionError, match=wanted):
+        await engine.complete(request)
+    with pytest.raises(InvalidOptionError, match=wanted):
+        await streamed(engine, request)
+
+
 async def test_an_unsupported_option_is_logged_once(engine, caplog):
     engine._warned.clear()
     with caplog.at_level(logging.WARNING, "aimu.engines"):

@@ -18,6 +18,10 @@ class FakeStates:
     ids: list
     croppable: bool = True
 
+    @property
+    def shortest(self):
+        return 0 if self.croppable else len(self.ids)
+
     def __len__(self):
         return len(self.ids)
 
@@ -40,7 +44,9 @@ def encode(text):
 
 def ask(cache, prompt, answer="", *, croppable=True, computed=None):
     """Make one request as an engine does; return the number of reused tokens."""
-    entry = cache.take(prompt, encode, splits=True, new=lambda: FakeStates([], croppable))
+    entry = cache.take(
+        prompt, encode=encode, encode_rest=lambda text, after: encode(text), new=lambda: FakeStates([], croppable)
+    )
     reused = len(entry.states)
     assert entry.states.ids == entry.ids[:reused]
     assert reused < len(entry.ids)

@@ -146,3 +146,10 @@ async def test_a_map_answers_many_tasks(client):
     async with aio.amap(clerk(client), [f"What is {n} plus 1?" for n in range(6)], max_concurrency=3) as results:
         answers = dict([result async for result in results])
     assert answers == {n: f"The answer is {n + 1}." for n in range(6)}
+
+
+async def test_a_run_on_a_model_in_this_process_costs_nothing(weights):
+    team = Chain.from_client(aio.client(weights), [HELPFUL, HELPFUL])
+    answer = await team.run("Hello!")
+    assert (answer.cost, answer.requests, answer.agent) == (0.0, 2, "step_2")
+    assert answer.usage.output > 0

@@ -408,3 +408,25 @@ def test_anyio_is_usable_in_async_tools_of_sync_agents():
         return a + b
 
     assert Agent(aimu.client(provider()), "add", tools=[slowly]).run("?") == "add: 5"
+
+
+@pytest.mark.parametrize("entered", [False, True])
+def test_the_text_stream_is_read_like_the_stream(entered):
+    def look():
+        """Look."""
+        return "seen"
+
+    provider = ScriptedProvider(reply("Let me see. ", thinking="hm", calls=[("look", {})]), "It is here.")
+    stream = Agent(aimu.client(provider), tools=[look]).run("Look.", stream=True)
+    if entered:
+        with stream:
+            texts = list(stream.text_stream)
+    else:
+        texts = [next(stream.text_stream)]
+        for text in stream.text_stream:
+            texts.append(text)
+            break
+        texts += stream.text_stream
+    assert texts == ["Let ", "me ", "see. ", "It ", "is ", "here."]
+    assert stream.result == "It is here."
+    assert stream.result.requests == 2

@@ -117,7 +117,13 @@ def test_the_schema_of_a_tuple_says_how_many_items_there_are_and_what_they_are()
     schema = parameters(function)
     assert schema["properties"] | schema["$defs"] == {
         "pair": {"type": "array", "minItems": 2, "maxItems": 2, "items": INTEGER},
-        "mixed": {"type": "array", "minItems": 2, "maxItems": 2, "items": {"anyOf": [INTEGER, STRING]}},
+        "mixed": {
+            "type": "array",
+            "minItems": 2,
+            "maxItems": 2,
+            "items": {"anyOf": [INTEGER, STRING]},
+            "description": "The items are, in this order: integer, string.",
+        },
         "none": {"type": "array", "minItems": 0, "maxItems": 0, "items": {}},
         "spot": {"$ref": "#/$defs/Spot"},
         "open": {"type": "array", "items": INTEGER},

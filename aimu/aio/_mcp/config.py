@@ -76,7 +76,7 @@ def read_file(
         config = loads(Path(home(os.fspath(path))).read_text(encoding="utf8"))
     except OSError as exc:
         raise InvalidOptionError(f"MCP config {os.fspath(path)!r} cannot be read: {exc.strerror or exc}") from exc
-    except (ValueError, RecursionError) as exc:
+    except ValueError as exc:
         raise InvalidOptionError(f"MCP config {os.fspath(path)!r} is not JSON: {exc}") from exc
     return read_config(config, inputs, on_error)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-# A text is matched first, so that what looks like a comment in it stays.
-_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|//[^\n]*|/\*.*?\*/|,(?=(?:\s|//[^\n]*|/\*.*?\*/)*[\]}])', re.DOTALL)
+from aimu._core.json_text import read_json
+
+_TEXT = r'"(?:[^"\\]|\\.)*(?:\\?\Z|")'
+_COMMENT = r"//[^\n]*|/\*.*?(?:\*/|\Z)"
+# A text is matched first, so that what looks like a comment in it stays. What has no end goes on to that of the file.
+_TOKEN = re.compile(rf"{_TEXT}|{_COMMENT}|,(?=(?:\s|{_COMMENT})*[\]}}])", re.DOTALL)
 
 
 def loads(text: str) -> Any:
@@ -16,7 +19,7 @@ def loads(text: str) -> Any:
     Raises:
         ValueError: It is not JSON; lines and columns are those of the text.
     """
-    return json.loads(_TOKEN.sub(_blank, text.removeprefix("\ufeff")))
+    return read_json(_TOKEN.sub(_blank, text.removeprefix("\ufeff")))
 
 
 def _blank(match: re.Match[str]) -> str:

@@ -150,6 +150,7 @@ class Owner:
     async def run_here(self) -> None:
         """Run in the calling async task until the owner is stopped; a cancellation from outside does not end it."""
         try:
+            # Shielded, since the block that started the owner stops it when it ends; it then takes up to LONGEST_WAIT.
             with anyio.CancelScope(shield=True):
                 await self._main()
         finally:
@@ -176,6 +177,7 @@ class Owner:
                             await pending
             except BaseException:
                 self._call_soon(job.cancel)
+                # Shielded and bounded, since the work may still use what the caller frees next.
                 with anyio.move_on_after(LONGEST_WAIT, shield=True):
                     async for _ in receive:
                         pass
@@ -199,6 +201,7 @@ class Owner:
         self._hurried = self._hurried or hurried
         self.stop()
         if self._alive:
+            # Shielded, so that no connection outlives a cancelled caller; bounded, because a connection may call this.
             with anyio.move_on_after(LONGEST_WAIT, shield=True):
                 await self._ended.wait()
                 self._join()
@@ -221,8 +224,10 @@ class Owner:
         return self._pid == os.getpid()  # a forked child has neither the thread nor the loop of the owner
 
     def _post(self, job: _Job[Any]) -> None:
+        if not self._alive:  # in a forked child, where another thread may hold the lock for ever
+            raise ClosedClientError(self.who)
         with self._lock:
-            if self._stopping or not self._alive:
+            if self._stopping:
                 raise ClosedClientError(self.who)
             self._posted.append(job)
         self._call_soon(self._wake_up)

@@ -36,7 +36,8 @@ class Variables:
             InvalidOptionError: A variable has no value; `refuse` makes the error of the reason.
         """
         if isinstance(value, str):
-            return _VARIABLE.sub(lambda match: self._value(match, refuse), value)
+            head, brace, tail = value.rpartition("}")  # without what no brace closes, where each `${` looks for one
+            return _VARIABLE.sub(lambda match: self._value(match, refuse), head + brace) + tail
         if isinstance(value, list):
             return [self.expand(item, refuse) for item in value]
         if isinstance(value, Mapping):

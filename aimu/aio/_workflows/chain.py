@@ -7,6 +7,7 @@ from typing import Self
 
 from attrs import define, evolve, field
 
+from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.field_docs import with_field_docs
 from aimu._doors import public
 from aimu.aio._agent import Agent
@@ -64,7 +65,8 @@ class Chain(StepRunner):
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
+        answer: AnyAnswer = Answer()
         for step, agent in enumerate(self.agents):
             answer = yield Ask(agent, task, step)
-            task = evolve(task, text=answer, images=None)
-        yield task.text
+            task = evolve(task, text=str(answer), images=None)
+        yield answer

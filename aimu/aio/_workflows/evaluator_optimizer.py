@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable
-from typing import Self
+from typing import Any, Self
 
 from attrs import define, evolve, field
 
+from aimu._core.answer import Answer, AnyAnswer, changed
 from aimu._core.field_docs import with_field_docs
+from aimu._core.reply import StopReason
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
@@ -17,7 +20,9 @@ from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._workflows.flow import Ask, Flow, follow
 
-_MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d+[.)](?=\s)|</?\w+[^>]*>)*"
+log = logging.getLogger("aimu.aio")
+
+_MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d++[.)](?=\s)|</?+\w++[^>]*+>)*"  # possessive, so that any text takes linear time
 
 
 @public("aimu.aio")
@@ -28,7 +33,7 @@ class EvaluatorOptimizer(StepRunner):
 
     The evaluator accepts a draft if the first or last non-empty line of its answer starts with `pass_keyword`; markup
     before the keyword is ignored. Otherwise the generator gets the task, its draft and the evaluator's answer, and
-    writes a new draft. After `max_rounds` drafts, the last one is the answer.
+    writes a new draft. After `max_rounds` drafts, the last one is the answer, with the stop reason ROUND_LIMIT.
 
     Args:
         generator: The runner that writes. It gets the images with the first request for a draft only.
@@ -94,13 +99,14 @@ class EvaluatorOptimizer(StepRunner):
         return follow(self._flow(task), self.name, run)
 
     async def _flow(self, task: Task) -> Flow:
-        now, draft = task, ""
+        now, draft = task, Answer[Any]()
         for round_ in range(self.max_rounds):
             draft = yield Ask(self.generator, now, round_)
             review = f"Task: {task.text}\n\nResponse:\n{draft}"
             verdict = yield Ask(self.evaluator, evolve(task, text=review, images=None), round_)
             if accepts(verdict, self.pass_keyword):
-                break
+                yield draft
+                return
             revision = sections(
                 "Revise the draft so that it answers the feedback. Give the whole new draft and nothing else.",
                 Task=task.text,
@@ -108,7 +114,13 @@ class EvaluatorOptimizer(StepRunner):
                 Feedback=verdict,
             )
             now = evolve(task, text=revision, images=None)
-        yield draft
+        yield out_of_rounds(draft, self.name, self.max_rounds)
+
+
+def out_of_rounds(answer: AnyAnswer, name: str, rounds: int) -> AnyAnswer:
+    """Return the answer of a workflow that used up its rounds, and log that."""
+    log.warning("nothing passed in the %d rounds of %r (the stop_reason of its answer shows this)", rounds, name)
+    return changed(answer, stop_reason=StopReason.ROUND_LIMIT)
 
 
 def sections(instruction: str, **parts: str) -> str:

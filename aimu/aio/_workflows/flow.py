@@ -12,6 +12,7 @@ from typing import TypeAlias, final
 
 from attrs import frozen
 
+from aimu._core.answer import AnyAnswer
 from aimu._core.chunks import StreamChunk
 from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import DONE, AsyncRunner, steps_of
@@ -20,15 +21,15 @@ from aimu.aio._runner import DONE, AsyncRunner, steps_of
 @final
 @frozen
 class Ask:
-    """Yielded to run `runner` on `task` as step number `step`; the `yield` returns the text of its answer."""
+    """Yielded to run `runner` on `task` as step number `step`; the `yield` returns its answer."""
 
     runner: AsyncRunner
     task: Task
     step: int = 0
 
 
-Flow: TypeAlias = AsyncGenerator[Ask | str, str]
-"""Yields each Ask, then the workflow's answer."""
+Flow: TypeAlias = AsyncGenerator[Ask | AnyAnswer, AnyAnswer]
+"""Yields each Ask, then the workflow's answer: one that it got, so that it has the facts of its writer."""
 
 
 async def follow(flow: Flow, name: str, run: Run) -> Steps:
@@ -38,15 +39,16 @@ async def follow(flow: Flow, name: str, run: Run) -> Steps:
         try:
             asked = await anext(flow)
             while isinstance(asked, Ask):
-                step, answer = asked.step, ""
+                step, answer = asked.step, None
                 async with aclosing(steps_of(asked.runner, asked.task, run)) as steps:
                     async for chunk in steps:
                         if chunk.phase is DONE:
-                            answer = str(chunk.content)
+                            answer = chunk.content
                         else:
                             yield chunk
+                assert answer is not None, "steps must end with a `done`"
                 asked = await flow.asend(answer)
         except Exception as exc:
             exc.add_note(f"in {name!r}, step {step}")
             raise
-    yield StreamChunk(DONE, asked, name, step)
+    yield StreamChunk(DONE, run.account.of(asked), name, step)

@@ -10,12 +10,15 @@ from typing import Any, Literal, Self, final
 import anyio
 from attrs import Attribute, define, field
 
+from aimu._core.answer import AnyAnswer, changed, joined
 from aimu._core.chunks import StreamChunk
 from aimu._core.field_docs import with_field_docs
+from aimu._core.groups import single_failure
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one_or_none, not_empty, one_of
+from aimu.aio._place import Subtasks
 from aimu.aio._run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio._runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
@@ -122,23 +125,26 @@ class Parallel(StepRunner):
         race = _Race(self, task, run, run.sink or hold)
         failure: ExceptionGroup | None = None
         try:
-            await race.run()
+            with single_failure(levels=0):
+                await race.run()
         except ExceptionGroup as group:
             failure = group
         for chunk in held:
             yield chunk
         if failure is not None:
             raise failure
-        answer, step = self.separator.join(race.in_order()), 0
+        parts = race.in_order()
+        text, step = self.separator.join(parts), 0
+        answer = joined(text, parts)
         if self.aggregator is not None:
-            joined, step = Task(answer, task.generate_kwargs), 1
-            async with aclosing(steps_of(self.aggregator, joined, run)) as steps:
+            step = 1
+            async with aclosing(steps_of(self.aggregator, Task(text, task.generate_kwargs), run)) as steps:
                 async for chunk in steps:
                     if chunk.phase is DONE:
-                        answer = str(chunk.content)
+                        answer = changed(chunk.content, parts=parts)
                     else:
                         yield chunk
-        yield StreamChunk(DONE, answer, self.name, step)
+        yield StreamChunk(DONE, run.account.of(answer), self.name, step)
 
 
 @final
@@ -150,11 +156,11 @@ class _Race:
     task: Task
     outer: Run
     sink: Sink
-    answers: dict[int, str] = field(factory=dict[int, str], init=False)  # worker's index -> answer
+    answers: dict[int, AnyAnswer] = field(factory=dict[int, AnyAnswer], init=False)  # worker's index -> answer
     failures: list[Exception] = field(factory=list[Exception], init=False)
 
-    def in_order(self) -> list[str]:
-        return [self.answers[index] for index in sorted(self.answers)]
+    def in_order(self) -> tuple[AnyAnswer, ...]:
+        return tuple(self.answers[index] for index in sorted(self.answers))
 
     @property
     def won(self) -> bool:
@@ -163,23 +169,26 @@ class _Race:
     async def run(self) -> None:
         workers, wanted = self.parallel.workers, self.parallel.first or 1
         limiter = anyio.Semaphore(self.parallel.max_concurrency or len(workers))
-        async with anyio.create_task_group() as group:
+        with Subtasks() as branches:
+            async with anyio.create_task_group() as group:
 
-            async def work(index: int, worker: AsyncRunner) -> None:
-                begin_branch()
-                async with limiter:
-                    await self._work(index, worker)
-                if self.won:
-                    group.cancel_scope.cancel()
+                async def work(index: int, worker: AsyncRunner) -> None:
+                    branches.join()
+                    begin_branch()
+                    async with limiter:
+                        await self._work(index, worker)
+                    if self.won:
+                        group.cancel_scope.cancel()
 
-            for index, worker in enumerate(workers):
-                group.start_soon(work, index, worker)
+                for index, worker in enumerate(workers):
+                    group.start_soon(work, index, worker)
         if len(self.answers) < wanted:
             raise ExceptionGroup(f"{len(self.failures)} of {len(workers)} workers failed", self.failures)
 
     async def _work(self, index: int, worker: AsyncRunner) -> None:
         try:
-            done = await drain(steps_of(worker, self.task, self.outer.branch(self.sink)), self.sink)
+            with single_failure(levels=0):
+                answer = await drain(steps_of(worker, self.task, self.outer.worker(self.sink)), self.sink)
         except Exception as exc:
             where = f"worker {index + 1} ({_name(worker)}) of {self.parallel.name!r}"
             exc.add_note(f"in {where}")
@@ -189,7 +198,7 @@ class _Race:
             self.failures.append(exc)
         else:
             if not self.won:
-                self.answers[index] = str(done.content)
+                self.answers[index] = answer
 
 
 def _name(runner: AsyncRunner) -> str:

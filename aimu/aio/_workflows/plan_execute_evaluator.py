@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from attrs import define, evolve, field
 
+from aimu._core.answer import AROUND, Answer
 from aimu._core.field_docs import with_field_docs
 from aimu._core.threads import run_in_thread
 from aimu._doors import public
@@ -21,7 +22,7 @@ from aimu.aio._checks import at_least_one
 from aimu.aio._run import ENCLOSING, Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._skill_agent import SkillAgent
-from aimu.aio._workflows.evaluator_optimizer import accepts, sections
+from aimu.aio._workflows.evaluator_optimizer import accepts, out_of_rounds, sections
 from aimu.aio._workflows.flow import Ask, Flow, follow
 from aimu.errors import ScoringError
 from aimu.evals import LLMJudgeScorer, Scorer
@@ -40,7 +41,8 @@ class PlanExecuteEvaluator(StepRunner):
 
     The scorer gets a row with `task`, `plan` and `output`, and with `criteria` if they are given. If an output does not
     pass, the planner gets the task, its plan, the output, the score and the reason, and makes a new plan. If no output
-    passes, the answer is the output with the best score; among equal scores, the latest.
+    passes, the answer is the output with the best score, among equal scores the latest, with the stop reason
+    ROUND_LIMIT.
 
     Args:
         planner: The runner that writes the plans. It gets the images with the first request for a plan only.
@@ -123,23 +125,23 @@ class PlanExecuteEvaluator(StepRunner):
         return self.planner, self.executor
 
     def _steps(self, task: Task, run: Run) -> Steps:
-        return follow(self._flow(task), self.name, run)
+        return follow(self._flow(task, run), self.name, run)
 
-    async def _flow(self, task: Task) -> Flow:
-        now, best, best_score = task, "", float("-inf")
+    async def _flow(self, task: Task, run: Run) -> Flow:
+        now, best, best_score = task, Answer[Any](), float("-inf")
         for round_ in range(self.max_rounds):
             plan = yield Ask(self.planner, now, round_)
             work = sections("Carry out the task along the plan.", Task=task.text, Plan=plan)
             output = yield Ask(self.executor, evolve(task, text=work), round_)
-            row = {"task": task.text, "plan": plan, "output": output}
+            row = {"task": task.text, "plan": str(plan), "output": str(output)}
             if self.criteria is not None:
                 row["criteria"] = self.criteria
-            score, reason = await scored(self.scorer, row)
+            score, reason = await scored(self.scorer, row, run)
             if score >= best_score:
                 best, best_score = output, score
             if score >= self.pass_threshold or (self.pass_keyword is not None and accepts(reason, self.pass_keyword)):
-                best = output
-                break
+                yield output
+                return
             replan = sections(
                 "The plan did not lead to a good enough output. Make a better plan.",
                 Task=task.text,
@@ -148,18 +150,19 @@ class PlanExecuteEvaluator(StepRunner):
                 Feedback=f"Score: {score:g}\n{reason}",
             )
             now = evolve(task, text=replan, images=None)
-        yield best
+        yield out_of_rounds(best, self.name, self.max_rounds)
 
 
-async def scored(scorer: Scorer, row: Mapping[str, Any]) -> tuple[float, str]:
+async def scored(scorer: Scorer, row: Mapping[str, Any], run: Run) -> tuple[float, str]:
     """Return the score and the reason of the scorer for a row.
 
-    A blocking scorer runs in a worker thread. Its own model requests send no chunks to the stream of the run.
+    A blocking scorer runs in a worker thread. Its own model requests count in the account of the run, but send no
+    chunks to its stream.
 
     Raises:
         ScoringError: The scorer does not return a number and a text.
     """
-    token = ENCLOSING.set(None)
+    token, around = ENCLOSING.set(None), AROUND.set(run.account)
     try:
         verdict: Any
         # In a list, because trio rejects a thread's result that is a coroutine, and a `def` may return one.
@@ -168,6 +171,7 @@ async def scored(scorer: Scorer, row: Mapping[str, Any]) -> tuple[float, str]:
             verdict = await verdict
     finally:
         ENCLOSING.reset(token)
+        AROUND.reset(around)
     match verdict:
         case (Real() as score, str(reason)):
             return float(score), reason

@@ -18,7 +18,7 @@ from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._workflows.flow import Ask, Flow, follow
 from aimu.errors import RoutingError
 
-_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+_BARE = re.compile(r"[^\W_]")
 
 
 @public("aimu.aio")
@@ -98,15 +98,16 @@ class Router(StepRunner):
         name = named(answer, self.handlers)
         handler = self.fallback if name is None else self.handlers[name]
         if handler is None:
-            raise RoutingError(answer, self.handlers)
+            raise RoutingError(str(answer), self.handlers)
         yield (yield Ask(handler, task, 1))
 
 
 def named(answer: str, names: Collection[str]) -> str | None:
     """Return the name that the answer contains, or None if it contains none or more than one."""
-    exact = [name for name in names if _bare(name) == _bare(answer) != ""]
+    bare, whole = _bare(answer), answer.strip().casefold()
+    exact = [name for name in names if _bare(name) == bare != ""]
     if len(exact) != 1:
-        exact = [name for name in names if name.casefold() == answer.strip().casefold()]
+        exact = [name for name in names if name.casefold() == whole]
     if len(exact) == 1:
         return exact[0]
     # The longest first, so that "code review" in an answer does not count as "code".
@@ -118,4 +119,5 @@ def named(answer: str, names: Collection[str]) -> str | None:
 
 
 def _bare(text: str) -> str:
-    return _EDGES.sub("", text).casefold()
+    first, last = _BARE.search(text), _BARE.search(text[::-1])  # searching for the end of a run is not linear
+    return "" if first is None or last is None else text[first.start() : len(text) - last.start()].casefold()

@@ -13,13 +13,13 @@ from typing import TypeAlias, final
 
 from attrs import frozen
 
+from aimu._core.json_text import DEPTH
 from aimu.engines._formats.literals import bare_object, python_calls, python_object
 from aimu.engines._formats.marks import BLANKS, HEAD, CallMarks, Syntax, is_strong, look
 from aimu.engines._formats.source import Marks, Source, Steps
 from aimu.engines._formats.table import Table
 from aimu.engines._formats.tagged import tagged
 from aimu.engines._formats.values import (
-    DEPTH,
     Tools,
     argument_text,
     code_tool,
@@ -39,8 +39,8 @@ _PAIRS = {"{": "}", "[": "]", "(": ")"}
 _AHEAD = 80
 _FENCE = re.compile(r"\s*```\w*\s*")
 _NEXT_VALUE = re.compile(r"[\s,;]*(?=[{\[](?!/?[A-Z_]+\]))")
-_NEXT_PYTHON = re.compile(r"[\s,;]*(?=\[?\s*[\w.\-]+\s*\()")
-_PYTHON_NAME = re.compile(r"\s*\[?\s*([\w.\-]+)")
+_NEXT_PYTHON = re.compile(r"[\s,;]*+(?=\[?\s*+[\w.\-]++\s*+\()")
+_PYTHON_NAME = re.compile(r"\s*+\[?\s*+([\w.\-]+)")
 _STRAY = re.compile(r"\s{0,8}[}\]]{1,8}")
 
 

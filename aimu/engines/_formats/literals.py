@@ -8,13 +8,15 @@ from __future__ import annotations
 import re
 from typing import Any, final
 
-from aimu.engines._formats.values import DEPTH, Tools, dumps, plain_name, properties_of
+from aimu._core.json_text import DEPTH
+from aimu.engines._formats.values import Tools, dumps, plain_name, properties_of
 
-_STRINGS = {quote: re.compile(rf"[^\\{quote}]*(?:\\.[^\\{quote}]*)*{quote}", re.DOTALL) for quote in "'\""}
-_SPACE = re.compile(r"[\s]*")
+_STRINGS = {quote: re.compile(rf"[^\\{quote}]*+(?:\\.[^\\{quote}]*+)*+{quote}", re.DOTALL) for quote in "'\""}
+_SPACE = re.compile(r"\s*")
 _WORD = re.compile(r"[^\s,:=()\[\]{}\"']+")
 _BARE = re.compile(r"[^,()\[\]{}]*")
-_NUMBER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]+|(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+_NUMBER = re.compile(r"[-+]?(?:0[xX][0-9a-fA-F]++|(?:\d[\d_]*+(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?)")
+_LONGEST = 3000  # characters of a number, also of a hexadecimal one: Python writes no integer of more than 4300 digits
 _CONSTANTS = {"true": True, "false": False, "null": None, "none": None, "undefined": None}
 _ESCAPE = re.compile(r"\\(u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2}|.)", re.DOTALL)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "0": "\0", "\n": ""}
@@ -105,10 +107,10 @@ class _Parser:
         return positional, named
 
     def value(self, depth: int) -> Any:
-        if depth > DEPTH:
-            raise ValueError("nested too deep")
         self._blanks()
         first = self._text[self._at : self._at + 1]
+        if depth >= DEPTH and first in ("{", "[", "("):
+            raise ValueError("nested too deep")
         if self._quote and self._text.startswith(self._quote, self._at):
             return self._quoted()
         if first == "{":
@@ -183,7 +185,7 @@ class _Parser:
         lower = text.lower()
         if lower in _CONSTANTS:
             return _CONSTANTS[lower]
-        if not _NUMBER.fullmatch(text):
+        if len(text) > _LONGEST or not _NUMBER.fullmatch(text):
             if not text or not self._quote:
                 raise ValueError("no value")
             return text

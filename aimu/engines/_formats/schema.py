@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from aimu._core.json_text import DEPTH
 from aimu.engines._formats.literals import python_value
-from aimu.engines._formats.values import DEPTH, loads
+from aimu.engines._formats.values import loads
 
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 _CDATA = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*", re.DOTALL)

@@ -1,8 +1,8 @@
 """Chat templates rendered as transformers renders them, in a sandbox with bounds.
 
 A template comes with the weights, from strangers: it reaches nothing but what it is given, and what it does is counted:
-steps of loops and macros, characters written, the size of strings and lists. Beyond a bound it ends with TemplateLimit.
-Not bounded is the time of one built-in operation on values within the bounds, such as sorting a long list in each step.
+steps of loops and macros, characters written, the size of strings and lists, and the work of built-in operations, by
+the size of what they take and make. Beyond a bound it ends with TemplateLimit.
 What templates may use: https://huggingface.co/docs/transformers/chat_templating_writing (read 2026-11-22).
 Imports jinja2, so it is imported when a template is read.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from datetime import datetime
 from typing import Any, final
 
@@ -22,13 +23,22 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.visitor import NodeTransformer
 
+from aimu._core.json_text import read_json
 from aimu.engines._formats.bounds import BITS, DEPTH, SIZE, SOURCE, STEPS, WRITTEN, TemplateLimit
 
 _MACRO = 10  # steps that a macro's run counts as
-_COUNT, _WRITE, _JOIN = "__count", "__write", "__join"
+_COUNT, _WRITE, _JOIN, _TICK, _SIZED, _COMPARED = "__count", "__write", "__join", "__tick", "__sized", "__compared"
 _WIDE = re.compile(r"\*|\d{6,}")
 _PADDING = ("center", "expandtabs", "ljust", "rjust", "zfill")
 _GROWING = ("append", "extend", "insert")
+_INSTANT = frozenset(("length", "count", "first", "default", "d", "attr", "items", "mapping"))  # filters
+_COMPARING = ("sort", "unique", "groupby", "min", "max", "dictsort", "sum")  # filters that look into the elements
+_TESTS = (
+    "in",
+    *("eq", "equalto", "==", "ne", "!="),
+    *("gt", "greaterthan", ">", "ge", ">="),
+    *("lt", "lessthan", "<", "le", "<="),
+)
 
 
 @final
@@ -55,6 +65,51 @@ class _Account:
         return value
 
 
+_ACCOUNT: ContextVar[_Account | None] = ContextVar("_ACCOUNT", default=None)
+
+
+def _charge(*values: Any) -> None:
+    """Count work as steps: a step is worth a few elements of a list, or some more characters."""
+    account = _ACCOUNT.get()
+    if account is not None:
+        account.count(sum(map(_weight, values)))
+
+
+def _weight(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value) >> 6
+    return len(value) >> 2 if hasattr(type(value), "__len__") else 0
+
+
+def _tick() -> bool:
+    if (account := _ACCOUNT.get()) is not None:
+        account.count(1)
+    return True
+
+
+def _sized_value(value: Any) -> Any:
+    _charge(value)
+    return value
+
+
+def _compared_value(value: Any) -> Any:
+    """Charge for an operand of a comparison, which goes through all that a value holds."""
+    account = _ACCOUNT.get()
+    if account is not None and isinstance(value, Mapping | list | tuple):
+        left = [account.steps]
+        _check_depth(value, 0, left)
+        account.count(account.steps - left[0])
+    else:
+        _charge(value)
+    return value
+
+
+def _counted_items(items: Iterator[Any]) -> Iterator[Any]:
+    for item in items:
+        _tick()
+        yield item
+
+
 class _Generation(Extension):  # type: ignore[misc]
     """`{% generation %}` marks an assistant's text for training; here it is just its text."""
 
@@ -69,7 +124,22 @@ class _Counting(NodeTransformer):  # type: ignore[misc]
     """Counts each turn of a loop, each macro's run, each text that is written, and each `~`; jinja2 gives the names."""
 
     def visit_For(self, node: Any) -> Any:  # noqa: N802
-        return self._counted(node)
+        node = self._counted(node)
+        if node.test is not None:
+            node.test = nodes.And(_called(_TICK, []), node.test)
+        return node
+
+    def visit_Getitem(self, node: Any) -> Any:  # noqa: N802
+        node = self.generic_visit(node)
+        is_read = node.ctx == "load" and isinstance(node.arg, nodes.Slice)
+        return _called(_SIZED, [node]) if is_read else node
+
+    def visit_Compare(self, node: Any) -> Any:  # noqa: N802
+        node = self.generic_visit(node)
+        node.expr = _called(_COMPARED, [node.expr])
+        for operand in node.ops:
+            operand.expr = _called(_COMPARED, [operand.expr])
+        return node
 
     def visit_Macro(self, node: Any) -> Any:  # noqa: N802
         return self._counted(node, _MACRO)
@@ -124,18 +194,25 @@ class _Environment(SandboxedEnvironment):  # type: ignore[misc]
             _check_product(operator, left, right)
         elif operator == "+" and isinstance(left, str | list | tuple) and isinstance(right, str | list | tuple):
             _check_size(len(left) + len(right))
-        return super().call_binop(context, operator, left, right)
+        result = super().call_binop(context, operator, left, right)
+        _charge(result)
+        return result
 
     def call(self, context: Any, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         method = getattr(function, "__wrapped__", function)
         owner, name = getattr(method, "__self__", None), getattr(method, "__name__", "")
-        if isinstance(owner, _Account):
+        if isinstance(owner, _Account) or function in _OWN:
             return function(*args)
         if isinstance(owner, str):
             _check_method(owner, name, args)
+            _charge(owner)
         elif isinstance(owner, list) and name in _GROWING:
             _check_size(len(owner) + (len(args[0]) if name == "extend" and isinstance(args[0], Sequence) else 1))
-        return super().call(context, function, *args, **kwargs)
+        if isinstance(owner, list | tuple) and name != "append":
+            _compared_value(owner)
+        _charge(*args)
+        result = super().call(context, function, *args, **kwargs)
+        return _sized_value(result) if isinstance(result, str | list | tuple) else result
 
 
 def _check_size(size: int) -> None:
@@ -179,8 +256,11 @@ def _check_depth(value: Any, depth: int, left: list[int]) -> None:
 
 
 def _join(*parts: Any) -> str:
+    for part in parts:
+        _compared_value(part)
     texts = [str(part) for part in parts]
     _check_size(sum(map(len, texts)))
+    _charge(*texts)
     return "".join(texts)
 
 
@@ -202,6 +282,23 @@ def _sized(function: Callable[..., Any]) -> Callable[..., Any]:
 
     checked.__dict__.update(getattr(function, "__dict__", {}))  # jinja2's marks: what is passed first
     return checked
+
+
+def _charged(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter or test whose work is counted."""
+    weigh = _compared_value if name in _COMPARING or name in _TESTS else _sized_value
+
+    def charged(*args: Any, **kwargs: Any) -> Any:
+        for value in args:
+            weigh(value)
+        result = function(*args, **kwargs)
+        if isinstance(result, Iterator):
+            return _counted_items(result)
+        _charge(result)
+        return result
+
+    charged.__dict__.update(getattr(function, "__dict__", {}))  # jinja2's marks: what is passed first
+    return charged
 
 
 def _today() -> str:
@@ -226,20 +323,30 @@ def _tojson(
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
+_OWN = (_tick, _sized_value, _compared_value)
 _FILTERS = ("center", "format", "indent", "replace", "wordwrap", "batch", "slice", "truncate")
 
 
 def _environment() -> Any:
-    environment: Any = _Environment(trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols])
+    # Not optimized: what is computed while a template is read is not counted.
+    environment: Any = _Environment(
+        trim_blocks=True, lstrip_blocks=True, optimized=False, extensions=[_Generation, loopcontrols]
+    )
     environment.filters["tojson"] = _tojson
     for name in _FILTERS:
         environment.filters[name] = _sized(environment.filters[name])
-    environment.filters["from_json"] = json.loads
+    environment.filters["from_json"] = read_json
+    for name in environment.filters.keys() - _INSTANT:
+        environment.filters[name] = _charged(name, environment.filters[name])
+    for name in _TESTS:
+        environment.tests[name] = _charged(name, environment.tests[name])
+    for name in ("pprint", "striptags", "urlize", "xmlattr"):  # for web pages; their work is not linear
+        del environment.filters[name]
     del environment.globals["lipsum"]
     environment.globals.update(
         raise_exception=_raise_exception,
         strftime_now=lambda form: datetime.now().strftime(form),
-        **{_JOIN: _join},
+        **{_JOIN: _join, _TICK: _tick, _SIZED: _sized_value, _COMPARED: _compared_value},
     )
     return environment
 
@@ -272,4 +379,8 @@ class Template:
         """
         account = _Account(steps, WRITTEN)
         values = {"documents": None, "datetime": _today(), **variables, _COUNT: account.count, _WRITE: account.write}
-        return "".join(self._template.generate(values))
+        token = _ACCOUNT.set(account)
+        try:
+            return "".join(self._template.generate(values))
+        finally:
+            _ACCOUNT.reset(token)

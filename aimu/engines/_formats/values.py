@@ -10,18 +10,18 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
+from aimu._core.json_text import read_json
 from aimu._core.reply import UNKNOWN_NAME
 
 Tools = Mapping[str, Mapping[str, Any]]
 """The functions that were offered, by name."""
 
-DEPTH = 100
-"""How deep arguments may nest; a model that repeats itself nests without an end."""
 NAME_KEYS = ("name", "tool_name", "function", "function_name", "tool", "recipient_name")
 ARGUMENT_KEYS = ("arguments", "parameters", "args", "kwargs", "tool_input", "input")
 CALL_KEYS = (*NAME_KEYS, *ARGUMENT_KEYS, "type", "id", "tool_call_id")
 
 _NAMED = re.compile(rf'"(?:{"|".join(NAME_KEYS)})"\s*:\s*"([^"\\]+)"')
+_LENIENT = json.JSONDecoder(strict=False)
 _CODE = ("python", "ipython", "code_interpreter")
 _READABLE = re.compile(r"[\w.:/-]+")
 _INDEXED = re.compile(r"(.+?)(?::\d+)?")
@@ -30,8 +30,8 @@ _INDEXED = re.compile(r"(.+?)(?::\d+)?")
 def loads(text: str, default: Any = None) -> Any:
     """The value of JSON text, `default` where it is none."""
     try:
-        return json.loads(text, strict=False)
-    except (ValueError, RecursionError):
+        return read_json(text, _LENIENT.decode)
+    except ValueError:
         return default
 
 

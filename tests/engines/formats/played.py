@@ -12,7 +12,7 @@ END = 0x10FFFF
 class Length:
     """States that are only counted."""
 
-    croppable, nbytes = True, 0
+    shortest, nbytes = 0, 0
 
     def __init__(self, length=0):
         self.length = length
@@ -30,7 +30,7 @@ class Length:
 class PlayedModel:
     """Writes one of `replies` after the other."""
 
-    ends, splits, context = frozenset([END]), True, None
+    ends, context = frozenset([END]), None
 
     def __init__(self, template, replies):
         self.templates = {"default": template} if isinstance(template, str) else template
@@ -39,6 +39,9 @@ class PlayedModel:
 
     def encode(self, text):
         return [*map(ord, text)]
+
+    def encode_rest(self, text, after):
+        return self.encode(text)
 
     def decode(self, ids):
         return "".join(chr(token) for token in ids if token != END)

@@ -15,6 +15,11 @@ def grows(start, step, show=""):
     return GROWS.replace("START", start).replace("STEP", step).replace("SHOW", show)
 
 
+def repeats(statement, before=""):
+    head = "{% set items = range(99999) | list %}{% set text = 'a' * 9999999 %}" + before
+    return head + "{% for i in range(99999) %}" + statement + "{% endfor %}"
+
+
 HOSTILE = {
     "loops": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     "macros": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
@@ -37,6 +42,18 @@ HOSTILE = {
     "a format method": "{{ '{:>9999999999}'.format(1) }}",
     "a format filter": "{{ '%9999999999d' | format(1) }}",
     "powers": "{{ 9 ** (9 ** 9) }}",
+    "filters in a loop": repeats("{% set x = items | sort | length %}"),
+    "lazy filters in a loop": repeats("{% set x = items | map('string') | list %}"),
+    "filtered loops": repeats("{% for item in items if item < 0 %}{% endfor %}"),
+    "membership": repeats("{% set x = 'x' in items %}"),
+    "searched text": repeats("{% set x = text.count('b') %}"),
+    "text in text": repeats("{% set x = 'aaab' in text %}"),
+    "tests": repeats("{% set x = 'x' is in items %}"),
+    "slices": repeats("{% set x = items[1:] %}"),
+    "copied lists": repeats("{% set x = items + [1] %}"),
+    "methods of lists": repeats("{% set x = items.index(99998) %}"),
+    "text in memory": repeats("{% set _ = kept.append('a' * 10000000) %}", "{% set kept = [] %}"),
+    "compared nests": grows("[1]", "{% set ns.x = [ns.x, ns.x] %}{% set ns.y = [ns.y, ns.y] %}", "== ns.y"),
     "written text": "{% for i in range(99999) %}" + "x" * 1000 + "{% endfor %}",
 }
 

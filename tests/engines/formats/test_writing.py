@@ -43,9 +43,9 @@ def test_messages_are_what_templates_read_and_leave_the_history_alone():
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": [{"type": "text", "text": "1 "}, {"type": "text", "text": "and 2"}]},
         {**assistant(None, BOOK, broken, thinking="Hm."), "anthropic": {"x": 1}},
-        {**result(1, "3"), "status": "cancelled"},
+        {**result(1, "3"), "status": "cancelled", "stop_reason": "interrupted"},
         {"role": "tool", "tool_call_id": "abcDEF123", "name": "book", "content": "bad"},
-        {"role": "assistant", "content": "It", "interrupted": True},
+        {"role": "assistant", "content": "It", "interrupted": True, "stop_reason": "interrupted"},
     ]
     before = json.dumps(history)
     system, asked, answered, first, second, last = shaped(history, Plan(thinking="reasoning_content"))

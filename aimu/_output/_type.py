@@ -1,0 +1,175 @@
+"""What `output_type=` asks for: the JSON Schema that a model is shown, and how its text becomes the value.
+
+A schema on the wire is always one of an object. The type of a list, a union or a number is shown as an object with one
+property, `response`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Generic, TypeVar, cast, final
+
+from attrs import frozen
+from pydantic import BaseModel
+from pydantic_core import from_json, to_json
+
+from aimu._output._optional import without_nulls
+from aimu.errors import InvalidOptionError
+from aimu.tools._models import Models, given, problems, schema_of
+from aimu.tools._signature import Argument
+
+T = TypeVar("T")
+
+WRAPPER = "response"
+_DEFINITIONS = "#/$defs/"
+_NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
+_FENCE = "```"
+
+
+@final
+@frozen(eq=False)
+class OutputType(Generic[T]):
+    """A type that an answer must have.
+
+    Attributes:
+        name: A name for the schema: letters, digits, underscores and hyphens, at most 64 characters.
+        schema: The JSON Schema of the text, of an object.
+        wrapped: Whether the value is the object's only property, `response`.
+    """
+
+    name: str
+    schema: Mapping[str, Any]
+    wrapped: bool
+    _model: type[BaseModel]
+
+    @classmethod
+    def of(cls, kind: Any) -> OutputType[Any]:
+        """Return the output type of a Python type: what pydantic can validate, and attrs classes, also nested.
+
+        Raises:
+            InvalidOptionError: The type has no JSON Schema.
+        """
+        try:
+            return _made(kind)
+        except TypeError:  # not hashable
+            return _make(kind)
+
+    def parse(self, text: str) -> T:
+        """Return the value that a model's text holds; prose and a Markdown fence around the JSON are ignored.
+
+        Raises:
+            ValueError: The text does not fit the type; `args` has one item for each problem.
+        """
+        found = _json_in(text)
+        if self.wrapped and not (isinstance(found.value, dict) and WRAPPER in found.value):
+            body = f'{{"{WRAPPER}":{found.text}}}'  # the bare value, as a model without a strict mode may write it
+        else:
+            value = without_nulls(found.value, self.schema)
+            body = found.text if value is found.value else to_json(value).decode()
+            body = body if self.wrapped else f'{{"{WRAPPER}":{body}}}'
+        with problems("the answer", ("field", self.schema.get("properties", ())), skip=1):
+            return cast(T, given(self._model.model_validate_json(body))[WRAPPER])
+
+
+@lru_cache(maxsize=256)
+def _made(kind: Any) -> OutputType[Any]:
+    return _make(kind)
+
+
+def _make(kind: Any) -> OutputType[Any]:
+    if isinstance(kind, str | Mapping):
+        raise InvalidOptionError(f"output_type must be a type, got {type(kind).__name__} {kind!r:.80}")
+    try:
+        model = Models({}).complete("output", [Argument(WRAPPER, kind)], {})
+        schema = schema_of(model)
+    except Exception as exc:  # evaluating a type, and whatever is not one, can raise anything
+        why = str(exc).splitlines()[0].split(". ")[0]
+        raise InvalidOptionError(
+            f"output_type={kind!r} has no JSON Schema: {why}; "
+            "use plain types, dataclasses, attrs classes, TypedDicts or pydantic models"
+        ) from exc
+    inner = _resolved(schema["properties"][WRAPPER], schema)
+    wrapped = inner.get("type") != "object"
+    return OutputType(_name(kind), schema if wrapped else inner, wrapped, model)
+
+
+def _name(kind: Any) -> str:
+    return _NOT_IN_A_NAME.sub("_", getattr(kind, "__name__", "")).strip("_")[:64] or "output"
+
+
+def _resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a property's schema as one that stands alone; its own keywords win over those that it refers to."""
+    defs = root.get("$defs", {})
+    made, seen = dict(node), set[str]()
+    while (ref := made.pop("$ref", None)) is not None and ref not in seen:
+        seen.add(ref)
+        made = {**defs.get(ref.removeprefix(_DEFINITIONS), {}), **made}
+    used = _reachable(made, defs)
+    return {**made, "$defs": {name: defs[name] for name in defs if name in used}} if used else made
+
+
+def _reachable(node: Any, defs: Mapping[str, Any]) -> set[str]:
+    found, waiting = set[str](), [node]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            waiting.extend(item.values())
+            name = item.get("$ref")
+            if isinstance(name, str) and (name := name.removeprefix(_DEFINITIONS)) in defs and name not in found:
+                found.add(name)
+                waiting.append(defs[name])
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return found
+
+
+@final
+@frozen
+class _Json:
+    """One JSON value as written, and parsed."""
+
+    text: str
+    value: Any
+
+
+def _json_in(text: str) -> _Json:
+    """Return the JSON in a text: all of it, else the last fenced block, else from the first `{` to the last `}`.
+
+    Raises:
+        ValueError: None of these is JSON.
+    """
+    failure: ValueError | None = None
+    for candidate in _candidates(text):
+        try:
+            return _Json(candidate, from_json(candidate))
+        except ValueError as exc:
+            failure = failure or exc
+    raise ValueError("the answer is empty" if failure is None else f"the answer is not JSON: {failure}") from failure
+
+
+def _candidates(text: str) -> Iterable[str]:
+    text = text.strip()
+    if not text:
+        return
+    yield text
+    end = text.rfind(_FENCE)
+    start = text.rfind(_FENCE, 0, end) if end > 0 else -1
+    if start >= 0:
+        block = text[start + len(_FENCE) : end]
+        yield block.partition("\n")[2].strip() or block.strip()
+    first, last = text.find("{"), text.rfind("}")
+    if 0 <= first < last:
+        yield text[first : last + 1]
+
+
+def partial(text: str) -> Any:
+    """Return the JSON data that the beginning of an answer allows so far, or None if there is none yet."""
+    start = text.find("{")
+    if start < 0:
+        return None
+    try:
+        return from_json(text[start:], allow_partial="trailing-strings")
+    except ValueError:
+        return None

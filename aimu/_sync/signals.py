@@ -1,0 +1,87 @@
+"""Keeps signal handlers from raising inside an event loop.
+
+Python runs a signal handler between any two bytecodes of the main thread. If the handler raises there, the loop may
+lose a callback, or the library a slot, and the next call hangs. A `SignalGuard` therefore stands in for the program's
+handlers while a loop runs: it calls them at once, and what they raise stops the call at its next `await`. Decides
+neither how a call is stopped nor what the handlers do.
+"""
+
+from __future__ import annotations
+
+import _signal  # type: ignore[import-not-found] # `signal` adds look-ups of enums, which take ten times as long
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from signal import valid_signals
+from types import FrameType
+from typing import Any, cast, final
+
+_getsignal: Callable[[int], Any] = cast(Any, _signal).getsignal
+_setsignal: Callable[[int, Any], Any] = cast(Any, _signal).signal
+_SIGNALS = sorted(map(int, valid_signals()))
+
+
+@final
+class SignalGuard:
+    """Stands in for all Python signal handlers; in a thread other than the main one, where none runs, does nothing.
+
+    `install` and `remove` may be called again, and put right what an exception has interrupted.
+
+    Args:
+        stop: Called with what a handler raised.
+    """
+
+    def __init__(self, stop: Callable[[BaseException], object]) -> None:
+        self._stop = stop
+        self._main = threading.current_thread() is threading.main_thread()
+        self._replaced: dict[int, Any] = {}
+        self.installed = False
+
+    def install(self) -> None:
+        if self._main:
+            self.installed = True
+            ours = self._on_signal
+            for number in _SIGNALS:
+                handler = _getsignal(number)
+                if callable(handler) and handler != ours:
+                    self._replaced[number] = handler
+                    _setsignal(number, ours)
+
+    def remove(self) -> None:
+        """Put the program's handlers back, except where the program has set a new one since."""
+        if self.installed:
+            try:
+                self._put_back()
+            finally:  # a handler that is back may raise before the others are
+                self._put_back()
+                self.installed = False
+
+    def _put_back(self) -> None:
+        ours = self._on_signal
+        while self._replaced:
+            number = next(iter(self._replaced))
+            if _getsignal(number) == ours:
+                _setsignal(number, self._replaced[number])
+            self._replaced.pop(number, None)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        try:
+            self._replaced[number](number, frame)
+        except BaseException as exc:
+            if not self.installed:
+                raise
+            self._stop(exc)
+
+
+@contextmanager
+def uninterrupted() -> Generator[None]:
+    """Raise only at the end of the block what signal handlers raise in it."""
+    raised: list[BaseException] = []
+    guard = SignalGuard(raised.append)
+    try:
+        guard.install()
+        yield
+    finally:
+        guard.remove()
+        if raised:
+            raise raised.pop()

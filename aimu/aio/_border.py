@@ -1,0 +1,192 @@
+"""The border between a provider and a turn: what each delta and reply must be, whoever wrote the provider.
+
+Pure. A reply that passes can be committed, sent back and saved. What was streamed and what is kept are the same: the
+longer of the two, or an error.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, NoReturn, final
+
+from attrs import evolve, fields
+
+from aimu._core.agreement import Agreed, agree
+from aimu._core.chunks import StreamingContentType
+from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, StopReason, ToolCall, Usage, new_call_id
+from aimu.errors import MalformedResponseError
+from aimu.models._spec import ModelSpec
+from aimu.providers._base import Request
+
+log = logging.getLogger("aimu.aio")
+
+THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
+# The keys of a message that `Reply.replay` must not replace.
+_TAKEN = frozenset(
+    {"role", "content", "thinking", "tool_calls", "tool_call_id", "name", "status", "interrupted", "stop_reason"}
+)
+
+
+@final
+class Border:
+    """Checks what one request to a provider gives.
+
+    Args:
+        request: The request.
+        spec: The model that answers.
+
+    Raises:
+        MalformedResponseError: By all methods: a delta or reply is not what it must be.
+    """
+
+    def __init__(self, request: Request, spec: ModelSpec) -> None:
+        self._spec = spec
+        output = request.output
+        self._output_tool = output.name if output is not None and output.mode == "tool" else None
+        self._text: list[str] = []
+        self._thinking: list[str] = []
+
+    def late(self, given: object) -> NoReturn:
+        """Refuse what comes after the reply of a stream."""
+        self._refuse("a stream must end with its Reply", given)
+
+    def delta(self, given: Any) -> Delta:
+        """Return a delta, and remember its text."""
+        if type(given) is not Delta:
+            self._refuse("a stream must yield Delta objects and then one Reply", given)
+        text = given.text
+        if not isinstance(text, str):
+            self._refuse("Delta.text must be a str", text)
+        if given.phase is GENERATING:
+            self._text.append(text)
+        elif given.phase is THINKING:
+            self._thinking.append(text)
+        else:
+            self._refuse("Delta.phase must be THINKING or GENERATING", given.phase)
+        return given
+
+    def end(self, given: Any) -> tuple[list[Delta], Reply]:
+        """Return what was not streamed of a reply that ends a stream, and the reply, held to what was streamed."""
+        reply = self._checked(given)
+        said, thought = "".join(self._text), "".join(self._thinking)
+        text = agree(said, reply.text, reply.thinking)
+        if text is None:
+            raise self._error("the streamed answer and the final one contradict each other")
+        thinking = agree(thought, reply.thinking)
+        if thinking is None:
+            log.warning("%s: the streamed thinking and the final one differ; the longer is kept", self._spec)
+            thinking = Agreed(max(thought, reply.thinking, key=len), shown=False)
+        elif text.shown is False:
+            log.warning("%s: the beginning of the answer was not streamed; the whole answer is kept", self._spec)
+        if text.text != reply.text:
+            log.warning("%s: the final answer is shorter than the streamed one, which is kept", self._spec)
+        reply = evolve(reply, text=text.text, thinking=thinking.text)
+        missing = [Delta(THINKING, "" if text.moved else thinking.missing), Delta(GENERATING, text.missing)]
+        return [delta for delta in missing if delta.text], self._ended(reply)
+
+    def whole(self, given: Any) -> Reply:
+        """Return a reply that was not streamed."""
+        return self._ended(self._checked(given))
+
+    def _checked(self, given: Any) -> Reply:
+        if type(given) is not Reply:
+            self._refuse("a provider must return a Reply", given)
+        reply: Reply = given
+        for name in ("text", "thinking", "refusal"):
+            if not isinstance(getattr(reply, name), str):
+                self._refuse(f"Reply.{name} must be a str", getattr(reply, name))
+        for name in ("finish_reason", "model", "request_id"):
+            if not isinstance(getattr(reply, name), str | None):
+                self._refuse(f"Reply.{name} must be a str or None", getattr(reply, name))
+        self._check_usage(reply.usage)
+        self._check_replay(reply.replay)
+        calls = self._calls(reply.calls)
+        if calls != reply.calls:
+            reply = evolve(reply, calls=calls)
+        if type(reply.stop_reason) is not StopReason:
+            reply = self._named_stop(reply, reply.stop_reason)
+        return reply if self._output_tool is None else self._with_output(reply)
+
+    def _with_output(self, reply: Reply) -> Reply:
+        """Return a reply whose text has the arguments of the output tool, which is then no call any more.
+
+        What the service needs back verbatim has that call, and is dropped.
+        """
+        given = [call for call in reply.calls if call.name == self._output_tool]
+        if not given:
+            return reply
+        others = tuple(call for call in reply.calls if call.name != self._output_tool)
+        text = "".join([reply.text, *(call.arguments for call in given)])
+        stop = reply.stop_reason
+        if not others and stop is StopReason.TOOL_CALLS:
+            stop = StopReason.END
+        return evolve(reply, text=text, calls=others, final=True, stop_reason=stop, replay={})
+
+    def _named_stop(self, reply: Reply, word: Any) -> Reply:
+        """Return a reply with a StopReason for a word; one that is unknown is the service's own."""
+        if not isinstance(word, str):
+            self._refuse("Reply.stop_reason must be a StopReason", word)
+        if word in list(StopReason):
+            return evolve(reply, stop_reason=StopReason(word))
+        return evolve(reply, stop_reason=StopReason.OTHER, finish_reason=word)
+
+    def _calls(self, calls: Any) -> tuple[ToolCall, ...]:
+        if not isinstance(calls, tuple | list):
+            self._refuse("Reply.calls must be a tuple of ToolCall", calls)
+        checked: list[ToolCall] = []
+        for call in calls:
+            if type(call) is not ToolCall:
+                self._refuse("Reply.calls must be a tuple of ToolCall", call)
+            for name in ("id", "name"):
+                if not isinstance(getattr(call, name), str):
+                    self._refuse(f"ToolCall.{name} must be a str", getattr(call, name))
+            if not isinstance(call.arguments, str):
+                self._refuse("ToolCall.arguments must be JSON text, as json.dumps writes it", call.arguments)
+            checked.append(ToolCall(call.id or new_call_id(), call.name or UNKNOWN_NAME, call.arguments))
+        return tuple(checked)
+
+    def _check_usage(self, usage: Any) -> None:
+        if usage is None:
+            return
+        if not isinstance(usage, Usage):
+            self._refuse("Reply.usage must be a Usage or None", usage)
+        for attribute in fields(Usage):
+            figure = getattr(usage, attribute.name)
+            if figure is not None and (not isinstance(figure, int) or isinstance(figure, bool)):
+                self._refuse(f"Usage.{attribute.name} must be an int or None", figure)
+
+    def _check_replay(self, replay: Any) -> None:
+        if not isinstance(replay, Mapping):
+            self._refuse("Reply.replay must be a dict, {} if there is nothing to replay", replay)
+        for key in replay:
+            if not isinstance(key, str):
+                self._refuse("the keys of Reply.replay must be strings", key)
+            if key in _TAKEN:
+                self._refuse("Reply.replay must not have a key that messages use themselves", key)
+
+    def _ended(self, reply: Reply) -> Reply:
+        """Return a reply that has something; one that ended in an unknown way must have text or calls.
+
+        A reply that ended with tool calls but has none is such a reply too.
+        """
+        stop = reply.stop_reason
+        if stop is StopReason.TOOL_CALLS and not reply.calls:
+            reply, stop = evolve(reply, stop_reason=StopReason.OTHER), StopReason.OTHER
+        if stop is StopReason.OTHER:
+            word = repr(reply.finish_reason) if reply.finish_reason else "no known reason"
+            if not reply.text.strip() and not reply.calls:
+                raise self._error(f"the service ended the reply with {word} and without text or a tool call", reply)
+            log.warning("%s ended the reply with %s; the answer may be incomplete", self._spec, word)
+        return reply
+
+    def _refuse(self, rule: str, given: object) -> NoReturn:
+        shown = repr(given)
+        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
+        raise self._error(f"{rule}, got {type(given).__name__} {shown}")
+
+    def _error(self, reason: str, reply: Reply | None = None) -> MalformedResponseError:
+        request_id = reply.request_id if reply is not None else None
+        return MalformedResponseError(
+            reason, provider=self._spec.provider, partial="".join(self._text), request_id=request_id
+        )

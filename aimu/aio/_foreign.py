@@ -1,0 +1,86 @@
+"""Runs of users' own runners and clients, as steps. Owns what they may return, and the answer that it makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import aclosing, nullcontext
+from inspect import isawaitable
+from typing import Any
+
+from aimu._core.answer import AROUND, Answer, AnyAnswer, changed
+from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu.aio._run import Run, Steps
+from aimu.errors import InvalidOptionError
+
+DONE = StreamingContentType.DONE
+
+
+async def foreign_steps(call: Callable[[], Any], run: Run, agent: str | None) -> Steps:
+    """Yield the steps of a user's own `run` or `chat`, which `call` calls.
+
+    Runs that the user's code starts count in the account of `run`. An Answer keeps its facts; another text is the
+    answer of `agent`.
+    """
+    outcome = await _outcome(call, run)
+    if isinstance(outcome, str):
+        yield StreamChunk(DONE, _answer(outcome, run, agent))
+        return
+    text: list[str] = []
+    told: Any = None
+    # A user's iterator need not be a generator.
+    async with aclosing(outcome) if hasattr(outcome, "aclose") else nullcontext(outcome) as items:
+        chunks = aiter(items)
+        while (chunk := await _next(chunks, run)) is not None:
+            if chunk.phase is DONE:
+                told = chunk.content
+            else:
+                if chunk.is_text():
+                    text.append(chunk.content)
+                # A user's generator may hold a scope across its yields, so nothing is yielded here if there is a sink.
+                if run.sink is not None:
+                    await run.sink(chunk)
+                else:
+                    yield chunk
+    yield StreamChunk(DONE, _answer(answer_of(outcome, "".join(text) if told is None else told), run, agent))
+
+
+def answer_of(outcome: object, text: Any) -> Any:
+    """Return the Answer of a stream of this library that ended with this text; of anything else, the text."""
+    result = getattr(outcome, "result", None)
+    return result if isinstance(result, Answer) and result == text else text
+
+
+def _answer(text: Any, run: Run, agent: str | None) -> AnyAnswer:
+    if isinstance(text, Answer):
+        return text if text.agent is not None else changed(text, agent=agent)
+    return run.account.of(Answer(str(text), agent=agent))
+
+
+async def _outcome(call: Callable[[], Any], run: Run) -> Any:
+    """Return the text or the iterator of chunks that the user's code returns."""
+    around = AROUND.set(run.account)
+    try:
+        pending = call()
+        if not isawaitable(pending) and not hasattr(pending, "__aiter__"):
+            raise InvalidOptionError(
+                f"a run returned {type(pending).__name__}, which cannot be awaited; "
+                "aimu.aio needs async runners and clients, so use sync ones in the workflows of aimu.agents"
+            )
+        outcome = await pending if isawaitable(pending) else pending
+    finally:
+        AROUND.reset(around)
+    if not isinstance(outcome, str) and not hasattr(outcome, "__aiter__"):
+        raise InvalidOptionError(
+            f"a run returned {type(outcome).__name__}; "
+            "return the answer as a str, or with stream=True an async iterator of chunks"
+        )
+    return outcome
+
+
+async def _next(chunks: Any, run: Run) -> StreamChunk | None:
+    around = AROUND.set(run.account)
+    try:
+        chunk: StreamChunk | None = await anext(chunks, None)
+        return chunk
+    finally:
+        AROUND.reset(around)

@@ -1,0 +1,120 @@
+"""Reads the bodies of responses within bounds, whatever a server sends: endless ones, and ones that unpack to endless.
+
+Raises `BodyError`, and what HTTP over a socket raises.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast, final
+
+import anyio
+
+if TYPE_CHECKING:
+    import httpx2
+
+# What requests ask for. Other compressions are refused: unpacking them has no bound.
+CODINGS = "gzip, deflate"
+LONGEST_BODY = 64 << 20  # bytes; of a response that is not streamed
+LONGEST_STREAM = 1 << 30
+LONGEST_ERROR = 64 << 10  # the rest of a longer error body is not read
+_ERROR_TIME = 5.0  # s to read the body of an error
+_PIECE = 64 << 10
+
+
+class BodyError(Exception):
+    """A body is too long, or cannot be unpacked."""
+
+
+@final
+class Body:
+    """The body of a response, as it arrives.
+
+    Args:
+        response: The response, with its body unread, unless a hook of the user's client has read it.
+    """
+
+    def __init__(self, response: httpx2.Response) -> None:
+        self.response = response
+        coding = response.headers.get("content-encoding", "identity").strip().lower()
+        self._unpacked: AsyncGenerator[bytes, None] | None = None
+        if response.is_stream_consumed:
+            self._raw = self.chunks = _one(response.content)
+        else:
+            # Without the layers of httpx2 above the raw stream, which only a compressed body would need.
+            self._raw = self.chunks = aiter(cast("AsyncIterable[bytes]", response.stream))
+            if coding != "identity":
+                self.chunks = self._unpacked = _unpacked(self._raw, coding)
+
+    async def read(self) -> bytes:
+        """Return the whole body."""
+        pieces: list[bytes] = []
+        size = 0
+        async for chunk in self.chunks:
+            pieces.append(chunk)
+            size += len(chunk)
+            if size > LONGEST_BODY:
+                raise BodyError(f"the response is longer than {LONGEST_BODY >> 20} MiB")
+        return b"".join(pieces)
+
+    async def beginning(self) -> tuple[bytes, bool]:
+        """Return the body of an error, or its beginning, and whether there was more that was not read."""
+        read = bytearray()
+        with anyio.move_on_after(_ERROR_TIME), suppress(BodyError):
+            async for chunk in self.chunks:
+                read += chunk
+                if len(read) > LONGEST_ERROR:
+                    break
+            else:
+                return bytes(read), False
+        return bytes(read[:LONGEST_ERROR]), True
+
+    async def aclose(self) -> None:
+        """Close the response, and end the generators below it without waiting for gc."""
+        if self._unpacked is not None:
+            await self._unpacked.aclose()
+        await self.response.aclose()
+        async for _ in self._raw:  # the closed response has no more
+            pass
+
+
+async def _one(content: bytes) -> AsyncIterator[bytes]:
+    yield content
+
+
+async def _unpacked(raw: AsyncIterator[bytes], coding: str) -> AsyncGenerator[bytes, None]:
+    unpacker = _Unpacker(coding)
+    async for chunk in raw:
+        for piece in unpacker.feed(chunk):
+            yield piece
+
+
+@final
+class _Unpacker:
+    """Unpacks gzip or deflate in bounded pieces."""
+
+    def __init__(self, coding: str) -> None:
+        if coding not in ("gzip", "x-gzip", "deflate"):
+            raise BodyError(f"cannot decompress the response: its content-encoding is {coding[:40]!r}")
+        self._first = True
+        self._unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)  # with the header of either format
+
+    def feed(self, chunk: bytes) -> Iterator[bytes]:
+        while chunk:
+            try:
+                piece = self._unpacking.decompress(chunk, _PIECE)
+            except zlib.error as exc:
+                if not self._first:
+                    raise BodyError(f"cannot decompress the response: {exc}") from exc
+                self._first = False
+                self._unpacking = zlib.decompressobj(-zlib.MAX_WBITS)  # some servers send deflate without a header
+                continue
+            self._first = False
+            if piece:
+                yield piece
+            chunk = self._unpacking.unconsumed_tail
+            if self._unpacking.eof:  # another member may follow
+                chunk = self._unpacking.unused_data
+                self._unpacking = zlib.decompressobj(zlib.MAX_WBITS | 32)

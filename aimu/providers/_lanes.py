@@ -1,0 +1,192 @@
+"""HTTP clients of event loops, in lanes: who has which, when they close, and what every request carries.
+
+An HTTP client belongs to the event loop that first used it, so each loop has its own; `aclose` of the provider or the
+end of the loop closes it. Sends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import suppress
+from functools import cache
+from typing import TYPE_CHECKING, Any, final
+from urllib.parse import urlsplit
+
+import anyio
+from anyio.lowlevel import RunVar
+from attrs import define, field, frozen
+
+from aimu._core.secrets import hide
+from aimu.errors import ProviderError
+from aimu.providers._bounded import CODINGS, BodyError
+
+if TYPE_CHECKING:
+    import httpx2
+
+# Seconds without a byte before a request fails, unless the user sets a timeout. Connecting may take long if a thousand
+# requests start at once. The wait for a free connection has no limit here: the caller's deadline applies.
+READ_TIMEOUT = 600.0
+CONNECT_TIMEOUT = 60.0
+# Seconds to close a response or a client. Closing is shielded, since a connection must not outlive a cancelled request;
+# it waits for the other side of a TLS connection at most, never for a task of this program.
+CLOSING = 1.0
+# The number of concurrent requests on one HTTP client.
+_LANE = 24
+
+
+@final
+@frozen
+class Endpoint:
+    """Where requests go, and their headers, which include the key."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    secret: str | None = field(repr=False, default=None)
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path of the API: below the path of the base URL, with its query."""
+        parts = urlsplit(self.base_url)
+        return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
+
+    @property
+    def server(self) -> str:
+        """The host and port of the server, for error texts."""
+        parts = urlsplit(self.base_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+
+
+# Makes the HTTP client of one event loop, or takes the user's, and returns it with its endpoint.
+Connect = Callable[["httpx2.AsyncClient | None"], "tuple[httpx2.AsyncClient, Endpoint]"]
+
+
+@define(eq=False)
+class Lane:
+    """One HTTP client and the number of its requests in progress; a request is a `with` block.
+
+    A connection pool looks at all its connections for each request and response, so the cost of many concurrent
+    requests on one pool is quadratic. Several lanes keep the pools small.
+    """
+
+    client: httpx2.AsyncClient
+    endpoint: Endpoint
+    owned: bool
+    advice: Callable[[ProviderError], str]
+    busy: int = field(default=0, init=False)
+    _patterns: dict[str, httpx2.Request] = field(factory=dict, init=False)
+
+    @property
+    def open(self) -> bool:
+        """Whether there is room for another request; a client from the user has no limit here."""
+        return self.busy < _LANE or not self.owned
+
+    def __enter__(self) -> Lane:
+        self.busy += 1
+        return self
+
+    def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
+        self.busy -= 1
+        if isinstance(exc, ProviderError):
+            if self.endpoint.secret:  # some services repeat the key in their errors
+                _hide(self.endpoint.secret, exc)
+            exc.args = (f"{exc}{self.advice(exc)}",)
+
+    def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
+        """Return a POST request as the client would build it.
+
+        Building a request costs as much as sending it, so requests of our own clients are copies of the first. A user's
+        client builds each one, because its headers or cookies may have changed.
+        """
+        import httpx2
+
+        pattern = self._patterns.get(path)
+        if pattern is None:
+            given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+            url = self.endpoint.url(path)
+            headers = {**self.endpoint.headers, "Accept-Encoding": CODINGS}
+            pattern = self.client.build_request("POST", url, content=content, headers=headers, **given)
+            if not self.owned:
+                return pattern
+            del pattern.headers["content-length"]
+            self._patterns[path] = pattern
+        return httpx2.Request(
+            "POST", pattern.url, headers=pattern.headers, content=content, extensions=pattern.extensions
+        )
+
+    async def aclose(self) -> None:
+        if self.owned:
+            with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):
+                await self.client.aclose()
+
+
+@define(eq=False)
+class LoopLanes:
+    """The lanes of each provider in one event loop."""
+
+    of: dict[object, list[Lane]] = field(factory=dict)
+    closer: AsyncGenerator[None, None] | None = None
+    pid: int = field(factory=os.getpid)
+    # In a forked child, those of the parent: kept and never used or closed, because the parent has the same sockets.
+    inherited: LoopLanes | None = None
+
+    async def close(self, provider: object) -> None:
+        for lane in self.of.pop(provider, ()):
+            await lane.aclose()
+
+
+_loop_lanes: RunVar[LoopLanes] = RunVar("aimu_http_lanes")
+
+
+async def _close_at_loop_end(lanes: LoopLanes) -> AsyncGenerator[None, None]:
+    """Close all lanes when the event loop ends: both backends finalise a suspended generator then."""
+    try:
+        yield
+    finally:
+        if lanes.pid == os.getpid():
+            lanes.closer = None  # it refers to its loop, which would never be freed
+            for provider in list(lanes.of):
+                await lanes.close(provider)
+
+
+async def lanes_here() -> LoopLanes:
+    lanes = _loop_lanes.get(None)
+    if lanes is None or lanes.pid != os.getpid():
+        lanes = LoopLanes(inherited=lanes)
+        _loop_lanes.set(lanes)
+        lanes.closer = _close_at_loop_end(lanes)
+        await anext(lanes.closer)
+    return lanes
+
+
+def _hide(secret: str, error: ProviderError) -> None:
+    """Hide the key in all texts of an error and of its causes; the failure may have cut a text inside the key."""
+    error.partial = hide(secret, error.partial, cut=True)
+    if error.request_id is not None:
+        error.request_id = hide(secret, error.request_id, cut=True)
+    cause: BaseException | None = error
+    while cause is not None:
+        shown = tuple(hide(secret, part) if isinstance(part, str) else part for part in cause.args)
+        if shown != cause.args:
+            cause.args = shown
+        notes = getattr(cause, "__notes__", None)
+        if notes:
+            notes[:] = [hide(secret, note) for note in notes]
+        cause = cause.__cause__ or cause.__context__
+
+
+@cache
+def timeouts(seconds: float | None = None) -> httpx2.Timeout:
+    """Return the HTTP timeouts for a user's `timeout=`, in seconds, or the defaults."""
+    import httpx2
+
+    return httpx2.Timeout(seconds or READ_TIMEOUT, connect=seconds or CONNECT_TIMEOUT, pool=None)
+
+
+@cache
+def foreign() -> tuple[type[Exception], ...]:
+    """Return the exceptions that HTTP over a socket, and reading a body, may raise."""
+    import httpx2
+
+    streams = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
+    return (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, BodyError, *streams)

@@ -1,0 +1,120 @@
+"""How a model is held to the type of its answer, and which options ask for what."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+
+from aimu import aio
+from aimu._output._expected import Expected, correction, instruction
+from aimu.aio._means import means_for
+from aimu.aio._request import SharedProvider
+from aimu.errors import InvalidOptionError
+from aimu.models._spec import ModelSpec
+from tests.output.kinds import Cat, Tree
+
+
+def expected(kind=Cat, mode="auto"):
+    return Expected.asked(kind, mode, 2, None)
+
+
+def provider(model, **kwargs):
+    return aio.client(model, api_key="k", **kwargs).provider
+
+
+OPENAI, CLAUDE = "openai:gpt-5", "anthropic:claude-opus-4-8"
+
+
+def test_a_service_with_a_mode_for_schemas_is_asked_for_one():
+    means = means_for(expected(), provider(OPENAI), {}, ["search"])
+    assert (means.output.mode, means.output.name) == ("schema", "Cat")
+    assert means.output.schema["required"] == ["kind", "lives"]
+    assert (means.tool, means.instruction) == (None, "")
+
+
+def test_a_type_without_a_strict_form_is_given_by_a_tool(caplog):
+    with caplog.at_level(logging.INFO, "aimu.aio"):
+        means = means_for(expected(Tree), provider(CLAUDE), {}, [])
+    assert "'Tree' refers to itself" in caplog.text
+    assert (means.output.mode, means.output.name, means.forced) == ("tool", "final_answer", True)
+    assert means.tool["function"]["name"] == "final_answer"
+    assert means.tool["function"]["parameters"] == expected(Tree).type.schema
+
+
+def test_the_tool_is_not_forced_where_that_is_refused_or_the_user_chose():
+    tree, claude = expected(Tree), provider(CLAUDE)
+    assert not means_for(tree, claude, {"thinking": True}, []).forced
+    assert not means_for(tree, claude, {"tool_choice": "search"}, ["search"]).forced
+    assert means_for(tree, claude, {"tool_choice": "auto"}, ["search"]).forced
+
+
+def test_the_output_tool_takes_a_free_name():
+    means = means_for(expected(mode="tool"), provider(OPENAI), {}, ["final_answer", "final_answer_2"])
+    assert means.output.name == means.tool["function"]["name"] == "final_answer_3"
+
+
+def test_a_model_without_tools_is_asked_in_the_prompt():
+    own = SharedProvider(SimpleNamespace(spec=ModelSpec("m", "own", tools=False)))
+    means = means_for(expected(), own, {}, [])
+    assert means.output is means.tool is None
+    assert means.instruction == instruction(expected().type.schema)
+    assert '"kind":' in means.instruction
+
+
+def test_a_server_that_cannot_do_both_is_held_by_a_tool_beside_other_tools():
+    ollama = provider("ollama:qwen3.5:9b")
+    assert means_for(expected(), ollama, {}, []).output.mode == "schema"
+    means = means_for(expected(), ollama, {}, ["search"])
+    assert (means.output.mode, means.forced) == ("tool", False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mode", "model", "why"),
+    [
+        (Tree, "schema", CLAUDE, "'Tree' refers to itself"),
+        (Cat, "grammar", OPENAI, "no constrained decoding"),
+    ],
+)
+def test_a_means_that_is_not_there_is_refused(kind, mode, model, why):
+    with pytest.raises(InvalidOptionError, match=why):
+        means_for(expected(kind, mode), provider(model), {}, [])
+
+
+def test_a_model_without_tools_refuses_the_tool_mode():
+    own = SharedProvider(SimpleNamespace(spec=ModelSpec("m", "own", tools=False)))
+    with pytest.raises(InvalidOptionError, match="cannot call tools"):
+        means_for(expected(mode="tool"), own, {}, [])
+
+
+@pytest.mark.parametrize("mode", ["prompt", "tool"])
+def test_a_weaker_means_can_be_chosen(mode):
+    means = means_for(expected(mode=mode), provider(OPENAI), {}, [])
+    assert (means.instruction != "") == (mode == "prompt")
+    assert (means.tool is not None) == (mode == "tool")
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ((None, "tool", 2, None), "output_mode needs output_type"),
+        ((None, "auto", 3, None), "output_retries needs output_type"),
+        ((None, "auto", 2, print), "output_validator needs output_type"),
+        ((int, "json", 2, None), "output_mode must be one of 'auto', 'schema'"),
+        ((int, "auto", -1, None), "output_retries must be an integer of at least 0, got -1"),
+        ((int, "auto", True, None), "output_retries must be an integer"),
+        ((int, "auto", 2, "x"), "output_validator must be a function"),
+    ],
+)
+def test_what_is_asked_is_checked(given, why):
+    with pytest.raises(InvalidOptionError, match=why):
+        Expected.asked(*given)
+
+
+def test_nothing_is_expected_without_a_type():
+    assert Expected.asked(None, "auto", 2, None) is None
+
+
+def test_a_correction_lists_every_reason():
+    assert correction(["a: missing", "b: too long"]) == (
+        "The answer does not fit:\n- a: missing\n- b: too long\nGive the whole answer again, corrected."
+    )

@@ -1,0 +1,200 @@
+"""The schema of a type, and the value that a model's text stands for."""
+
+import enum
+from typing import Annotated
+
+import attrs
+import jsonschema
+import pytest
+from pydantic import BaseModel, Field, field_validator
+
+import aimu
+from aimu._output._strict import ANTHROPIC, OPENAI, NotStrictError, strict
+from aimu._output._type import OutputType, partial
+from tests.output.kinds import KINDS, Cat, Invoice, Owner, Port, Tree
+from tests.output.rules import check_anthropic, check_openai
+
+WITHOUT_STRICT_FORM = {
+    "OPENAI": {"any", "dict", "dict of models"},
+    "ANTHROPIC": {"any", "dict", "dict of models", "recursive", "recursive union", "recursive attrs"},
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_value_of_each_text(name):
+    kind, texts = KINDS[name]
+    output = OutputType.of(kind)
+    jsonschema.Draft202012Validator.check_schema(output.schema)
+    assert output.schema["type"] == "object"
+    for text, value in texts.items():
+        parsed = output.parse(text)
+        assert parsed == value
+        assert type(parsed) is type(value)
+
+
+@pytest.mark.parametrize("dialect", ["OPENAI", "ANTHROPIC"])
+@pytest.mark.parametrize("name", KINDS)
+def test_the_strict_form_follows_the_rules_of_its_service(name, dialect):
+    output = OutputType.of(KINDS[name][0])
+    try:
+        schema = strict(output.schema, OPENAI if dialect == "OPENAI" else ANTHROPIC)
+    except NotStrictError:
+        assert name in WITHOUT_STRICT_FORM[dialect]
+        return
+    assert name not in WITHOUT_STRICT_FORM[dialect]
+    (check_openai if dialect == "OPENAI" else check_anthropic)(schema)
+    whole = [text for text in KINDS[name][1] if text.startswith('{"') and "null" in text]
+    for text in whole:  # what the strict schema makes a model write, null for "not given", is read
+        output.parse(text)
+
+
+def test_what_a_service_does_not_enforce_is_said_in_words():
+    schema = strict(OutputType.of(Owner).schema, OPENAI)
+    assert schema["properties"]["name"] == {
+        "type": "string",
+        "description": "The full name (maxLength: 80; minLength: 1)",
+    }
+    schema = strict(OutputType.of(Invoice).schema, ANTHROPIC)
+    amount = schema["$defs"]["Line"]["properties"]["amount"]
+    assert amount["description"] == "in dollars"
+    assert amount["anyOf"][0] == {"type": "number", "description": "(exclusiveMinimum: 0.0)"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"not": {}}, "'not'"),
+        ({"properties": {"a": {"allOf": [{"type": "string"}, {"pattern": "a"}]}}}, "'allOf'"),
+        ({"properties": {"a": {"type": "array"}}}, "array of any values"),
+        ({"properties": {"a": {"enum": [{}]}}}, "enum of objects"),
+        ({"properties": {str(n): {"type": "null"} for n in range(5001)}}, "5001 properties"),
+        ({"properties": {"a": {"enum": list(range(1001))}}}, "1001 values of enums"),
+        ({"patternProperties": {"^a": {}}}, "'patternProperties'"),
+    ],
+)
+def test_a_schema_whose_meaning_would_change_has_no_strict_form(change, why):
+    with pytest.raises(NotStrictError, match=why):
+        strict({"type": "object", "properties": {}, **change}, OPENAI)
+
+
+def test_objects_that_nest_too_deep_have_no_strict_form():
+    schema = {"type": "string"}
+    for _ in range(11):
+        schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
+    with pytest.raises(NotStrictError, match="deeper than 10"):
+        strict(schema, OPENAI)
+
+
+def test_many_optional_properties_have_no_strict_form_where_a_service_limits_them():
+    properties = {f"p{n}": {"type": "string"} for n in range(25)}
+    with pytest.raises(NotStrictError, match="25 optional properties, and at most 24"):
+        strict({"type": "object", "properties": properties}, ANTHROPIC)
+    assert strict({"type": "object", "properties": properties, "required": ["p0"]}, ANTHROPIC)
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("", ["the answer is empty"]),
+        ("Sorry, no.", ["the answer is not JSON: expected value at line 1 column 1"]),
+        ('{"kind": "cat", "lives": "many"}', ["lives: Input should be a valid integer"]),
+        ('{"lives": 3}', ["kind: required, but missing"]),
+        ('{"kind": "cat", "lives": 1}, {"kind": "cat"}', ["the answer is not JSON"]),
+        ('{"kind": "cat"', ["the answer is not JSON"]),
+        ("[1]", ["the answer: "]),
+    ],
+)
+def test_what_does_not_fit_is_named_place_by_place(text, problems):
+    with pytest.raises(ValueError, match=".") as caught:
+        OutputType.of(Cat).parse(text)
+    assert len(caught.value.args) == len(problems)
+    for said, problem in zip(caught.value.args, problems, strict=True):
+        assert said.startswith(problem)
+
+
+def test_every_problem_is_told_at_once():
+    with pytest.raises(ValueError, match=".") as caught:
+        OutputType.of(Invoice).parse('{"lines": [{"text": 1, "amount": -2, "x": 0}], "due": "soon"}')
+    said = "\n".join(caught.value.args)
+    for part in ("lines.0.text: ", "lines.0.amount: ", "lines.0.x: no such field", "due: "):
+        assert part in said
+
+
+def test_an_unknown_field_names_those_there_are():
+    with pytest.raises(ValueError, match="colour: no such field; known fields: host, number"):
+        OutputType.of(Port).parse('{"host": "h", "colour": 1}')
+
+
+def test_a_validator_of_the_users_gives_the_reason():
+    class Even(BaseModel):
+        n: int
+
+        @field_validator("n")
+        @classmethod
+        def even(cls, n: int) -> int:
+            if n % 2:
+                raise ValueError("must be even")
+            return n
+
+    with pytest.raises(ValueError, match="must be even"):
+        OutputType.of(Even).parse('{"n": 3}')
+    with pytest.raises(ValueError, match="number"):
+        OutputType.of(Port).parse('{"host": "h", "number": 0}')
+
+
+def test_a_null_that_the_type_allows_stays():
+    class Choice(BaseModel):
+        value: int | None = 5
+        mode: Annotated[str | None, Field(description="the mode")] = "fast"
+
+    assert OutputType.of(Choice).parse('{"value": null, "mode": null}') == Choice(value=None, mode=None)
+    assert OutputType.of(Choice).parse("{}") == Choice()
+
+
+def test_a_null_for_a_required_field_is_a_problem():
+    with pytest.raises(ValueError, match="name: "):
+        OutputType.of(Tree).parse('{"name": null}')
+
+
+def test_the_first_json_of_several_readings_counts():
+    cat = OutputType.of(Cat)
+    assert cat.parse('Thinking {about it}:\n```\n{"kind": "cat"}\n```\nDone.') == Cat(kind="cat")
+    assert cat.parse('```json\n{"kind": "dog"}\n```\nNo:\n```json\n{"kind": "cat"}\n```') == Cat(kind="cat")
+    assert cat.parse('\ufeff \n{"kind": "cat"}\n') == Cat(kind="cat")
+
+
+def test_a_text_cannot_close_the_object_that_it_is_put_into():
+    with pytest.raises(ValueError, match="not JSON"):
+        OutputType.of(Cat).parse('{"kind": "dog"}, "response": {"kind": "cat"}')
+
+
+def test_partial_data_grows_with_the_text():
+    whole = '{"name": "ab", "children": [{"name": "c"}]}'
+    seen = [partial(whole[:n]) for n in range(len(whole) + 1)]
+    assert seen[0] is None
+    assert {"name": "a"} in seen
+    assert seen[-1] == {"name": "ab", "children": [{"name": "c"}]}
+    assert partial("Sure: ```json\n" + whole[:20]) == {"name": "ab"}
+
+
+class Unfit:
+    pass
+
+
+@pytest.mark.parametrize("kind", [Unfit, list[Unfit], "Invoice", {"type": "object"}, 5, print, len])
+def test_a_type_without_a_schema_is_refused(kind):
+    with pytest.raises(aimu.errors.InvalidOptionError, match="output_type"):
+        OutputType.of(kind)
+
+
+def test_names_are_fit_for_a_service():
+    assert OutputType.of(Invoice).name == "Invoice"
+    assert OutputType.of(list[int]).name == "list"
+    assert OutputType.of(int | str).name == "output"
+    long = attrs.make_class("A" * 80, {"a": attrs.field(type=int)})
+    assert OutputType.of(long).name == "A" * 64
+    assert OutputType.of(enum.Enum("Größe", ["a"])).name == "Gr_e"
+
+
+def test_the_same_type_is_read_once():
+    assert OutputType.of(Invoice) is OutputType.of(Invoice)
