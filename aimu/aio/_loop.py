@@ -71,8 +71,9 @@ async def turn_steps(
                     async for chunk in steps:
                         yield chunk
                 turn.end_iteration()
-                toolbox = await conversation.toolbox(toolbox) if use_tools else toolbox
-                turn.tools = toolbox.schemas
+                if use_tools and (changed := await conversation.toolbox(toolbox)) is not toolbox:
+                    toolbox = changed
+                    turn.tools = await toolbox.offered()
     except Exception as exc:
         exc.add_note(f"in {f'agent {label!r}' if label else 'a chat'}, iteration {max(turn.iteration, 0)}")
         raise
