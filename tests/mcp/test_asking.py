@@ -9,7 +9,7 @@ import pytest
 from fastmcp import Context, FastMCP
 
 from aimu import aio
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidOptionError, MCPTimeoutError
 from aimu.tools import MCPClient, ask_in_terminal
 from aimu.types import Elicitation
 from tests.mcp.conftest import tiny, wild
@@ -49,6 +49,17 @@ async def test_a_page_to_visit_is_shown(opened):
 
     assert await asked(opened, "asks-url", elicit=elicit) == {"action": "accept"}
     assert seen == [("https://x.org/login", None)]
+
+
+async def test_closing_does_not_wait_for_the_user(opened):
+    never = threading.Event()
+    try:
+        with anyio.fail_after(5):
+            async with opened(config=wild("asks"), elicit=lambda _: never.wait(30)) as client:
+                with pytest.raises(MCPTimeoutError):
+                    await client.call_tool("ask", timeout=0.3)
+    finally:
+        never.set()
 
 
 async def test_a_function_that_fails_cancels_the_question(opened, caplog):
