@@ -10,6 +10,7 @@ import pytest
 import aimu
 from aimu import aio
 from aimu.errors import InvalidOptionError, MissingKeyError
+from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers import HTTP_PROVIDERS, make_provider
@@ -176,6 +177,61 @@ async def test_the_reasoning_of_a_turn_without_calls_stays_here():
             client.messages[-1]["thinking"] = "edited"
             await client.chat("two")
     assert bodies(served)[1]["messages"][1] == {"role": "assistant", "content": "hi"}
+
+
+@pytest.mark.parametrize(
+    ("name", "model", "refused", "taken"),
+    [
+        ("deepseek", "deepseek-v4-pro", {"tool_choice": "required"}, {"stop": ["x"]}),
+        ("deepseek", "deepseek-chat", {}, {"tool_choice": "required"}),
+        ("deepseek", "deepseek-v4-pro", {}, {"tool_choice": "required", "thinking": False}),
+        ("moonshot", "kimi-k2.6", {"tool_choice": "f", "temperature": 1.0}, {"max_tokens": 5}),
+        ("moonshot", "moonshot-v1-8k", {}, {"tool_choice": "f", "temperature": 1.0}),
+        ("dashscope", "qwen3-max", {"tool_choice": "f", "frequency_penalty": 1.0}, {"top_k": 3}),
+        ("dashscope", "qwen3-max", {}, {"tool_choice": "f", "thinking": False}),
+        ("xai", "grok-4.6", {"stop": ["x"], "presence_penalty": 1.0}, {"seed": 1, "tool_choice": "required"}),
+        ("xai", "grok-3-mini", {"stop": ["x"], "frequency_penalty": 1.0}, {"temperature": 1.0}),
+        ("xai", "grok-4-fast-non-reasoning", {"presence_penalty": 1.0}, {"stop": ["x"]}),
+        ("cerebras", "zai-glm-4.7", {"top_k": 3}, {"presence_penalty": 1.0, "frequency_penalty": 1.0}),
+        ("fireworks", "m", {}, {"parallel_tool_calls": False, "thinking": True}),
+        ("together", "m", {"parallel_tool_calls": False}, {"thinking": True, "top_k": 3}),
+        ("groq", "m", {"thinking": True, "presence_penalty": 1.0}, {"parallel_tool_calls": False, "seed": 1}),
+        ("github-models", "m", {"tool_choice": "f", "parallel_tool_calls": True}, {"tool_choice": "required"}),
+    ],
+)
+def test_a_service_is_sent_what_its_model_takes_and_the_rest_is_told(name, model, refused, taken, caplog):
+    def encoded(options):
+        warn_unsupported.cache_clear()
+        caplog.clear()
+        request = Request(messages=HELLO, tools=[TOOL], options=options)
+        body = ChatCodec(ModelSpec(model, name), TABLE[name]).encode(request, stream=False)
+        return body, {record.args[1] for record in caplog.records if record.name == "aimu.models"}
+
+    plain, _ = encoded({})
+    body, told = encoded(refused)
+    assert body == plain
+    assert told == refused.keys()
+    body, told = encoded(taken)
+    assert not told
+    assert len(body) == len(plain) + len(taken)
+
+
+def test_fireworks_takes_a_budget_as_its_effort():
+    codec = ChatCodec(ModelSpec("m", "fireworks"), TABLE["fireworks"])
+    for options, effort in (
+        ({"thinking": True}, "medium"),
+        ({"thinking": False}, "none"),
+        ({"thinking": True, "thinking_budget_tokens": 900}, 900),
+    ):
+        assert codec.encode(Request(messages=HELLO, options=options), stream=False)["reasoning_effort"] == effort
+
+
+@pytest.mark.parametrize("name", ["deepseek", "moonshot", "openai", "cerebras"])
+def test_a_turn_with_calls_brings_back_a_reasoning_where_none_may_be_missing(name):
+    history = [*HELLO, {"role": "assistant", "content": "hi"}, *called(), {"role": "assistant", "content": "done"}]
+    body = ChatCodec(ModelSpec("m", name), TABLE[name]).encode(Request(messages=history, tools=[TOOL]), stream=False)
+    sent = [message.get("reasoning_content") for message in body["messages"] if message["role"] == "assistant"]
+    assert sent == ([None, "", ""] if name in ("deepseek", "moonshot") else [None, None, None])
 
 
 def called(content="3"):

@@ -1,5 +1,6 @@
 """The table of providers: every row is complete, nothing else names a provider, and a new server is one row."""
 
+import ast
 import json
 import re
 from importlib import import_module
@@ -26,6 +27,7 @@ from aimu.providers._openai_chat import ChatCodec
 
 HELLO = [{"role": "user", "content": "hello"}]
 WORDS = {"deepseek", "mistral", "moonshot", "groq", "together"}  # also families of models, hosts of links, a word
+FORMATS = {"engines/_formats/rows.py": {"mistral"}}  # the names of chat formats, which are of families of models
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
@@ -67,19 +69,22 @@ def test_all_lists_of_providers_come_from_the_table():
 
 
 def test_no_other_code_names_a_server():
-    """A server stands in its row, in its catalog, and in generated code."""
+    """A server stands in its row, in its catalog, and in generated code; `WORDS` may stand inside other texts too."""
     root = Path(aimu.__file__).parent
-    for row in TABLE.values():
-        if row.wire != "openai_chat" or row.name in ("openai", "gemini"):  # whose models have rules of their own
+    rows = [row for row in TABLE.values() if row.wire == "openai_chat"]
+    rows = [row for row in rows if row.name not in ("openai", "gemini")]  # whose models have rules of their own
+    for path in root.rglob("*.py"):
+        where, text = path.relative_to(root).as_posix(), path.read_text("utf8")
+        if where in ("models/_table.py", "models/__init__.py", "aio/__init__.py") or text.startswith('"""Generated'):
             continue
-        named = re.compile(rf"{row.stem}(Client|Model)" + ("" if row.name in WORDS else rf"|\b{row.name}\b"))
-        for path in root.rglob("*.py"):
-            where = path.relative_to(root).as_posix()
-            catalog = f"{(row.catalog or '').removeprefix('aimu.').replace('.', '/')}.py"
-            if where in ("models/_table.py", catalog, "models/__init__.py", "aio/__init__.py"):
+        literals = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
+        literals -= FORMATS.get(where, set())
+        for row in rows:
+            if where == f"{(row.catalog or '').removeprefix('aimu.').replace('.', '/')}.py":
                 continue
-            text = path.read_text("utf8")
-            assert text.startswith('"""Generated') or not re.search(named, text), f"{where} names {row.name}"
+            named = rf"{row.stem}(Client|Model)" + ("" if row.name in WORDS else rf"|\b{row.name}\b")
+            assert not re.search(named, text), f"{where} names {row.name}"
+            assert row.name not in literals, f"{where} names {row.name}"
 
 
 NEW = ProviderRow(
@@ -96,6 +101,7 @@ NEW = ProviderRow(
         thinking_off={"thinking": {"type": "disabled"}},
         budget=("thinking", "budget"),
         refused={"new-3": ("stop", "presence_penalty")},
+        unforced="new-4",
         tool_choices={"auto": "auto", "none": "none", "required": "any"},
         parallel_tool_calls=False,
         stream_usage=False,
@@ -194,6 +200,23 @@ def test_options_that_a_model_refuses_are_left_out_for_that_model_only(caplog):
         ("new:new-3-mini", "presence_penalty"),
     }
     assert encode(NEW, "new-2", stop=["x"])["stop"] == ["x"]
+
+
+@pytest.mark.parametrize("choice", ["required", "f"])
+def test_a_model_that_cannot_be_forced_chooses_itself_unless_thinking_is_off(choice, caplog):
+    warn_unsupported.cache_clear()
+    able = evolve(NEW, chat=evolve(NEW.chat, tool_choices=TOOL_CHOICES))
+    for thinking in (None, True):
+        options = {} if thinking is None else {"thinking": thinking}
+        body = encode(able, "new-4", tool_choice=choice, **options)
+        assert "tool_choice" not in body
+        assert body["tools"] == [TOOL]
+        assert not ChatCodec(ModelSpec("new-4", "new"), able).forces_tools(options)
+    assert {record.args for record in caplog.records} == {("new:new-4, unless thinking=False,", "tool_choice")}
+    assert "tool_choice" in encode(able, "new-4", tool_choice=choice, thinking=False)
+    assert ChatCodec(ModelSpec("new-4", "new"), able).forces_tools({"thinking": False})
+    assert "tool_choice" in encode(able, "new-2", tool_choice=choice)
+    assert [encode(able, "new-4", tool_choice=word)["tool_choice"] for word in ("auto", "none")] == ["auto", "none"]
 
 
 @pytest.mark.parametrize("call_id", ["call_0", "123456789", "x" * 100, "ä23456789", ""])

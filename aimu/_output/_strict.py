@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, final
 
-from attrs import define, frozen
+from attrs import define, evolve, frozen
 
 _Schema = dict[str, Any]
 _DEFINITIONS = "#/$defs/"
@@ -36,6 +36,8 @@ class Dialect:
         max_enum: How many values all enums may have together; None is no limit.
         max_optional: How many properties may be optional; None is no limit.
         max_unions: How many schemas may have several types; None is no limit.
+        max_choices: How many schemas an `anyOf` may have; None is no limit.
+        type_lists: Whether `type` may be a list; otherwise `anyOf` says the same.
     """
 
     keywords: frozenset[str]
@@ -48,6 +50,8 @@ class Dialect:
     max_enum: int | None = None
     max_optional: int | None = None
     max_unions: int | None = None
+    max_choices: int | None = None
+    type_lists: bool = True
 
 
 _FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
@@ -71,6 +75,11 @@ ANTHROPIC = Dialect(
     recursive=False,
     max_optional=24,
     max_unions=16,
+)
+# What all services with `schemas="plain"` accept; their rows in `aimu.models._table` name the sources. None of these
+# says of all of them that a schema may refer to itself. The limits on size are OpenAI's.
+PLAIN = evolve(
+    OPENAI, keywords=frozenset[str](), formats=frozenset[str](), recursive=False, max_choices=5, type_lists=False
 )
 
 
@@ -136,7 +145,7 @@ class _Rewriting:
         self._unions += "anyOf" in made or isinstance(made.get("type"), list)
         if defs := node.get("$defs"):
             made["$defs"] = {name: self.schema(item, f"definition {name!r}", depth) for name, item in defs.items()}
-        return self._described(node, made)
+        return self._spread(self._described(node, made), where)
 
     def _choice(self, node: Mapping[str, Any], made: _Schema, where: str) -> None:
         values = node.get("enum", [node.get("const")])
@@ -171,10 +180,19 @@ class _Rewriting:
             shown = self.schema(item, f"property {name!r}", depth + 1)
             if name not in required:
                 self._optional += 1
-                shown = _nullable(shown) if self._dialect.all_required else shown
+                shown = self._spread(_nullable(shown), f"property {name!r}") if self._dialect.all_required else shown
             made["properties"][name] = shown
         made["required"] = list(properties) if self._dialect.all_required else required
         made["additionalProperties"] = False
+
+    def _spread(self, made: _Schema, where: str) -> _Schema:
+        """Return the schema with `anyOf` for a list of types, where the service does not know lists."""
+        if not self._dialect.type_lists and isinstance(made.get("type"), list):
+            made = _any_of_types(made)
+        limit, count = self._dialect.max_choices, len(made.get("anyOf", ()))
+        if limit is not None and count > limit:
+            raise NotStrictError(f"{where} has {count} choices, and at most {limit} are accepted")
+        return made
 
     def _described(self, node: Mapping[str, Any], made: _Schema) -> _Schema:
         """Add what the service enforces, and put the rest into words."""
@@ -204,12 +222,25 @@ class _Rewriting:
         return key != "minItems" or self._dialect.min_items is None or value in self._dialect.min_items
 
 
+_OF_TYPES = {"object": ("properties", "required", "additionalProperties"), "array": ("items",)}
 _TYPE_NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
 
 
 def _one_or_more(kinds: Mapping[str, Any]) -> str | list[str]:
     names = list(kinds)
     return names[0] if len(names) == 1 else names
+
+
+def _any_of_types(made: _Schema) -> _Schema:
+    """Return a schema with a choice for each of its types."""
+    rest = dict(made)
+    kinds, values = rest.pop("type"), rest.pop("enum", None)
+    choices: list[_Schema] = [{"type": kind} for kind in kinds]
+    for one in choices:
+        if values is not None and one["type"] != "null":
+            one["enum"] = [value for value in values if _TYPE_NAMES[type(value)] == one["type"]]
+        one.update({key: rest.pop(key) for key in _OF_TYPES.get(one["type"], ())})
+    return {"anyOf": choices, **rest}
 
 
 def _merged(given: Mapping[str, Any], where: str) -> _Schema:

@@ -150,7 +150,8 @@ class TwinRunner(Runner, Facade):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            InvalidOptionError: `task` is not a str, or is blank and has no images; or an option is invalid.
+            InvalidOptionError: `task` is not a str, or is blank and has no images; an option is invalid; or a runner is
+                a part of itself.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer is unusable.

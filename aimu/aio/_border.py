@@ -14,12 +14,13 @@ from attrs import evolve, fields
 
 from aimu._core.agreement import Agreed, agree
 from aimu._core.chunks import StreamingContentType
+from aimu._core.escaping import escaping
 from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, StopReason, ToolCall, Usage, new_call_id
 from aimu.errors import MalformedResponseError
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 # The keys of a message that `Reply.replay` must not replace.

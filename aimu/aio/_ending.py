@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 
+from aimu._core.escaping import escaping
 from aimu._core.reply import Reply, StopReason
 from aimu.errors import AimuError, EmptyAnswerError, IterationLimitError, RefusedError, TruncatedError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 _WARNINGS = {
     StopReason.MAX_TOKENS: "max_tokens cut the answer off (its stop_reason shows this); raise max_tokens",

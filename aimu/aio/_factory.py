@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import aclosing
 from inspect import signature
 from typing import Any, Literal, Unpack, final, overload
 
@@ -11,6 +10,7 @@ from anyio import move_on_after
 
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamingContentType
+from aimu._core.loop_end import Nested
 from aimu._core.nearest import did_you_mean
 from aimu._doors import public
 from aimu.aio._base_client import AsyncBaseModelClient
@@ -294,7 +294,7 @@ def one_shot(
 async def _once(once: AsyncBaseModelClient, task: Task, run: Run) -> Steps:
     done = None
     try:
-        async with aclosing(once._responder.chat(task, run)) as steps:
+        async with Nested(once._responder.chat(task, run)) as steps:
             async for chunk in steps:
                 if chunk.phase is StreamingContentType.DONE:
                     done = chunk

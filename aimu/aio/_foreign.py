@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import aclosing, nullcontext
 from inspect import isawaitable
 from typing import Any
 
 from aimu._core.answer import AROUND, Answer, AnyAnswer, changed
 from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.loop_end import Nested
 from aimu.aio._run import Run, Steps
 from aimu.errors import InvalidOptionError
 
@@ -27,20 +27,33 @@ async def foreign_steps(call: Callable[[], Any], run: Run, agent: str | None) ->
         return
     text: list[str] = []
     told: Any = None
-    # A user's iterator need not be a generator.
-    async with aclosing(outcome) if hasattr(outcome, "aclose") else nullcontext(outcome) as items:
-        chunks = aiter(items)
-        while (chunk := await _next(chunks, run)) is not None:
-            if chunk.phase is DONE:
-                told = chunk.content
-            else:
+    # A user's generator may hold a scope across its yields. So its loop yields nothing if there is a sink, nor if each
+    # step of a pulled stream has a scope for its deadline, which must not close before one that it contains.
+    held: list[StreamChunk] = []
+    hold = run.sink is None and run.state.timed
+    failure: Exception | None = None
+    try:
+        async with Nested(outcome) as chunks:
+            while (chunk := await _next(chunks, run)) is not None:
+                if chunk.phase is DONE:
+                    told = chunk.content
+                    continue
                 if chunk.is_text():
                     text.append(chunk.content)
-                # A user's generator may hold a scope across its yields, so nothing is yielded here if there is a sink.
                 if run.sink is not None:
                     await run.sink(chunk)
+                elif hold:
+                    held.append(chunk)
                 else:
                     yield chunk
+    except Exception as exc:
+        if not held:
+            raise
+        failure = exc
+    for chunk in held:
+        yield chunk
+    if failure is not None:
+        raise failure
     yield StreamChunk(DONE, _answer(answer_of(outcome, "".join(text) if told is None else told), run, agent))
 
 

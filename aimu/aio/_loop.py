@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from contextlib import aclosing
 from typing import Literal
 
 from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.loop_end import Nested
 from aimu._core.messages import Message, user_message
 from aimu._core.reply import Reply
 from aimu.aio._calls import run_calls
@@ -53,7 +53,7 @@ async def turn_steps(
             request, reply = turn.next_request(), None
             iteration = turn.iteration
             if run.streaming:
-                async with aclosing(provider.stream(request)) as deltas:
+                async with Nested(provider.stream(request)) as deltas:
                     async for delta in deltas:
                         if type(delta) is Reply:
                             reply = delta
@@ -67,7 +67,7 @@ async def turn_steps(
             outcome = turn.receive(reply)
             if isinstance(outcome, RunTools):
                 concurrent = conversation.concurrent_tool_calls
-                async with aclosing(run_calls(turn, outcome.calls, toolbox, run, concurrent, label)) as steps:
+                async with Nested(run_calls(turn, outcome.calls, toolbox, run, concurrent, label)) as steps:
                     async for chunk in steps:
                         yield chunk
                 turn.end_iteration()

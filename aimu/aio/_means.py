@@ -12,12 +12,13 @@ from typing import Any, final
 
 from attrs import frozen
 
+from aimu._core.escaping import escaping
 from aimu._output._expected import Expected, instruction, output_tool
 from aimu.aio._request import SharedProvider
 from aimu.errors import InvalidOptionError
 from aimu.providers._base import OutputSchema
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 TOOL = "final_answer"
 

@@ -118,6 +118,15 @@ class Place:
         except anyio.NoEventLoopError:
             return False
 
+    @property
+    def is_current_task(self) -> bool:
+        if self.task is None:
+            return self.thread is reading_thread()
+        try:
+            return self.task() is anyio.get_current_task().coro
+        except anyio.NoEventLoopError:
+            return False
+
     def is_same_task(self, other: Place) -> bool:
         if self.task is None:
             return self.thread is other.thread
@@ -127,9 +136,7 @@ class Place:
     @property
     def waits_here(self) -> bool:
         """Whether the task of this place is the current one, or has since started the current one and waits for it."""
-        if self.is_same_task(Place.here(of_thread=self.task is None)):
-            return True
-        return any(
+        return self.is_current_task or any(
             self.is_same_task(work.parent) and self.serial < work.parent.serial and not work.ended
             for work in _around.get()
         )

@@ -13,11 +13,12 @@ from typing import Generic, TypeVar, final
 
 import anyio
 
+from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure
-from aimu.aio._place import Place, Subtasks
+from aimu.aio._place import Subtasks
 from aimu.errors import StreamClosedError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 T = TypeVar("T")
 
@@ -55,7 +56,7 @@ class Pump(Generic[T]):
                 except Exception as exc:  # noqa: BLE001 - receive() raises it in the reader
                     self._error = exc
                     if self.left:
-                        log.warning("failed in its clean-up, after its reader had left: %r", exc)
+                        log.warning("a run failed in its clean-up, after its reader had left: %r", exc)
         finally:
             self._ended.set()
 
@@ -110,7 +111,7 @@ class Pump(Generic[T]):
 
     def check_leaving(self) -> None:
         """Raise StreamClosedError if this is not the async task that called `start`."""
-        if self.tasks is None or not self.tasks.parent.is_same_task(Place.here()):
+        if self.tasks is None or not self.tasks.parent.is_current_task:
             raise StreamClosedError(
                 "only the async task that entered a block of chunks or results can leave it; "
                 "elsewhere, stop the run with aclose(), or cancel that task"

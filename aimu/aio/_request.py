@@ -9,14 +9,15 @@ import logging
 import random
 import weakref
 from collections.abc import AsyncGenerator, Iterable, Mapping
-from contextlib import aclosing
 from itertools import count
 from threading import Lock
 from typing import Any, final
 
 import anyio
 
+from aimu._core.escaping import escaping
 from aimu._core.forks import renew_in_children
+from aimu._core.loop_end import Nested
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
 from aimu._doors import public
@@ -26,7 +27,7 @@ from aimu.models._resolve import IN_PROCESS
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Provider, Request
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 FIRST_PAUSE = 0.5  # s; doubled with each attempt, up to LONGEST_PAUSE, then jittered down by up to half
 LONGEST_PAUSE = 30.0
@@ -156,7 +157,7 @@ class SharedProvider:
             slot = self._slot()
             await slot.__aenter__()
             try:
-                async with aclosing(self.provider.stream(request)) as deltas:
+                async with Nested(self.provider.stream(request)) as deltas:
                     async for delta in deltas:
                         begun = True
                         if reply is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, aclosing, suppress
+from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias, final
 
@@ -16,6 +16,7 @@ from attrs import define, evolve, field, frozen
 
 from aimu._core.answer import Account, AnyAnswer, account_within
 from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.loop_end import Nested
 from aimu._core.threads import InThread, run_in_thread
 from aimu.aio._checks import checked_text
 from aimu.aio._place import STEPPER, Place, Stepper, ThreadRef, reading_thread, this_thread
@@ -67,6 +68,7 @@ class RunState:
     turns: set[OpenTurn] = field(factory=set[OpenTurn])
     active: bool = True  # False while a pulled stream is paused at a yield
     superseded: bool = False  # a newer turn replaced a paused one
+    timed: bool = False  # a pulled stream, each step of which has a scope for its deadline
     owner: Place | None = None  # where a pulled stream is read
     stepper: Stepper | None = field(factory=STEPPER.get)
     thread: ThreadRef = field(factory=this_thread)
@@ -168,7 +170,7 @@ async def discard(chunk: StreamChunk) -> None:
 async def drain(steps: Steps, sink: Sink) -> AnyAnswer:
     """Run the steps to their end and return the answer; send all chunks before `done` to `sink`."""
     answer: AnyAnswer | None = None
-    async with aclosing(steps):
+    async with Nested(steps):
         async for chunk in steps:
             if chunk.phase is StreamingContentType.DONE:
                 answer = chunk.content

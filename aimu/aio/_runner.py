@@ -7,6 +7,7 @@ workflows are elsewhere.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, Literal, TypeAlias, overload
@@ -20,6 +21,7 @@ from aimu.aio._foreign import foreign_steps
 from aimu.aio._restore import Histories, load
 from aimu.aio._run import Run, Steps, Task, discard, drain, plain_run
 from aimu.aio._stream import Stream
+from aimu.errors import InvalidOptionError
 
 MessageHistory: TypeAlias = dict[str, list[Message]]
 
@@ -168,12 +170,14 @@ class StepRunner(AsyncRunner):
             The answer, or with `stream=True` a `Stream`.
 
         Raises:
-            InvalidOptionError: `task` is not a str, or is blank and has no images; or an option is invalid.
+            InvalidOptionError: `task` is not a str, or is blank and has no images; an option is invalid; or a runner is
+                a part of itself.
             TimeoutError: `timeout` expires. What was done so far stays in the history.
             BusyConversationError: A conversation of the runner is in use.
             ProviderError: A model service fails, or its answer is unusable.
         """
         given = Task.asked(task, generate_kwargs, images, "task")
+        deque(leaves(self), maxlen=0)  # raises at the call if a runner is a part of itself
         return start(
             lambda run: self._steps(given, run),
             name=f"{type(self).__name__}.run",
@@ -247,13 +251,28 @@ def steps_of(runner: AsyncRunner, task: Task, run: Run) -> Steps:
     return foreign_steps(lambda: runner.run(task.text, kwargs, run.streaming, images), run, key)
 
 
-def leaves(runner: AsyncRunner) -> Iterator[AsyncRunner]:
-    """Yield in order the runners below `runner` that have a history of their own, or `runner` itself if it is one."""
+def leaves(runner: AsyncRunner, above: tuple[AsyncRunner, ...] = ()) -> Iterator[AsyncRunner]:
+    """Yield in order the runners below `runner` that have a history of their own, or `runner` itself if it is one.
+
+    Raises:
+        InvalidOptionError: `runner`, or a runner below it, is one of its own parts.
+    """
     parts = list(runner._parts()) if isinstance(runner, StepRunner) else []
     if not parts:
         yield runner
+        return
+    path = (*above, runner)
     for part in parts:
-        yield from leaves(part)
+        found = [one is part for one in path]
+        if any(found):
+            circle = " -> ".join(_shown(one) for one in (*path[found.index(True) :], part))
+            raise InvalidOptionError(f"a runner cannot be a part of itself: {circle}")
+        yield from leaves(part, path)
+
+
+def _shown(runner: AsyncRunner) -> str:
+    name = getattr(runner, "name", None)
+    return type(runner).__name__ + (f" {name!r}" if name else "")
 
 
 def unique(runners: Iterable[AsyncRunner]) -> list[AsyncRunner]:

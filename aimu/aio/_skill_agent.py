@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import aclosing
 
 from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import define, field
 from attrs.setters import frozen
 
 from aimu._core.field_docs import with_field_docs
+from aimu._core.loop_end import Nested
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._history import opens
@@ -46,7 +46,7 @@ class SkillAgent(Agent):
         await run.in_thread(self.skill_manager.catalog)
         await checkpoint_if_cancelled()
         self._show_skills()
-        async with aclosing(begin()) as steps:
+        async with Nested(begin()) as steps:
             async for chunk in steps:
                 yield chunk
 

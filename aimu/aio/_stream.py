@@ -8,8 +8,8 @@ reader leaves the stream.
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
-from contextlib import aclosing, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from contextlib import nullcontext
 from enum import Enum
 from functools import partial
 from math import inf
@@ -20,6 +20,7 @@ import anyio
 
 from aimu._core.answer import Answer, account_within
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
+from aimu._core.loop_end import Nested, first_step, loop_end
 from aimu._core.reply import Usage
 from aimu._core.threads import run_in_thread
 from aimu._doors import public
@@ -40,6 +41,7 @@ class _State(Enum):
     ENTERED = "entered"
     ENDED = "ended"  # everything was read
     CLOSED = "closed"
+    CUT = "cut"  # closed by the end of its event loop
 
 
 PULLED, ENTERED = _State.PULLED, _State.ENTERED
@@ -132,15 +134,18 @@ class Stream:
         self._state = _State.CLOSED  # the state that stays if starting fails
         in_thread = IN_THREAD.get()
         state = RunState(self._labels(), active=False, owner=Place.here(of_thread=in_thread is not run_in_thread))
+        state.timed = self._timeout is not None
         self._run = Run(True, None, in_thread, state, account_within(self._context))
         self._steps = self._begin(self._run)
         self._run.state.steps = weakref.ref(self._steps)
+        loop_end().keep(self)
         if self._timeout is not None:
             self._deadline = anyio.current_time() + self._timeout
         self._state = _State.PULLED
 
     async def _pull(self) -> StreamChunk:
         run = self._run
+        step: Callable[[Steps], Awaitable[StreamChunk]] = anext if run is not None else first_step
         if run is None or run.state.active or run.state.superseded or self._state is not PULLED:
             run = self._started_run()
         steps = self._steps
@@ -148,28 +153,24 @@ class Stream:
         run.state.active = True
         try:
             while True:
-                chunk = await (anext(steps) if self._deadline == inf else self._step_in_time(steps))
+                chunk = await (step(steps) if self._deadline == inf else self._step_in_time(step, steps))
+                step = anext
                 wanted = self._phases is None or chunk.phase in self._phases
                 if chunk.phase is DONE:
                     # The steps yield nothing after `done`, so closing them here awaits nothing, and a reader who stops
                     # at `done` leaves no open generator behind.
                     self._result, self._state = chunk.content, _State.ENDED
                     await steps.aclose()
+                    self._steps = None
                     if not wanted:
                         raise StopAsyncIteration
                     return shown(chunk)
                 if wanted:
                     return chunk
-        except BaseException as exc:
-            cut = self._state is PULLED
-            if cut:
-                self._state = _State.CLOSED
+        except BaseException:
+            if self._state is PULLED:
+                self._state, self._steps = _State.CLOSED, None
             run.settle()
-            if cut and isinstance(exc, StopAsyncIteration):  # without a `done`
-                raise StreamClosedError(
-                    "the event loop in which this stream began has ended and closed it; "
-                    "read a stream to its end in one event loop"
-                ) from None
             raise
         finally:
             run.state.active = False
@@ -184,19 +185,23 @@ class Stream:
                 "a newer turn of the same conversation replaced this stream; "
                 "read a stream to its end before the next turn"
             )
+        if self._state is _State.CUT:
+            raise StreamClosedError(
+                "the event loop in which this stream began has ended; read a stream to its end in one event loop"
+            )
         if run is None or self._state is not _State.PULLED:
             raise StopAsyncIteration
         if run.state.active:
             raise anyio.BusyResourceError("reading from")
         return run
 
-    async def _step_in_time(self, steps: Steps) -> StreamChunk:
+    async def _step_in_time(self, step: Callable[[Steps], Awaitable[StreamChunk]], steps: Steps) -> StreamChunk:
         left = self._deadline - anyio.current_time()
         if left <= 0:  # checked here because a step may have no checkpoint
             await steps.aclose()
         else:
             with anyio.move_on_after(left):
-                return await anext(steps)
+                return await step(steps)
         raise expired(self._what(), self._timeout or 0)
 
     async def __aenter__(self) -> Self:
@@ -217,7 +222,7 @@ class Stream:
         done: StreamChunk | None = None
         try:
             with nullcontext() if self._timeout is None else within(self._timeout, self._what):
-                async with aclosing(self._begin(run)) as steps:
+                async with Nested(self._begin(run)) as steps:
                     async for chunk in steps:
                         if chunk.phase is DONE:
                             done = chunk
@@ -253,8 +258,11 @@ class Stream:
         if self._pump is not None:
             self._pump.check_leaving()
         self._state = _State.CLOSED
-        if self._pump is not None:
-            await self._pump.leave()
+        if self._pump is not None and self._run is not None:
+            try:
+                await self._pump.leave()
+            finally:  # a stream that somebody keeps must not keep its event loop
+                self._pump, self._run = None, self._run.with_sink(None)
 
     async def aclose(self) -> None:
         """Stop the run; what it has streamed so far stays in the history.
@@ -275,12 +283,16 @@ class Stream:
                 raise anyio.BusyResourceError("closing")
             self._state = _State.CLOSED
             run.settle()
+            self._steps = None  # dropped, so that its own event loop closes it if this is another one
             if run.state.owner is not None and run.state.owner.in_this_loop:
                 await steps.aclose()
-            else:
-                self._steps = None  # its own event loop closes it, now that nobody holds it
         elif self._pump is not None and self._state is _State.ENTERED:
             await self._pump.cancel()
+
+    async def _end_with_loop(self) -> None:
+        if self._state is _State.PULLED and self._run is not None and not self._run.state.active:
+            await self.aclose()
+            self._state = _State.CUT
 
     def __del__(self) -> None:
         if self._state is _State.PULLED and self._run is not None:

@@ -22,6 +22,7 @@ from weakref import finalize, ref
 
 from attrs import field, frozen, validators
 
+from aimu._core.escaping import escaping
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
 from aimu.engines._rounds import StopFlag
 from aimu.errors import InvalidOptionError
@@ -43,7 +44,7 @@ _RECOMMENDED = {
 }
 """Option -> key below "general.sampling" in the file. https://github.com/ggml-org/llama.cpp/pull/17120"""
 
-log = logging.getLogger("aimu.engines")
+log = escaping(logging.getLogger("aimu.engines"))
 _said = threading.local()
 
 # llama.cpp calls an abort callback with our pointer at each node of a graph, and aborts if the result is not 0. The

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
+from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
 from aimu._core.reply import Delta, Reply, StopReason, Usage
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
@@ -43,7 +44,7 @@ _TEMPLATE_FIELD = "chat_template_kwargs"
 _PROMPT_END = 512  # characters that may have begun the reply
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
-log = logging.getLogger("aimu.engines")
+log = escaping(logging.getLogger("aimu.engines"))
 
 S = TypeVar("S", bound=States)
 Tokens: TypeAlias = Generator[int | Callable[[], object]]

@@ -25,7 +25,8 @@ class States(Protocol):
     def shortest(self) -> int:
         """The length of the shortest prefix that they can be cut to: 0 for states of all tokens.
 
-        Recurrent states cannot be cut, and windows keep the last tokens only.
+        Recurrent states cannot be cut, and windows keep the last tokens only. A number above their own length means
+        that they cannot be reused at all.
         """
         ...
 
@@ -161,7 +162,7 @@ class PrefixCache(Generic[S]):
 
     @staticmethod
     def _usable(length: int, entry: Entry[S]) -> bool:
-        return length > 0 and (length >= entry.states.shortest or length == len(entry.states))
+        return length > 0 and length >= entry.states.shortest
 
 
 def common_prefix(a: Sequence[object], b: Sequence[object]) -> int:

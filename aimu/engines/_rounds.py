@@ -17,12 +17,13 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast, final
 
 from attrs import define, field, frozen
 
+from aimu._core.escaping import escaping
 from aimu.errors import ClosedClientError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-log = logging.getLogger("aimu.engines")
+log = escaping(logging.getLogger("aimu.engines"))
 
 
 @final

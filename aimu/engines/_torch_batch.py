@@ -266,6 +266,8 @@ def _obstacle(model: TorchModel) -> str | None:
         return f"whose attention is {attention!r}: only 'sdpa' and 'eager' take a mask for each row"
     if "position_ids" not in model.takes or "attention_mask" not in model.takes:
         return "which takes no positions or no mask"
+    if "local" in getattr(model.model.config, "attention_layers", ()):
+        return "which counts the tokens of its local layers back from the end of the longest row"
     if not model.new_states().plain:
         return "which keeps more than the keys and values of all tokens (sliding windows, recurrent layers)"
     return None

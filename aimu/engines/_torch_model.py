@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicLayer
 
 from aimu.engines._seams import Seams
 from aimu.engines._torch_load import load
-from aimu.engines._torch_probe import cache_argument, check_cache, check_windows
+from aimu.engines._torch_probe import cache_argument, check_cache, check_windows, continues, tensors
 
 PREFILL_SLICE = 512
 """Number of prompt tokens computed between two checks of the stop flag."""
@@ -77,8 +77,8 @@ def _moved(states: Any, length: int) -> Any:
 class KVStates:
     """The cache of one sequence; implements `_prefix_cache.States`."""
 
-    def __init__(self, config: Any) -> None:
-        self._config = config
+    def __init__(self, config: Any, *, continues: bool = True) -> None:
+        self._config, self._continues = config, continues
         self.cache: Any = DynamicCache(config=config)
         self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
         self.length = 0  # counted here, since recurrent layers do not count
@@ -93,16 +93,12 @@ class KVStates:
 
     @property
     def shortest(self) -> int:
-        return 0 if self.plain else self.length
+        return 0 if self.plain else self.length + (not self._continues)
 
     @property
     def nbytes(self) -> int:
-        storages: dict[int, int] = {}
-        for layer in self.cache.layers:
-            for value in vars(layer).values():
-                for tensor in value if isinstance(value, list | tuple) else [value]:
-                    if isinstance(tensor, torch.Tensor):
-                        storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        found = (tensor.untyped_storage() for layer in self.cache.layers for tensor in tensors(layer))
+        storages = {storage.data_ptr(): storage.nbytes() for storage in found}
         return sum(storages.values())
 
     def crop(self, length: int) -> None:
@@ -235,8 +231,11 @@ class TorchModel:
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
         self._cache_argument = cache_argument(model, takes)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        self._continues = True
         with self.inference():
             check_cache(model, self.new_states, self.extend)
+            if not self.new_states().plain:
+                self._continues = continues(self.new_states, self.extend, model.device)
         check_windows(model, self.new_states().cache)
 
     @property
@@ -266,7 +265,7 @@ class TorchModel:
         return Detokenizer(self.tokenizer, frozenset(token for token, text in special if not shown(text)))
 
     def new_states(self) -> KVStates:
-        return KVStates(self.model.config)
+        return KVStates(self.model.config, continues=self._continues)
 
     settings_fields = ("do_sample", *(field for field, _, _ in (*_PROCESSORS, *_WARPERS)))
     """Fields of a generation config that a sampler honours."""
@@ -304,9 +303,10 @@ class TorchModel:
         device = self.model.device
         sampler.start(ids, device)
         step: Any = None
+        most = PREFILL_SLICE if self._continues else len(ids)
         while not stopped():
             if step is None:
-                step = torch.tensor([ids[len(states) : len(states) + PREFILL_SLICE]], device=device)
+                step = torch.tensor([ids[len(states) : len(states) + most]], device=device)
             logits = self.extend(step, states)
             if len(states) < len(ids):
                 step = None

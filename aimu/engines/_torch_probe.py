@@ -16,6 +16,8 @@ CACHE_ARGUMENTS = ("cache", "past_key_values")
 """Names of the argument of `forward` in releases of transformers, newest first; newer ones warn of older names."""
 
 _STEPS = [1, 2], [3]
+_LOST = 0.1
+"""Difference of a recurrent state, as a fraction of its greatest value, above which it lacks tokens."""
 
 
 def cache_argument(model: Any, takes: Container[str]) -> str:
@@ -45,6 +47,36 @@ def check_cache(model: Any, new_states: Callable[[], Any], extend: Callable[[Any
             f"{name} is not supported: it keeps a part of its state outside the cache, where conversations would "
             "disturb each other"
         )
+
+
+def continues(new_states: Callable[[], Any], extend: Callable[[Any, Any], Any], device: Any) -> bool:
+    """Return whether a prompt in parts of several tokens leaves the same recurrent states as the whole prompt.
+
+    Some recurrent layers go on from their state with single tokens only, and begin anew otherwise (Jamba, Zamba).
+    """
+    whole, parts = new_states(), new_states()
+    prompt = torch.arange(1, 15, device=device)[None]
+    extend(prompt, whole)
+    extend(prompt[:, :-2], parts)  # almost all, since what they leave must not be forgotten
+    extend(prompt[:, -2:], parts)
+    return all(
+        one.shape != other.shape or bool((one - other).abs().max() <= _LOST * one.abs().max())
+        for one, other in zip(_recurrent(whole), _recurrent(parts), strict=False)
+    )
+
+
+def _recurrent(states: Any) -> list[Any]:
+    return [tensor.float() for layer in states.cache.layers for tensor in tensors(layer, "_states")]
+
+
+def tensors(layer: Any, ending: str = "") -> list[Any]:
+    """Return the tensors in the attributes of a layer whose name has an ending; some are in lists or dictionaries."""
+    found: list[Any] = []
+    for name, value in vars(layer).items():
+        if name.endswith(ending):
+            inside = value.values() if isinstance(value, dict) else value
+            found += inside if isinstance(value, dict | list | tuple) else [value]
+    return [value for value in found if isinstance(value, torch.Tensor)]
 
 
 def check_windows(model: Any, cache: Any) -> None:

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeAlias, cast
 
+from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
 from aimu.errors import InvalidOptionError
 
-log = logging.getLogger("aimu.models")
+log = escaping(logging.getLogger("aimu.models"))
 
 # What a value must be, in words, and the function that checks it.
 _Rule: TypeAlias = tuple[str, Callable[[Any], bool]]

@@ -63,11 +63,16 @@ class ChatQuirks:
         refused: Options that some models refuse: a pattern for the beginning of the model's id, and their names.
         tool_choices: The words for `tool_choice`: for "auto", "none" and "required", and under "name" the type of a
             choice that names a tool. A word that is missing is not understood.
+        unforced: A pattern for the beginning of the ids of models that cannot be made to call a tool unless thinking is
+            switched off; None if all can.
         parallel_tool_calls: Whether the server honours `parallel_tool_calls`.
         stream_usage: Whether to ask for usage in streams with `stream_options`.
         inline_thinking: The tags between which reasoning may stand at the start of the text.
-        schemas: Which JSON Schemas its mode for them accepts (`response_format`): those of OpenAI's strict mode, or
-            any; None if it has no such mode.
+        schemas: Which JSON Schemas its mode for them accepts (`response_format`): those of OpenAI's strict mode
+            ("strict"), those of them without limits on values ("plain"), or any; None if it has no such mode.
+        schema_beside_tools: Whether a request with such a schema may offer tools.
+        reasoning_key: The name of the reasoning without which the server refuses an assistant message of a turn with
+            calls, so that an empty one stands for none; None if reasoning may be missing.
         longest_id: The longest id of a tool call that the server accepts, in characters.
         id_pattern: A pattern that the ids of tool calls must match in full; None if any id will do.
         user_after_tool: Whether a user message may follow the result of a tool.
@@ -81,10 +86,13 @@ class ChatQuirks:
     efforts: Literal["openai", "gemini"] | None = None
     refused: Mapping[str, tuple[str, ...]] = field(factory=dict[str, tuple[str, ...]])
     tool_choices: Mapping[str, str] = field(default=TOOL_CHOICES)
+    unforced: str | None = None
     parallel_tool_calls: bool = True
     stream_usage: bool = True
     inline_thinking: tuple[str, str] | None = None
-    schemas: Literal["strict", "any"] | None = "strict"
+    schemas: Literal["strict", "plain", "any"] | None = "strict"
+    schema_beside_tools: bool = True
+    reasoning_key: str | None = None
     longest_id: int = 1 << 16
     id_pattern: str | None = None
     user_after_tool: bool = True

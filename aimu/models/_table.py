@@ -123,6 +123,7 @@ _ROWS = (
             parallel_tool_calls=False,
             inline_thinking=_THINK,
             schemas="any",
+            schema_beside_tools=False,
         ),
         missing_model=_OLLAMA_PULL,
     ),
@@ -143,6 +144,7 @@ _ROWS = (
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repeat_penalty"},
             inline_thinking=_THINK,
             schemas="any",
+            schema_beside_tools=False,
         ),
     ),
     # Read 2026-11-24, with .../features/reasoning_outputs.html.
@@ -164,6 +166,7 @@ _ROWS = (
             budget=("thinking_token_budget",),
             inline_thinking=_THINK,
             schemas="any",
+            schema_beside_tools=False,
         ),
     ),
     # Read 2026-11-24, with python/sglang/srt/entrypoints/openai/protocol.py in github.com/sgl-project/sglang.
@@ -184,6 +187,7 @@ _ROWS = (
             thinking_off=_TEMPLATE_OFF,
             inline_thinking=_THINK,
             schemas="any",
+            schema_beside_tools=False,
         ),
     ),
     # README.md and server-common.cpp there, read 2026-11-24.
@@ -205,6 +209,7 @@ _ROWS = (
             budget=("thinking_budget_tokens",),
             inline_thinking=_THINK,
             schemas="any",
+            schema_beside_tools=False,
         ),
     ),
     # Read 2026-11-24, with transformers 5.23's cli/serving/chat_completion.py: the server answers 422 to an unknown
@@ -231,7 +236,11 @@ _ROWS = (
             schemas=None,
         ),
     ),
-    # Read 2026-11-25, with .../api/create-chat-completion.
+    # Search excerpts of the page and of copies of .../api/create-chat-completion, 2026-11-26: penalties are ignored
+    # while a model thinks, which is the default. There is no JSON Schema, `seed` or `parallel_tool_calls`. A thinking
+    # model refuses "required" and a name ("Thinking mode does not support this tool_choice",
+    # github.com/deepseek-ai/DeepSeek-V3/issues/1376), and a turn with calls that lacks `reasoning_content`; an empty
+    # one is sent by packages/deepseek in github.com/vercel/ai.
     ProviderRow(
         name="deepseek",
         title="DeepSeek",
@@ -244,14 +253,20 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            schemas=None,
             names=_but(OPENAI_NAMES, "seed"),
             thinking_on=_ENABLED,
             thinking_off=_DISABLED,
+            unforced="deepseek-(?!chat)",
             parallel_tool_calls=False,
+            schemas=None,
+            reasoning_key="reasoning_content",
         ),
     ),
-    # Read 2026-11-25, with .../docs/guide/use-kimi-k2-thinking-model; sampling is fixed for the Kimi models.
+    # Seen 2026-11-26: the vendor's OpenAPI file as copied in github.com/api-evangelist/moonshot-ai, and search excerpts
+    # that say that sampling is fixed for the present Kimi models (older ones took it). Schemas follow docs/mfjs-spec.md
+    # in github.com/MoonshotAI/walle, which has no limits on values; nothing seen says that tools may stand beside them.
+    # A thinking Kimi refuses a forced call ("tool_choice 'required' is incompatible with thinking enabled") and a turn
+    # with calls that lacks `reasoning_content`; an empty one is accepted (github.com/MoonshotAI/kimi-cli/issues/2446).
     ProviderRow(
         name="moonshot",
         title="Moonshot AI (Kimi)",
@@ -264,15 +279,19 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            schemas=None,
             names={**_but(OPENAI_NAMES, "seed"), "max_tokens": "max_completion_tokens"},
             thinking_on=_ENABLED,
             thinking_off=_DISABLED,
             refused={"kimi-": ("temperature", "top_p", "presence_penalty", "frequency_penalty")},
+            unforced="kimi-",
             parallel_tool_calls=False,
+            schemas="plain",
+            schema_beside_tools=False,
+            reasoning_key="reasoning_content",
         ),
     ),
-    # Read 2026-11-25, with .../docs/api/reference/parameters. Keys that a model does not know are ignored.
+    # Read 2026-11-26 in github.com/OpenRouterTeam/docs: api/reference/parameters.mdx, guides/best-practices/
+    # reasoning-tokens.mdx and guides/features/structured-outputs.mdx. Keys that a model does not know are ignored.
     ProviderRow(
         name="openrouter",
         title="OpenRouter",
@@ -291,7 +310,10 @@ _ROWS = (
             budget=("reasoning", "max_tokens"),
         ),
     ),
-    # Read 2026-11-25, with .../docs/reasoning: which effort switches reasoning off differs from model to model.
+    # Read 2026-11-26: completion_create_params.py in github.com/groq/groq-python, which says that no model knows the
+    # penalties, and which efforts each family of models knows, none of them all. Search excerpts of .../docs/openai,
+    # .../docs/reasoning and .../docs/structured-outputs: only some models follow a JSON Schema. Users saw it refused
+    # beside tools (github.com/vercel/ai/issues/16540).
     ProviderRow(
         name="groq",
         title="Groq",
@@ -304,15 +326,18 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            schemas=None,
             names={
                 **_but(OPENAI_NAMES, "presence_penalty", "frequency_penalty"),
                 "max_tokens": "max_completion_tokens",
             },
             inline_thinking=_THINK,
+            schemas=None,
         ),
     ),
-    # Read 2026-11-25, with .../capabilities/function_calling. Streams report usage without being asked.
+    # Read 2026-11-26: models/chatcompletionrequest.py in github.com/mistralai/client-python. What it does not list gets
+    # a 422, `stream_options` too; streams report usage without being asked. Users saw the rules for the ids of calls
+    # (github.com/mistralai/client-js/issues/69) and "Unexpected role 'user' after role 'tool'"
+    # (github.com/BerriAI/litellm/issues/6323). Not all models know the efforts.
     ProviderRow(
         name="mistral",
         title="Mistral AI",
@@ -335,7 +360,9 @@ _ROWS = (
             plain_names=True,
         ),
     ),
-    # Read 2026-11-25, with .../docs/inference/chat/parameters and .../docs/inference/chat/reasoning.
+    # Search excerpt of the page, 2026-11-26. Read that day: api-parameters.md, structured-outputs.md and
+    # reasoning-models.md in github.com/togethercomputer/skills, which do not name `parallel_tool_calls`, and show no
+    # schema beside tools.
     ProviderRow(
         name="together",
         title="Together AI",
@@ -348,15 +375,17 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            schemas="any",
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
             thinking_on={"reasoning": {"enabled": True}},
             thinking_off={"reasoning": {"enabled": False}},
             parallel_tool_calls=False,
             inline_thinking=_THINK,
+            schemas="any",
+            schema_beside_tools=False,
         ),
     ),
-    # Read 2026-11-25, with .../guides/reasoning.
+    # Read 2026-11-26: completion_create_params.py in github.com/fw-ai-external/python-sdk, where the effort may be a
+    # number of tokens. Search excerpts of the vendor's pages say that any schema will do, not whether beside tools.
     ProviderRow(
         name="fireworks",
         title="Fireworks AI",
@@ -369,13 +398,18 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            schemas="any",
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
-            parallel_tool_calls=False,
+            thinking_on={"reasoning_effort": "medium"},
+            thinking_off={"reasoning_effort": "none"},
+            budget=("reasoning_effort",),
             inline_thinking=_THINK,
+            schemas="any",
+            schema_beside_tools=False,
         ),
     ),
-    # Read 2026-11-25; the refusals are the service's own error. No switch for reasoning is common to all models.
+    # Seen 2026-11-26: the vendor's OpenAPI file as copied in github.com/api-evangelist/xai, and search excerpts of the
+    # page: reasoning models refuse `stop` (github.com/huggingface/smolagents/issues/1765) and penalties, which others
+    # refuse too. No switch for reasoning is common to all models. Limits on lengths are not supported in schemas.
     ProviderRow(
         name="xai",
         title="xAI",
@@ -389,10 +423,18 @@ _ROWS = (
         ),
         chat=ChatQuirks(
             names={**OPENAI_NAMES, "max_tokens": "max_completion_tokens"},
-            refused={"grok-(?:[4-9]|3-mini)": ("presence_penalty", "frequency_penalty")},
+            refused={
+                "grok-": ("presence_penalty", "frequency_penalty"),
+                "grok-(?!.*non-reasoning)": ("stop",),
+            },
+            schemas="plain",
         ),
     ),
-    # Read 2026-11-25, with .../api-reference/chat-completions and .../capabilities/reasoning.
+    # Read 2026-11-26: the types of parameters in github.com/Cerebras/cerebras-cloud-sdk-python. Users saw that a schema
+    # is refused beside tools (github.com/BerriAI/litellm/issues/31445) or with limits on values
+    # (github.com/agno-agi/agno/issues/6013). Search excerpts: .../capabilities/structured-outputs refuses lists of
+    # types and more than 5 choices in an `anyOf`; .../capabilities/reasoning says that some models leave their
+    # reasoning in the text, and has no switch that is common to all.
     ProviderRow(
         name="cerebras",
         title="Cerebras",
@@ -405,15 +447,15 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            names={
-                **_but(OPENAI_NAMES, "presence_penalty", "frequency_penalty"),
-                "max_tokens": "max_completion_tokens",
-            },
+            names={**OPENAI_NAMES, "max_tokens": "max_completion_tokens"},
             inline_thinking=_THINK,
+            schemas="plain",
+            schema_beside_tools=False,
         ),
     ),
-    # Read 2026-11-25, with docs/azure.md in github.com/openai/openai-node: the v1 API below the resource, whose models
-    # are the names of deployments.
+    # Read 2026-11-26: src/openai/lib/azure.py in github.com/openai/openai-python for the header and the variables (the
+    # first URL variable is this library's), and the page's source in github.com/MicrosoftDocs/azure-ai-docs for the v1
+    # API below the resource, which needs no version, and whose models are the names of deployments.
     ProviderRow(
         name="azure",
         title="Azure OpenAI",
@@ -431,7 +473,9 @@ _ROWS = (
         chat=_OPENAI_CHAT,
         responses=True,
     ),
-    # Read 2026-11-25: the reference lists these parameters only, and `tool_choice` as a word.
+    # Read 2026-11-26: src/rest/data/fpt-2022-11-28/models.json in github.com/github/docs lists these parameters only,
+    # and `tool_choice` as a word. That names must be plain is deduced from the models, which are OpenAI's among others.
+    # GitHub ended the service on 2026-07-30 (search excerpt of github.com/orgs/community/discussions/203602).
     ProviderRow(
         name="github-models",
         title="GitHub Models",
@@ -445,7 +489,10 @@ _ROWS = (
         ),
         chat=ChatQuirks(tool_choices=_but(TOOL_CHOICES, "name"), parallel_tool_calls=False, plain_names=True),
     ),
-    # Read 2026-11-25, with .../model-studio/deep-thinking. This is the endpoint of Singapore; each region has its own.
+    # Search excerpts of the page and of .../model-studio/deep-thinking, 2026-11-26. This is the endpoint of Singapore;
+    # each region has its own. `top_k` and `parallel_tool_calls` as in packages/alibaba in github.com/vercel/ai. A
+    # forced call is refused in thinking mode (github.com/QwenLM/qwen-code/issues/7659), which some models have switched
+    # on. Only some models follow a JSON Schema.
     ProviderRow(
         name="dashscope",
         title="Alibaba Cloud Model Studio (DashScope)",
@@ -458,12 +505,13 @@ _ROWS = (
             key_required=True,
         ),
         chat=ChatQuirks(
-            schemas=None,
-            names=_but(OPENAI_NAMES, "frequency_penalty"),
+            names={**_but(OPENAI_NAMES, "frequency_penalty"), "top_k": "top_k"},
             thinking_on={"enable_thinking": True},
             thinking_off={"enable_thinking": False},
             budget=("thinking_budget",),
             tool_choices=_but(TOOL_CHOICES, "required"),
+            unforced="",
+            schemas=None,
         ),
     ),
     ProviderRow(

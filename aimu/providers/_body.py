@@ -14,6 +14,7 @@ from typing import Any, TypeVar, final
 from attrs import evolve
 
 from aimu._core.chunks import StreamingContentType
+from aimu._core.escaping import escaping
 from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, new_call_id
 from aimu._core.thinking import ThinkSplitter, separate
 from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
@@ -22,7 +23,7 @@ from aimu.providers._excerpt import excerpt
 from aimu.providers._sse import OverlongEventError, SSEDecoder
 from aimu.providers._wire import Codec, as_text, held_to, parse_json
 
-log = logging.getLogger("aimu.providers")
+log = escaping(logging.getLogger("aimu.providers"))
 
 T = TypeVar("T")
 

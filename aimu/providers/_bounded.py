@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, cast, final
 
 import anyio
 
+from aimu._core.loop_end import Nested
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -39,14 +41,17 @@ class Body:
     def __init__(self, response: httpx2.Response) -> None:
         self.response = response
         coding = response.headers.get("content-encoding", "identity").strip().lower()
+        self._raw: AsyncIterator[bytes]
+        self.chunks: AsyncIterator[bytes]
         self._unpacked: AsyncGenerator[bytes, None] | None = None
         if response.is_stream_consumed:
             self._raw = self.chunks = _one(response.content)
         else:
             # Without the layers of httpx2 above the raw stream, which only a compressed body would need.
-            self._raw = self.chunks = aiter(cast("AsyncIterable[bytes]", response.stream))
+            self._raw = self.chunks = Nested(cast("AsyncIterable[bytes]", response.stream), whole=True)
             if coding != "identity":
-                self.chunks = self._unpacked = _unpacked(self._raw, coding)
+                self._unpacked = _unpacked(self._raw, coding)
+                self.chunks = Nested(self._unpacked)
 
     async def read(self) -> bytes:
         """Return the whole body."""

@@ -6,17 +6,16 @@ end of the loop closes it. Sends nothing.
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, final
 from urllib.parse import urlsplit
 
 import anyio
-from anyio.lowlevel import RunVar
 from attrs import define, field, frozen
 
+from aimu._core.loop_end import loop_end
 from aimu._core.secrets import hide
 from aimu.errors import ProviderError
 from aimu.providers._bounded import CODINGS, BodyError
@@ -125,38 +124,18 @@ class LoopLanes:
     """The lanes of each provider in one event loop."""
 
     of: dict[object, list[Lane]] = field(factory=dict)
-    closer: AsyncGenerator[None, None] | None = None
-    pid: int = field(factory=os.getpid)
-    # In a forked child, those of the parent: kept and never used or closed, because the parent has the same sockets.
-    inherited: LoopLanes | None = None
 
     async def close(self, provider: object) -> None:
         for lane in self.of.pop(provider, ()):
             await lane.aclose()
 
-
-_loop_lanes: RunVar[LoopLanes] = RunVar("aimu_http_lanes")
-
-
-async def _close_at_loop_end(lanes: LoopLanes) -> AsyncGenerator[None, None]:
-    """Close all lanes when the event loop ends: both backends finalise a suspended generator then."""
-    try:
-        yield
-    finally:
-        if lanes.pid == os.getpid():
-            lanes.closer = None  # it refers to its loop, which would never be freed
-            for provider in list(lanes.of):
-                await lanes.close(provider)
+    async def _end_with_loop(self) -> None:
+        for provider in list(self.of):
+            await self.close(provider)
 
 
-async def lanes_here() -> LoopLanes:
-    lanes = _loop_lanes.get(None)
-    if lanes is None or lanes.pid != os.getpid():
-        lanes = LoopLanes(inherited=lanes)
-        _loop_lanes.set(lanes)
-        lanes.closer = _close_at_loop_end(lanes)
-        await anext(lanes.closer)
-    return lanes
+def lanes_here() -> LoopLanes:
+    return loop_end().attached(LoopLanes)
 
 
 def _hide(secret: str, error: ProviderError) -> None:

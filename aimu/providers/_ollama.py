@@ -7,13 +7,14 @@ calls without ids, so this module makes ids and never sends them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, final
 
 from attrs import evolve, field, frozen
 
 from aimu._core.chunks import StreamingContentType
 from aimu._core.images import split_data_url, url_of
+from aimu._core.loop_end import Nested
 from aimu._core.messages import Message, content_of, split_system, text_of
 from aimu._core.reply import Delta, Reply, ToolCall, Usage, new_call_id
 from aimu.errors import InvalidImageError, MalformedResponseError, ProviderError
@@ -229,7 +230,7 @@ class OllamaProvider:
 
     async def stream(self, request: Request) -> ReplyStream:
         await self._learn(request)
-        async with aclosing(self._http.stream(request)) as pieces:
+        async with Nested(self._http.stream(request)) as pieces:
             async for piece in pieces:
                 yield piece
 

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from aimu._core.messages import Message, content_of, text_of
 from aimu._core.reply import UNKNOWN_NAME, Reply
-from aimu._output._strict import OPENAI, strict
+from aimu._output._strict import OPENAI, PLAIN, strict
 from aimu.errors import MalformedResponseError
 from aimu.models._options import warn_unsupported
 from aimu.models._row import ProviderRow
@@ -30,6 +30,7 @@ from aimu.providers._streamed_calls import KEPT
 from aimu.providers._wire import is_empty, object_text, overlay, plain_name, refuse, renamed, short_id
 
 _CHOICES = ("auto", "none", "required")
+_DIALECTS = {"strict": OPENAI, "plain": PLAIN}
 
 
 @final
@@ -57,8 +58,10 @@ class ChatCodec:
             if self.row.chat.stream_usage:
                 body["stream_options"] = {"include_usage": True}
         options = dict(request.options)
+        if options.get("tool_choice", "auto") not in ("auto", "none") and self._is_unforced(options):
+            refuse(options, ("tool_choice",), f"{self.spec}, unless thinking=False,")
         if request.tools:
-            body.update(self._tools(request))
+            body.update(self._tools(request.tools, options))
         output = request.output
         if output is not None and output.mode == "schema":
             held = {"name": output.name, "schema": output.schema, "strict": True}
@@ -70,21 +73,24 @@ class ChatCodec:
         return overlay_extra(body, extra)
 
     def output_schema(self, schema: Mapping[str, Any], *, tools: bool = False) -> Mapping[str, Any]:
-        if self.row.chat.schemas is None:
+        quirks = self.row.chat
+        if quirks.schemas is None:
             raise ValueError(f"{self.spec.provider} has no mode for JSON Schemas")
-        if self.row.chat.schemas == "strict":
-            return strict(schema, OPENAI)
-        if tools:
+        if tools and not quirks.schema_beside_tools:
             raise ValueError(f"{self.spec.provider} lets no model call a tool while it holds it to a schema")
-        return schema
+        return schema if quirks.schemas == "any" else strict(schema, _DIALECTS[quirks.schemas])
 
     def forces_tools(self, options: Mapping[str, Any]) -> bool:
-        return "required" in self.row.chat.tool_choices
+        return "required" in self.row.chat.tool_choices and not self._is_unforced(options)
 
-    def _tools(self, request: Request) -> dict[str, Any]:
+    def _is_unforced(self, options: Mapping[str, Any]) -> bool:
+        pattern = self.row.chat.unforced
+        return pattern is not None and options.get("thinking") is not False and bool(re.match(pattern, self.spec.id))
+
+    def _tools(self, tools: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
         quirks = self.row.chat
-        choice, parallel = (request.options.get(key) for key in ("tool_choice", "parallel_tool_calls"))
-        body: dict[str, Any] = {"tools": [dict(tool) for tool in request.tools]}
+        choice, parallel = (options.get(key) for key in ("tool_choice", "parallel_tool_calls"))
+        body: dict[str, Any] = {"tools": [dict(tool) for tool in tools]}
         if choice is not None:
             kind = choice if choice in _CHOICES else "name"
             word = quirks.tool_choices.get(kind)
@@ -161,9 +167,9 @@ class ChatCodec:
     def _assistant(self, message: Message, *, works: bool) -> dict[str, Any]:
         """Return an assistant message; `works` says whether its turn calls tools, so that its reasoning goes back.
 
-        DeepSeek and Kimi refuse a turn with calls without its reasoning, and ignore the reasoning of others:
-        https://api-docs.deepseek.com/guides/thinking_mode and
-        https://platform.moonshot.ai/docs/guide/use-kimi-k2-thinking-model, read 2026-11-25.
+        DeepSeek refuses a turn with calls without its reasoning, and ignores the reasoning of others: search excerpt of
+        https://api-docs.deepseek.com/guides/thinking_mode, 2026-11-26. The model may have reasoned under another name
+        or elsewhere, or not at all; such servers accept an empty text, see the rows with `reasoning_key`.
         """
         encoded: dict[str, Any] = {"role": "assistant", "content": message.get("content") or None}
         kept: Mapping[str, Any] = message.get(self.spec.provider) or {}
@@ -171,6 +177,8 @@ class ChatCodec:
             encoded.update({key: kept[key] for key in KEPT if key in kept})
         if works and message.get("thinking") and REASONING_KEY in kept and "reasoning_details" not in encoded:
             encoded[kept[REASONING_KEY]] = message["thinking"]
+        if works and self.row.chat.reasoning_key is not None:
+            encoded.setdefault(self.row.chat.reasoning_key, "")
         calls = message.get("tool_calls")
         if calls:
             of_calls: Mapping[str, Any] = kept.get("tool_calls") or {}

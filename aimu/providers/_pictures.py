@@ -12,6 +12,7 @@ from typing import Any
 
 from attrs import evolve
 
+from aimu._core.escaping import escaping
 from aimu._core.images import accepted_part
 from aimu._core.messages import Message
 from aimu.errors import InvalidImageError
@@ -19,7 +20,7 @@ from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import Request
 
-log = logging.getLogger("aimu.providers")
+log = escaping(logging.getLogger("aimu.providers"))
 
 
 def presentable(request: Request, spec: ModelSpec) -> Request:

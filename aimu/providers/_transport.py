@@ -79,13 +79,13 @@ class HttpProvider:
         return self.codec.spec
 
     async def complete(self, request: Request) -> Reply:
-        with await self._lane() as lane:
+        with self._lane() as lane:
             body = self._encoded(request, lane, stream=False)
             content, response = await self._whole(lane, self.codec.path(request), body)
             return self._finished(decode_body(self.codec, content, lane.endpoint.secret), response, lane)
 
     async def stream(self, request: Request) -> ReplyStream:
-        with await self._lane() as lane:
+        with self._lane() as lane:
             content = self._encoded(request, lane, stream=True)
             body = await self._send(lane, self.codec.path(request), content)
             output = request.output
@@ -125,13 +125,13 @@ class HttpProvider:
 
     async def post(self, path: str, body: Mapping[str, Any]) -> bytes:
         """Send another request of the service's API and return the body of the response."""
-        with await self._lane() as lane:
+        with self._lane() as lane:
             content, _ = await self._whole(lane, path, body)
         return content
 
     async def aclose(self) -> None:
         """Close the connections of this event loop; those of other loops close when their loops end."""
-        await (await lanes_here()).close(self)
+        await lanes_here().close(self)
 
     async def _whole(self, lane: Lane, path: str, content: Mapping[str, Any]) -> tuple[bytes, httpx2.Response]:
         """Return the whole body of the response to a request, and the response."""
@@ -223,8 +223,8 @@ class HttpProvider:
             return None
         return timeouts(self._timeout)
 
-    async def _lane(self) -> Lane:
-        lanes = (await lanes_here()).of.setdefault(self, [])
+    def _lane(self) -> Lane:
+        lanes = lanes_here().of.setdefault(self, [])
         lane = next((lane for lane in lanes if lane.open), None)
         if lane is None:
             client, endpoint = self._connect(self._http_client)

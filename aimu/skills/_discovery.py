@@ -17,6 +17,7 @@ from unicodedata import normalize
 
 from attrs import field, frozen
 
+from aimu._core.escaping import escaping
 from aimu._core.nearest import nearest
 from aimu._doors import public
 from aimu.errors import InvalidOptionError, SkillError
@@ -24,7 +25,7 @@ from aimu.skills import _catalog as catalog
 from aimu.skills._skill import Skill, is_skill_file
 from aimu.skills._walk import Report, skill_folders
 
-log = logging.getLogger("aimu.skills")
+log = escaping(logging.getLogger("aimu.skills"))
 
 PROJECT_FOLDERS = (".agents/skills", ".claude/skills", "skills")
 USER_FOLDERS = (".agents/skills", ".claude/skills")

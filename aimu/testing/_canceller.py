@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
+from threading import get_ident
 from types import AsyncGeneratorType
 from typing import Any, Literal, Protocol, TypeAlias, final
 from weakref import WeakSet
@@ -19,6 +20,7 @@ import anyio
 from anyio.lowlevel import checkpoint
 from attrs import define
 
+from aimu._core.loop_end import is_keeper, observers
 from aimu._doors import public
 from aimu.errors import InvalidOptionError
 from aimu.testing._backends import Backend, stepping
@@ -187,14 +189,21 @@ def _started_generators() -> Generator[WeakSet[AsyncGeneratorType[Any, Any]]]:
     hooks = sys.get_asyncgen_hooks()
     started: WeakSet[AsyncGeneratorType[Any, Any]] = WeakSet()
 
-    def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
-        if isinstance(agen, AsyncGeneratorType):
+    thread = get_ident()
+
+    def observe(agen: object) -> None:
+        if isinstance(agen, AsyncGeneratorType) and get_ident() == thread and not is_keeper(agen):
             started.add(agen)
+
+    def first_iteration(agen: AsyncGenerator[Any, Any]) -> None:
+        observe(agen)
         if hooks.firstiter is not None:
             hooks.firstiter(agen)
 
     sys.set_asyncgen_hooks(firstiter=first_iteration, finalizer=hooks.finalizer)
+    observers.append(observe)  # of the generators that the library hides from the event loop
     try:
         yield started
     finally:
+        observers.remove(observe)
         sys.set_asyncgen_hooks(*hooks)

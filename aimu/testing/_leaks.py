@@ -18,6 +18,7 @@ from typing import Self, TypeAlias, final
 import anyio
 from attrs import define, field
 
+from aimu._core.loop_end import is_keeper
 from aimu._doors import public
 
 _POLL = 0.01
@@ -163,5 +164,5 @@ def _open_generators() -> Found:
     return {
         weakref.ref(agen): f"async generator {agen.__qualname__}"
         for agen in gc.get_objects()
-        if type(agen) is AsyncGeneratorType and agen.ag_frame is not None
+        if type(agen) is AsyncGeneratorType and agen.ag_frame is not None and not is_keeper(agen)
     }

@@ -19,6 +19,7 @@ import anyio
 import attrs
 from anyio.lowlevel import checkpoint
 
+from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure, unwrap
 from aimu._core.images import url_of
 from aimu._core.reply import ToolCall
@@ -29,7 +30,7 @@ from aimu.tools._current import CALL
 from aimu.tools._definition import Tool, as_tool
 from aimu.tools._signature import without_bound
 
-log = logging.getLogger("aimu.tools")
+log = escaping(logging.getLogger("aimu.tools"))
 
 _AT_ONCE = 16  # schemas that are made before other tasks get their turn
 

@@ -52,7 +52,7 @@ FAULTS = {
     ),
     "no aclosing around the steps that are pumped": (
         "aimu.aio._stream",
-        "                async with aclosing(self._begin(run)) as steps:\n",
+        "                async with Nested(self._begin(run)) as steps:\n",
         "                if steps := self._begin(run):\n",
     ),
     "a paused turn that stays busy": (

@@ -7,6 +7,7 @@ record.
 from __future__ import annotations
 
 import json
+import logging
 import time
 from contextlib import suppress
 from functools import partial
@@ -34,6 +35,22 @@ class Break(Exception):
     pass
 
 
+class Complaints(logging.Handler):
+    """Keeps what the library logs about runs that fail after their readers have left."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def emit(self, record):
+        if "after its reader had left" in record.getMessage():
+            self.found.append(record.getMessage())
+
+
+COMPLAINTS = Complaints()
+logging.getLogger("aimu.aio").addHandler(COMPLAINTS)
+
+
 def answer(text, request):
     """The model: a round of three calls, a round of one, an answer; then an answer to whatever comes next."""
     last = max(i for i, message in enumerate(request.messages) if message["role"] == "user")
@@ -55,6 +72,7 @@ class AgentScenario:
         self.mode, self.stop_at, self.raising, self.resuming = mode, stop_at, raising, resuming
         self.begun, self.finished, self.seen, self.iteration = set(), {}, "", 0
         self.stopped, self.last = False, None
+        COMPLAINTS.found.clear()
 
         @tool
         async def native(n: int) -> str:
@@ -124,6 +142,7 @@ class AgentScenario:
     async def check(self, *, completed):
         running = {n for n in self.begun if n in THREADED} - self.finished.keys()
         assert not running, f"threads still run after the run has ended: {running}"
+        assert not COMPLAINTS.found, COMPLAINTS.found
         if self.mode != "held":
             assert not self.agent.model_client.conversation.busy, "busy after the stop"
             self.check_history()

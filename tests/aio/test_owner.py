@@ -376,9 +376,19 @@ import anyio, trio
 from aimu.testing import ScriptedProvider
 from aimu import aio
 
-provider = ScriptedProvider("One two three four.", repeat=True)
+class Slow(ScriptedProvider):
+    async def stream(self, request):
+        try:
+            async for delta in super().stream(request):
+                yield delta
+        finally:
+            closed_in.append(anyio.lowlevel.current_token().backend_class.__name__)
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.001)
+
+provider = Slow("One two three four.", repeat=True)
 client = aio.client(provider)
-over, paused, closed = [], [], []
+over, paused, closed, closed_in = [], [], [], []
 
 async def guest():
     async def reader():
@@ -407,6 +417,7 @@ async def host():
     while not over:
         await asyncio.sleep(0.001)
     assert provider.open_streams == 0
+    assert closed_in[-1] == "TrioBackend", closed_in
     print("ok")
 
 warnings.simplefilter("ignore", ResourceWarning)

@@ -195,7 +195,12 @@ async def test_a_timeout_raises_timeout_error_and_keeps_the_text(entered):
                 await contents(stream)
         else:
             await contents(stream)
-    assert client.messages[1] == {"role": "assistant", "content": "One ", "interrupted": True}
+    assert client.messages[1] == {
+        "role": "assistant",
+        "content": "One ",
+        "interrupted": True,
+        "stop_reason": "interrupted",
+    }
     assert await client.chat("Next") == "Fine."
 
 

@@ -19,8 +19,8 @@ class Comparison:
     reused: dict = field(factory=dict)
 
 
-async def compare(engine, alone):
-    """Hold conversations with `engine`; `alone(ids, count)` returns `ids` and the next `count` tokens, computed afresh.
+async def compare(engine, differs):
+    """Hold conversations with `engine`; `differs(ids, known)` computes the ids afresh from the first `known`.
 
     The turns: a question, the same once more, the next one, another one in its place, another conversation with the
     same system message, the first conversation again, and a prompt of several slices.
@@ -30,7 +30,7 @@ async def compare(engine, alone):
     async def say(turn, history):
         reply = await engine.complete(ask(*history, max_tokens=LENGTH, temperature=0))
         entry = engine.prefix_cache._entries[-1]
-        if alone(entry.ids[: reply.usage.input], LENGTH) != entry.ids:
+        if differs(entry.ids, reply.usage.input):
             found.differ.append(turn)
         found.reused[turn] = reply.usage.cache_read
         # The text as the model wrote it, so that the next prompt continues it: a reply's text is stripped.
@@ -48,7 +48,7 @@ async def compare(engine, alone):
     return found
 
 
-async def compare_together(engine, alone):
+async def compare_together(engine, differs):
     """Let `engine` answer three requests of different lengths at once; return whether any answer differs."""
 
     async def say(times):
@@ -60,4 +60,4 @@ async def compare_together(engine, alone):
             group.start_soon(say, times)
     entries = [(entry.ids, entry.marks[-2][1]) for entry in engine.prefix_cache._entries]
     assert len(entries) == 3
-    return any(alone(written[:known], LENGTH) != written for written, known in entries)
+    return any(differs(written, known) for written, known in entries)

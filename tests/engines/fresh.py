@@ -30,6 +30,10 @@ class Fresh:
         llama_cpp.llama_free(context)
         return written
 
+    def differs(self, written, known):
+        """Whether other tokens follow the first `known`."""
+        return self(written[:known], len(written) - known) != written
+
     def tokenize(self, text, *, adds_start):
         raw = text.encode()
         tokens = (llama_cpp.llama_token * (len(raw) + 2))()

@@ -32,7 +32,8 @@ def cells(outcome):
     """The turns of a row, and what its prompts reuse."""
     said = ["differs" if turn in outcome.differ else "equal" for turn in SHOWN]
     others = [turn for turn in TURNS if turn not in SHOWN and turn in outcome.differ]
-    reused = "any beginning" if outcome.reused["again"] else "whole conversations"
+    some = "whole conversations" if outcome.reused["back"] else "nothing"
+    reused = "any beginning" if outcome.reused["again"] else some
     return [*said, f"differ: {', '.join(others)}" if others else "equal"], reused
 
 
@@ -84,7 +85,7 @@ def gguf_tables():
                 refused.append([name, f"`{kind.architecture}`", reason(exc)])
                 continue
             fresh = Fresh(path)
-            found = anyio.run(compare, engine, fresh)
+            found = anyio.run(compare, engine, fresh.differs)
             engine.close()
             fresh.close()
             turns, reused = cells(Outcome(differ=found.differ, reused=found.reused))

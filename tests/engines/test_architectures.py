@@ -15,6 +15,9 @@ from tests.engines.asking import ask
 from tests.engines.comparing import TURNS
 
 KINDS = kinds()
+BEGIN_ANEW = {"jamba", "zamba"}
+"""Architectures whose recurrent layers do not continue with several tokens, in some releases of transformers at least;
+the engine then reuses no states."""
 PAGE = Path(__file__).parents[2] / "docs/local-models.md"
 
 
@@ -50,7 +53,7 @@ def test_each_turn_of_an_architecture_is_that_of_generate_or_the_model_is_refuse
         return
     assert outcome.differ == []
     assert set(outcome.reused) == set(TURNS)
-    assert outcome.reused["back"] > 0
+    assert outcome.reused["back"] > 0 or kind in BEGIN_ANEW
     if outcome.batch_refused:
         assert outcome.batch_refused.startswith("batch: ")
         assert "use batch=1" in outcome.batch_refused

@@ -102,6 +102,32 @@ async def test_the_engine_writes_the_same_as_generate_with_and_without_reused_st
     assert any(reused)
 
 
+async def test_the_prefix_cache_counts_the_memory_of_recurrent_states(tiny, tmp_path):
+    write_random(CONFIGS["linear and full attention"](), tiny, tmp_path)
+    engine = HuggingFaceEngine(tmp_path, threads=1)
+    try:
+        await engine.complete(ask("Say hello.", max_tokens=3))
+        recurrent, full = engine.prefix_cache._entries[-1].states.cache.layers
+        held = [*recurrent.recurrent_states.values(), *recurrent.conv_states.values(), full.keys, full.values]
+        assert all(tensor.nbytes > 0 for tensor in held)
+        assert engine.prefix_cache.bytes >= sum(tensor.nbytes for tensor in held)
+    finally:
+        engine.close()
+
+
+def local():
+    return transformers.GPTNeoConfig(
+        vocab_size=909,
+        hidden_size=64,
+        num_layers=2,
+        num_heads=4,
+        attention_types=[[["global", "local"], 1]],
+        window_size=256,
+        max_position_embeddings=2048,
+        eos_token_id=902,
+    )
+
+
 def unsupported(config, tiny, folder):
     """Load a model that is not supported; return the reason in the error."""
     write_random(config, tiny, folder)
@@ -144,6 +170,7 @@ REFUSED = {
     "sliding window": (CONFIGS["sliding window"], "sliding windows"),
     "recurrent and attention": (CONFIGS["recurrent and attention"], "sliding windows"),
     "no positions": (CONFIGS["no positions"], "takes no positions or no mask; use batch=1"),
+    "local layers": (local, "counts the tokens of its local layers back from the end of the longest row"),
 }
 
 

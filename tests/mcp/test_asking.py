@@ -93,10 +93,10 @@ async def test_a_server_object_asks_too(opened):
 
 
 async def test_log_records_of_a_server_are_logged(opened, caplog):
-    caplog.set_level(logging.INFO, "aimu.aio")
+    caplog.set_level(logging.INFO, "aimu.aio.mcp")
     async with opened(config=wild("logs")) as client:
         await client.call_tool("echo", {"text": "full"})
-    found = [(record.levelname, record.message) for record in caplog.records if "(disk)" in record.message]
+    found = [(record.levelname, record.message) for record in caplog.records if record.name == "aimu.aio.mcp"]
     assert found == [
         ("INFO", "MCP server 'wild' (disk): notice full"),
         ("CRITICAL", "MCP server 'wild' (disk): emergency full"),

@@ -133,7 +133,7 @@ async def test_a_tool_of_this_program_has_a_session_as_on_the_wire(opened, caplo
         await ctx.send_notification(ToolListChangedNotification())
         seen.append((ctx.request_id, ctx.session_id, await ctx.get_state("key")))
 
-    caplog.set_level("INFO", "aimu.aio")
+    caplog.set_level("INFO", "aimu.aio.mcp")
     async with opened(server=server, protocol=protocol) as client:
         await client.call_tool("use")
     [(request, session, state)] = seen

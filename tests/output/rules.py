@@ -52,12 +52,29 @@ def check_openai(schema):
     assert sum(len(node.get("enum", [])) for node in nodes(schema)) <= 1000
 
 
+def check_plain(schema):
+    """No limits on values, and `anyOf` of at most 5 instead of a list of types, which Cerebras refuses.
+
+    https://inference-docs.cerebras.ai/capabilities/structured-outputs (search excerpt, 2026-11-26).
+    """
+    check_openai(schema)
+    check_shared(schema, {"anyOf", "$ref", "$defs", "enum", "description"})
+    for node in nodes(schema):
+        assert not isinstance(node.get("type"), list)
+        assert len(node.get("anyOf", [])) <= 5
+    check_not_recursive(schema)
+
+
 def check_anthropic(schema):
     """https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations (2026-11-25)."""
     check_shared(schema, {"anyOf", "$ref", "$defs", "enum", "description", "format", "minItems"})
     for node in nodes(schema):
         assert node.get("minItems", 0) in (0, 1)
         assert node.get("format", "uri") in FORMATS | {"uri"}
+    check_not_recursive(schema)
+
+
+def check_not_recursive(schema):
     uses = {
         name: {n["$ref"].rpartition("/")[2] for n in nodes(d) if "$ref" in n}
         for name, d in schema.get("$defs", {}).items()

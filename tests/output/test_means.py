@@ -11,7 +11,8 @@ from aimu.aio._means import means_for
 from aimu.aio._request import SharedProvider
 from aimu.errors import InvalidOptionError
 from aimu.models._spec import ModelSpec
-from tests.output.kinds import Cat, Tree
+from tests.output.kinds import Cat, Invoice, Tree
+from tests.output.rules import check_plain
 
 
 def expected(kind=Cat, mode="auto"):
@@ -66,6 +67,23 @@ def test_a_server_that_cannot_do_both_is_held_by_a_tool_beside_other_tools():
     assert means_for(expected(), ollama, {}, []).output.mode == "schema"
     means = means_for(expected(), ollama, {}, ["search"])
     assert (means.output.mode, means.forced) == ("tool", False)
+
+
+@pytest.mark.parametrize(("model", "beside"), [("xai:m", True), ("cerebras:m", False), ("moonshot:m", False)])
+def test_a_schema_without_limits_on_values_is_sent_beside_tools_where_that_is_known(model, beside):
+    service = provider(model)
+    means = means_for(expected(Invoice), service, {}, [])
+    assert means.output.mode == "schema"
+    check_plain(means.output.schema)
+    assert (means_for(expected(Invoice), service, {}, ["search"]).output.mode == "schema") == beside
+
+
+@pytest.mark.parametrize("options", [{}, {"thinking": True}, {"thinking": False}])
+def test_the_tool_is_not_forced_on_a_model_that_thinks(options):
+    for model in ("deepseek:deepseek-v4-pro", "moonshot:kimi-k2.6"):
+        means = means_for(expected(mode="tool"), provider(model), options, [])
+        assert means.forced == (options.get("thinking") is False)
+    assert not means_for(expected(), provider("dashscope:qwen3-max"), options, []).forced
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,16 @@ import pytest
 from pydantic import BaseModel, Field, field_validator
 
 import aimu
-from aimu._output._strict import ANTHROPIC, OPENAI, NotStrictError, strict
+from aimu._output._strict import ANTHROPIC, OPENAI, PLAIN, NotStrictError, strict
 from aimu._output._type import OutputType, partial
 from tests.output.kinds import KINDS, Cat, Invoice, Owner, Port, Tree
-from tests.output.rules import check_anthropic, check_openai
+from tests.output.rules import check_anthropic, check_openai, check_plain
 
+DIALECTS = {"OPENAI": (OPENAI, check_openai), "ANTHROPIC": (ANTHROPIC, check_anthropic), "PLAIN": (PLAIN, check_plain)}
 WITHOUT_STRICT_FORM = {
     "OPENAI": {"any", "dict", "dict of models"},
     "ANTHROPIC": {"any", "dict", "dict of models", "recursive", "recursive union", "recursive attrs"},
+    "PLAIN": {"any", "dict", "dict of models", "recursive", "recursive union", "recursive attrs"},
 }
 
 
@@ -32,17 +34,18 @@ def test_the_value_of_each_text(name):
         assert type(parsed) is type(value)
 
 
-@pytest.mark.parametrize("dialect", ["OPENAI", "ANTHROPIC"])
+@pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("name", KINDS)
 def test_the_strict_form_follows_the_rules_of_its_service(name, dialect):
     output = OutputType.of(KINDS[name][0])
+    rules, check = DIALECTS[dialect]
     try:
-        schema = strict(output.schema, OPENAI if dialect == "OPENAI" else ANTHROPIC)
+        schema = strict(output.schema, rules)
     except NotStrictError:
         assert name in WITHOUT_STRICT_FORM[dialect]
         return
     assert name not in WITHOUT_STRICT_FORM[dialect]
-    (check_openai if dialect == "OPENAI" else check_anthropic)(schema)
+    check(schema)
     whole = [text for text in KINDS[name][1] if text.startswith('{"') and "null" in text]
     for text in whole:  # what the strict schema makes a model write, null for "not given", is read
         output.parse(text)
@@ -75,6 +78,38 @@ def test_what_a_service_does_not_enforce_is_said_in_words():
 def test_a_schema_whose_meaning_would_change_has_no_strict_form(change, why):
     with pytest.raises(NotStrictError, match=why):
         strict({"type": "object", "properties": {}, **change}, OPENAI)
+
+
+def test_a_service_without_lists_of_types_gets_choices():
+    kinds = ["string", "integer", "object", "array", "null"]
+    given = {
+        "type": "object",
+        "$defs": {"A": {"type": ["string", "null"]}},
+        "properties": {
+            "some": {"type": kinds, "properties": {"a": {"$ref": "#/$defs/A"}}, "items": {"type": "string"}},
+            "one": {"enum": ["a", 1, None], "description": "it"},
+            "free": {"type": "string", "minLength": 2},
+        },
+        "required": ["some", "one"],
+    }
+    text = {"type": "string"}
+    made = strict(given, PLAIN)
+    assert made["$defs"] == {"A": {"anyOf": [text, {"type": "null"}]}}
+    a = {"anyOf": [{"$ref": "#/$defs/A"}, {"type": "null"}]}
+    some = {"type": "object", "properties": {"a": a}, "required": ["a"], "additionalProperties": False}
+    items = {"type": "array", "items": text}
+    assert made["properties"] == {
+        "some": {"anyOf": [text, {"type": "integer"}, some, items, {"type": "null"}]},
+        "one": {
+            "anyOf": [{"type": "string", "enum": ["a"]}, {"type": "integer", "enum": [1]}, {"type": "null"}],
+            "description": "it",
+        },
+        "free": {"anyOf": [text, {"type": "null"}], "description": "(minLength: 2)"},
+    }
+    given["required"] = ["some", "one", "free"]
+    given["properties"]["some"]["type"] = [*kinds, "boolean"]
+    with pytest.raises(NotStrictError, match="property 'some' has 6 choices, and at most 5"):
+        strict(given, PLAIN)
 
 
 def test_objects_that_nest_too_deep_have_no_strict_form():

@@ -101,7 +101,12 @@ async def test_a_stream_raises_a_failure_as_a_group_after_the_chunks_before_it(w
     with pytest.raises(ExceptionGroup) as failed:
         await way(parallel.run("task", stream=True))
     assert "in worker 1 ('bad') of 'parallel'" in failed.value.exceptions[0].__notes__
-    assert parallel.messages["bad"][-1] == {"role": "assistant", "content": "half", "interrupted": True}
+    assert parallel.messages["bad"][-1] == {
+        "role": "assistant",
+        "content": "half",
+        "interrupted": True,
+        "stop_reason": "interrupted",
+    }
 
 
 async def test_with_collect_the_others_continue_and_the_successful_answers_are_joined(caplog):

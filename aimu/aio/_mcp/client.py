@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, final
 import anyio
 from anyio.abc import TaskGroup
 
+from aimu._core.escaping import escaping
 from aimu._doors import public
 from aimu.aio._mcp.config import HTTPSpec, Spec, read_config, read_file
 from aimu.aio._mcp.memory import MemoryServer
@@ -29,7 +30,7 @@ from aimu.tools._definition import Tool
 if TYPE_CHECKING:
     from fastmcp import FastMCP
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 
 def _warn(error: AimuError) -> None:

@@ -15,12 +15,13 @@ from urllib.parse import urlsplit
 
 from attrs import field, frozen
 
+from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
 from aimu.aio._mcp.jsonc import loads
 from aimu.aio._mcp.variables import Inputs, Variables, home
 from aimu.errors import InvalidOptionError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 
 def _texts(given: Iterable[str]) -> tuple[str, ...]:

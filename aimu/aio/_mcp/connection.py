@@ -11,6 +11,7 @@ from typing import Any, final
 
 import anyio
 
+from aimu._core.escaping import escaping
 from aimu._core.groups import unwrap
 from aimu.aio._mcp.config import HTTPSpec, Spec
 from aimu.aio._mcp.faults import error_of, fault_of, is_closed
@@ -21,7 +22,7 @@ from aimu.aio._mcp.session import Session
 from aimu.aio._mcp.unasked import Unasked
 from aimu.errors import ClosedClientError, MCPConnectionError, MCPTimeoutError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 HTTP_TIMEOUT = 30.0  # s; to connect and to send
 HTTP_SILENCE = 300.0  # s; longest pause between two parts of an answer, unless the timeout of requests is longer

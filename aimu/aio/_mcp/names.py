@@ -16,10 +16,11 @@ from typing import final
 
 from attrs import field, frozen
 
+from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
 from aimu.errors import InvalidOptionError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 LONGEST = 64
 _UNFIT = re.compile(r"[^A-Za-z0-9_-]")

@@ -20,11 +20,12 @@ import anyio
 from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
+from aimu._core.escaping import escaping
 from aimu.aio._mcp.config import ProcessSpec
 from aimu.aio._mcp.framing import Oversized, failed, lines, read_message, send
 from aimu.errors import MCPConnectionError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 FLUSH = 0.5  # s; time to write messages that were already accepted
 EXIT = 2.0  # s; time for the server to exit after its stdin is closed, and again after SIGTERM

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, final
 
 import anyio
 
+from aimu._core.escaping import escaping
 from aimu.aio._mcp.config import HTTPSpec, ProcessSpec, Spec
 from aimu.aio._mcp.connection import Connection
 from aimu.aio._mcp.faults import error_of, fault_of, is_closed, lost_session, refusal
@@ -19,7 +20,7 @@ from aimu.aio._mcp.unasked import Unasked
 from aimu.errors import MCPTimeoutError
 
 T = TypeVar("T")
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 
 @final

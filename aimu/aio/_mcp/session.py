@@ -6,7 +6,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, final
 
-log = logging.getLogger("aimu.aio")
+from aimu._core.escaping import escaping
+
+log = escaping(logging.getLogger("aimu.aio"))
 
 MOST_PAGES = 1000  # of one list; a server may give a new cursor for ever
 

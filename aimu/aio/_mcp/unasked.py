@@ -13,10 +13,11 @@ from typing import Any, final
 
 from anyio import to_thread
 
+from aimu._core.escaping import escaping
 from aimu.aio._mcp.options import Elicitation, Settings
 
-log = logging.getLogger("aimu.aio")
-
+log = escaping(logging.getLogger("aimu.aio"))
+server_log = escaping(logging.getLogger("aimu.aio").getChild("mcp"))
 
 _LEVELS = {  # https://modelcontextprotocol.io/specification/2025-11-25/server/utilities/logging (read 2026-11-26)
     "debug": logging.DEBUG,
@@ -44,7 +45,7 @@ class Unasked:
         given: dict[str, Any] = {
             "message_handler": self._notified,
             "logging_callback": self._logged,
-            "log_level": next((name for name, level in _LEVELS.items() if log.isEnabledFor(level)), None),
+            "log_level": next((name for name, level in _LEVELS.items() if server_log.isEnabledFor(level)), None),
         }
         if self._settings.elicit is not None:
             given["elicitation_callback"] = self._asked
@@ -61,7 +62,7 @@ class Unasked:
     async def _logged(self, params: Any) -> None:
         source = f" ({params.logger})" if params.logger else ""
         level = _LEVELS.get(params.level, logging.INFO)
-        log.log(level, "MCP server %r%s: %s", self._server, source, _words(params.data))
+        server_log.log(level, "MCP server %r%s: %s", self._server, source, _words(params.data))
 
     async def _asked(self, _: Any, params: Any) -> Any:
         from mcp_types import ElicitResult

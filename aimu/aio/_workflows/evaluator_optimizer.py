@@ -10,6 +10,7 @@ from typing import Any, Self
 from attrs import define, evolve, field
 
 from aimu._core.answer import Answer, AnyAnswer, changed
+from aimu._core.escaping import escaping
 from aimu._core.field_docs import with_field_docs
 from aimu._core.reply import StopReason
 from aimu._doors import public
@@ -20,7 +21,7 @@ from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._workflows.flow import Ask, Flow, follow
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 _MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d++[.)](?=\s)|</?+\w++[^>]*+>)*"  # possessive, so that any text takes linear time
 

@@ -7,13 +7,13 @@ open across an `Ask`.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import TypeAlias, final
 
 from attrs import frozen
 
 from aimu._core.answer import AnyAnswer
 from aimu._core.chunks import StreamChunk
+from aimu._core.loop_end import Nested
 from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import DONE, AsyncRunner, steps_of
 
@@ -35,12 +35,12 @@ Flow: TypeAlias = AsyncGenerator[Ask | AnyAnswer, AnyAnswer]
 async def follow(flow: Flow, name: str, run: Run) -> Steps:
     """Yield the steps of the workflow `name`, which asks runners as `flow` decides."""
     step = 0
-    async with aclosing(flow):
+    async with Nested(flow) as asks:
         try:
-            asked = await anext(flow)
+            asked = await anext(asks)
             while isinstance(asked, Ask):
                 step, answer = asked.step, None
-                async with aclosing(steps_of(asked.runner, asked.task, run)) as steps:
+                async with Nested(steps_of(asked.runner, asked.task, run)) as steps:
                     async for chunk in steps:
                         if chunk.phase is DONE:
                             answer = chunk.content

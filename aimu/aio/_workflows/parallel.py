@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from contextlib import aclosing
 from typing import Any, Literal, Self, final
 
 import anyio
@@ -12,8 +11,10 @@ from attrs import Attribute, define, field
 
 from aimu._core.answer import AnyAnswer, changed, joined
 from aimu._core.chunks import StreamChunk
+from aimu._core.escaping import escaping
 from aimu._core.field_docs import with_field_docs
 from aimu._core.groups import single_failure
+from aimu._core.loop_end import Nested
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
@@ -23,7 +24,7 @@ from aimu.aio._run import Run, Sink, Steps, Task, begin_branch, drain
 from aimu.aio._runner import DONE, AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
 
-log = logging.getLogger("aimu.aio")
+log = escaping(logging.getLogger("aimu.aio"))
 
 OnError = Literal["cancel", "collect"]
 SEPARATOR = "\n\n---\n\n"
@@ -138,7 +139,7 @@ class Parallel(StepRunner):
         answer = joined(text, parts)
         if self.aggregator is not None:
             step = 1
-            async with aclosing(steps_of(self.aggregator, Task(text, task.generate_kwargs), run)) as steps:
+            async with Nested(steps_of(self.aggregator, Task(text, task.generate_kwargs), run)) as steps:
                 async for chunk in steps:
                     if chunk.phase is DONE:
                         answer = changed(chunk.content, parts=parts)
