@@ -8,6 +8,7 @@ from aimu._core.chunks import Include, StreamChunk, StreamingContentType
 from aimu._core.messages import Message
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.aio._mcp.options import Elicitation, MCPOptions
+from aimu.aio._mcp.reading import MCPPrompt, MCPResource
 from aimu.aio._options import ClientOptions
 from aimu.aio._runner import MessageHistory
 from aimu.tools._like import ToolLike, ToolServer
@@ -19,6 +20,8 @@ __all__ = [
     "Elicitation",
     "Include",
     "MCPOptions",
+    "MCPPrompt",
+    "MCPResource",
     "Message",
     "MessageHistory",
     "Reply",

@@ -15,6 +15,7 @@ from aimu._sync import bridge
 from aimu._sync.twin import Facade, twin_of
 from aimu.aio._mcp.client import MCPClient as AsyncMCPClient
 from aimu.aio._mcp.options import MCPOptions
+from aimu.aio._mcp.reading import MCPPrompt, MCPResource
 from aimu.aio._mcp.results import Content
 from aimu.tools._definition import Tool
 
@@ -195,3 +196,70 @@ class MCPClient(Facade):
         May be called from any thread, and more than once.
         """
         bridge.run(self.__aio__.aclose())
+
+    def resources(self) -> list[MCPResource]:
+        """List the resources of all servers, and the templates of resources.
+
+        Returns:
+            The resources, then the templates, of each server.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
+        return bridge.run(self.__aio__.resources())
+
+    def read(self, uri: str, *, server: str | None = None) -> Content:
+        """Read a resource.
+
+        Args:
+            uri: Its address, as `resources` lists it, or made from a template.
+            server: The name of the server; needed if several servers are connected and not exactly one lists `uri`.
+
+        Returns:
+            Its text, or a list of content parts if it has images.
+
+        Raises:
+            InvalidOptionError: It is not clear which server is meant.
+            MCPConnectionError: The connection is lost.
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server has no such resource.
+            ClosedClientError: The client was closed.
+        """
+        return bridge.run(self.__aio__.read(uri, server=server))
+
+    def prompts(self) -> list[MCPPrompt]:
+        """List the prompts of all servers.
+
+        Returns:
+            The prompts.
+
+        Raises:
+            MCPConnectionError: A connection is lost.
+            MCPTimeoutError: A server does not answer in time.
+            ClosedClientError: The client was closed.
+        """
+        return bridge.run(self.__aio__.prompts())
+
+    def get_prompt(
+        self, name: str, arguments: dict[str, str] | None = None, *, server: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Get the messages of a prompt, in the form of `messages`.
+
+        Args:
+            name: Its name, as `prompts` lists it.
+            arguments: Its arguments by name; None is no arguments.
+            server: The name of the server; needed if several servers are connected and not exactly one lists `name`.
+
+        Returns:
+            The messages.
+
+        Raises:
+            InvalidOptionError: It is not clear which server is meant.
+            MCPConnectionError: The connection is lost.
+            MCPTimeoutError: The server does not answer in time.
+            MCPError: The server has no such prompt, or refuses the arguments.
+            ClosedClientError: The client was closed.
+        """
+        return bridge.run(self.__aio__.get_prompt(name, arguments, server=server))

@@ -94,8 +94,10 @@ class Home:
             if name == async_name(there):
                 return Import(self.source.module_of(there).name, there)
         for there in self.names:
-            if found := self.source.module_of(there).names.get(name):
-                return found
+            parts = [there] if there.islower() else self.source.parts(there, TWINS)  # functions have no bases
+            for part in parts:
+                if found := self.source.module_of(part).names.get(name):
+                    return found
         if name in KINDS.values():
             return Import("collections.abc", name)
         raise LookupError(f"{self.name}: where does {name} come from?")

@@ -77,8 +77,9 @@ async def turn_steps(
                     async for chunk in steps:
                         yield chunk
                 outcome = turn.end_iteration()
-                toolbox = await conversation.toolbox(toolbox) if use_tools else toolbox
-                turn.tools = toolbox.schemas
+                if use_tools and (changed := await conversation.toolbox(toolbox)) is not toolbox:
+                    toolbox = changed
+                    turn.tools = await toolbox.offered()
             if isinstance(outcome, CheckOutput) and task.expected is not None:
                 outcome = await check(turn, task.expected, outcome.text, run)
     except Exception as exc:

@@ -11,6 +11,7 @@ from aimu.tools._toolbox import Toolbox
 
 if TYPE_CHECKING:
     from aimu._sync.mcp import MCPClient
+    from aimu.aio._mcp.terminal import ask_in_terminal
 
 __all__ = [
     "CurrentCall",
@@ -19,10 +20,11 @@ __all__ = [
     "ToolSignatureError",
     "Toolbox",
     "as_tool",
+    "ask_in_terminal",
     "current_call",
     "serve_mcp",
     "tool",
 ]
 
 if not TYPE_CHECKING:  # type checkers see the import above, so they still report a wrong name
-    __getattr__, __dir__ = door(__name__, {"MCPClient": "aimu._sync.mcp"})
+    __getattr__, __dir__ = door(__name__, {"MCPClient": "aimu._sync.mcp", "ask_in_terminal": "aimu.aio._mcp.terminal"})

@@ -60,6 +60,30 @@ def header(name: str) -> str:
     return get_http_headers(include_all=True).get(name, "")
 
 
+@server.resource("notes://today", name="today", description="What happened", mime_type="text/plain")
+def today() -> str:
+    """Return the notes of today."""
+    return "It rained."
+
+
+@server.resource("notes://dot", mime_type="image/png")
+def dot() -> bytes:
+    """Return a picture."""
+    return b"\x89PNG\r\n\x1a\n"
+
+
+@server.resource("notes://{day}")
+def day(day: str) -> str:
+    """Return the notes of a day."""
+    return f"Nothing on {day}."
+
+
+@server.prompt
+def review(text: str, tone: str = "kind") -> str:
+    """Ask for a review."""
+    return f"Review this, be {tone}: {text}"
+
+
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         server.run(transport="http", port=int(sys.argv[1]), show_banner=False, log_level="CRITICAL")

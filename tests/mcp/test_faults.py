@@ -139,14 +139,18 @@ async def test_an_http_error_keeps_its_status_body_and_headers(opened, when, sta
     assert caught.value.retry_after == headers.get("Retry-After", "")
 
 
-async def test_a_protocol_error_with_an_http_status_is_a_protocol_error(opened):
+@pytest.mark.parametrize(
+    ("status", "code", "words"),
+    [(400, -32602, "bad city"), (404, -32601, "no method"), (200, -32602, "browser session not found")],
+)
+async def test_a_protocol_error_with_an_http_status_is_a_protocol_error(opened, status, code, words):
     def answer(message, request):
-        error = {"jsonrpc": "2.0", "id": message.get("id"), "error": {"code": -32602, "message": "bad city"}}
-        return greeting(message, request) or (400, PLAIN, error)
+        error = {"jsonrpc": "2.0", "id": message.get("id"), "error": {"code": code, "message": words}}
+        return greeting(message, request, **{"Mcp-Session-Id": "1"}) or (status, PLAIN, error)
 
     with web_server(answer) as url:
-        async with opened(config=remote(url)) as client:
-            with pytest.raises(MCPError, match=r"'remote': bad city \(code -32602\)") as caught:
+        async with opened(config=remote(url), reconnect=True) as client:
+            with pytest.raises(MCPError, match=rf"'remote': {words} \(code {code}\)") as caught:
                 await client.call_tool("next")
             assert not isinstance(caught.value, MCPConnectionError)
 

@@ -22,6 +22,9 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256
     daemon_threads = True
 
+    def handle_error(self, *_):
+        pass  # a client that hung up
+
 
 @contextmanager
 def web_server(answer, port=0):

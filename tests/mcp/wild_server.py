@@ -11,6 +11,16 @@ import time
 
 BEHAVIOUR = sys.argv[1]
 MODERN = "2026-07-28"
+NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
+ASKS = {
+    "asks": ("elicitation/create", {"message": "Who are you?", "requestedSchema": NAME}),
+    "asks-url": (
+        "elicitation/create",
+        {"mode": "url", "message": "Log in", "url": "https://x.org/login", "elicitationId": "7"},
+    ),
+    "asks-roots": ("roots/list", {}),
+    "asks-model": ("sampling/createMessage", {"messages": [], "maxTokens": 1}),
+}
 LISTENING, GROWN = [], []
 SUBSCRIPTION = "io.modelcontextprotocol/subscriptionId"
 CACHE = {"ttlMs": 0, "cacheScope": "private", "resultType": "complete"}
@@ -45,6 +55,16 @@ def notify(method, **params):
     send(method=f"notifications/{method}", params=params)
 
 
+def ask(method, params):
+    """Ask the client, and return its answer or error."""
+    send(id="question", method=method, params=params)
+    for line in sys.stdin:
+        message = json.loads(line)
+        if message.get("id") == "question":
+            return message.get("result", message.get("error"))
+    return None
+
+
 def answer(request, method, params):
     if method == "server/discover":
         if BEHAVIOUR == "exits":
@@ -71,6 +91,8 @@ def answer(request, method, params):
         return {"protocolVersion": version, "capabilities": {"tools": {}}, "serverInfo": server}
     if method == "tools/list":
         return listing(params)
+    if method == "resources/list" and BEHAVIOUR == "cursors":
+        return {"resources": [], "nextCursor": "again"}
     if method == "tools/call":
         return call(request, params["name"], params.get("arguments") or {})
     send(id=request, error={"code": -32601, "message": f"no method {method}"})
@@ -104,6 +126,13 @@ def call(request, name, arguments):
     elif BEHAVIOUR == "id-last":
         result["content"][0]["text"] = "x" * int(text)
         write(json.dumps({"result": result, "jsonrpc": "2.0", "id": request}))
+    elif BEHAVIOUR in ASKS:
+        result["content"][0]["text"] = json.dumps(ask(*ASKS[BEHAVIOUR]))
+        return result
+    elif BEHAVIOUR == "logs":
+        for level in ("debug", "notice", "emergency"):
+            notify("message", level=level, logger="disk", data=f"{level} {text}")
+        return result
     elif BEHAVIOUR == "raw":
         write(text.replace("ID", json.dumps(request)))
     else:

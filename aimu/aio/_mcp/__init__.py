@@ -7,14 +7,15 @@
 - `remote`: a server in another process: requests, lost connections, and connecting again.
 - `connection`: one connection, from opening to closing; `negotiation`: which protocol it speaks.
 - `process`: runs a server as a child process; `framing`: messages as lines on its pipes.
-- `http`: the HTTP client under the SDK's transport; `sse`: the transport that came before it.
+- `http`: the HTTP client under the SDK's transport; `sse`: the transport that came before it; `login`: tokens.
 - `memory`: calls a server object in this program.
 - `session`: the requests to a client of the mcp package.
-- `unasked`: what a server says and asks of its own accord.
+- `reading`: resources and prompts.
+- `unasked`: what a server says and asks of its own accord; `terminal`: its questions, asked in the terminal.
 - `faults`: what goes wrong with a server, and the library's errors made of it.
 - `results`: turns the results of servers into content for a model.
 
-Resources, prompts and sampling are not supported.
+Sampling is not supported, because the protocol of 2026-07-28 deprecates it; nor is logging in by OAuth, yet.
 """
 
 from aimu.aio._mcp.client import MCPClient

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
 from types import TracebackType
@@ -16,11 +16,12 @@ from anyio.abc import TaskGroup
 
 from aimu._core.escaping import escaping
 from aimu._doors import public
-from aimu.aio._mcp.config import read_config, read_file
+from aimu.aio._mcp.config import HTTPSpec, Spec, read_config, read_file
 from aimu.aio._mcp.memory import MemoryServer
 from aimu.aio._mcp.names import Names
 from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
+from aimu.aio._mcp.reading import Reading
 from aimu.aio._mcp.remote import RemoteServer, connect
 from aimu.aio._mcp.results import Content, marked_as_error, only_text, result_content
 from aimu.errors import AimuError, ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
@@ -36,9 +37,17 @@ def _warn(error: AimuError) -> None:
     log.warning("left out: %s", error)
 
 
+def _check_single(specs: Sequence[Spec]) -> None:
+    if sum(isinstance(spec, HTTPSpec) for spec in specs) != 1:
+        raise InvalidOptionError(
+            "headers= and bearer= are for one server over HTTP; write the headers of several into the configuration, "
+            "or make a client for each"
+        )
+
+
 @public("aimu.aio")
 @final
-class MCPClient:
+class MCPClient(Reading):
     """The tools of one or more MCP servers, to put into the `tools` of a client or agent.
 
     `async with MCPClient(...)` connects, and holds the connections in this event loop until the block ends. Without a
@@ -79,13 +88,15 @@ class MCPClient:
         if sum(given is not None for given in (config, server, file)) != 1:
             raise InvalidOptionError("MCPClient needs exactly one of config=, server= and file=")
         checked = settings(options, timeout=timeout, reconnect=reconnect)
-        self._servers: list[RemoteServer | MemoryServer]
+        self._servers: list[RemoteServer | MemoryServer] = []
         self._owner: Owner | None = None
         self._group: TaskGroup | None = None
         self._lifespans = AsyncExitStack()  # of server objects, in the block
         self._state = "new"
         try:
             if server is not None:
+                if checked.headers is not None or checked.bearer is not None:
+                    _check_single([])
                 self._servers = [MemoryServer(server, checked)]
                 self._names = Names([self._servers[0].name], checked.naming)
                 return
@@ -97,6 +108,8 @@ class MCPClient:
             specs = read_config(config, checked.inputs, skip)
         else:
             specs = read_file(file or "", checked.inputs, skip)
+        if checked.headers is not None or checked.bearer is not None:
+            _check_single(specs)
         self._owner = owner = Owner(f"the MCP client of {', '.join(repr(spec.name) for spec in specs)}")
         self._servers = [RemoteServer(spec, owner, checked) for spec in specs]
         self._names = Names([spec.name for spec in specs], checked.naming)
@@ -285,6 +298,11 @@ class MCPClient:
         if self._group is not None:
             group, self._group = self._group, None
             await group.__aexit__(None, None, None)
+
+    @property
+    def _all(self) -> list[RemoteServer | MemoryServer]:
+        self._check()
+        return self._servers
 
     @property
     def _revision(self) -> int:

@@ -188,12 +188,14 @@ class Connection:
 
         from aimu.aio._mcp import sse
         from aimu.aio._mcp.http import Client
+        from aimu.aio._mcp.login import Login, is_needed
 
         silence = max(HTTP_SILENCE, self._settings.timeout or 0)
         async with (
             Client(
                 largest=self._settings.max_message_bytes,
                 probe=attempt.probe,
+                auth=Login(self._settings) if is_needed(self._settings) else None,
                 headers=dict(spec.headers),
                 timeout=httpx2.Timeout(HTTP_TIMEOUT, read=silence, pool=None),
             ) as http,

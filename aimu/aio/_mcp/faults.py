@@ -16,6 +16,7 @@ from aimu.errors import MCPConnectionError, MCPError, MCPTooLargeError
 
 _KEY = "aimu.fault"
 _EXCERPT = 300  # characters of a body in an error text
+_SESSION_CODES = (-32600, -32000, -32001)  # of the SDKs of Python and TypeScript; other codes are about the request
 _SESSION_LOST = re.compile(
     r"session\b.{0,80}\b(not found|expired|unknown|invalid|terminated|closed|does not exist|no longer)"
     r"|\b(no valid|invalid|unknown|expired|missing|no) session\b"
@@ -61,12 +62,17 @@ def fault_of(exc: BaseException | None) -> Fault | None:
     data = getattr(getattr(exc, "error", None), "data", None)
     if isinstance(data, dict) and _KEY in data:
         return Fault(**data[_KEY])
-    message = getattr(exc, "message", None)
-    if isinstance(message, str):
-        if _SESSION_LOST.search(message[:1000]):
-            return Fault(kind="session", reason=f"it lost the session: {message}")
-        if message.startswith("SSE stream"):  # the SDK's words for an answer that was cut off
-            return Fault(kind="network", reason=f"its answer was cut off: {message}")
+    message = str(getattr(exc, "message", ""))
+    if message.startswith("SSE stream"):  # the SDK's words for an answer that was cut off
+        return Fault(kind="network", reason=f"its answer was cut off: {message}")
+    return None
+
+
+def lost_session(exc: BaseException) -> Fault | None:
+    """Return the facts of a protocol error over HTTP that says that the session is lost, or None for any other one."""
+    message = str(getattr(exc, "message", ""))
+    if getattr(exc, "code", None) in _SESSION_CODES and tells_lost_session(message):
+        return Fault(kind="session", reason=f"it lost the session: {message}")
     return None
 
 

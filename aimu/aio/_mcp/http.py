@@ -19,6 +19,7 @@ from aimu.aio._mcp.faults import Fault, excerpt, tells_lost_session
 from aimu.aio._mcp.framing import END, Oversized, read_message
 
 LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
+_METHOD_NOT_FOUND = -32601  # which the protocol of 2026-07-28 answers with status 404
 _KEPT = ("www-authenticate", "retry-after")
 _LOGIN = "; pass a token as bearer= or headers= (logging in by OAuth is not supported)"
 
@@ -178,7 +179,8 @@ def _fault(request: httpx2.Request, response: httpx2.Response, body: bytes, erro
     status = response.status_code
     words = str(error["message"]) if error else excerpt(body.decode(errors="replace"))
     reason = f"it answered HTTP {status} {response.reason_phrase}" + (f": {words}" if words else "")
-    lost = "mcp-session-id" in request.headers and (status == 404 or tells_lost_session(words))
+    gone = status == 404 and (error is None or error["code"] != _METHOD_NOT_FOUND)
+    lost = "mcp-session-id" in request.headers and (gone or tells_lost_session(words))
     if lost:
         reason = f"it lost the session: {reason}"
     if status == 401:

@@ -72,6 +72,12 @@ class MemoryServer:
             return await self._in_session(lambda session: session.call(name, arguments, None))
         raise MCPTimeoutError(f"MCP server {self.name!r}: tool {name!r} gave no answer within {seconds:g} s")
 
+    async def use(self, what: str, request: Callable[[Session], Awaitable[T]]) -> T:
+        """Return what `request(session)` returns; `what` names the request in errors."""
+        with anyio.move_on_after(self._settings.timeout):
+            return await self._in_session(request)
+        raise MCPTimeoutError(f"MCP server {self.name!r}: {what} gave no answer within {self._settings.timeout:g} s")
+
     async def _call_with_progress(
         self, name: str, arguments: dict[str, Any], on_progress: Callable[..., object]
     ) -> Any:

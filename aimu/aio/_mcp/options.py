@@ -11,7 +11,7 @@ from attrs import Attribute, field, fields_dict, frozen
 from aimu._core.nearest import did_you_mean
 from aimu._doors import public
 from aimu.aio._mcp.names import Naming, is_fit
-from aimu.aio._mcp.variables import Inputs
+from aimu.aio._mcp.variables import Inputs, Variables
 from aimu.errors import InvalidOptionError
 
 Protocol = Literal["auto", "legacy", "2026-07-28"]
@@ -36,6 +36,8 @@ class Elicitation:
     url: str | None = None
 
 
+Headers: TypeAlias = Mapping[str, str] | Callable[[], Mapping[str, str] | Awaitable[Mapping[str, str]]]
+Bearer: TypeAlias = str | Callable[[], str | Awaitable[str]]
 Elicit: TypeAlias = Callable[[Elicitation], Mapping[str, Any] | Awaitable[Mapping[str, Any] | None] | None]
 
 
@@ -52,6 +54,10 @@ class MCPOptions(TypedDict, total=False):
             leaves such servers out, with a warning.
         inputs: Values for `${input:ID}` in the configuration, or a function that is asked for each, with its id and
             description.
+        headers: Headers for each request to a server over HTTP, with variables as in the configuration; or a function,
+            which may be `async def`, that returns them, and is called again when the server answers 401. A plain
+            function runs in a worker thread. Not for several servers, which would get each other's secrets.
+        bearer: A token, sent as `Authorization: Bearer`, likewise.
         prefix: What comes before the name of each tool: True is the server's name and "_", as with several servers by
             default; False is nothing; a text comes first of all.
         rename: New names for tools by their own names, or by `<server>_<tool>`; no prefix is added to them.
@@ -69,6 +75,8 @@ class MCPOptions(TypedDict, total=False):
     max_message_bytes: int
     on_error: Literal["raise", "skip"]
     inputs: Inputs | None
+    headers: Headers | None
+    bearer: Bearer | None
     prefix: bool | str | None
     rename: Mapping[str, str]
     include: Sequence[str] | None
@@ -95,6 +103,22 @@ def _is_reaction(_: object, __: object, value: object) -> None:
 def _is_inputs(_: object, __: object, value: Any) -> None:
     if value is not None and not callable(value) and not isinstance(value, Mapping):
         raise InvalidOptionError(f"inputs must be a dict or a function, got {type(value).__name__}")
+
+
+def _is_headers(_: object, __: object, value: Any) -> None:
+    if value is None or callable(value):
+        return
+    if not isinstance(value, Mapping) or not all(_is_line(item) for pair in value.items() for item in pair):
+        raise InvalidOptionError("headers must be a dict of names and values in one line each, or a function")
+
+
+def _is_token(_: object, __: object, value: Any) -> None:
+    if value is not None and not callable(value) and not (_is_line(value) and value):
+        raise InvalidOptionError("bearer must be a token in one line, or a function")
+
+
+def _is_line(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def _is_prefix(_: object, __: object, value: Any) -> None:
@@ -140,6 +164,8 @@ class Settings:
     max_message_bytes: int = field(default=64 * 1024 * 1024, validator=_is_size)
     on_error: Literal["raise", "skip"] = field(default="raise", validator=_is_reaction)
     inputs: Inputs | None = field(default=None, validator=_is_inputs)
+    headers: Headers | None = field(default=None, repr=False, validator=_is_headers)
+    bearer: Bearer | None = field(default=None, repr=False, validator=_is_token)
     prefix: bool | str | None = field(default=None, validator=_is_prefix)
     rename: Mapping[str, str] = field(factory=dict[str, str], validator=_is_renaming)
     include: Sequence[str] | None = field(default=None, validator=_is_list_of_names)
@@ -154,6 +180,10 @@ class Settings:
         return Naming(prefix=self.prefix, rename=self.rename, include=include, exclude=tuple(self.exclude))
 
 
+def _unresolved(reason: str) -> InvalidOptionError:
+    return InvalidOptionError(f"headers= or bearer=: {reason}")
+
+
 def settings(given: Mapping[str, Any], **more: Any) -> Settings:
     """Return the checked options.
 
@@ -164,4 +194,8 @@ def settings(given: Mapping[str, Any], **more: Any) -> Settings:
     for name in given:
         if name not in known:
             raise InvalidOptionError(f"an MCP client has no option {name!r}{did_you_mean(name, known)}")
-    return Settings(**more, **given)
+    chosen = dict(given)
+    variables = Variables(chosen.get("inputs"))
+    for name in {"headers", "bearer"} & chosen.keys():
+        chosen[name] = variables.expand(chosen[name], _unresolved)
+    return Settings(**more, **chosen)

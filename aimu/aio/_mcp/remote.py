@@ -9,9 +9,9 @@ from typing import Any, TypeVar, final
 import anyio
 
 from aimu._core.escaping import escaping
-from aimu.aio._mcp.config import ProcessSpec, Spec
+from aimu.aio._mcp.config import HTTPSpec, ProcessSpec, Spec
 from aimu.aio._mcp.connection import Connection
-from aimu.aio._mcp.faults import error_of, fault_of, is_closed, refusal
+from aimu.aio._mcp.faults import error_of, fault_of, is_closed, lost_session, refusal
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.owner import Owner, Report
 from aimu.aio._mcp.process import LAST_WORDS
@@ -71,6 +71,14 @@ class RemoteServer:
             return await session.call(name, arguments, progress if on_progress else None)
 
         return await self._request(f"tool {name!r}", call, timeout, on_progress)
+
+    async def use(self, what: str, request: Callable[[Session], Awaitable[T]]) -> T:
+        """Return what `request(session)` returns; `what` names the request in errors."""
+
+        async def asked(session: Session, _: Report) -> T:
+            return await request(session)
+
+        return await self._request(what, asked)
 
     def current(self) -> Connection:
         """Return the connection, opening one if there is none or `reconnect` must replace a lost one.
@@ -134,7 +142,7 @@ class RemoteServer:
             with anyio.move_on_after(LAST_WORDS):  # so that the reason is known
                 await connection.closed.wait()
             return connection.error(exc, self._hint)
-        fault = fault_of(exc)
+        fault = fault_of(exc) or (lost_session(exc) if isinstance(self._spec, HTTPSpec) else None)
         if fault is not None:
             connection.suspect = connection.suspect or fault.kind in ("session", "unreachable")
             return error_of(fault, self.name, self._spec.place, self._hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
 Content: TypeAlias = str | list[dict[str, Any]]
@@ -13,9 +14,22 @@ def result_content(result: Any) -> Content:
 
     If there is only structured content, return it as JSON. Content that a model cannot read is replaced by a note.
     """
-    parts = [_part(block) for block in result.content]
-    if not parts and result.structured_content is not None:
+    if not result.content and result.structured_content is not None:
         return json.dumps(result.structured_content, ensure_ascii=False)
+    return blocks_content(result.content)
+
+
+def blocks_content(blocks: Iterable[Any]) -> Content:
+    """Return the content of content blocks."""
+    return _joined([_part(block) for block in blocks])
+
+
+def resource_content(contents: Iterable[Any]) -> Content:
+    """Return the content of the parts of a resource."""
+    return _joined([_resource(part) for part in contents])
+
+
+def _joined(parts: list[dict[str, Any]]) -> Content:
     if any(part["type"] == "image_url" for part in parts):
         return parts
     return "\n".join(part["text"] for part in parts)
@@ -51,14 +65,17 @@ def _part(block: Any) -> dict[str, Any]:
             notes = [f"{block.title or block.name}: {block.uri}", block.description, block.mime_type]
             return _text("; ".join(str(note) for note in notes if note))
         case "resource":
-            resource = block.resource
-            if hasattr(resource, "text"):
-                return _text(resource.text)
-            if (resource.mime_type or "").startswith("image/"):
-                return _image(resource.mime_type, resource.blob)
-            return _text(f"[{resource.uri}, {resource.mime_type or 'binary'}, not shown]")
+            return _resource(block.resource)
         case other:
             return _text(f"[{other}, not shown]")
+
+
+def _resource(resource: Any) -> dict[str, Any]:
+    if hasattr(resource, "text"):
+        return _text(resource.text)
+    if (resource.mime_type or "").startswith("image/"):
+        return _image(resource.mime_type, resource.blob)
+    return _text(f"[{resource.uri}, {resource.mime_type or 'binary'}, not shown]")
 
 
 def _text(text: str) -> dict[str, Any]:

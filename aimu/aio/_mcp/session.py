@@ -45,6 +45,38 @@ class Session:
         """Call a tool and return the `mcp_types.CallToolResult`."""
         return await self.client.call_tool(name, dict(arguments), progress_callback=on_progress)
 
+    async def resources(self) -> list[Any]:
+        """Return the resources; none if the server has no such thing."""
+        return await self._if_known(self._pages(self.client.list_resources, "resources", fresh=False))
+
+    async def templates(self) -> list[Any]:
+        """Return the resource templates; none if the server has no such thing."""
+        return await self._if_known(self._pages(self.client.list_resource_templates, "resource_templates", fresh=False))
+
+    async def read(self, uri: str) -> Any:
+        """Return the `mcp_types.ReadResourceResult` of a resource."""
+        return await self.client.read_resource(uri)
+
+    async def prompts(self) -> list[Any]:
+        """Return the prompts; none if the server has no such thing."""
+        return await self._if_known(self._pages(self.client.list_prompts, "prompts", fresh=False))
+
+    async def prompt(self, name: str, arguments: Mapping[str, str]) -> Any:
+        """Return the `mcp_types.GetPromptResult` of a prompt."""
+        return await self.client.get_prompt(name, dict(arguments))
+
+    async def _if_known(self, listed: Awaitable[list[Any]]) -> list[Any]:
+        """Return a list; an empty one if the server does not know the request."""
+        from mcp import MCPError
+        from mcp_types import METHOD_NOT_FOUND
+
+        try:
+            return await listed
+        except MCPError as exc:
+            if exc.code != METHOD_NOT_FOUND:
+                raise
+            return []
+
     async def _pages(self, request: Callable[..., Awaitable[Any]], field: str, *, fresh: bool) -> list[Any]:
         """Return the items of all pages of a list; a repeated cursor ends it."""
         page = await request(cache_mode="refresh" if fresh else "use")

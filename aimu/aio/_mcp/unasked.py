@@ -11,8 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
+from anyio import to_thread
+
 from aimu._core.escaping import escaping
-from aimu._core.threads import run_in_thread
 from aimu.aio._mcp.options import Elicitation, Settings
 
 log = escaping(logging.getLogger("aimu.aio"))
@@ -75,8 +76,9 @@ class Unasked:
             url=getattr(params, "url", None),
         )
         try:
-            # In a thread, since it may wait for the user; in a list, since trio refuses a coroutine as the result.
-            answer: Any = (await run_in_thread(lambda: [ask(question)]))[0]
+            # In a thread, since it may wait for the user, whom the end of the connection does not wait for; in a list,
+            # since trio refuses a coroutine as the result.
+            answer: Any = (await to_thread.run_sync(lambda: [ask(question)], abandon_on_cancel=True))[0]
             if inspect.isawaitable(answer):
                 answer = await answer
         except Exception:  # a user's callback may raise anything; the server is told that nobody answers

@@ -1,0 +1,70 @@
+"""How requests over HTTP are authorised: headers and a token, by value or from a function, anew after a 401."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any, final
+
+import anyio
+import httpx2
+
+from aimu._core.threads import run_in_thread
+from aimu.aio._mcp.options import Settings
+
+
+@final
+class Login(httpx2.Auth):  # type: ignore[misc,unused-ignore]
+    """Adds `headers=` and `bearer=` to each request.
+
+    A function is called before the first request, and once more after an answer of 401; if it then gives something
+    else, the request is sent again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known: dict[str, str] | None = None
+        self._lock = anyio.Lock()
+
+    async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
+        sent = await self._headers(instead_of=None)
+        request.headers.update(sent)
+        response = yield request
+        if response.status_code == 401 and (callable(self._settings.headers) or callable(self._settings.bearer)):
+            renewed = await self._headers(instead_of=sent)
+            if renewed != sent:
+                request.headers.update(renewed)
+                yield request
+
+    async def _headers(self, *, instead_of: dict[str, str] | None) -> dict[str, str]:
+        """Return the headers; ask for new ones if the known ones are those that were refused."""
+        async with self._lock:  # so that of many requests refused at once, one asks
+            if self._known is None or self._known == instead_of:
+                headers, bearer = await _value(self._settings.headers), await _value(self._settings.bearer)
+                known = {str(name): str(value) for name, value in dict(headers or {}).items()}
+                if bearer is not None:
+                    known["Authorization"] = f"Bearer {bearer}"
+                self._known = known
+            return self._known
+
+
+async def _value(given: Any) -> Any:
+    """Return a value, or what a function gives, which may be `async def`.
+
+    Raises:
+        httpx2.TransportError: The function fails.
+    """
+    if not callable(given):
+        return given
+    try:
+        # In a thread, since it may send a request; in a list, since trio refuses a coroutine as the result.
+        [answer] = await run_in_thread(lambda: [given()])
+        return await answer if inspect.isawaitable(answer) else answer
+    except Exception as exc:  # a user's function may raise anything, which fails this request
+        raise httpx2.TransportError(f"headers= or bearer= failed: {type(exc).__name__}: {exc}") from exc
+
+
+def is_needed(settings: Settings) -> bool:
+    """Return whether requests are to be changed."""
+    headers = settings.headers
+    return settings.bearer is not None or callable(headers) or (isinstance(headers, Mapping) and bool(headers))
