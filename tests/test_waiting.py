@@ -73,8 +73,8 @@ def at(seconds):
     [
         ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5, 1.5),
         ({"retry-after-ms": "soon", "retry-after": "9"}, 9, 9),
-        ({"retry-after": format_datetime(at(1000), usegmt=True)}, 300, 1000),
-        ({"retry-after": at(1000).isoformat()}, 300, 1000),
+        ({"retry-after": format_datetime(at(100_000), usegmt=True)}, 10_000, 100_000),
+        ({"retry-after": at(100_000).isoformat()}, 10_000, 100_000),
         ({"retry-after": "3", "x-ratelimit-reset-tokens": "50s"}, 3, 3),
         ({"x-ratelimit-reset-requests": "6m0s", "x-ratelimit-reset-tokens": "7.66s"}, 360, 360),
         # Only the tokens are used up.
@@ -99,8 +99,8 @@ def at(seconds):
             11.4,
             11.4,
         ),
-        ({"x-ratelimit-reset": str(int(at(1000).timestamp() * 1000))}, 300, 1000),
-        ({"anthropic-ratelimit-tokens-reset": at(1000).isoformat().replace("+00:00", "Z")}, 300, 1000),
+        ({"x-ratelimit-reset": str(int(at(100_000).timestamp() * 1000))}, 10_000, 100_000),
+        ({"anthropic-ratelimit-tokens-reset": at(100_000).isoformat().replace("+00:00", "Z")}, 10_000, 100_000),
         ({"retry-after": "NaN"}, None, None),
         ({"retry-after": "-5"}, None, None),
     ],
