@@ -26,6 +26,7 @@ WRAPPER = "response"
 _DEFINITIONS = "#/$defs/"
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _FENCE = "```"
+_VALUES = (str, bytes, int, float, list, tuple, set, Mapping)
 
 
 @final
@@ -79,18 +80,18 @@ def _made(kind: Any) -> OutputType[Any]:
 
 
 def _make(kind: Any) -> OutputType[Any]:
-    if isinstance(kind, str | Mapping):
+    if isinstance(kind, _VALUES):
         raise InvalidOptionError(f"output_type must be a type, got {type(kind).__name__} {kind!r:.80}")
     try:
         model = Models({}).complete("output", [Argument(WRAPPER, kind)], {})
         schema = schema_of(model)
+        inner = _resolved(schema["properties"][WRAPPER], schema)
     except Exception as exc:  # evaluating a type, and whatever is not one, can raise anything
         why = str(exc).splitlines()[0].split(". ")[0]
         raise InvalidOptionError(
             f"output_type={kind!r} has no JSON Schema: {why}; "
             "use plain types, dataclasses, attrs classes, TypedDicts or pydantic models"
         ) from exc
-    inner = _resolved(schema["properties"][WRAPPER], schema)
     wrapped = inner.get("type") != "object"
     return OutputType(_name(kind), schema if wrapped else inner, wrapped, model)
 

@@ -54,4 +54,6 @@ async def _verdict(expected: Expected, text: str, run: Run) -> tuple[Any, Sequen
 
 
 def _reasons(exc: ValueError) -> Sequence[str]:
-    return [str(arg) for arg in exc.args] or [str(exc) or type(exc).__name__]
+    # An error with a text of its own, such as UnicodeDecodeError, has data in `args`.
+    args = exc.args if type(exc).__str__ is BaseException.__str__ else [exc]
+    return [text for arg in args if (text := str(arg)).strip()] or [type(exc).__name__]

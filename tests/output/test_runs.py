@@ -174,6 +174,39 @@ async def test_a_validator_sends_reasons_back(way, sync):
     assert "- it has too few lives\n- and no name\n" in agent.history[2]["content"]
 
 
+class _Named(ValueError):
+    def __str__(self) -> str:
+        return f"no {self.args[0]}"
+
+
+@pytest.mark.parametrize(
+    ("error", "reasons"),
+    [
+        (ValueError("a", "b"), ("a", "b")),
+        (ValueError(), ("ValueError",)),
+        (ValueError(" "), ("ValueError",)),
+        (_Named("name"), ("no name",)),
+        (UnicodeDecodeError("utf-8", b"x", 0, 1, "odd"), ("'utf-8' codec can't decode byte 0x78 in position 0: odd",)),
+    ],
+)
+async def test_every_error_of_a_validator_says_what_is_wrong(error, reasons):
+    def check(cat):
+        raise error
+
+    with pytest.raises(OutputError) as caught:
+        await agent_of(CAT)[0].run("Go.", output_type=Cat, output_validator=check, output_retries=0)
+    assert caught.value.reasons == reasons
+
+
+async def test_tools_that_the_user_forbids_do_not_forbid_the_answer():
+    agent, provider = agent_of(reply(calls=[("final_answer", {"kind": "cat", "lives": 3})]))
+    options = {"tool_choice": "none"}
+    answer = await agent.run("Go.", options, output_type=Cat, output_mode="tool")
+    assert answer.output == Cat(kind="cat", lives=3)
+    [request] = provider.requests
+    assert ([tool["function"]["name"] for tool in request.tools], request.options) == (["final_answer"], {})
+
+
 async def test_what_a_validator_fails_with_is_the_failure_of_the_run():
     def check(cat):
         raise aimu.errors.BadRequestError("the validator's own model failed")

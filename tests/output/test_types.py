@@ -1,7 +1,7 @@
 """The schema of a type, and the value that a model's text stands for."""
 
 import enum
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal
 
 import attrs
 import jsonschema
@@ -186,6 +186,29 @@ def test_a_null_that_the_type_allows_stays():
     assert OutputType.of(Choice).parse("{}") == Choice()
 
 
+class Left(BaseModel):
+    side: Literal["left"]
+    child: Annotated["Left | Right", Field(discriminator="side")] | None = None
+
+
+class Right(BaseModel):
+    side: Literal["right"]
+    child: Annotated["Left | Right", Field(discriminator="side")] | None = None
+    note: str = ""
+
+
+@pytest.mark.parametrize("deep", [5, 60])
+def test_a_recursive_union_is_read_at_any_depth(deep):
+    text = "null"
+    for _ in range(deep):
+        text = f'{{"side": "left", "child": {{"side": "right", "child": {text}, "note": null}}}}'
+    value = OutputType.of(Left).parse(text)
+    for _ in range(deep):
+        assert value.child.note == ""
+        value = value.child.child
+    assert value is None
+
+
 def test_a_null_for_a_required_field_is_a_problem():
     with pytest.raises(ValueError, match="name: "):
         OutputType.of(Tree).parse('{"name": null}')
@@ -216,7 +239,9 @@ class Unfit:
     pass
 
 
-@pytest.mark.parametrize("kind", [Unfit, list[Unfit], "Invoice", {"type": "object"}, 5, print, len])
+@pytest.mark.parametrize(
+    "kind", [Unfit, list[Unfit], "Invoice", {"type": "object"}, 5, [Invoice], (), print, len, ClassVar[int]]
+)
 def test_a_type_without_a_schema_is_refused(kind):
     with pytest.raises(aimu.errors.InvalidOptionError, match="output_type"):
         OutputType.of(kind)
