@@ -26,6 +26,7 @@ WRAPPER = "response"
 _DEFINITIONS = "#/$defs/"
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _FENCE = "```"
+_OBJECT = re.compile(r'\{\s*(?:["}]|$)')  # begins an object, unlike "{this}" in prose
 _VALUES = (str, bytes, int, float, list, tuple, set, Mapping)
 
 
@@ -136,7 +137,7 @@ class _Json:
 
 
 def _json_in(text: str) -> _Json:
-    """Return the JSON in a text: all of it, else the last fenced block, else from the first `{` to the last `}`.
+    """Return the JSON in a text: all of it, else the last fenced block, else from its first object to the last `}`.
 
     Raises:
         ValueError: None of these is JSON.
@@ -160,17 +161,17 @@ def _candidates(text: str) -> Iterable[str]:
     if start >= 0:
         block = text[start + len(_FENCE) : end]
         yield block.partition("\n")[2].strip() or block.strip()
-    first, last = text.find("{"), text.rfind("}")
-    if 0 <= first < last:
-        yield text[first : last + 1]
+    first, last = _OBJECT.search(text), text.rfind("}")
+    if first is not None and first.start() < last:
+        yield text[first.start() : last + 1]
 
 
 def partial(text: str) -> Any:
     """Return the JSON data that the beginning of an answer allows so far, or None if there is none yet."""
-    start = text.find("{")
-    if start < 0:
+    start = _OBJECT.search(text)
+    if start is None:
         return None
     try:
-        return from_json(text[start:], allow_partial="trailing-strings")
+        return from_json(text[start.start() :], allow_partial="trailing-strings")
     except ValueError:
         return None

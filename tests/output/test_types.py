@@ -219,6 +219,8 @@ def test_the_first_json_of_several_readings_counts():
     assert cat.parse('Thinking {about it}:\n```\n{"kind": "cat"}\n```\nDone.') == Cat(kind="cat")
     assert cat.parse('```json\n{"kind": "dog"}\n```\nNo:\n```json\n{"kind": "cat"}\n```') == Cat(kind="cat")
     assert cat.parse('\ufeff \n{"kind": "cat"}\n') == Cat(kind="cat")
+    assert cat.parse('Thinking {about it}: {\n "kind": "cat"}') == Cat(kind="cat")
+    assert OutputType.of(dict[str, int]).parse("Nothing {at all}: { }.") == {}
 
 
 def test_a_text_cannot_close_the_object_that_it_is_put_into():
@@ -233,6 +235,8 @@ def test_partial_data_grows_with_the_text():
     assert {"name": "a"} in seen
     assert seen[-1] == {"name": "ab", "children": [{"name": "c"}]}
     assert partial("Sure: ```json\n" + whole[:20]) == {"name": "ab"}
+    assert partial("For {you}: " + whole[:20]) == {"name": "ab"}
+    assert partial("For {you}: {\n") == {}
 
 
 class Unfit:
