@@ -54,7 +54,7 @@ class OutputType(Generic[T]):
             InvalidOptionError: The type has no JSON Schema.
         """
         try:
-            return _made(kind)
+            return _made(kind, repr(kind))
         except TypeError:  # not hashable
             return _make(kind)
 
@@ -76,7 +76,7 @@ class OutputType(Generic[T]):
 
 
 @lru_cache(maxsize=256)
-def _made(kind: Any) -> OutputType[Any]:
+def _made(kind: Any, _shown: str) -> OutputType[Any]:  # by its text too: `A | B == B | A`, but the first may win
     return _make(kind)
 
 

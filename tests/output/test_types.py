@@ -1,7 +1,7 @@
 """The schema of a type, and the value that a model's text stands for."""
 
 import enum
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 import jsonschema
@@ -262,3 +262,16 @@ def test_names_are_fit_for_a_service():
 
 def test_the_same_type_is_read_once():
     assert OutputType.of(Invoice) is OutputType.of(Invoice)
+
+
+class North(BaseModel):
+    far: int
+
+
+class South(BaseModel):
+    far: int
+
+
+def test_the_order_of_a_union_counts():
+    for kind in (North | South, South | North):
+        assert type(OutputType.of(kind).parse('{"response": {"far": 1}}')) is get_args(kind)[0]
