@@ -26,7 +26,8 @@ def without_nulls(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _cleaned(value: Any, schemas: list[Mapping[str, Any]], defs: Mapping[str, Any]) -> Any:
-    shapes = [shape for schema in schemas for shape in _shapes(schema, defs)]
+    # Each shape once: the alternatives of a recursive type would double at each level.
+    shapes = list({id(shape): shape for schema in schemas for shape in _shapes(schema, defs)}.values())
     if isinstance(value, list):
         items = [shape["items"] for shape in shapes if isinstance(shape.get("items"), Mapping)]
         cleaned = [_cleaned(item, items, defs) for item in value] if items else value

@@ -26,6 +26,8 @@ WRAPPER = "response"
 _DEFINITIONS = "#/$defs/"
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _FENCE = "```"
+_OBJECT = re.compile(r'\{\s*(?:["}]|$)')  # begins an object, unlike "{this}" in prose
+_VALUES = (str, bytes, int, float, list, tuple, set, Mapping)
 
 
 @final
@@ -52,7 +54,7 @@ class OutputType(Generic[T]):
             InvalidOptionError: The type has no JSON Schema.
         """
         try:
-            return _made(kind)
+            return _made(kind, repr(kind))
         except TypeError:  # not hashable
             return _make(kind)
 
@@ -74,23 +76,23 @@ class OutputType(Generic[T]):
 
 
 @lru_cache(maxsize=256)
-def _made(kind: Any) -> OutputType[Any]:
+def _made(kind: Any, _shown: str) -> OutputType[Any]:  # by its text too: `A | B == B | A`, but the first may win
     return _make(kind)
 
 
 def _make(kind: Any) -> OutputType[Any]:
-    if isinstance(kind, str | Mapping):
+    if isinstance(kind, _VALUES):
         raise InvalidOptionError(f"output_type must be a type, got {type(kind).__name__} {kind!r:.80}")
     try:
         model = Models({}).complete("output", [Argument(WRAPPER, kind)], {})
         schema = schema_of(model)
+        inner = _resolved(schema["properties"][WRAPPER], schema)
     except Exception as exc:  # evaluating a type, and whatever is not one, can raise anything
         why = str(exc).splitlines()[0].split(". ")[0]
         raise InvalidOptionError(
             f"output_type={kind!r} has no JSON Schema: {why}; "
             "use plain types, dataclasses, attrs classes, TypedDicts or pydantic models"
         ) from exc
-    inner = _resolved(schema["properties"][WRAPPER], schema)
     wrapped = inner.get("type") != "object"
     return OutputType(_name(kind), schema if wrapped else inner, wrapped, model)
 
@@ -135,7 +137,7 @@ class _Json:
 
 
 def _json_in(text: str) -> _Json:
-    """Return the JSON in a text: all of it, else the last fenced block, else from the first `{` to the last `}`.
+    """Return the JSON in a text: all of it, else the last fenced block, else from its first object to the last `}`.
 
     Raises:
         ValueError: None of these is JSON.
@@ -159,17 +161,17 @@ def _candidates(text: str) -> Iterable[str]:
     if start >= 0:
         block = text[start + len(_FENCE) : end]
         yield block.partition("\n")[2].strip() or block.strip()
-    first, last = text.find("{"), text.rfind("}")
-    if 0 <= first < last:
-        yield text[first : last + 1]
+    first, last = _OBJECT.search(text), text.rfind("}")
+    if first is not None and first.start() < last:
+        yield text[first.start() : last + 1]
 
 
 def partial(text: str) -> Any:
     """Return the JSON data that the beginning of an answer allows so far, or None if there is none yet."""
-    start = text.find("{")
-    if start < 0:
+    start = _OBJECT.search(text)
+    if start is None:
         return None
     try:
-        return from_json(text[start:], allow_partial="trailing-strings")
+        return from_json(text[start.start() :], allow_partial="trailing-strings")
     except ValueError:
         return None

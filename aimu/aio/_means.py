@@ -45,10 +45,13 @@ class Means:
     def applied(
         self, tools: Sequence[Mapping[str, Any]], options: Mapping[str, Any], *, last: bool
     ) -> tuple[Sequence[Mapping[str, Any]], Mapping[str, Any]]:
-        """Return the tools and options of a request; the last one of a turn may only give the answer."""
+        """Return the tools and options of a request; the last one of a turn may only give the answer.
+
+        So may one whose options forbid tools: the output tool is none of the user's.
+        """
         if self.tool is None:
             return tools, options
-        if last:
+        if last or options.get("tool_choice") == "none":  # which is about the other tools
             tools, options = (), {key: value for key, value in options.items() if key != "tool_choice"}
         if self.forced and options.get("tool_choice", "auto") == "auto":
             options = {**options, "tool_choice": "required"}
@@ -92,7 +95,7 @@ def means_for(
     return Means(
         output=OutputSchema(name=name, schema=expected.type.schema, mode="tool"),
         tool=output_tool(name, expected.type.schema),
-        forced=options.get("tool_choice", "auto") == "auto" and provider.forces_tools(options),
+        forced=options.get("tool_choice", "auto") in ("auto", "none") and provider.forces_tools(options),
         retries=expected.retries,
     )
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from inspect import isawaitable
 from typing import Any
 
-from aimu._core.answer import AnyAnswer, changed
+from aimu._core.answer import AROUND, AnyAnswer, changed
 from aimu._output._expected import Expected
 from aimu.aio._outcome import Outcome
-from aimu.aio._run import Run
+from aimu.aio._run import ENCLOSING, Run
 from aimu.aio._turn import Turn
 from aimu.errors import AimuError, OutputError
 
@@ -33,7 +33,11 @@ async def typed(answer: AnyAnswer, expected: Expected, run: Run) -> AnyAnswer:
 
 
 async def _verdict(expected: Expected, text: str, run: Run) -> tuple[Any, Sequence[str]]:
-    """Return the value of a text, and what is wrong with it. The user's validator runs where sync tools run."""
+    """Return the value of a text, and what is wrong with it.
+
+    The user's validator runs where sync tools run. Its own model requests count in the account of the run, but send no
+    chunks to its stream.
+    """
     try:
         value = expected.type.parse(text)
     except ValueError as exc:
@@ -41,6 +45,7 @@ async def _verdict(expected: Expected, text: str, run: Run) -> tuple[Any, Sequen
     validator = expected.validator
     if validator is None:
         return value, ()
+    token, around = ENCLOSING.set(None), AROUND.set(run.account)
     try:
         # In a list, because trio rejects a thread's result that is a coroutine.
         [verdict] = await run.in_thread(lambda: [validator(value)])
@@ -50,8 +55,13 @@ async def _verdict(expected: Expected, text: str, run: Run) -> tuple[Any, Sequen
         raise
     except ValueError as exc:
         return None, _reasons(exc)
+    finally:
+        ENCLOSING.reset(token)
+        AROUND.reset(around)
     return value, ()
 
 
 def _reasons(exc: ValueError) -> Sequence[str]:
-    return [str(arg) for arg in exc.args] or [str(exc) or type(exc).__name__]
+    # An error with a text of its own, such as UnicodeDecodeError, has data in `args`.
+    args = exc.args if type(exc).__str__ is BaseException.__str__ else [exc]
+    return [text for arg in args if (text := str(arg)).strip()] or [type(exc).__name__]

@@ -49,6 +49,15 @@ def test_the_tool_is_not_forced_where_that_is_refused_or_the_user_chose():
     assert means_for(tree, claude, {"tool_choice": "auto"}, ["search"]).forced
 
 
+@pytest.mark.parametrize("model", [CLAUDE, "ollama:qwen3.5:9b"])
+def test_a_user_who_forbids_tools_still_gets_the_answer_by_the_output_tool(model):
+    options = {"tool_choice": "none", "max_tokens": 9}
+    means = means_for(expected(mode="tool"), provider(model), options, ["search"])
+    tools, applied = means.applied([{"function": {"name": "search"}}], options, last=False)
+    assert tools == [means.tool]
+    assert applied == {"max_tokens": 9} | ({"tool_choice": "required"} if model == CLAUDE else {})
+
+
 def test_the_output_tool_takes_a_free_name():
     means = means_for(expected(mode="tool"), provider(OPENAI), {}, ["final_answer", "final_answer_2"])
     assert means.output.name == means.tool["function"]["name"] == "final_answer_3"

@@ -1,4 +1,4 @@
-"""Runs whose answer must have a type: retries, validators, tools beside it, workflows, foreign runners, streams."""
+"""Runs whose answer must have a type: retries, tools beside it, workflows, foreign runners, streams."""
 
 import json
 import typing
@@ -154,49 +154,13 @@ async def test_an_answer_cut_by_max_tokens_is_an_error():
     assert (await agent.run("Go.", output_type=Cat)).output.lives == 3
 
 
-@WAYS
-@pytest.mark.parametrize("sync", [True, False])
-async def test_a_validator_sends_reasons_back(way, sync):
-    seen = []
-
-    def check(cat):
-        seen.append(cat.lives)
-        if cat.lives < 9:
-            raise ValueError("it has too few lives", "and no name")
-
-    async def check_later(cat):
-        await checkpoint()
-        check(cat)
-
-    agent, _ = agent_of(CAT, '{"kind": "cat"}')
-    answer = await way(agent, output_type=Cat, output_validator=check if sync else check_later)
-    assert (answer.output.lives, seen) == (9, [3, 9])
-    assert "- it has too few lives\n- and no name\n" in agent.history[2]["content"]
-
-
-async def test_what_a_validator_fails_with_is_the_failure_of_the_run():
-    def check(cat):
-        raise aimu.errors.BadRequestError("the validator's own model failed")
-
-    agent, _ = agent_of(CAT)
-    with pytest.raises(aimu.errors.BadRequestError):
-        await agent.run("Go.", output_type=Cat, output_validator=check)
-
-    def broken(cat):
-        raise KeyError("x")
-
-    with pytest.raises(KeyError):
-        await agent_of(CAT)[0].run("Go.", output_type=Cat, output_validator=broken)
-
-
-async def test_a_validator_may_run_an_agent():
-    judge, _ = agent_of("It is fine.")
-
-    async def check(cat):
-        assert await judge.run(str(cat)) == "It is fine."
-
-    agent, _ = agent_of(CAT)
-    assert (await agent.run("Go.", output_type=Cat, output_validator=check)).output.lives == 3
+async def test_tools_that_the_user_forbids_do_not_forbid_the_answer():
+    agent, provider = agent_of(reply(calls=[("final_answer", {"kind": "cat", "lives": 3})]))
+    options = {"tool_choice": "none"}
+    answer = await agent.run("Go.", options, output_type=Cat, output_mode="tool")
+    assert answer.output == Cat(kind="cat", lives=3)
+    [request] = provider.requests
+    assert ([tool["function"]["name"] for tool in request.tools], request.options) == (["final_answer"], {})
 
 
 async def test_the_prompt_mode_adds_the_schema_to_the_message():

@@ -1,7 +1,7 @@
 """The schema of a type, and the value that a model's text stands for."""
 
 import enum
-from typing import Annotated
+from typing import Annotated, ClassVar, Literal, get_args
 
 import attrs
 import jsonschema
@@ -186,6 +186,29 @@ def test_a_null_that_the_type_allows_stays():
     assert OutputType.of(Choice).parse("{}") == Choice()
 
 
+class Left(BaseModel):
+    side: Literal["left"]
+    child: Annotated["Left | Right", Field(discriminator="side")] | None = None
+
+
+class Right(BaseModel):
+    side: Literal["right"]
+    child: Annotated["Left | Right", Field(discriminator="side")] | None = None
+    note: str = ""
+
+
+@pytest.mark.parametrize("deep", [5, 60])
+def test_a_recursive_union_is_read_at_any_depth(deep):
+    text = "null"
+    for _ in range(deep):
+        text = f'{{"side": "left", "child": {{"side": "right", "child": {text}, "note": null}}}}'
+    value = OutputType.of(Left).parse(text)
+    for _ in range(deep):
+        assert value.child.note == ""
+        value = value.child.child
+    assert value is None
+
+
 def test_a_null_for_a_required_field_is_a_problem():
     with pytest.raises(ValueError, match="name: "):
         OutputType.of(Tree).parse('{"name": null}')
@@ -196,6 +219,8 @@ def test_the_first_json_of_several_readings_counts():
     assert cat.parse('Thinking {about it}:\n```\n{"kind": "cat"}\n```\nDone.') == Cat(kind="cat")
     assert cat.parse('```json\n{"kind": "dog"}\n```\nNo:\n```json\n{"kind": "cat"}\n```') == Cat(kind="cat")
     assert cat.parse('\ufeff \n{"kind": "cat"}\n') == Cat(kind="cat")
+    assert cat.parse('Thinking {about it}: {\n "kind": "cat"}') == Cat(kind="cat")
+    assert OutputType.of(dict[str, int]).parse("Nothing {at all}: { }.") == {}
 
 
 def test_a_text_cannot_close_the_object_that_it_is_put_into():
@@ -210,13 +235,17 @@ def test_partial_data_grows_with_the_text():
     assert {"name": "a"} in seen
     assert seen[-1] == {"name": "ab", "children": [{"name": "c"}]}
     assert partial("Sure: ```json\n" + whole[:20]) == {"name": "ab"}
+    assert partial("For {you}: " + whole[:20]) == {"name": "ab"}
+    assert partial("For {you}: {\n") == {}
 
 
 class Unfit:
     pass
 
 
-@pytest.mark.parametrize("kind", [Unfit, list[Unfit], "Invoice", {"type": "object"}, 5, print, len])
+@pytest.mark.parametrize(
+    "kind", [Unfit, list[Unfit], "Invoice", {"type": "object"}, 5, [Invoice], (), print, len, ClassVar[int]]
+)
 def test_a_type_without_a_schema_is_refused(kind):
     with pytest.raises(aimu.errors.InvalidOptionError, match="output_type"):
         OutputType.of(kind)
@@ -233,3 +262,16 @@ def test_names_are_fit_for_a_service():
 
 def test_the_same_type_is_read_once():
     assert OutputType.of(Invoice) is OutputType.of(Invoice)
+
+
+class North(BaseModel):
+    far: int
+
+
+class South(BaseModel):
+    far: int
+
+
+def test_the_order_of_a_union_counts():
+    for kind in (North | South, South | North):
+        assert type(OutputType.of(kind).parse('{"response": {"far": 1}}')) is get_args(kind)[0]
