@@ -190,8 +190,10 @@ class ResponsesDecoder:
                 output[at] = item.whole(final[at], self._provider, partial)
             else:
                 added.append((index, item.whole({}, self._provider, partial)))
+        known = {item.get("call_id") for item in final if item.get("call_id")}
         for index, whole in added:
-            output.insert(index, whole)
+            if whole.get("call_id") not in known:  # a call that the final form has under another type or place
+                output.insert(index, whole)
         return output
 
 
