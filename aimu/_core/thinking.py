@@ -171,6 +171,8 @@ def separate(text: str, *, apart: bool = False, trim: bool = False, calls: bool 
         trim: Whether to drop whitespace before the answer in that case.
         calls: Whether tool calls follow, so that the answer itself may be empty.
     """
+    if not apart and "<" not in text and "[" not in text and "◁" not in text:  # no tag begins otherwise
+        return Separated("", text)
     splitter = ThinkSplitter()
     if apart:
         splitter.skip_block(trim=trim)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import cache
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, final
 from urllib.parse import urlsplit
 
@@ -48,7 +48,7 @@ class Endpoint:
         parts = urlsplit(self.base_url)
         return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
 
-    @property
+    @cached_property  # each request needs it twice
     def server(self) -> str:
         """The host and port of the server, for error texts."""
         parts = urlsplit(self.base_url)
