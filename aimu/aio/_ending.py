@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from aimu._core.escaping import escaping
 from aimu._core.reply import Reply, StopReason
@@ -40,24 +41,27 @@ def unusable(reply: Reply, *, typed: bool) -> RefusedError | TruncatedError | No
     return None
 
 
-def ending(reply: Reply, *, limit: int | None, prompted: bool, said: str) -> tuple[StopReason, AimuError | None]:
+def ending(
+    reply: Reply, *, limit: int | None, prompted: bool, said: Callable[[], str]
+) -> tuple[StopReason, AimuError | None]:
     """Return why a turn ended with this reply, and the error if it is no answer; log what the user should know.
 
     Args:
         reply: The last reply.
         limit: The limit of iterations if the reply answers the request after it, else None.
         prompted: Whether the reply answers the continuation prompt.
-        said: What the model wrote earlier in the turn.
+        said: Returns what the model wrote earlier in the turn.
     """
     reason: StopReason = reply.stop_reason
-    if is_blank(reply) and not reply.calls and (prompted or limit is None):
+    blank = not reply.text or reply.text.isspace()  # without a call, since this runs in every turn
+    if blank and not reply.calls and (prompted or limit is None):
         reason = StopReason.EMPTY
         if prompted:
             return reason, EmptyAnswerError()
     elif limit is not None:
         reason = StopReason.ITERATION_LIMIT
-        if is_blank(reply):
-            return reason, IterationLimitError(limit, partial=said)
+        if blank:
+            return reason, IterationLimitError(limit, partial=said())
     if reason in _WARNINGS:
         log.warning(_WARNINGS[reason])
     return reason, None
