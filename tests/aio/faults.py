@@ -85,6 +85,16 @@ FAULTS = {
         "message, results = self._partial(), []",
         "message, results = None, []",
     ),
+    "an interrupted turn that does not say so": (
+        "aimu.aio._turn",
+        "        odd = self.state is SETTLED and self.stop_reason not in NORMAL\n",
+        "        odd = False\n",
+    ),
+    "a mark put only on a new message": (
+        "aimu.aio._turn",
+        "        elif odd and self.published",
+        "        elif False and self.published",
+    ),
     "a started call reported as not executed": (
         "aimu.aio._turn",
         "unanswered(call, started=call.id in self._started)",
