@@ -341,7 +341,7 @@ class Turn:
     def _finished(self, reply: Reply) -> Finished:
         """End the turn with a reply, or raise if it is no answer."""
         limit = self.terms.max_iterations
-        last = limit if self.iteration == limit else None
+        last = limit if self._last else None
         self.stop_reason, failure = ending(reply, limit=last, prompted=self._prompted, said=self._said)
         self.history.last_stop_reason = self.stop_reason
         if failure is not None:
