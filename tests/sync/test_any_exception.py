@@ -36,15 +36,23 @@ def test_after_an_exception_of_a_signal_handler_at_any_instant_the_next_call_wor
     assert int(run.stdout) > 5
 
 
+LOOPS = []  # of in_asyncio, in the test that runs
+
+
+@pytest.fixture(autouse=True)
+def closed_loops():
+    """Close the loops after the test, when no Ctrl-C can come any more: one inside `close` would leave a loop open."""
+    yield
+    while LOOPS:
+        LOOPS.pop().close()
+
+
 def in_asyncio(consume, client):
     async def main():
         consume(client)
 
-    loop = asyncio.new_event_loop()
-    try:
-        loop.run_until_complete(main())
-    finally:
-        loop.close()
+    LOOPS.append(asyncio.new_event_loop())
+    LOOPS[-1].run_until_complete(main())
 
 
 def in_trio(consume, client):
