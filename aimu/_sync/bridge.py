@@ -318,10 +318,12 @@ class OwnLoop:
         if self._closed or self._loop.is_running():
             return  # in a daemon thread when the interpreter exits, or in a fork made inside a tool
         self._closed = True
-        if os.getpid() == self._pid:
-            with _outside_a_loop():
-                _wind_up(self._loop, self.streams, CLOSING if self._hurried is None else HURRIED)
-        self._loop.close()  # in a forked child only this: it must not touch its parent's connections
+        try:
+            if os.getpid() == self._pid:
+                with _outside_a_loop():
+                    _wind_up(self._loop, self.streams, CLOSING if self._hurried is None else HURRIED)
+        finally:
+            self._loop.close()  # in a forked child only this: it must not touch its parent's connections
 
 
 def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) -> None:

@@ -177,6 +177,29 @@ def test_a_stream_whose_loop_was_given_up_says_so_and_can_be_closed():
     assert client.chat("?") == "better"
 
 
+def test_a_loop_is_closed_although_the_clean_up_of_a_stream_on_it_ends_in_any_exception():
+    class Leaving(BaseException):
+        pass
+
+    class Provider(ScriptedProvider):
+        async def stream(self, request):
+            try:
+                async for delta in super().stream(request):
+                    yield delta
+            finally:
+                raise Leaving
+
+    def pause(client):
+        stream = client.chat("?", stream=True)
+        next(stream)
+        with pytest.raises(Leaving):
+            stream._loop.close()
+        assert stream._loop.closed
+        assert stream._loop._loop.is_closed()
+
+    in_a_thread(pause, aimu.client(Provider("one two three")))
+
+
 def test_what_a_signal_handler_raises_cancels_the_call_and_waits_for_its_clean_up():
     class Overdue(Exception):
         pass
