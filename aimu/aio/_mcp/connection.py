@@ -12,7 +12,7 @@ from typing import Any, final
 import anyio
 
 from aimu._core.escaping import escaping
-from aimu._core.groups import unwrap
+from aimu._core.groups import single_failure
 from aimu.aio._mcp.config import HTTPSpec, Spec
 from aimu.aio._mcp.faults import error_of, fault_of, is_closed
 from aimu.aio._mcp.negotiation import Attempt, attempts, confirm
@@ -68,7 +68,7 @@ class Connection:
             log.info("MCP server %r: begins again in an earlier way, because %s", self._spec.name, first)
         self._end = end = anyio.Event()
         try:
-            with anyio.CancelScope(deadline=attempt.deadline) as self._scope:
+            with single_failure(), anyio.CancelScope(deadline=attempt.deadline) as self._scope:
                 transport = self._transport(attempt, end)
                 async with Client(transport, mode=attempt.mode, **self._unasked.callbacks()) as client:
                     await confirm(client, attempt.mode)
@@ -88,7 +88,7 @@ class Connection:
                     else "no answer to the handshake"
                 )
         except Exception as exc:
-            self.failure = first if attempt.sse and first is not None else unwrap(exc)
+            self.failure = first if attempt.sse and first is not None else exc
             log.debug("MCP server %r: connection lost", self._spec.name, exc_info=exc)
 
     async def _listen(self, client: Any) -> None:
