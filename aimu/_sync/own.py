@@ -25,7 +25,6 @@ from aimu.aio._foreign import answer_of, foreign_steps
 from aimu.aio._orchestrator import OrchestratorAgent, held_by
 from aimu.aio._outcome import Terms
 from aimu.aio._responder import Responder
-from aimu.aio._restore import assigning
 from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
@@ -101,13 +100,6 @@ class _OwnRunner(StepRunner):
     def messages(self) -> MessageHistory:
         histories: MessageHistory = self.__sync__.messages
         return histories
-
-    @messages.setter
-    def messages(self, saved: Any) -> None:
-        self.__sync__.messages = saved
-
-    def _loader(self, saved: dict[str, Any]) -> Callable[[], None]:
-        return assigning(self.__sync__, {**dict(self.messages), **saved})
 
     def _parts(self) -> Iterable[AsyncRunner]:
         return ()

@@ -88,25 +88,23 @@ def _check(key: str, history: Any) -> None:
 
 
 def _loader(runner: Any, given: dict[str, Any]) -> Callable[[], None]:
-    """Return the function that loads these histories into a runner, which can load them now."""
+    """Return the function that loads these histories into a runner, which can load them now.
+
+    The `_loader` of the library's own runners makes it; `messages` of a user's runner is assigned.
+
+    Raises:
+        InvalidOptionError: `messages` of a user's runner cannot be assigned.
+    """
     own: Callable[[dict[str, Any]], Callable[[], None]] | None = getattr(runner, "_loader", None)
     if own is not None:
         return own(given)
-    return assigning(runner, {**dict(runner.messages), **given})
-
-
-def assigning(runner: Any, histories: dict[str, Any]) -> Callable[[], None]:
-    """Return the function that assigns histories to `messages` of a user's own runner.
-
-    Raises:
-        InvalidOptionError: Its `messages` cannot be assigned.
-    """
+    runner = getattr(runner, "__sync__", runner)  # of the sync surface, behind its adapter
     attribute = getattr(type(runner), "messages", None)
     if isinstance(attribute, property) and attribute.fset is None:
         raise InvalidOptionError(
             f"{type(runner).__name__} cannot take its histories back; give its property `messages` a setter"
         )
-    return partial(setattr, runner, "messages", histories)
+    return partial(setattr, runner, "messages", {**dict(runner.messages), **given})
 
 
 def loading(conversation: Conversation, history: Any) -> Callable[[], None]:

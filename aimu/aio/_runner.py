@@ -115,12 +115,11 @@ class StepRunner(AsyncRunner):
         load([(leaf, own, name) for leaf, own, name, _ in histories(self)], saved)
 
     def _kept(self) -> Mapping[str, list[Message]]:
-        """Return the histories of a leaf by its own names."""
-        raise NotImplementedError
+        """Return the histories that are this runner's own, not a sub-runner's, by its own names for them.
 
-    def _loader(self, saved: dict[str, Any]) -> Callable[[], None]:
-        """Return the function that loads the histories of a leaf, by its own names, after checking that it can."""
-        raise NotImplementedError
+        A runner that has any also has `_loader`, as `_restore` describes it.
+        """
+        return {}
 
     @overload
     def run(

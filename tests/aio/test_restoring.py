@@ -190,6 +190,44 @@ def test_sync_teams_load_histories_too():
         chain.messages = {"x": []}
 
 
+def test_a_sync_team_loads_nothing_if_a_users_own_runner_cannot_take_its_histories_back():
+    class Fixed(aimu.agents.Runner):
+        @property
+        def messages(self):
+            return {"own": []}
+
+        def run(self, task, generate_kwargs=None, stream=False, images=None):
+            return task
+
+    class Refusing(Fixed):
+        @property
+        def messages(self):
+            return {"own": []}
+
+        @messages.setter
+        def messages(self, saved):
+            raise ValueError("not these")
+
+    clerk = aimu.agents.Agent(aimu.client(model()), None, "clerk")
+    for own, error, words in (
+        (Fixed(), InvalidOptionError, "Fixed cannot take its histories back"),
+        (Refusing(), ValueError, "not these"),
+    ):
+        for agents in ([clerk, own], [own, clerk]):
+            with pytest.raises(error, match=words):
+                aimu.agents.Chain(agents).messages = {"clerk": [ASKED], "own": [ASKED]}
+            assert clerk.history == []
+
+
+async def test_a_workflow_without_runners_has_no_histories():
+    _, clerk = alone()
+    emptied = aio.Chain([agent(model(), "gone")])
+    emptied.agents.clear()
+    assert emptied.messages == {}
+    emptied.messages = {}
+    assert list(aio.Parallel([emptied, clerk]).messages) == ["clerk"]
+
+
 # --- one agent ---
 
 
