@@ -6,7 +6,7 @@ branches. The bases of the generated twins, which decide when an adapter is need
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from functools import cached_property, partial
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any, final
@@ -15,6 +15,7 @@ from anyio import CancelScope, from_thread
 from attrs import frozen
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.messages import Message
 from aimu._core.threads import run_in_thread
 from aimu._output._expected import Expected
 from aimu._sync.twin import Facade, aio_of, overridden
@@ -26,7 +27,7 @@ from aimu.aio._orchestrator import OrchestratorAgent, held_by
 from aimu.aio._outcome import Terms
 from aimu.aio._responder import Responder
 from aimu.aio._run import Run, Steps, Task
-from aimu.aio._runner import AsyncRunner, MessageHistory, StepRunner, steps_of
+from aimu.aio._runner import AsyncRunner, StepRunner, steps_of
 from aimu.errors import InvalidOptionError
 
 if TYPE_CHECKING:
@@ -96,9 +97,8 @@ class _OwnRunner(StepRunner):
     def name(self) -> str | None:
         return getattr(self.__sync__, "name", None)
 
-    @property
-    def messages(self) -> MessageHistory:
-        histories: MessageHistory = self.__sync__.messages
+    def _kept(self) -> Mapping[str, list[Message]]:
+        histories: Mapping[str, list[Message]] = self.__sync__.messages
         return histories
 
     def _parts(self) -> Iterable[AsyncRunner]:

@@ -115,10 +115,7 @@ class StepRunner(AsyncRunner):
         load([(leaf, own, name) for leaf, own, name, _ in histories(self)], saved)
 
     def _kept(self) -> Mapping[str, list[Message]]:
-        """Return the histories that are this runner's own, not a sub-runner's, by its own names for them.
-
-        A runner that has any also has `_loader`, as `_restore` describes it.
-        """
+        """Return the histories that are this runner's own, not a sub-runner's, by its own names for them."""
         return {}
 
     @overload
