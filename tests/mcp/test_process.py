@@ -358,9 +358,7 @@ def test_an_unclosed_client_neither_delays_the_exit_of_the_program_nor_outlives_
     assert not psutil.pid_exists(int(run.stdout))
 
 
-async def test_a_dropped_client_is_closed(opened):
-    if opened.form == "block":
-        pytest.skip("a block closes")
+async def test_a_dropped_client_is_closed():
     client = await aio.MCPClient.connect(config=tiny())
     server = psutil.Process(int(await client.call_tool("pid")))
     del client

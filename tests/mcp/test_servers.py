@@ -1,7 +1,7 @@
 """Servers of other projects: `nox -s servers` installs and starts them.
 
 `AIMU_MCP_PYTHON` is the interpreter that has mcp-server-time and mcp-server-git (default: this one),
-`AIMU_MCP_EVERYTHING` is the command of @modelcontextprotocol/server-everything (its tests run only if it is set).
+`AIMU_MCP_EVERYTHING` is the command of @modelcontextprotocol/server-everything (default: that name on the PATH).
 """
 
 import json
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"),
 ]
 PYTHON = os.environ.get("AIMU_MCP_PYTHON", sys.executable)
-EVERYTHING = os.environ.get("AIMU_MCP_EVERYTHING", "")
+EVERYTHING = os.environ.get("AIMU_MCP_EVERYTHING", "mcp-server-everything")
 TIME = {"command": PYTHON, "args": ["-m", "mcp_server_time", "--local-timezone", "Etc/UTC"]}
 GIT = {"command": PYTHON, "args": ["-m", "mcp_server_git"]}
 STOCKHOLM = {"source_timezone": "Europe/Stockholm", "time": "12:00", "target_timezone": "Asia/Kolkata"}
@@ -52,8 +52,6 @@ def everything_url():
 
 @pytest.fixture(params=["stdio", "http"])
 def everything(request):
-    if not EVERYTHING:
-        pytest.skip("AIMU_MCP_EVERYTHING names no server")
     if request.param == "http":
         return {"everything": {"url": request.getfixturevalue("everything_url")}}
     return {"everything": {"command": EVERYTHING, "args": ["stdio"]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar, final
 
@@ -148,13 +149,13 @@ def _single(found: Sequence[Server], servers: Sequence[Server], what: str) -> Se
     raise InvalidOptionError(f"{reason} {what}; pass server= to say which one is meant: {', '.join(names)}")
 
 
-class Reading:
+class Reading(ABC):
     """The resources and prompts of a client of MCP servers."""
 
     @property
+    @abstractmethod
     def _all(self) -> Sequence[Server]:
-        """Return the servers; raise if they are not connected."""
-        raise NotImplementedError
+        """The servers; raises if they are not connected."""
 
     async def resources(self) -> list[MCPResource]:
         """List the resources of all servers, and the templates of resources.
