@@ -11,7 +11,7 @@ from aimu.errors import MCPConnectionError, MCPError, MCPTooLargeError
 from aimu.testing import reply, scripted_client
 from aimu.tools import MCPClient
 from tests.mcp.conftest import tiny, wild
-from tests.mcp.web import EVENTS, PLAIN, UNFINISHED, greeting, text, web_server
+from tests.mcp.web import EVENTS, INVALID, PLAIN, UNFINISHED, greeting, text, web_server
 
 pytestmark = UNFINISHED
 MIB = 1024 * 1024
@@ -76,15 +76,7 @@ async def test_the_model_is_told_that_a_result_is_too_large():
     assert "MCPTooLargeError: MCP server 'wild': its answer has more than 1000 bytes" in result
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        '{"jsonrpc": "2.0", "id": ID, "result": [1]}',
-        '{"id": ID, "result": {"content": []}}',
-        '{"jsonrpc": "2.0", "id": ID, "error": "no"}',
-        '{"jsonrpc": "2.0", "id": ID, "result": {"content": [{"type": "text"}]}}',
-    ],
-)
+@pytest.mark.parametrize("line", INVALID)
 async def test_an_answer_that_is_not_valid_ends_its_call_with_the_reason(opened, line):
     async with opened(config=wild("raw")) as client:
         with pytest.raises(MCPError, match="'wild' violated the protocol"), anyio.fail_after(5):

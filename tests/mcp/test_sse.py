@@ -10,17 +10,20 @@ from http.server import BaseHTTPRequestHandler
 import anyio
 import pytest
 
-from aimu.errors import MCPConnectionError, MCPTooLargeError
+from aimu.errors import MCPConnectionError, MCPError, MCPTooLargeError
 from aimu.tools import MCPClient
 from tests.holding import join, start
-from tests.mcp.web import UNFINISHED, Server, greeting, text
+from tests.mcp.web import INVALID, UNFINISHED, Server, greeting, text
 
 pytestmark = UNFINISHED
 
 
 @contextmanager
 def sse_server(*, endpoint="/messages?session=7", refuse=None):
-    """A server that answers on its stream of events; a tool of the name in `refuse` gets that status."""
+    """A server that answers on its stream of events; a tool of the name in `refuse` gets that status.
+
+    The tool `raw` answers with the JSON that it is given, in which ID stands for that of the request.
+    """
     streams = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -52,6 +55,8 @@ def sse_server(*, endpoint="/messages?session=7", refuse=None):
                 greeted = greeting(message, self)
                 words = message.get("params", {}).get("arguments", {}).get("text", "fine")
                 answer = text(message, words) if greeted is None else greeted[2]
+                if name == "raw":
+                    answer = json.loads(words.replace("ID", json.dumps(message["id"])))
                 if answer is not None:
                     streams[-1].put(answer)
 
@@ -91,6 +96,15 @@ async def test_a_refused_message_fails_its_call_only(opened):
         async with opened(config={"old": {"type": "sse", "url": url}}) as client:
             with pytest.raises(MCPConnectionError, match="'old': it answered HTTP 503 Service Unavailable"):
                 await client.call_tool("bad")
+            assert await client.call_tool("next") == "fine"
+
+
+@pytest.mark.parametrize("line", INVALID)
+async def test_an_answer_that_is_not_valid_ends_its_call_with_the_reason(opened, line):
+    with sse_server() as url:
+        async with opened(config={"old": {"type": "sse", "url": url}}) as client:
+            with pytest.raises(MCPError, match="'old' violated the protocol"), anyio.fail_after(5):
+                await client.call_tool("raw", {"text": line})
             assert await client.call_tool("next") == "fine"
 
 

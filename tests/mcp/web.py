@@ -16,6 +16,12 @@ UNFINISHED = [
 ]
 PLAIN = {"Content-Type": "application/json"}
 EVENTS = {"Content-Type": "text/event-stream"}
+INVALID = [  # answers to the request with the id ID
+    '{"jsonrpc": "2.0", "id": ID, "result": [1]}',
+    '{"id": ID, "result": {"content": []}}',
+    '{"jsonrpc": "2.0", "id": ID, "error": "no"}',
+    '{"jsonrpc": "2.0", "id": ID, "result": {"content": [{"type": "text"}]}}',
+]
 
 
 class Server(ThreadingHTTPServer):

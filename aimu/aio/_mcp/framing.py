@@ -1,4 +1,5 @@
-"""Messages as lines of JSON on a pipe: reads, bounds and writes them, and says whose answer an unreadable line was.
+"""Messages as lines of JSON on a pipe: reads, bounds and writes them. Says whose answer unreadable JSON was, on any
+transport.
 
 Format: https://modelcontextprotocol.io/specification/2025-11-25/basic/transports#stdio (read 2026-11-22).
 """
@@ -78,7 +79,7 @@ async def send(fd: int, message: bytes) -> None:
 
 
 def read_message(line: bytes | Oversized) -> Any:
-    """Return the JSON-RPC message of a line; an error in the place of an answer that cannot be used; else None."""
+    """Return the JSON-RPC message of a line or event; an error in place of an answer that cannot be used; else None."""
     from mcp_types import jsonrpc_message_adapter
 
     if isinstance(line, Oversized):

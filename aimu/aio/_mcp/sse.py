@@ -16,6 +16,7 @@ import httpx2
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aimu.aio._mcp.faults import RefusedError
+from aimu.aio._mcp.framing import read_message
 from aimu.aio._mcp.http import Client, network_fault, refused_fault, unanswered
 
 
@@ -59,7 +60,6 @@ async def _read(
     task_status: anyio.abc.TaskStatus[str] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     from mcp.shared.message import SessionMessage
-    from mcp_types import jsonrpc_message_adapter
 
     endpoint = ""
     with to_session, suppress(httpx2.TransportError, anyio.BrokenResourceError, anyio.ClosedResourceError):
@@ -69,10 +69,8 @@ async def _read(
                 if urlsplit(endpoint)[:2] != urlsplit(url)[:2]:
                     raise EndpointError(f"it names an endpoint on another host: {urlsplit(endpoint).netloc}")
                 task_status.started(endpoint)
-            elif event.event == "message" and event.data:
-                with suppress(ValueError):
-                    message = jsonrpc_message_adapter.validate_json(event.data, by_name=False)
-                    await to_session.send(SessionMessage(message))
+            elif event.event == "message" and (message := read_message(event.data.encode())):
+                await to_session.send(SessionMessage(message))
     if not endpoint:
         raise EndpointError("its stream of events names no endpoint; if it speaks streamable HTTP, write type: http")
 
