@@ -26,14 +26,12 @@ from weakref import WeakSet
 from anyio import from_thread
 
 from aimu._sync.caller import Outcome, context_for, library, set_library
-from aimu._sync.helper_loop import HelperLoop
+from aimu._sync.helper_loop import HURRIED, WAKE, HelperLoop
 from aimu._sync.signals import SignalGuard, uninterrupted
 from aimu.errors import StreamClosedError
 
 CHECK = 0.05  # s; between two checks whether a worker thread was cancelled
-WAKE = 0.5  # s; longest wait on the main thread, because a Ctrl-C directly before a wait does not end that wait
 CLOSING = 5.0  # s; for what still runs on a loop that is closed, before it is closed by force
-HURRIED = 0.2  # s; the same after a second Ctrl-C
 PATIENCE = 1.0  # s; after the second Ctrl-C, a third is raised at once: the loop is held up by code without an await
 
 P = ParamSpec("P")
