@@ -41,7 +41,7 @@ async def test_a_connection_whose_clean_up_fails_when_it_is_cancelled_raises_not
     monkeypatch, how
 ):
     settings, transport = Settings(), Frail()
-    connection = Connection(SPEC, settings, Unasked("frail", settings, lambda: None))
+    connection = Connection(SPEC, settings, Unasked("frail", settings))
     monkeypatch.setattr(connection, "_transport", transport.streams)
     async with anyio.create_task_group() as group:
         group.start_soon(connection.run)

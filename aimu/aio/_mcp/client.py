@@ -307,7 +307,7 @@ class MCPClient(Reading):
     @property
     def _revision(self) -> int:
         """Grows when a server says that its tools have changed; the loop of a turn then lists them again."""
-        return sum(server.revision for server in self._servers)
+        return sum(server.unasked.revision for server in self._servers)
 
     @property
     def _who(self) -> str:

@@ -38,10 +38,9 @@ class MemoryServer:
                 "config= or file="
             )
         self.name: str = server.name
-        self.revision = 0  # of the list of its tools; grows when the server says that they have changed
         self._server: Any = server
         self._settings = settings
-        self._unasked = Unasked(self.name, settings, self._tools_changed)
+        self.unasked = Unasked(self.name, settings)
 
     def lifespan(self) -> AbstractAsyncContextManager[object]:
         """Return what holds the server's lifespan, and those of its mounted servers; calls outside enter it anew."""
@@ -100,9 +99,6 @@ class MemoryServer:
             raise failures[0]
         return results[0]
 
-    def _tools_changed(self) -> None:
-        self.revision += 1
-
     def _mode(self, reports: bool) -> str:
         """Return the protocol of a session: the newest, but in memory it has neither progress nor `ctx.elicit`."""
         if self._settings.protocol == "legacy" or reports:
@@ -117,7 +113,7 @@ class MemoryServer:
         outcome: list[T] = []
         failure: Exception | None = None
         server = getattr(self._server, "_mcp_server", self._server)
-        async with Client(server, mode=self._mode(reports), cache=None, **self._unasked.callbacks()) as client:
+        async with Client(server, mode=self._mode(reports), cache=None, **self.unasked.callbacks()) as client:
             try:
                 outcome.append(await request(Session(client, self.name)))
             except (MCPError, ValueError, RuntimeError) as exc:

@@ -37,8 +37,7 @@ class RemoteServer:
         self._owner = owner
         self._settings = settings
         self._connection: Connection | None = None
-        self.revision = 0  # of the list of its tools; grows when the server says that they have changed
-        self._unasked = Unasked(spec.name, settings, self._tools_changed)
+        self.unasked = Unasked(spec.name, settings)
 
     async def tools(self, *, fresh: bool = False) -> list[Any]:
         """Return all tools, as `mcp_types.Tool`."""
@@ -90,12 +89,9 @@ class RemoteServer:
             if connection is not None:
                 log.warning("MCP server %r: connecting again, because the connection was lost", self.name)
                 connection.retire()
-            connection = self._connection = Connection(self._spec, self._settings, self._unasked)
+            connection = self._connection = Connection(self._spec, self._settings, self.unasked)
             self._owner.keep(connection)
         return connection
-
-    def _tools_changed(self) -> None:
-        self.revision += 1
 
     @property
     def _hint(self) -> str:

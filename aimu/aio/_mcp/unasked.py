@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, final
 
@@ -33,12 +32,12 @@ _LEVELS = {  # https://modelcontextprotocol.io/specification/2025-11-25/server/u
 
 @final
 class Unasked:
-    """The callbacks for one server. `on_tools_changed` is called when it says that its tools have changed."""
+    """The callbacks for one server. `revision` grows when it says that its tools have changed."""
 
-    def __init__(self, server: str, settings: Settings, on_tools_changed: Callable[[], object]) -> None:
+    def __init__(self, server: str, settings: Settings) -> None:
+        self.revision = 0
         self._server = server
         self._settings = settings
-        self._on_tools_changed = on_tools_changed
 
     def callbacks(self) -> dict[str, Any]:
         """Return the keyword arguments for the SDK's client; what is not given there is refused to the server."""
@@ -57,7 +56,7 @@ class Unasked:
         from mcp_types import ToolListChangedNotification
 
         if isinstance(message, ToolListChangedNotification):
-            self._on_tools_changed()
+            self.revision += 1
 
     async def _logged(self, params: Any) -> None:
         source = f" ({params.logger})" if params.logger else ""
