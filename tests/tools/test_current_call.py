@@ -124,7 +124,7 @@ async def test_concurrent_calls_learn_each_about_itself():
 
 async def test_equal_names_are_the_keys_of_messages():
     seen = Seen()
-    team = aio.Parallel([agent(model({None: ""} | {"a": one_tool("wait", "A")}), "a", tools=seen.tools)] * 1)
+    team = aio.Parallel([agent(model({None: ""} | {"a": one_tool("wait", "A")}), "a", tools=seen.tools)])
     both = aio.Chain([team, agent(model({"b": one_tool("look", "B")}), "b", "a", tools=seen.tools)])
     await both.run("Go.", context=SESSION)
     assert [call.agent for call, _, _ in seen.calls] == ["a", "a_2"]
