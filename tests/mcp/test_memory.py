@@ -190,6 +190,31 @@ async def test_a_lifespan_that_fails_fails_the_block():
             raise AssertionError("it cannot start")
 
 
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
+@pytest.mark.parametrize("how", ["ended", "cancelled"])
+async def test_a_lifespan_that_fails_in_a_request_is_raised_as_itself_even_if_the_request_is_cancelled(protocol, how):
+    @asynccontextmanager
+    async def lifespan(_):
+        try:
+            yield {}
+        finally:
+            raise ZeroDivisionError
+
+    server = FastMCP("broken", lifespan=lifespan)
+
+    @server.tool
+    async def end() -> str:
+        if how == "cancelled":
+            scope.cancel()
+            await anyio.sleep_forever()
+        return "ok"
+
+    client = await aio.MCPClient.connect(server=server, protocol=protocol)
+    with pytest.raises(ZeroDivisionError):
+        with anyio.CancelScope() as scope:
+            await client.call_tool("end")
+
+
 async def test_a_server_object_of_the_mcp_package_works():
     server = MCPServer("plain")
 

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast, final
 
 import anyio
 
+from aimu._core.groups import single_failure
 from aimu.aio._mcp.faults import refusal
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.session import Session
@@ -113,11 +114,13 @@ class MemoryServer:
         outcome: list[T] = []
         failure: Exception | None = None
         server = getattr(self._server, "_mcp_server", self._server)
-        async with Client(server, mode=self._mode(reports), cache=None, **self.unasked.callbacks()) as client:
-            try:
-                outcome.append(await request(Session(client, self.name)))
-            except (MCPError, ValueError, RuntimeError) as exc:
-                failure = exc
+        mode = self._mode(reports)
+        with single_failure():
+            async with Client(server, mode=mode, cache=None, **self.unasked.callbacks()) as client:
+                try:
+                    outcome.append(await request(Session(client, self.name)))
+                except (MCPError, ValueError, RuntimeError) as exc:
+                    failure = exc
         if failure is not None:
             raise refusal(self.name, failure) from failure
         return outcome[0]
