@@ -145,15 +145,15 @@ class Run:
 
     def branch(self, sink: Sink | None) -> Run:
         """Return the run as a concurrent branch sees it."""
-        return evolve(self, sink=sink, in_thread=run_in_thread)
+        return Run(self.streaming, sink, run_in_thread, self.state, self.account)
 
     def worker(self, sink: Sink | None) -> Run:
         """Return the run as a worker sees it: a concurrent branch with an account of its own."""
         account = Account(self.account, self.account.context)
-        return evolve(self, sink=sink, in_thread=run_in_thread, account=account)
+        return Run(self.streaming, sink, run_in_thread, self.state, account)
 
     def with_sink(self, sink: Sink | None) -> Run:
-        return evolve(self, sink=sink)
+        return Run(self.streaming, sink, self.in_thread, self.state, self.account)
 
     def label(self, leaf: object, name: str | None) -> str | None:
         return self.state.labels.get(id(leaf), name)
