@@ -6,7 +6,7 @@ in which async task and thread; `aimu.aio._turn` decides what happens in the tur
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, final
@@ -43,10 +43,6 @@ def _is_source(item: Any) -> TypeIs[ToolSource]:
     return getattr(item, "as_tools", None) is not None
 
 
-def _tool_list(tools: Iterable[ToolLike]) -> list[ToolLike]:
-    return tool_list(tools)
-
-
 def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
     if generate_kwargs is None:
         return {}
@@ -69,7 +65,7 @@ class Conversation:
 
     provider: SharedProvider
     history: History = field(factory=History)
-    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_tool_list)
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=tool_list)
     mcp_client: Any = None
     generate_kwargs: dict[str, Any] = field(default=None, converter=_checked_options)
     max_tool_rounds: int = field(default=10, validator=at_least_one)
