@@ -12,8 +12,9 @@ from typing import Any, final
 
 from attrs import define, evolve, frozen
 
+from aimu._output._refs import used
+
 _Schema = dict[str, Any]
-_DEFINITIONS = "#/$defs/"
 _ANNOTATIONS = ("title", "$schema", "$id", "$comment", "discriminator", "readOnly", "writeOnly", "deprecated")
 _OF_NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 _CHANGING = ("not", "if", "then", "else", "patternProperties", "dependentRequired", "dependentSchemas", "contains")
@@ -277,26 +278,13 @@ def _nullable(schema: _Schema) -> _Schema:
 def _refuse_recursion(schema: Mapping[str, Any]) -> None:
     """Raise NotStrictError if a definition refers to itself, also by way of others."""
     defs = schema.get("$defs", {})
-    uses = {name: _refs(item) for name, item in defs.items()}
+    uses = {name: used(item) for name, item in defs.items()}
     while uses:
-        leaves = [name for name, used in uses.items() if not used & uses.keys()]
+        leaves = [name for name, names in uses.items() if not names & uses.keys()]
         if not leaves:
             raise NotStrictError(f"{min(uses)!r} refers to itself")
         for name in leaves:
             del uses[name]
-
-
-def _refs(node: Any) -> set[str]:
-    found, waiting = set[str](), [node]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            waiting.extend(item.values())
-            if isinstance(ref := item.get("$ref"), str):
-                found.add(ref.removeprefix(_DEFINITIONS))
-        elif isinstance(item, list):
-            waiting.extend(item)
-    return found
 
 
 def _json(value: Any) -> str:
