@@ -75,8 +75,8 @@ OPENAI = Dialect(
     max_characters=120_000,
     long_enum=(250, 15_000),
 )
-# https://platform.claude.com/docs/en/build-with-claude/structured-outputs, as public repositories quote it (2026-11-26),
-# and what `anthropic.lib._parse` of the SDK does. `pattern` is enforced in part only, and so not used.
+# https://platform.claude.com/docs/en/build-with-claude/structured-outputs, as public repositories quote it (2026-11-26)
+# and `anthropic.lib._parse` of the SDK does it. `pattern` is enforced in part only, and so not used.
 ANTHROPIC = Dialect(
     keywords=frozenset({"format", "minItems"}),
     formats=_FORMATS | {"uri"},
