@@ -12,7 +12,7 @@ from typing import Any, final
 
 from attrs import evolve, frozen
 
-from aimu._output._refs import used
+from aimu._output._refs import definition, used
 
 _Schema = dict[str, Any]
 _ANNOTATIONS = ("title", "$schema", "$id", "$comment", "discriminator", "readOnly", "writeOnly", "deprecated")
@@ -162,7 +162,7 @@ def _nesting(made: _Schema) -> int:
 
     def depth(node: _Schema, within: frozenset[str]) -> int:
         inside = max((depth(item, within) for item in _inside(node)), default=0)
-        if "$ref" in node and (name := node["$ref"].removeprefix(_DEFINITIONS)) not in within:
+        if "$ref" in node and (name := definition(node["$ref"])) not in within:
             if name not in known:
                 known[name] = depth(made.get("$defs", {}).get(name, {}), within | {name})
             inside = max(inside, known[name])

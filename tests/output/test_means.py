@@ -70,7 +70,7 @@ def test_a_model_without_tools_is_asked_in_the_prompt():
     assert means.output is means.tool is None
     asked, schema = means.instruction.split("\n")
     assert asked == "Answer with JSON alone, without any other text, that fits this JSON Schema:"
-    assert json.loads(schema)["required"] == ["kind", "lives"]
+    assert list(json.loads(schema)["properties"]) == ["kind", "lives"]
 
 
 def test_a_server_that_cannot_do_both_is_held_by_a_tool_beside_other_tools():
