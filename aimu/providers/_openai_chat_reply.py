@@ -28,10 +28,9 @@ THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENER
 class ChatDecoder:
     """Reads the chunks of a streamed answer, and a whole answer as one chunk whose delta is its message."""
 
-    def __init__(self, provider: str, *, trims: bool = False) -> None:
+    def __init__(self, provider: str) -> None:
         self.settled = False
         self.over = False
-        self.trims = trims
         self.shown_call: str | None = None
         self._provider = provider
         self._text: list[str] = []
