@@ -294,7 +294,7 @@ def later_counts(before: Any, later: Any) -> Any:
 def count(figures: Any, *path: str) -> int | None:
     """Return the number at `path` in a usage object, or None."""
     for key in path:
-        figures = figures.get(key) if isinstance(figures, Mapping) else None
+        figures = figures.get(key) if isinstance(figures, dict) else None
     if isinstance(figures, float):
         return int(figures) if math.isfinite(figures) else None
     return figures if isinstance(figures, int) else None
