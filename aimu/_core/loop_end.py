@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
-from contextlib import contextmanager
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, final
@@ -60,7 +59,7 @@ class LoopEnd:
     def start(self) -> None:
         self._keeper = _keeper(self)
         # Without the loop's own finalizer, the keeper does not refer to the loop.
-        with _hooks(firstiter=sys.get_asyncgen_hooks().firstiter, finalizer=_leave_suspended):
+        with _Hooks(firstiter=sys.get_asyncgen_hooks().firstiter, finalizer=_leave_suspended):
             step = self._keeper.__anext__()
         try:
             step.__await__().send(None)
@@ -143,15 +142,22 @@ def loop_end() -> LoopEnd:
     return end
 
 
-@contextmanager
-def _hooks(firstiter: Any, finalizer: Any) -> Generator[None]:
-    """Change the hooks of this thread's event loop; the block must not await."""
-    before = sys.get_asyncgen_hooks()
-    sys.set_asyncgen_hooks(firstiter, finalizer)
-    try:
-        yield
-    finally:
-        sys.set_asyncgen_hooks(*before)
+@final
+class _Hooks:
+    """Changes the hooks of this thread's event loop; the block must not await.
+
+    A class rather than a generator, which takes twice as long: each request enters several.
+    """
+
+    def __init__(self, firstiter: Any, finalizer: Any) -> None:
+        self._inside = firstiter, finalizer
+
+    def __enter__(self) -> None:
+        self._before = sys.get_asyncgen_hooks()
+        sys.set_asyncgen_hooks(*self._inside)
+
+    def __exit__(self, *exc: object) -> None:
+        sys.set_asyncgen_hooks(*self._before)
 
 
 def first_step(iterator: AsyncIterator[T]) -> Awaitable[T]:
@@ -161,7 +167,7 @@ def first_step(iterator: AsyncIterator[T]) -> Awaitable[T]:
     """
     for observe in observers:
         observe(iterator)
-    with _hooks(None, sys.get_asyncgen_hooks().finalizer):
+    with _Hooks(None, sys.get_asyncgen_hooks().finalizer):
         return anext(iterator)
 
 
@@ -215,7 +221,7 @@ class _Hidden(Generic[T]):
         sent: Any = None
         raised: BaseException | None = None
         while True:
-            with _hooks(None, sys.get_asyncgen_hooks().finalizer):
+            with _Hooks(None, sys.get_asyncgen_hooks().finalizer):
                 try:
                     waits_for = step.send(sent) if raised is None else step.throw(raised)
                 except StopIteration as ended:
