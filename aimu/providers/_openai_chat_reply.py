@@ -75,8 +75,8 @@ class ChatDecoder:
             else:
                 deltas = self._delta(delta)
         self._message = choice.get("message") or self._message
-        finish = word_of(choice.get("finish_reason"))
-        if finish:
+        reason = choice.get("finish_reason")
+        if reason and (finish := word_of(reason)):
             self._end(finish, event, choice)
         return deltas
 
