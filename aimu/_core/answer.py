@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, final
 
 from attrs import define
 
+from aimu._core.forks import FreshLock
 from aimu._core.reply import NORMAL, StopReason, Usage
 from aimu._doors import public
 
@@ -102,7 +102,7 @@ def changed(answer: AnyAnswer, **facts: Any) -> AnyAnswer:
     return copy
 
 
-_COUNTING = Lock()  # runs that tools start may count in several threads
+_counting = FreshLock()  # runs that tools start may count in several threads
 
 
 @final
@@ -121,7 +121,7 @@ class Account:
 
     def count(self, usage: Usage | None, cost: float | None) -> None:
         """Count a request."""
-        with _COUNTING:
+        with _counting.lock:
             account: Account | None = self
             while account is not None:
                 known = account.cost if account.requests else 0.0

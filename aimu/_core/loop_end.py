@@ -14,6 +14,7 @@ import logging
 import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
+from functools import partial
 from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, final
@@ -23,6 +24,7 @@ from anyio.lowlevel import current_token
 from attrs import define, field
 
 from aimu._core.escaping import escaping
+from aimu._core.forks import renew_in_children
 
 log = escaping(logging.getLogger("aimu._core"))
 
@@ -59,8 +61,8 @@ class LoopEnd:
     def start(self) -> None:
         self._keeper = _keeper(self)
         # Without the loop's own finalizer, the keeper does not refer to the loop.
-        with _Hooks(firstiter=sys.get_asyncgen_hooks().firstiter, finalizer=_leave_suspended):
-            step = self._keeper.__anext__()
+        firstiter = sys.get_asyncgen_hooks().firstiter
+        step = _with_hooks(self._keeper.__anext__, firstiter=firstiter, finalizer=_leave_suspended)
         try:
             step.__await__().send(None)
         except StopIteration:
@@ -112,52 +114,56 @@ def _leave_suspended(generator: object) -> None:
     """Let a keeper be freed without a last step: its event loop has been closed and can run none."""
 
 
-_ends: WeakKeyDictionary[object, LoopEnd] = WeakKeyDictionary()
-_making = Lock()
+@final
+class _Ends:
+    """What is open in each event loop of the process."""
+
+    def __init__(self) -> None:
+        self._of: WeakKeyDictionary[object, LoopEnd] = WeakKeyDictionary()
+        self.renew()
+        renew_in_children(self)
+
+    def renew(self) -> None:
+        self._making = Lock()
+
+    def of(self, loop: object) -> LoopEnd:
+        end = self._of.get(loop)
+        if end is None or end.pid != os.getpid():
+            with self._making:
+                self._forget_closed()
+                end = self._of[loop] = LoopEnd(end)
+            end.start()
+        return end
+
+    def _forget_closed(self) -> None:
+        # A loop that was closed without closing its generators has left its connections behind, and they refer to it.
+        for loop, left in list(self._of.items()):
+            is_closed: Callable[[], bool] | None = getattr(loop, "is_closed", None)
+            if is_closed is not None and is_closed():
+                left.forget()
 
 
-def _renew() -> None:
-    global _making
-    _making = Lock()
-
-
-if hasattr(os, "register_at_fork"):  # another thread may have held the lock
-    os.register_at_fork(after_in_child=_renew)
+_ends = _Ends()
 
 
 def loop_end() -> LoopEnd:
     """Return what is open in the current event loop."""
-    native: Any = current_token().native_token
-    end = _ends.get(native)
-    if end is None or end.pid != os.getpid():
-        with _making:
-            # A loop that was closed without closing its generators has left its connections behind, and they refer to
-            # the loop.
-            for loop, left in list(_ends.items()):
-                is_closed: Callable[[], bool] | None = getattr(loop, "is_closed", None)
-                if is_closed is not None and is_closed():
-                    left.forget()
-            end = _ends[native] = LoopEnd(end)
-        end.start()
-    return end
+    return _ends.of(current_token().native_token)
 
 
-@final
-class _Hooks:
-    """Changes the hooks of this thread's event loop; the block must not await.
+def _with_hooks(call: Callable[[], T], *, firstiter: Any, finalizer: Any) -> T:
+    """Call a function while this thread's event loop has other hooks for async generators."""
+    before = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter, finalizer)
+    try:
+        return call()
+    finally:
+        sys.set_asyncgen_hooks(*before)
 
-    A class rather than a generator, which takes twice as long: each request enters several.
-    """
 
-    def __init__(self, firstiter: Any, finalizer: Any) -> None:
-        self._inside = firstiter, finalizer
-
-    def __enter__(self) -> None:
-        self._before = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(*self._inside)
-
-    def __exit__(self, *exc: object) -> None:
-        sys.set_asyncgen_hooks(*self._before)
+def _unseen(call: Callable[[], T]) -> T:
+    """Call a function while the event loop does not learn of new generators; it still finalises them."""
+    return _with_hooks(call, firstiter=None, finalizer=sys.get_asyncgen_hooks().finalizer)
 
 
 def first_step(iterator: AsyncIterator[T]) -> Awaitable[T]:
@@ -167,8 +173,7 @@ def first_step(iterator: AsyncIterator[T]) -> Awaitable[T]:
     """
     for observe in observers:
         observe(iterator)
-    with _Hooks(None, sys.get_asyncgen_hooks().finalizer):
-        return anext(iterator)
+    return _unseen(iterator.__anext__)
 
 
 @final
@@ -192,7 +197,7 @@ class Nested(Generic[T]):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for one in {id(one): one for one in (self._iterator, self._iterable)}.values():
+        for one in (self._iterator,) if self._iterator is self._iterable else (self._iterator, self._iterable):
             close: Callable[[], Awaitable[None]] | None = getattr(one, "aclose", None)
             if close is not None:
                 await close()
@@ -221,11 +226,10 @@ class _Hidden(Generic[T]):
         sent: Any = None
         raised: BaseException | None = None
         while True:
-            with _Hooks(None, sys.get_asyncgen_hooks().finalizer):
-                try:
-                    waits_for = step.send(sent) if raised is None else step.throw(raised)
-                except StopIteration as ended:
-                    return cast(T, ended.value)
+            try:
+                waits_for = _unseen(partial(step.send, sent) if raised is None else partial(step.throw, raised))
+            except StopIteration as ended:
+                return cast(T, ended.value)
             sent = raised = None
             try:
                 sent = yield waits_for

@@ -169,6 +169,8 @@ def with_unique_ids(reply: Reply) -> Reply:
 
     `replay`, which the service wants back verbatim, refers to the old ids and is dropped in that case.
     """
+    if len(reply.calls) < 2:
+        return reply
     ids = [call.id for call in reply.calls]
     if len(set(ids)) == len(ids):
         return reply

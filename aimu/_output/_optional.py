@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-_DEFINITIONS = "#/$defs/"
+from aimu._output._refs import definition
 
 
 def without_nulls(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -69,7 +69,7 @@ def _shapes(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Iterator[Mapp
         if isinstance(ref, str):
             if ref not in seen:
                 seen.add(ref)
-                waiting.append(defs.get(ref.removeprefix(_DEFINITIONS), {}))
+                waiting.append(defs.get(definition(ref), {}))
             continue
         branches = [branch for key in ("anyOf", "oneOf", "allOf") for branch in node.get(key, ())]
         if branches:

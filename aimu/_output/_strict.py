@@ -7,13 +7,14 @@ validated here afterwards. A schema whose meaning would change has no strict for
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, final
 
-from attrs import define, evolve, frozen
+from attrs import evolve, frozen
+
+from aimu._output._refs import definition, used
 
 _Schema = dict[str, Any]
-_DEFINITIONS = "#/$defs/"
 _ANNOTATIONS = ("title", "$schema", "$id", "$comment", "discriminator", "readOnly", "writeOnly", "deprecated")
 _OF_NUMBERS = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
 _CHANGING = ("not", "if", "then", "else", "patternProperties", "dependentRequired", "dependentSchemas", "contains")
@@ -34,8 +35,11 @@ class Dialect:
         max_depth: How deep objects may nest; None is no limit.
         max_properties: How many properties there may be in all; None is no limit.
         max_enum: How many values all enums may have together; None is no limit.
+        max_characters: How long the names of properties and definitions and the values of enums may be together; None
+            is no limit.
+        long_enum: Above how many values an enum may have so many characters only; None is no limit.
         max_optional: How many properties may be optional; None is no limit.
-        max_unions: How many schemas may have several types; None is no limit.
+        max_unions: How many schemas may be an `anyOf` or have several types; None is no limit.
         max_choices: How many schemas an `anyOf` may have; None is no limit.
         type_lists: Whether `type` may be a list; otherwise `anyOf` says the same.
     """
@@ -48,6 +52,8 @@ class Dialect:
     max_depth: int | None = None
     max_properties: int | None = None
     max_enum: int | None = None
+    max_characters: int | None = None
+    long_enum: tuple[int, int] | None = None
     max_optional: int | None = None
     max_unions: int | None = None
     max_choices: int | None = None
@@ -56,7 +62,9 @@ class Dialect:
 
 _FORMATS = frozenset({"date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"})
 
-# https://platform.openai.com/docs/guides/structured-outputs#supported-schemas (2026-11-25)
+# https://developers.openai.com/api/docs/guides/structured-outputs#supported-schemas, as public repositories quote it
+# (2026-11-26), and what `openai.lib._pydantic` of the SDK does. The page does not say whether references count as
+# nesting; here they do.
 OPENAI = Dialect(
     keywords=_OF_NUMBERS | {"pattern", "format", "minItems", "maxItems"},
     formats=_FORMATS,
@@ -65,8 +73,11 @@ OPENAI = Dialect(
     max_depth=10,
     max_properties=5000,
     max_enum=1000,
+    max_characters=120_000,
+    long_enum=(250, 15_000),
 )
-# https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations (2026-11-25)
+# https://platform.claude.com/docs/en/build-with-claude/structured-outputs, as public repositories quote it (2026-11-26)
+# and `anthropic.lib._parse` of the SDK does it. `pattern` is enforced in part only, and so not used.
 ANTHROPIC = Dialect(
     keywords=frozenset({"format", "minItems"}),
     formats=_FORMATS | {"uri"},
@@ -99,76 +110,112 @@ def strict(schema: Mapping[str, Any], dialect: Dialect) -> _Schema:
     """
     if not dialect.recursive:
         _refuse_recursion(schema)
-    rewriting = _Rewriting(dialect)
-    made = rewriting.schema(schema, "the schema", 1)
-    rewriting.check()
+    made = _Rewriting(dialect).schema(schema, "the schema")
+    _check_size(made, dialect)
     return made
 
 
-@define
+def _check_size(made: _Schema, bounds: Dialect) -> None:
+    nodes = list(_nodes(made))
+    enums = [node["enum"] for node in nodes if "enum" in node]
+    names = [name for node in nodes for key in ("properties", "$defs") for name in node.get(key, ())]
+    optional = sum(len(node.get("properties", ())) - len(node.get("required", ())) for node in nodes)
+    for count, limit, what in (
+        (sum(len(node.get("properties", ())) for node in nodes), bounds.max_properties, "properties"),
+        (optional, bounds.max_optional, "optional properties"),
+        (sum(map(len, enums)), bounds.max_enum, "values of enums"),
+        (sum("anyOf" in node or isinstance(node.get("type"), list) for node in nodes), bounds.max_unions, "unions"),
+        (_characters(names) + sum(map(_characters, enums)), bounds.max_characters, "characters of names and values"),
+        (_nesting(made), bounds.max_depth, "levels of objects"),
+    ):
+        if limit is not None and count > limit:
+            raise NotStrictError(f"it has {count} {what}, and at most {limit} are accepted")
+    if bounds.long_enum is not None:
+        size, limit = bounds.long_enum
+        if any(len(values) > size and _characters(values) > limit for values in enums):
+            raise NotStrictError(f"an enum of over {size} values has more than {limit} characters")
+
+
+def _nodes(schema: _Schema) -> Iterator[_Schema]:
+    """Yield each schema in a schema, itself included."""
+    waiting = [schema]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        waiting += _inside(node)
+        waiting += node.get("$defs", {}).values()
+
+
+def _inside(node: _Schema) -> list[_Schema]:
+    """Return the schemas that a schema consists of, without definitions."""
+    items = [node["items"]] if "items" in node else []
+    return [*node.get("properties", {}).values(), *node.get("anyOf", ()), *items]
+
+
+def _characters(texts: Iterable[Any]) -> int:
+    return sum(len(text) for text in texts if isinstance(text, str))
+
+
+def _nesting(made: _Schema) -> int:
+    """Return how deep objects nest, also by way of references; a reference to what it is in adds nothing."""
+    known: dict[str, int] = {}
+
+    def depth(node: _Schema, within: frozenset[str]) -> int:
+        inside = max((depth(item, within) for item in _inside(node)), default=0)
+        if "$ref" in node and (name := definition(node["$ref"])) not in within:
+            if name not in known:
+                known[name] = depth(made.get("$defs", {}).get(name, {}), within | {name})
+            inside = max(inside, known[name])
+        return inside + ("properties" in node)
+
+    return depth(made, frozenset())
+
+
+@frozen
 class _Rewriting:
-    """One pass over a schema, and what it counted."""
+    """One pass over a schema."""
 
     _dialect: Dialect
-    _properties: int = 0
-    _optional: int = 0
-    _enum: int = 0
-    _unions: int = 0
 
-    def check(self) -> None:
-        bounds = self._dialect
-        for count, limit, what in (
-            (self._properties, bounds.max_properties, "properties"),
-            (self._optional, bounds.max_optional, "optional properties"),
-            (self._enum, bounds.max_enum, "values of enums"),
-            (self._unions, bounds.max_unions, "schemas of several types"),
-        ):
-            if limit is not None and count > limit:
-                raise NotStrictError(f"it has {count} {what}, and at most {limit} are accepted")
-
-    def schema(self, given: Mapping[str, Any], where: str, depth: int) -> _Schema:
+    def schema(self, given: Mapping[str, Any], where: str) -> _Schema:
         for key in _CHANGING:
             if key in given:
                 raise NotStrictError(f"{where} has {key!r}")
-        if self._dialect.max_depth is not None and depth > self._dialect.max_depth:
-            raise NotStrictError(f"it nests deeper than {self._dialect.max_depth} objects")
         node = _merged(given, where)
         made: _Schema = {}
         if "$ref" in node:
             made["$ref"] = node["$ref"]
         elif "anyOf" in node:
-            made["anyOf"] = [self.schema(item, f"{where}, choice {n}", depth) for n, item in enumerate(node["anyOf"])]
+            made["anyOf"] = [self.schema(item, f"{where}, choice {n}") for n, item in enumerate(node["anyOf"])]
         elif "enum" in node or "const" in node:
             self._choice(node, made, where)
         else:
-            self._typed(node, made, where, depth)
-        self._unions += "anyOf" in made or isinstance(made.get("type"), list)
+            self._typed(node, made, where)
         if defs := node.get("$defs"):
-            made["$defs"] = {name: self.schema(item, f"definition {name!r}", depth) for name, item in defs.items()}
+            made["$defs"] = {name: self.schema(item, f"definition {name!r}") for name, item in defs.items()}
         return self._spread(self._described(node, made), where)
 
     def _choice(self, node: Mapping[str, Any], made: _Schema, where: str) -> None:
         values = node.get("enum", [node.get("const")])
         if not all(value is None or isinstance(value, str | int | float) for value in values):
             raise NotStrictError(f"{where} has an enum of objects or arrays")
-        self._enum += len(values)
         made["enum"] = list(values)
         made["type"] = _one_or_more(dict.fromkeys(_TYPE_NAMES[type(value)] for value in values))
 
-    def _typed(self, node: Mapping[str, Any], made: _Schema, where: str, depth: int) -> None:
+    def _typed(self, node: Mapping[str, Any], made: _Schema, where: str) -> None:
         kinds = node.get("type")
         if kinds is None:
             raise NotStrictError(f"{where} accepts any value")
         made["type"] = kinds
         kinds = kinds if isinstance(kinds, list) else [kinds]
         if "object" in kinds:
-            self._object(node, made, where, depth)
+            self._object(node, made, where)
         if "array" in kinds:
             if not node.get("items"):
                 raise NotStrictError(f"{where} is an array of any values")
-            made["items"] = self.schema(node["items"], f"the items of {where}", depth)
+            made["items"] = self.schema(node["items"], f"the items of {where}")
 
-    def _object(self, node: Mapping[str, Any], made: _Schema, where: str, depth: int) -> None:
+    def _object(self, node: Mapping[str, Any], made: _Schema, where: str) -> None:
         properties = node.get("properties", {})
         more = node.get("additionalProperties", False)
         if more is not False and (more is not True or not properties):
@@ -176,11 +223,9 @@ class _Rewriting:
         required = [name for name in node.get("required", ()) if name in properties]
         made["properties"] = {}
         for name, item in properties.items():
-            self._properties += 1
-            shown = self.schema(item, f"property {name!r}", depth + 1)
-            if name not in required:
-                self._optional += 1
-                shown = self._spread(_nullable(shown), f"property {name!r}") if self._dialect.all_required else shown
+            shown = self.schema(item, f"property {name!r}")
+            if name not in required and self._dialect.all_required:
+                shown = self._spread(_nullable(shown), f"property {name!r}")
             made["properties"][name] = shown
         made["required"] = list(properties) if self._dialect.all_required else required
         made["additionalProperties"] = False
@@ -277,26 +322,13 @@ def _nullable(schema: _Schema) -> _Schema:
 def _refuse_recursion(schema: Mapping[str, Any]) -> None:
     """Raise NotStrictError if a definition refers to itself, also by way of others."""
     defs = schema.get("$defs", {})
-    uses = {name: _refs(item) for name, item in defs.items()}
+    uses = {name: used(item) for name, item in defs.items()}
     while uses:
-        leaves = [name for name, used in uses.items() if not used & uses.keys()]
+        leaves = [name for name, names in uses.items() if not names & uses.keys()]
         if not leaves:
             raise NotStrictError(f"{min(uses)!r} refers to itself")
         for name in leaves:
             del uses[name]
-
-
-def _refs(node: Any) -> set[str]:
-    found, waiting = set[str](), [node]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            waiting.extend(item.values())
-            if isinstance(ref := item.get("$ref"), str):
-                found.add(ref.removeprefix(_DEFINITIONS))
-        elif isinstance(item, list):
-            waiting.extend(item)
-    return found
 
 
 def _json(value: Any) -> str:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
 from aimu._output._optional import without_nulls
+from aimu._output._refs import definition, used
 from aimu.errors import InvalidOptionError
 from aimu.tools._models import Models, given, problems, schema_of
 from aimu.tools._signature import Argument
@@ -23,7 +24,6 @@ from aimu.tools._signature import Argument
 T = TypeVar("T")
 
 WRAPPER = "response"
-_DEFINITIONS = "#/$defs/"
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _FENCE = "```"
 _OBJECT = re.compile(r'\{\s*(?:["}]|$)')  # begins an object, unlike "{this}" in prose
@@ -107,23 +107,17 @@ def _resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any
     made, seen = dict(node), set[str]()
     while (ref := made.pop("$ref", None)) is not None and ref not in seen:
         seen.add(ref)
-        made = {**defs.get(ref.removeprefix(_DEFINITIONS), {}), **made}
-    used = _reachable(made, defs)
-    return {**made, "$defs": {name: defs[name] for name in defs if name in used}} if used else made
+        made = {**defs.get(definition(ref), {}), **made}
+    needed = _reachable(made, defs)
+    return {**made, "$defs": {name: defs[name] for name in defs if name in needed}} if needed else made
 
 
 def _reachable(node: Any, defs: Mapping[str, Any]) -> set[str]:
     found, waiting = set[str](), [node]
     while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            waiting.extend(item.values())
-            name = item.get("$ref")
-            if isinstance(name, str) and (name := name.removeprefix(_DEFINITIONS)) in defs and name not in found:
-                found.add(name)
-                waiting.append(defs[name])
-        elif isinstance(item, list):
-            waiting.extend(item)
+        new = used(waiting.pop()) & defs.keys() - found
+        found |= new
+        waiting.extend(defs[name] for name in new)
     return found
 
 

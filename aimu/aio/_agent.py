@@ -36,10 +36,6 @@ def _async_client(instance: object, attribute: Attribute[Any], client: Any) -> N
         raise InvalidOptionError(f"model_client must be an async client, got {type(client).__name__}{hint}")
 
 
-def _as_list(tools: Sequence[ToolLike]) -> list[ToolLike]:
-    return tool_list(tools)
-
-
 @public("aimu.aio")
 @define(eq=False, slots=False)
 class Agent(StepRunner):
@@ -72,7 +68,7 @@ class Agent(StepRunner):
     model_client: AsyncBaseModelClient = field(validator=_async_client)
     system_message: str | None = None
     name: str | None = None
-    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_as_list)
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=tool_list)
     max_iterations: int = field(default=10, validator=at_least_one)
     continuation_prompt: str = DEFAULT_CONTINUATION_PROMPT
     reset_messages_on_run: bool = False

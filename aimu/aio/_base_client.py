@@ -17,7 +17,6 @@ from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
 from aimu._doors import public
 from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
-from aimu.aio._checks import tool_list
 from aimu.aio._conversation import Conversation
 from aimu.aio._request import SharedProvider
 from aimu.aio._responder import LoopResponder, Responder
@@ -119,7 +118,8 @@ class AsyncBaseModelClient:
 
     @tools.setter
     def tools(self, tools: Sequence[ToolLike]) -> None:
-        self.conversation.tools = tool_list(tools)
+        given: Any = tools  # the conversation checks and copies it
+        self.conversation.tools = given
 
     @property
     def mcp_client(self) -> Any:

@@ -32,7 +32,7 @@ async def run_calls(
         return StreamChunk(StreamingContentType.TOOL_CALLING, content, label, turn.iteration)
 
     async def perform(call: ToolCall, run: Run) -> StreamChunk:
-        current = CurrentCall(call.id, call.name, label, turn.iteration, run.account.context, turn.asked)
+        current = CurrentCall(call.id, call.name, label, turn.iteration, run.account.context, turn.messages)
         tokens = ENCLOSING.set(run), AROUND.set(run.account), CALL.set(current)
         try:
             await toolbox.call(

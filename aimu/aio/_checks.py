@@ -9,6 +9,7 @@ from typing import Any
 from attrs import Attribute
 
 from aimu.errors import InvalidOptionError
+from aimu.tools._like import ToolLike
 
 
 def not_empty(instance: object, attribute: Attribute[Any], value: Sized) -> None:
@@ -59,16 +60,17 @@ def checked_system(text: Any) -> str | None:
     return str.__str__(text)
 
 
-def tool_list(tools: Any) -> list[Any]:
+def tool_list(tools: Sequence[ToolLike]) -> list[ToolLike]:
     """Return `tools=` as a list of its own; the items are checked when the conversation uses them."""
-    if isinstance(tools, Iterable) and not isinstance(tools, str | bytes | Mapping | type):
-        return list(tools)
-    name = getattr(tools, "__name__", None) or getattr(tools, "name", None) or type(tools).__name__
-    if tools is None or isinstance(tools, str | bytes | Mapping):
-        given, remedy = _shown(tools), "pass the functions themselves in a list, or [] for none"
+    given: Any = tools
+    if isinstance(given, Iterable) and not isinstance(given, str | bytes | Mapping | type):
+        return list(given)
+    name = getattr(given, "__name__", None) or getattr(given, "name", None) or type(given).__name__
+    if given is None or isinstance(given, str | bytes | Mapping):
+        shown, remedy = _shown(given), "pass the functions themselves in a list, or [] for none"
     else:
-        given, remedy = f"the single {type(tools).__name__} {name!r}", f"put it in a list, as in tools=[{name}]"
-    raise InvalidOptionError(f"tools= must be a list, got {given}; {remedy}")
+        shown, remedy = f"the single {type(given).__name__} {name!r}", f"put it in a list, as in tools=[{name}]"
+    raise InvalidOptionError(f"tools= must be a list, got {shown}; {remedy}")
 
 
 def _shown(value: object) -> str:

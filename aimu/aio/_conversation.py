@@ -6,12 +6,13 @@ in which async task and thread; `aimu.aio._turn` decides what happens in the tur
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from threading import Lock
-from typing import Any, Literal, Protocol, final, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, final
 
 from attrs import define, field
+from attrs.setters import NO_OP
 
 from aimu._core.forks import renew_in_children
 from aimu._core.messages import Message, check_history
@@ -27,16 +28,19 @@ from aimu.tools._definition import Tool
 from aimu.tools._like import ToolLike
 from aimu.tools._toolbox import Toolbox
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
-@runtime_checkable
+
 class ToolSource(Protocol):
     """An item of `tools` that provides several tools, such as an MCP client."""
 
     async def as_tools(self) -> Sequence[Tool]: ...
 
 
-def _tool_list(tools: Iterable[ToolLike]) -> list[ToolLike]:
-    return tool_list(tools)
+def _is_source(item: Any) -> TypeIs[ToolSource]:
+    # Not `isinstance`, which takes longer with a protocol than all else that a turn does with its tools.
+    return getattr(item, "as_tools", None) is not None
 
 
 def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -61,16 +65,20 @@ class Conversation:
 
     provider: SharedProvider
     history: History = field(factory=History)
-    tools: list[ToolLike] = field(factory=list[ToolLike], converter=_tool_list)
+    tools: list[ToolLike] = field(factory=list[ToolLike], converter=tool_list)
     mcp_client: Any = None
     generate_kwargs: dict[str, Any] = field(default=None, converter=_checked_options)
     max_tool_rounds: int = field(default=10, validator=at_least_one)
     concurrent_tool_calls: bool | int = field(default=False, validator=calls_at_once)
-    _user: RunState | None = field(default=None, init=False)  # the run whose turn is open
-    _stale: RunState | None = field(default=None, init=False)  # a superseded run, until the next turn closes its steps
-    _lock: Lock = field(init=False, repr=False)
-    _revisions: list[int] = field(factory=list[int], init=False, repr=False)  # of the lists of tools of its servers
-    _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox")
+    # What each turn sets has NO_OP, so that attrs does not look for validators and converters.
+    # The run whose turn is open:
+    _user: RunState | None = field(default=None, init=False, on_setattr=NO_OP)
+    # A superseded run, until the next turn closes its steps:
+    _stale: RunState | None = field(default=None, init=False, on_setattr=NO_OP)
+    _lock: Lock = field(init=False, repr=False, on_setattr=NO_OP)
+    # Of the lists of tools of its servers:
+    _revisions: list[int] = field(factory=list[int], init=False, repr=False, on_setattr=NO_OP)
+    _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox", on_setattr=NO_OP)
 
     def __attrs_post_init__(self) -> None:
         self.renew()
@@ -213,14 +221,14 @@ class Conversation:
         mcp = self.mcp_client
         given: list[Any] = [*self.tools, *(mcp if isinstance(mcp, list | tuple) else [] if mcp is None else [mcp])]
         given = [getattr(tool, "__aio__", tool) for tool in given]
-        revisions = [getattr(tool, "_revision", 0) for tool in given if isinstance(tool, ToolSource)]
+        revisions = [getattr(tool, "_revision", 0) for tool in given if _is_source(tool)]
         if known is not None and revisions == self._revisions:
             return known
         self._revisions = revisions
         if revisions:
             tools: list[Any] = []
             for tool in given:
-                tools.extend(await tool.as_tools() if isinstance(tool, ToolSource) else [tool])
+                tools.extend(await tool.as_tools() if _is_source(tool) else [tool])
             return self._checked_toolbox(Toolbox(tools))
         if given != self._toolbox[0]:
             self._toolbox = (given, self._checked_toolbox(Toolbox(given)))

@@ -108,10 +108,13 @@ def _answer(turn: Turn, end: Finished, run: Run, model: str, label: str | None) 
 
 
 async def _message(conversation: Conversation, task: Task) -> Message:
-    images, spec = task.images or (), conversation.provider.spec
+    images = task.images
+    if not images:
+        return user_message(task.text)
+    spec = conversation.provider.spec
     if isinstance(images, str | bytes | bytearray | os.PathLike | Mapping):
         raise InvalidImageError(f"images= must be a list, got {type(images).__name__}; put a single image in a list")
-    if images and spec.vision is False:
+    if spec.vision is False:
         raise InvalidImageError(f"{spec} has no vision; omit images= or choose a model with vision")
     row = TABLE.get(spec.provider)
     accepted = row.images if row is not None and not row.in_process else None

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from inspect import isawaitable
 from typing import Any
 
-from aimu._core.answer import AROUND, AnyAnswer, changed
+from aimu._core.answer import AnyAnswer, changed
 from aimu._output._expected import Expected
 from aimu.aio._outcome import Outcome
-from aimu.aio._run import ENCLOSING, Run
+from aimu.aio._run import Run, aside
 from aimu.aio._turn import Turn
 from aimu.errors import AimuError, OutputError
 
@@ -35,8 +35,7 @@ async def typed(answer: AnyAnswer, expected: Expected, run: Run) -> AnyAnswer:
 async def _verdict(expected: Expected, text: str, run: Run) -> tuple[Any, Sequence[str]]:
     """Return the value of a text, and what is wrong with it.
 
-    The user's validator runs where sync tools run. Its own model requests count in the account of the run, but send no
-    chunks to its stream.
+    The user's validator runs where sync tools run.
     """
     try:
         value = expected.type.parse(text)
@@ -45,19 +44,16 @@ async def _verdict(expected: Expected, text: str, run: Run) -> tuple[Any, Sequen
     validator = expected.validator
     if validator is None:
         return value, ()
-    token, around = ENCLOSING.set(None), AROUND.set(run.account)
     try:
-        # In a list, because trio rejects a thread's result that is a coroutine.
-        [verdict] = await run.in_thread(lambda: [validator(value)])
-        if isawaitable(verdict):
-            await verdict
+        with aside(run):
+            # In a list, because trio rejects a thread's result that is a coroutine.
+            [verdict] = await run.in_thread(lambda: [validator(value)])
+            if isawaitable(verdict):
+                await verdict
     except AimuError:  # some are ValueErrors: the validator itself failed
         raise
     except ValueError as exc:
         return None, _reasons(exc)
-    finally:
-        ENCLOSING.reset(token)
-        AROUND.reset(around)
     return value, ()
 
 

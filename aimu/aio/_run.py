@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeAlias, final
 
 from attrs import define, evolve, field, frozen
 
-from aimu._core.answer import Account, AnyAnswer, account_within
+from aimu._core.answer import AROUND, Account, AnyAnswer, account_within
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu._core.loop_end import Nested
 from aimu._core.threads import InThread, run_in_thread
@@ -145,15 +145,15 @@ class Run:
 
     def branch(self, sink: Sink | None) -> Run:
         """Return the run as a concurrent branch sees it."""
-        return evolve(self, sink=sink, in_thread=run_in_thread)
+        return Run(self.streaming, sink, run_in_thread, self.state, self.account)
 
     def worker(self, sink: Sink | None) -> Run:
         """Return the run as a worker sees it: a concurrent branch with an account of its own."""
         account = Account(self.account, self.account.context)
-        return evolve(self, sink=sink, in_thread=run_in_thread, account=account)
+        return Run(self.streaming, sink, run_in_thread, self.state, account)
 
     def with_sink(self, sink: Sink | None) -> Run:
-        return evolve(self, sink=sink)
+        return Run(self.streaming, sink, self.in_thread, self.state, self.account)
 
     def label(self, leaf: object, name: str | None) -> str | None:
         return self.state.labels.get(id(leaf), name)
@@ -179,6 +179,17 @@ def begin_branch() -> None:
     outer = ENCLOSING.get()
     if outer is not None:
         ENCLOSING.set(outer.branch(outer.sink))
+
+
+@contextmanager
+def aside(run: Run) -> Generator[None]:
+    """Around a user's own check of an answer: its runs count in the account of `run`, but send it no chunks."""
+    token, around = ENCLOSING.set(None), AROUND.set(run.account)
+    try:
+        yield
+    finally:
+        ENCLOSING.reset(token)
+        AROUND.reset(around)
 
 
 async def discard(chunk: StreamChunk) -> None:

@@ -149,7 +149,7 @@ class Turn:
         self._expect(READY)
         self.state = ASKED
         self.iteration += 1
-        messages = [*self.history.messages, *self.staged]
+        messages = self.messages()
         if self._paused is not None:
             messages.append(assistant_message(self._paused))
         tools, options, output = self.tools, self._options(), None
@@ -158,8 +158,8 @@ class Turn:
             output = self.means.output
         return Request(messages=messages, tools=tools, options=options, output=output, kind=self.kind)
 
-    def asked(self) -> list[Message]:
-        """Return the messages that the reply of this iteration answers."""
+    def messages(self) -> list[Message]:
+        """Return the messages that the reply of this iteration answers: published plus staged ones."""
         return [*self.history.messages, *self.staged]
 
     def hold(self, means: Means) -> None:

@@ -47,8 +47,9 @@ _UNSAMPLED = re.compile(r"claude-(?:fable|mythos|(?:opus|sonnet|haiku)-(?:4-[7-9
 # the release notes of each, read 2026-11-24.
 _UNFORCED = re.compile(r"claude-(?:(?:fable|mythos)-5-[1-9]|(?:opus|sonnet)-5-5)")
 
-# Models without structured outputs: .../build-with-claude/structured-outputs, read 2026-11-25.
-_UNHELD = re.compile(r"claude-(?:[0-3]|instant|(?:opus|sonnet|haiku)-4(?:-0)?(?:-\d{8})?$)")
+# Models without structured outputs: .../build-with-claude/structured-outputs names those from 4.5 on (an excerpt, read
+# 2026-11-26).
+_UNHELD = re.compile(r"claude-(?:[0-3]|instant|(?:opus|sonnet|haiku)-4(?:-[0-4])?(?:-\d{8})?$)")
 
 
 @final

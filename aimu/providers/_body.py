@@ -208,8 +208,8 @@ def _separated(reply: Reply, provider: str, *, apart: bool, trim: bool) -> Reply
         return reply
     if found.closing:
         log.warning(
-            "%s left the reasoning of the model in the answer, up to %s: it is kept apart from the answer now, but a "
-            "stream had shown it as text. Start the server with its parser of reasoning (vLLM and SGLang: "
+            "%s left the reasoning of the model in the answer, up to %s: it is kept apart from the answer, but a "
+            "stream shows it as text. Start the server with its parser of reasoning (vLLM and SGLang: "
             "--reasoning-parser; llama-server: --reasoning-format auto), so that it marks reasoning as such",
             provider,
             found.closing,

@@ -17,7 +17,7 @@ from aimu.providers._failures import from_error
 END, OTHER, REFUSED = StopReason.END, StopReason.OTHER, StopReason.REFUSED
 MAX_TOKENS, TOOL_CALLS = StopReason.MAX_TOKENS, StopReason.TOOL_CALLS
 
-# All pages were read on 2026-11-25.
+# Looked up on 2026-11-25, in excerpts of these pages.
 _WORDS = {
     # https://platform.openai.com/docs/api-reference/chat/object and .../responses/object
     "stop": END,

@@ -37,7 +37,7 @@ def check_shared(schema, allowed):
 
 
 def check_openai(schema):
-    """https://platform.openai.com/docs/guides/structured-outputs#supported-schemas (2026-11-25)."""
+    """https://developers.openai.com/api/docs/guides/structured-outputs#supported-schemas, as quoted on 2026-11-26."""
     check_shared(
         schema,
         {"anyOf", "$ref", "$defs", "enum", "description", "pattern", "format", "minItems", "maxItems"} | NUMBERS,
@@ -66,7 +66,7 @@ def check_plain(schema):
 
 
 def check_anthropic(schema):
-    """https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations (2026-11-25)."""
+    """https://platform.claude.com/docs/en/build-with-claude/structured-outputs, as quoted on 2026-11-26."""
     check_shared(schema, {"anyOf", "$ref", "$defs", "enum", "description", "format", "minItems"})
     for node in nodes(schema):
         assert node.get("minItems", 0) in (0, 1)

@@ -71,7 +71,7 @@ def test_what_a_service_does_not_enforce_is_said_in_words():
         ({"properties": {"a": {"type": "array"}}}, "array of any values"),
         ({"properties": {"a": {"enum": [{}]}}}, "enum of objects"),
         ({"properties": {str(n): {"type": "null"} for n in range(5001)}}, "5001 properties"),
-        ({"properties": {"a": {"enum": list(range(1001))}}}, "1001 values of enums"),
+        ({"properties": {"a": {"enum": list(range(1001))}}}, "1002 values of enums"),
         ({"patternProperties": {"^a": {}}}, "'patternProperties'"),
     ],
 )
@@ -116,8 +116,40 @@ def test_objects_that_nest_too_deep_have_no_strict_form():
     schema = {"type": "string"}
     for _ in range(11):
         schema = {"type": "object", "properties": {"a": schema}, "required": ["a"]}
-    with pytest.raises(NotStrictError, match="deeper than 10"):
+    with pytest.raises(NotStrictError, match="it has 11 levels of objects, and at most 10"):
         strict(schema, OPENAI)
+
+
+def test_nesting_counts_through_references_and_ends_in_circles():
+    defs = {f"D{n}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/D{n + 1}"}}} for n in range(10)}
+    defs["D10"] = {"type": "object", "properties": {"a": {"$ref": "#/$defs/D10"}, "b": {"$ref": "#/$defs/D10"}}}
+    schema = {"type": "object", "properties": {"a": {"$ref": "#/$defs/D0"}}, "$defs": defs}
+    with pytest.raises(NotStrictError, match="it has 12 levels of objects, and at most 10"):
+        strict(schema, OPENAI)
+    assert strict({**schema, "properties": {"a": {"$ref": "#/$defs/D4"}}}, OPENAI)
+
+
+def test_long_names_and_values_have_no_strict_form():
+    names = {"n" * 600 + str(n): {"type": "null"} for n in range(200)}
+    with pytest.raises(NotStrictError, match="characters of names and values, and at most 120000"):
+        strict({"type": "object", "properties": names}, OPENAI)
+    values = ["v" * 60 + str(n) for n in range(251)]
+    schema = {"type": "object", "properties": {"a": {"enum": values}}, "required": ["a"]}
+    with pytest.raises(NotStrictError, match="an enum of over 250 values has more than 15000 characters"):
+        strict(schema, OPENAI)
+    assert strict({**schema, "properties": {"a": {"enum": values[:250]}}}, OPENAI)
+
+
+def test_a_described_reference_counts_as_a_union():
+    pet = {"$ref": "#/$defs/Pet", "description": "a pet"}
+    schema = {
+        "type": "object",
+        "properties": dict.fromkeys(map(str, range(17)), pet),
+        "$defs": {"Pet": {"type": "null"}},
+    }
+    schema["required"] = list(schema["properties"])
+    with pytest.raises(NotStrictError, match="17 unions, and at most 16"):
+        strict(schema, ANTHROPIC)
 
 
 def test_many_optional_properties_have_no_strict_form_where_a_service_limits_them():

@@ -61,7 +61,9 @@ def test_ollama_takes_any_schema():
     assert OLLAMA.output_schema(OutputType.of(Tree).schema) == OutputType.of(Tree).schema
 
 
-@pytest.mark.parametrize("model", ["claude-3-5-sonnet-20241022", "claude-sonnet-4-20250514", "claude-opus-4-0"])
+@pytest.mark.parametrize(
+    "model", ["claude-3-5-sonnet-20241022", "claude-sonnet-4-20250514", "claude-opus-4-1-20250805"]
+)
 def test_a_model_without_structured_outputs_says_so(model):
     with pytest.raises(ValueError, match=f"anthropic:{model} has no mode for JSON Schemas"):
         AnthropicCodec(ModelSpec(model, "anthropic")).output_schema(SCHEMA)

@@ -9,6 +9,7 @@ import pytest
 
 import aimu
 from aimu import aio
+from aimu._core import answer as answer_module
 from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
 from tests.holding import Hold, join, start
@@ -177,3 +178,17 @@ def test_a_child_that_a_tool_forks_inside_a_running_loop_learns_that_it_cannot_g
 
     assert asyncio.run(main()) == "ok"
     assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+
+
+def test_an_account_counts_although_another_thread_was_counting():
+    client = aimu.client(ScriptedProvider("one"))
+    with Hold() as hold:
+
+        def count():
+            with answer_module._counting.lock:
+                hold()
+
+        threads = start(count)
+        assert hold.reached.wait(10)
+        in_a_child(lambda: client.chat("?"))
+    join(threads)

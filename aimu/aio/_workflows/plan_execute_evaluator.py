@@ -12,14 +12,14 @@ from typing import Any, Self
 
 from attrs import define, evolve, field
 
-from aimu._core.answer import AROUND, Answer
+from aimu._core.answer import Answer
 from aimu._core.field_docs import with_field_docs
 from aimu._core.threads import run_in_thread
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._checks import at_least_one
-from aimu.aio._run import ENCLOSING, Run, Steps, Task
+from aimu.aio._run import Run, Steps, Task, aside
 from aimu.aio._runner import AsyncRunner, StepRunner
 from aimu.aio._skill_agent import SkillAgent
 from aimu.aio._workflows.evaluator_optimizer import accepts, out_of_rounds, sections
@@ -159,22 +159,17 @@ class PlanExecuteEvaluator(StepRunner):
 async def scored(scorer: Scorer, row: Mapping[str, Any], run: Run) -> tuple[float, str]:
     """Return the score and the reason of the scorer for a row.
 
-    A blocking scorer runs in a worker thread. Its own model requests count in the account of the run, but send no
-    chunks to its stream.
+    A blocking scorer runs in a worker thread.
 
     Raises:
         ScoringError: The scorer does not return a number and a text.
     """
-    token, around = ENCLOSING.set(None), AROUND.set(run.account)
-    try:
-        verdict: Any
+    verdict: Any
+    with aside(run):
         # In a list, because trio rejects a thread's result that is a coroutine, and a `def` may return one.
         [verdict] = [scorer.score(row)] if scorer.is_async else await run_in_thread(lambda: [scorer.score(row)])
         if isawaitable(verdict):
             verdict = await verdict
-    finally:
-        ENCLOSING.reset(token)
-        AROUND.reset(around)
     match verdict:
         case (Real() as score, str(reason)):
             return float(score), reason
