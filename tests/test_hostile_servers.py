@@ -4,6 +4,7 @@ import gzip
 import json
 import time
 import zlib
+from contextlib import suppress
 from functools import cache
 from itertools import repeat
 from pathlib import Path
@@ -97,8 +98,7 @@ async def test_a_redirect_within_the_origin_is_followed_with_body_and_key(name, 
 
     with serving(answer) as served:
         reply = await asked(provider_of(name, served.url), stream=stream)
-    if name == "ollama" or not stream:
-        assert reply.text == "hi"
+    assert reply.text == "hi"
     first, second = served.requests
     assert first.split(b"\r\n\r\n")[1] == second.split(b"\r\n\r\n")[1]
     assert KEY.encode() in second
@@ -190,6 +190,12 @@ def bomb(wbits=31):
     return b"".join([*(packer.compress(ZEROS) for _ in range(256)), packer.flush()])
 
 
+def forget_peak():
+    """Let `resident` count from here, where the system can: see proc_pid_clear_refs(5)."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
 def resident():
     """The most memory that this process has used, in bytes; 0 where the system does not tell."""
     status = Path("/proc/self/status")
@@ -202,8 +208,9 @@ def resident():
 @pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "gzip, gzip", "br", "zstd"])
 async def test_a_compressed_bomb_takes_no_memory(coding, status, stream):
-    before = resident()
     content = bomb(15 if coding == "deflate" else 31)
+    forget_peak()
+    before = resident()
     with serving(lambda request: [response(content, f"content-encoding: {coding}", status=status)]) as served:
         error = await asked(provider_of("openai", served.url), stream=stream)
     assert type(error) is (MalformedResponseError if status == "200 OK" else OverloadedError)

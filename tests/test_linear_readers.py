@@ -10,6 +10,7 @@ from time import thread_time
 import pytest
 
 from aimu import aio
+from aimu._core.images import image_part
 from aimu._core.json_text import DEPTH, read_json
 from aimu._core.reply import ToolCall
 from aimu._core.thinking import ThinkSplitter, split_thinking
@@ -106,6 +107,8 @@ WHOLE = {
     "a frontmatter": lambda text: split("---\n" + text, note),
     "a description": lambda text: split(f"---\nname: x\ndescription: {text}\n---\nbody", note),
     "a skill's facts": lambda text: facts({"name": text, "allowed-tools": text}, text, "folder", note),
+    "a data URL": lambda text: image_part("data:image/jpg;base64," + text),
+    "a data URL without base64": lambda text: image_part("data:image/jpg," + text),
     "a config of servers": lambda text: read_config({"a": {**SERVER, "args": [text]}}),
 }
 

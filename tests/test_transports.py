@@ -236,7 +236,6 @@ async def test_a_users_http_client_is_used_with_its_hooks_and_stays_open(server)
 
 
 async def test_a_proxy_of_the_environment_is_used(server, monkeypatch):
-    recording = of_api("openai-chat", streaming=False)
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{server.port}")
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.port}")
     server.requests.clear()
@@ -245,7 +244,6 @@ async def test_a_proxy_of_the_environment_is_used(server, monkeypatch):
         await provider.complete(Request(messages=HELLO))
     await provider.aclose()
     assert server.requests[0]["path"].startswith("http://elsewhere.invalid/v1/chat/completions")
-    assert recording
 
 
 async def test_where_nobody_listens_the_connection_fails():

@@ -7,7 +7,6 @@ part. The bytes decide about the media type. Pillow, where it is installed, conv
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import os
 import re
@@ -138,11 +137,11 @@ def split_data_url(url: str) -> tuple[str, str] | None:
     if not comma or head[:5].lower() != "data:":
         return None
     declared, *parameters = (part.strip().lower() for part in head[5:].split(";"))
-    body = _clean(body) if "base64" in parameters else base64.b64encode(unquote_to_bytes(body)).decode()
     try:
+        body = _clean(body) if "base64" in parameters else base64.b64encode(unquote_to_bytes(body)).decode()
         beginning = base64.b64decode(body[:_HEAD], validate=True)
-    except (binascii.Error, ValueError) as exc:
-        raise InvalidImageError(f"the data of a data URL is not base64: {exc}") from exc
+    except ValueError as exc:  # binascii.Error, or UnicodeEncodeError for a lone surrogate
+        raise InvalidImageError(f"the data of a data URL is not base64 or percent-encoded text: {exc}") from exc
     return media_type(beginning) or _ALIASES.get(declared, declared), body
 
 

@@ -23,6 +23,7 @@ from aimu.providers._base import Request
 log = escaping(logging.getLogger("aimu.aio"))
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
+_FIGURES = tuple(attribute.name for attribute in fields(Usage))
 # The keys of a message that `Reply.replay` must not replace.
 _TAKEN = frozenset(
     {"role", "content", "thinking", "tool_calls", "tool_call_id", "name", "status", "interrupted", "stop_reason"}
@@ -98,8 +99,9 @@ class Border:
             if not isinstance(getattr(reply, name), str):
                 self._refuse(f"Reply.{name} must be a str", getattr(reply, name))
         for name in ("finish_reason", "model", "request_id"):
-            if not isinstance(getattr(reply, name), str | None):
-                self._refuse(f"Reply.{name} must be a str or None", getattr(reply, name))
+            value = getattr(reply, name)
+            if value is not None and not isinstance(value, str):
+                self._refuse(f"Reply.{name} must be a str or None", value)
         self._check_usage(reply.usage)
         self._check_replay(reply.replay)
         calls = self._calls(reply.calls)
@@ -152,10 +154,10 @@ class Border:
             return
         if not isinstance(usage, Usage):
             self._refuse("Reply.usage must be a Usage or None", usage)
-        for attribute in fields(Usage):
-            figure = getattr(usage, attribute.name)
+        for name in _FIGURES:
+            figure = getattr(usage, name)
             if figure is not None and (not isinstance(figure, int) or isinstance(figure, bool)):
-                self._refuse(f"Usage.{attribute.name} must be an int or None", figure)
+                self._refuse(f"Usage.{name} must be an int or None", figure)
 
     def _check_replay(self, replay: Any) -> None:
         if not isinstance(replay, Mapping):

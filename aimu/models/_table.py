@@ -18,7 +18,6 @@ def _but(words: Mapping[str, str], *left_out: str) -> dict[str, str]:
     return {key: word for key, word in words.items() if key not in left_out}
 
 
-_THINK = ("<think>", "</think>")
 _TEMPLATE_ON = {"chat_template_kwargs": {"enable_thinking": True}}
 _TEMPLATE_OFF = {"chat_template_kwargs": {"enable_thinking": False}}
 _ENABLED = {"thinking": {"type": "enabled"}}
@@ -83,7 +82,7 @@ _ROWS = (
             thinking_on={"extra_body": {"google": {"thinking_config": {"include_thoughts": True}}}},
             budget=("extra_body", "google", "thinking_config", "thinking_budget"),
             efforts="gemini",
-            inline_thinking=("<thought>", "</thought>"),
+            inline_thinking=True,
         ),
         images=("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif"),
     ),
@@ -121,7 +120,7 @@ _ROWS = (
             thinking_off={"reasoning_effort": "none"},
             tool_choices={},
             parallel_tool_calls=False,
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas="any",
             schema_beside_tools=False,
         ),
@@ -142,7 +141,7 @@ _ROWS = (
         ),
         chat=ChatQuirks(
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repeat_penalty"},
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas="any",
             schema_beside_tools=False,
         ),
@@ -164,7 +163,7 @@ _ROWS = (
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
             budget=("thinking_token_budget",),
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas="any",
             schema_beside_tools=False,
         ),
@@ -185,7 +184,7 @@ _ROWS = (
             names={**OPENAI_NAMES, "top_k": "top_k", "repeat_penalty": "repetition_penalty"},
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas="any",
             schema_beside_tools=False,
         ),
@@ -207,7 +206,7 @@ _ROWS = (
             thinking_on=_TEMPLATE_ON,
             thinking_off=_TEMPLATE_OFF,
             budget=("thinking_budget_tokens",),
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas="any",
             schema_beside_tools=False,
         ),
@@ -232,7 +231,7 @@ _ROWS = (
             tool_choices={},
             parallel_tool_calls=False,
             stream_usage=False,
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas=None,
         ),
     ),
@@ -330,7 +329,7 @@ _ROWS = (
                 **_but(OPENAI_NAMES, "presence_penalty", "frequency_penalty"),
                 "max_tokens": "max_completion_tokens",
             },
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas=None,
         ),
     ),
@@ -379,7 +378,7 @@ _ROWS = (
             thinking_on={"reasoning": {"enabled": True}},
             thinking_off={"reasoning": {"enabled": False}},
             parallel_tool_calls=False,
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas="any",
             schema_beside_tools=False,
         ),
@@ -402,7 +401,7 @@ _ROWS = (
             thinking_on={"reasoning_effort": "medium"},
             thinking_off={"reasoning_effort": "none"},
             budget=("reasoning_effort",),
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas="any",
             schema_beside_tools=False,
         ),
@@ -448,7 +447,7 @@ _ROWS = (
         ),
         chat=ChatQuirks(
             names={**OPENAI_NAMES, "max_tokens": "max_completion_tokens"},
-            inline_thinking=_THINK,
+            inline_thinking=True,
             schemas="plain",
             schema_beside_tools=False,
         ),

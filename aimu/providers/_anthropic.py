@@ -61,6 +61,7 @@ class AnthropicCodec:
 
     frames = SSEDecoder
     missing_model = ""
+    trims = False
 
     def path(self, request: Request) -> str:
         return "v1/messages"

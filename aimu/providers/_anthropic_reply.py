@@ -39,7 +39,6 @@ class AnthropicDecoder:
     def __init__(self, provider: str) -> None:
         self.settled = False
         self.over = False
-        self.trims = False
         self.shown_call: str | None = None
         self._provider = provider
         self._message: dict[str, Any] = {}

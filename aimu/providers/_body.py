@@ -97,7 +97,7 @@ class StreamReader:
             reply, missing = self._shaped(self._final)
             yield from self._phased(missing, self._splitter)
             yield from self._ended()
-            yield _separated(reply, self._provider, apart=self._apart, trim=self.decoder.trims)
+            yield _separated(reply, self._provider, apart=self._apart, trim=self._codec.trims)
             return
         if self._empty and (tail is None or not tail.lstrip().startswith((b"{", b"[DONE]"))):
             shown = excerpt(self._head, self._secret)
@@ -116,7 +116,7 @@ class StreamReader:
 
     def partial(self) -> str:
         """Return the text so far, without thinking."""
-        return separate(self.decoder.partial(), apart=self._apart, trim=self.decoder.trims).text
+        return separate(self.decoder.partial(), apart=self._apart, trim=self._codec.trims).text
 
     def _phased(self, deltas: Iterable[Delta], splitter: ThinkSplitter | None) -> Iterable[Delta]:
         if splitter is None:
@@ -140,7 +140,7 @@ class StreamReader:
             else:
                 if not (splitter.answering or splitter.found or self._apart):
                     self._apart = True
-                    splitter.skip_block(trim=self.decoder.trims)
+                    splitter.skip_block(trim=self._codec.trims)
                 split.append(delta)
         return split
 
@@ -247,7 +247,7 @@ def decode_body(codec: Codec, body: bytes, secret: str | None = None) -> Reply:
         parsed = parse_json(body)
         if type(parsed) is dict:
             reply = _checked(codec.decode(parsed))
-            return _separated(reply, codec.spec.provider, apart=bool(reply.thinking), trim=codec.decoder().trims)
+            return _separated(reply, codec.spec.provider, apart=bool(reply.thinking), trim=codec.trims)
     except ProviderError:
         raise
     except _MISSHAPEN as exc:

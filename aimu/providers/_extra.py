@@ -41,7 +41,9 @@ def split_extra(request: Request) -> tuple[Request, Mapping[str, Any]]:
     Raises:
         InvalidOptionError: `extra_body` has a key that every request sets, or its tools do not fit.
     """
-    extra = dict(request.options.get("extra_body") or {})
+    if "extra_body" not in request.options:
+        return request, {}
+    extra = dict(request.options["extra_body"] or {})
     for key, remedy in _ALWAYS.items():
         if key in extra:
             raise _refused(key, remedy)
@@ -52,16 +54,14 @@ def split_extra(request: Request) -> tuple[Request, Mapping[str, Any]]:
             f"extra_body['tools'] must be a list of tool definitions, which joins the conversation's own tools, "
             f"not {tools!r:.100}"
         )
-    if tools or "extra_body" in request.options:
-        more = cast("list[Mapping[str, Any]]", tools)
-        names = {_name(tool) for tool in request.tools} - {None}
-        for tool in more:
-            if _name(tool) in names:
-                raise InvalidOptionError(
-                    f"extra_body['tools'] has a tool {_name(tool)!r}, and so has the conversation; rename one of them"
-                )
-        return evolve(request, tools=(*request.tools, *more), options=options), extra
-    return request, extra
+    more = cast("list[Mapping[str, Any]]", tools)
+    names = {_name(tool) for tool in request.tools} - {None}
+    for tool in more:
+        if _name(tool) in names:
+            raise InvalidOptionError(
+                f"extra_body['tools'] has a tool {_name(tool)!r}, and so has the conversation; rename one of them"
+            )
+    return evolve(request, tools=(*request.tools, *more), options=options), extra
 
 
 def overlay_extra(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,6 +70,8 @@ def overlay_extra(body: dict[str, Any], extra: Mapping[str, Any]) -> dict[str, A
     Raises:
         InvalidOptionError: It has a key under which this request sends the conversation.
     """
+    if not extra:
+        return body
     for key, remedy in _IF_SET.items():
         if key in extra and key in body:
             raise _refused(key, remedy)

@@ -196,8 +196,8 @@ def _facts(body: bytes) -> Mapping[str, Any]:
 def request_id(headers: Mapping[str, str]) -> str | None:
     """Return the service's id of the request, or None."""
     for name in ("x-request-id", "request-id", "apim-request-id"):
-        if headers.get(name):
-            return headers[name]
+        if found := headers.get(name):
+            return found
     return None
 
 

@@ -8,6 +8,7 @@ end; `aimu.aio._border` decides what becomes of such a reply.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from aimu._core.reply import StopReason, ToolCall
@@ -120,6 +121,7 @@ def stop_reason(
     return TOOL_CALLS if stop is END and calls else stop
 
 
+@lru_cache(maxsize=256)  # each reply asks twice
 def _of(word: str) -> StopReason | None:
     for part in (word, word.rpartition(":")[2], word.rpartition(".")[2]):
         key = _letters(part)

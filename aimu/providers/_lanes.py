@@ -94,8 +94,8 @@ class Lane:
     def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
         """Return a POST request as the client would build it.
 
-        Building a request costs as much as sending it, so requests of our own clients are copies of the first. A user's
-        client builds each one, because its headers or cookies may have changed.
+        Building a request costs as much as sending it, so our own clients build one without a body for each path, and
+        requests are copies of it. A user's client builds each one, because its headers or cookies may have changed.
         """
         import httpx2
 
@@ -104,14 +104,15 @@ class Lane:
             given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
             url = self.endpoint.url(path)
             headers = {**self.endpoint.headers, "Accept-Encoding": CODINGS}
-            pattern = self.client.build_request("POST", url, content=content, headers=headers, **given)
+            body = b"" if self.owned else content
+            pattern = self.client.build_request("POST", url, content=body, headers=headers, **given)
             if not self.owned:
                 return pattern
-            del pattern.headers["content-length"]
             self._patterns[path] = pattern
-        return httpx2.Request(
-            "POST", pattern.url, headers=pattern.headers, content=content, extensions=pattern.extensions
-        )
+        copied = httpx2.Headers(pattern.headers)
+        copied["Content-Length"] = str(len(content))
+        stream = httpx2.ByteStream(content)  # with `content=`, httpx2 would work out all headers again
+        return httpx2.Request("POST", pattern.url, headers=copied, stream=stream, extensions=pattern.extensions)
 
     async def aclose(self) -> None:
         if self.owned:

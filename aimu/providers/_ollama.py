@@ -77,6 +77,7 @@ class OllamaCodec:
     keep_alive: str | float | None = field(default=None, kw_only=True)
 
     frames = JSONLinesDecoder
+    trims = False
 
     @property
     def missing_model(self) -> str:
@@ -139,7 +140,6 @@ class OllamaDecoder:
     def __init__(self, provider: str) -> None:
         self.settled = False
         self.over = False
-        self.trims = False
         self.shown_call: str | None = None
         self._provider = provider
         self._text: list[str] = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 from typing import Any, final
 
@@ -46,6 +47,10 @@ class ChatCodec:
     @property
     def missing_model(self) -> str:
         return self.row.missing_model.format(model=self.spec.id)
+
+    @property
+    def trims(self) -> bool:
+        return self.row.chat.inline_thinking
 
     def path(self, request: Request) -> str:
         return "chat/completions"
@@ -107,14 +112,24 @@ class ChatCodec:
                 warn_unsupported(self.spec.provider, "parallel_tool_calls")
         return body
 
+    @cached_property
     def _reasons(self) -> bool:
         return self.row.chat.efforts == "openai" and is_reasoning_model(self.spec.id)
 
     def _refused(self, thinking: bool | None) -> tuple[str, ...]:
         """Return the options that this model refuses in a request that says `thinking`."""
-        refused = refused_sampling(self.spec.id, thinking) if self._reasons() else ()
+        refused = refused_sampling(self.spec.id, thinking) if self._reasons else ()
+        return (*refused, *self._always_refused)
+
+    @cached_property
+    def _always_refused(self) -> tuple[str, ...]:
         of_model = (keys for pattern, keys in self.row.chat.refused.items() if re.match(pattern, self.spec.id))
-        return (*refused, *chain.from_iterable(of_model))
+        return tuple(chain.from_iterable(of_model))
+
+    @cached_property
+    def _bridges(self) -> bool:
+        """Whether an answer must stand between a tool's result and a user message."""
+        return not self.row.chat.user_after_tool or answers_tools(self.spec.id)
 
     def _thinking(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return what `thinking` and its budget add to the body."""
@@ -136,7 +151,7 @@ class ChatCodec:
 
     def _switch(self, *, on: bool) -> Mapping[str, Any] | None:
         """Return what switches thinking on or off; None if nothing does."""
-        if self._reasons() or (self.row.chat.efforts == "gemini" and not on):
+        if self._reasons or (self.row.chat.efforts == "gemini" and not on):
             level = effort(self.spec.id, thinking=on)
             return {} if level is None else {"reasoning_effort": level}
         return self.row.chat.thinking_on if on else self.row.chat.thinking_off
@@ -161,8 +176,7 @@ class ChatCodec:
                 encoded.append(self._assistant(message, works=index in working))
         if pictures:
             encoded.append({"role": "user", "content": pictures})
-        bridge = not self.row.chat.user_after_tool or answers_tools(self.spec.id)
-        return alternated(encoded, bridge=bridge)
+        return alternated(encoded, bridge=self._bridges)
 
     def _assistant(self, message: Message, *, works: bool) -> dict[str, Any]:
         """Return an assistant message; `works` says whether its turn calls tools, so that its reasoning goes back.
@@ -220,15 +234,17 @@ class ChatCodec:
         return decoder.reply()
 
     def decoder(self) -> ChatDecoder:
-        return ChatDecoder(self.spec.provider, trims=self.row.chat.inline_thinking is not None)
+        return ChatDecoder(self.spec.provider)
 
 
 def _working(messages: Sequence[Message]) -> set[int]:
     """Return the indices of the messages in turns with calls; a turn is what stands between two user messages."""
     working: set[int] = set()
-    begin = 0
-    for end in (*(index for index, message in enumerate(messages) if message["role"] == "user"), len(messages)):
-        if any(message.get("tool_calls") for message in messages[begin:end]):
-            working.update(range(begin, end))
-        begin = end
+    begin, works = 0, False
+    for index, message in enumerate(messages):
+        if message["role"] == "user":
+            begin, works = index, False
+        if works or message.get("tool_calls"):
+            working.update(range(begin, index + 1))
+            begin, works = index + 1, True
     return working

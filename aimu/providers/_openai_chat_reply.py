@@ -28,10 +28,9 @@ THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENER
 class ChatDecoder:
     """Reads the chunks of a streamed answer, and a whole answer as one chunk whose delta is its message."""
 
-    def __init__(self, provider: str, *, trims: bool = False) -> None:
+    def __init__(self, provider: str) -> None:
         self.settled = False
         self.over = False
-        self.trims = trims
         self.shown_call: str | None = None
         self._provider = provider
         self._text: list[str] = []
@@ -76,8 +75,8 @@ class ChatDecoder:
             else:
                 deltas = self._delta(delta)
         self._message = choice.get("message") or self._message
-        finish = word_of(choice.get("finish_reason"))
-        if finish:
+        reason = choice.get("finish_reason")
+        if reason and (finish := word_of(reason)):
             self._end(finish, event, choice)
         return deltas
 
@@ -103,10 +102,9 @@ class ChatDecoder:
             self._usage = later_counts(self._usage, groq["usage"])
 
     def _delta(self, delta: Mapping[str, Any]) -> list[Delta]:
-        deltas = list(_deltas(delta))
+        deltas = self._read(delta)
         for piece in deltas:
             (self._text if piece.phase is GENERATING else self._thinking).append(piece.text)
-        self._keep_reasoning_key(delta)
         if delta.get("refusal"):
             self._refusal.append(as_text(delta["refusal"]))
         shown = [self._calls.add(call, self.shown_call) for call in delta.get("tool_calls") or ()]
@@ -116,10 +114,12 @@ class ChatDecoder:
                 self._keep(key, delta[key])
         return deltas
 
-    def _keep_reasoning_key(self, message: Mapping[str, Any]) -> None:
+    def _read(self, message: Mapping[str, Any]) -> list[Delta]:
+        """Return thinking and text of a message or a delta, and keep the key of its reasoning."""
         key = _reasoning_key(message)
         if key is not None:
             self._kept[REASONING_KEY] = key
+        return list(_deltas(message, key))
 
     def _keep(self, key: str, value: Any) -> None:
         """Keep a value that the service needs back; lists arrive in pieces and go back as one list."""
@@ -155,8 +155,7 @@ class ChatDecoder:
         message = self._message
         if not message:
             return text, thinking, refusal
-        whole = list(_deltas(message))
-        self._keep_reasoning_key(message)
+        whole = self._read(message)
         final, thought = ("".join(d.text for d in whole if d.phase is phase) for phase in (GENERATING, THINKING))
         for index, call in enumerate(message.get("tool_calls") or ()):
             self._calls.hold_to(index, call, self._provider, self.partial())
@@ -169,12 +168,15 @@ class ChatDecoder:
 
 
 def _reasoning_key(message: Mapping[str, Any]) -> str | None:
-    return next((key for key in _REASONING if isinstance(message.get(key), str) and message[key]), None)
+    for key in _REASONING:  # a loop, because it runs for each delta of thinking
+        value = message.get(key)
+        if value and isinstance(value, str):
+            return key
+    return None
 
 
-def _deltas(message: Mapping[str, Any]) -> Iterator[Delta]:
-    """Yield thinking and text of a message or of a delta; Mistral has lists of parts, some of which are thinking."""
-    key = _reasoning_key(message)
+def _deltas(message: Mapping[str, Any], key: str | None) -> Iterator[Delta]:
+    """Yield the thinking under `key`, and the text; Mistral has lists of parts, some of which are thinking."""
     if key is not None:
         yield Delta(THINKING, message[key])
     content = message.get("content") or ""

@@ -39,6 +39,7 @@ class ResponsesCodec:
 
     frames = SSEDecoder
     missing_model = ""
+    trims = False
 
     def path(self, request: Request) -> str:
         return "responses"

@@ -85,7 +85,6 @@ class ResponsesDecoder:
     def __init__(self, provider: str) -> None:
         self.settled = False
         self.over = False
-        self.trims = False
         self.shown_call: str | None = None
         self._provider = provider
         self._text: list[str] = []

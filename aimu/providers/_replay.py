@@ -25,8 +25,8 @@ def with_origin(replay: Mapping[str, Any], host: str, model: str) -> dict[str, A
 
 def for_host(request: Request, host: str) -> Request:
     """Return a request without the replay data of other hosts."""
-    foreign = [message for message in request.messages if any(_is_foreign(kept, host) for kept in message.values())]
-    if not foreign:
+    replies = (message for message in request.messages if message["role"] == "assistant")
+    if not any(_is_foreign(kept, host) for message in replies for kept in message.values()):
         return request
     return evolve(request, messages=[_without(message, host) for message in request.messages])
 

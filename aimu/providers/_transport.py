@@ -258,7 +258,7 @@ class HttpProvider:
         if isinstance(exc, BodyError):
             return MalformedResponseError(str(exc), provider=provider, partial=partial)
         retryable = None
-        if isinstance(exc, httpx2.UnsupportedProtocol | httpx2.InvalidURL | httpx2.TooManyRedirects):
+        if isinstance(exc, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
             retryable = False
         reason = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         advice = "check that the server runs and that base_url= is right"

@@ -81,7 +81,6 @@ def _plain(url: str, key: str | None, client: httpx2.AsyncClient | None) -> tupl
         timeout=timeouts(),
         verify=tls(),
         limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
-        follow_redirects=True,
     )
     headers = {"Content-Type": "application/json"}
     if key is not None:

@@ -39,12 +39,10 @@ class EventDecoder(Protocol):
         settled: Whether the reply is complete, except perhaps for its usage: a terminal event has arrived.
         over: Whether no event that matters can follow.
         shown_call: The name of the tool whose arguments are shown as text; None if there is none.
-        trims: Whether whitespace between thinking that came separately and the answer is left in the text.
     """
 
     settled: bool
     over: bool
-    trims: bool
     shown_call: str | None
 
     def feed(self, event: dict[str, Any]) -> Iterable[Delta]:
@@ -80,6 +78,11 @@ class Codec(Protocol):
     @property
     def missing_model(self) -> str:
         """What to do about a model that the service does not have, or ""."""
+        ...
+
+    @property
+    def trims(self) -> bool:
+        """Whether whitespace between thinking that came separately and the answer is left in the text."""
         ...
 
     def path(self, request: Request) -> str:
@@ -291,7 +294,7 @@ def later_counts(before: Any, later: Any) -> Any:
 def count(figures: Any, *path: str) -> int | None:
     """Return the number at `path` in a usage object, or None."""
     for key in path:
-        figures = figures.get(key) if isinstance(figures, Mapping) else None
+        figures = figures.get(key) if isinstance(figures, dict) else None
     if isinstance(figures, float):
         return int(figures) if math.isfinite(figures) else None
     return figures if isinstance(figures, int) else None
