@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import aimu
 from aimu import aio
+from aimu._core.chunks import StreamingContentType
 from aimu._core.thinking import TAGS, ThinkSplitter, separate, split_thinking
 from tests.served import asking, chat_stream, chat_whole, lines, options, served, sse, streamed
 from tests.test_ends import claude, claude_stream, text
@@ -224,9 +225,13 @@ HOSTILE = {
 def test_a_megabyte_is_separated_at_once(unit, start):
     """Quadratic readers take minutes here: the watchdog of the suite ends them."""
     said = start + unit * (1_000_000 // len(unit))
-    separate(said)
-    split_thinking(said)
     splitter = ThinkSplitter()
-    for at in range(0, len(said), 2):
-        splitter.feed(said[at : at + 2])
-    splitter.finish()
+    deltas = [delta for at in range(0, len(said), 2) for delta in splitter.feed(said[at : at + 2])]
+    deltas += splitter.finish()
+    shown = [
+        "".join(delta.text for delta in deltas if delta.phase is phase)
+        for phase in (StreamingContentType.THINKING, StreamingContentType.GENERATING)
+    ]
+    assert tuple(shown) == split_thinking(said)
+    found = separate(said)
+    assert len(found.thinking) + len(found.text) + len(found.closing) <= len(said)

@@ -41,6 +41,7 @@ _BRANDS = {
 _SVG = re.compile(rb"<svg[\s>]")
 _HEAD = 4096  # bytes, or characters of base64, that tell the format
 _SHOWN = 200  # characters of a path in an error text
+_KEPT = 8 << 20  # characters of base64 up to which a converted picture is kept
 
 
 def image_part(image: object, accepted: Collection[str] | None = None, who: str = "the model") -> dict[str, Any]:
@@ -87,7 +88,8 @@ def accepted_part(part: dict[str, Any], accepted: Collection[str] | None, who: s
         raise InvalidImageError(f"a data URL must contain an image, not {kind or url[5:60]!r}")
     kind, body = split
     if accepted is not None and kind not in accepted:
-        kind, body = "image/png", _as_png(kind, body, who, ", ".join(accepted))
+        convert = _kept_as_png if len(body) <= _KEPT else _as_png
+        kind, body = "image/png", convert(kind, body, who, ", ".join(accepted))
     right = f"data:{kind};base64,{body}"
     if right == url:
         return part
@@ -156,7 +158,6 @@ def _clean(body: str) -> str:
     return body + "=" * (-len(body) % 4)
 
 
-@lru_cache(maxsize=8)  # a picture in the history is converted for each request
 def _as_png(kind: str, body: str, who: str, accepted: str) -> str:
     """Return an image of a kind that `who` does not accept as PNG, in base64."""
     refusal = f"{who} does not accept an image of type {kind}, only {accepted}; convert it"
@@ -171,6 +172,9 @@ def _as_png(kind: str, body: str, who: str, accepted: str) -> str:
     except Exception as exc:  # Pillow's plugins raise many kinds
         raise InvalidImageError(f"{refusal}: Pillow cannot ({type(exc).__name__}: {exc})") from exc
     return base64.b64encode(converted.getvalue()).decode()
+
+
+_kept_as_png = lru_cache(maxsize=8)(_as_png)  # a picture in the history is converted for each request
 
 
 def _read(path: str | os.PathLike[Any]) -> tuple[bytes, str]:

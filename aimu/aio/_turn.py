@@ -329,9 +329,9 @@ class Turn:
     def _pause(self, reply: Reply) -> Outcome:
         """Keep the parts of a paused answer and ask for the next one; at the limit, end the turn with what there is."""
         self.history.last_thinking = reply.thinking
+        self._fed.clear()
         if not self._last:
             self._paused = reply
-            self._fed.clear()
             self.state = READY
             return AskAgain()
         # Without `replay`, in which a call of the service's own tool may wait for its result.
