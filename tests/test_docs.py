@@ -46,6 +46,11 @@ def test_links_between_files_lead_somewhere(page):
     assert not missing
 
 
+def test_the_readme_names_every_page():
+    linked = LINK.findall((ROOT / "README.md").read_text("utf8"))
+    assert {name(page) for page in PAGES} - {"README.md"} <= set(linked)
+
+
 def test_the_commands_of_the_readme_name_sessions_that_exist():
     sessions = re.findall(r"nox -s (\w+)", "".join(page.read_text("utf8") for page in PAGES))
     defined = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text("utf8"), re.MULTILINE)
