@@ -1,5 +1,6 @@
 """Both backends for every async test: any test or fixture that is a coroutine runs on asyncio and on trio."""
 
+import gc
 import os
 import signal
 
@@ -14,6 +15,12 @@ settings.load_profile("any machine")
 os.environ["HF_HUB_OFFLINE"] = "1"  # otherwise a wrong path looks for a hub for a minute
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Takes what the imports made out of all garbage collections and searches of the heap: a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=["asyncio", "trio"])
