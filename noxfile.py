@@ -239,6 +239,14 @@ def tests(session: nox.Session) -> None:
     run_suite(session, install(session, EVERYTHING, "test"), *session.posargs)
 
 
+@nox.session
+def explore(session: nox.Session) -> None:
+    """The property tests on random examples, ten times as many as in the suite; several minutes."""
+    install(session, EVERYTHING, "test")
+    chosen = ("-m", "hypothesis", "--hypothesis-profile=explore")
+    session.run("python", "-m", "pytest", *chosen, *session.posargs, env=ENGINE_ENV)
+
+
 @nox.session(python=TESTED_PYTHONS[1:])
 def compat(session: nox.Session) -> None:
     """The suite without the engines on newer interpreters; a missing interpreter is a failure."""
@@ -423,6 +431,7 @@ def full(session: nox.Session) -> None:
         "lint",
         "types",
         "tests",
+        "explore",
         "compat",
         "newest",
         "lowest",
