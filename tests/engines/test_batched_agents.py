@@ -13,7 +13,7 @@ from aimu import aio
 from aimu.testing import cancel_everywhere
 from aimu.tools import tool
 from tests.engines.asking import STORY
-from tests.engines.evaluations import Passes, evaluations
+from tests.engines.evaluations import Passes
 from tests.engines.test_embedded_agents import RUNS, EmbeddedScenario
 from tests.holding import join, start
 
@@ -44,8 +44,8 @@ def neighbour(client):
 
 
 @pytest.fixture(scope="module")
-def batched_client(tiny):
-    with aimu.client(f"hf:{tiny}", batch=4, threads=1) as client:
+def batched_client(model_string):
+    with aimu.client(model_string, batch=4, threads=1) as client:
         yield client
 
 
@@ -75,9 +75,9 @@ async def test_concurrent_agents_call_their_tools_and_answer_correctly(batched_c
         agent = aio.Agent(aio.client(batched_client).fork(), "You are a careful agent.", tools=[add])
         assert await agent.run(f"What is {a} plus {b}?") == f"The answer is {a + b}."
 
-    with evaluations(batched_client.__aio__.provider.provider) as counts:
-        seen = Passes(batched_client.__aio__.provider.provider)
-        counts.before, seen.gather = seen.note, 10
+    seen = Passes(batched_client.__aio__.provider.provider)
+    seen.gather = 10
+    with seen.recorded():
         async with anyio.create_task_group() as group:
             for _ in range(10):
                 group.start_soon(one, random.randrange(1000), random.randrange(1000))
