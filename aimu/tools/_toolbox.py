@@ -83,7 +83,7 @@ class Toolbox:
         return tuple(tool.schema for tool in self._tools.values())
 
     async def offered(self) -> tuple[dict[str, Any], ...]:
-        """Return `schemas`. Between the tools it lets other tasks run: making a schema takes about a millisecond."""
+        """Return `schemas`. Between the tools it lets other tasks run: making a schema may take a millisecond."""
         if "schemas" not in self.__dict__:
             for number, tool in enumerate(self._tools.values(), 1):
                 _ = tool.schema  # the tool keeps the costly part
