@@ -160,7 +160,7 @@ def test_tables_show_ratios_with_their_spread_and_sizes_as_rows():
         (1.5, "cpu", "1.50 s"),
         (0.0123, "wall", "12.3 ms"),
         (3e-9, "cpu", "3.00 ns"),
-        (0, "cpu", "0.00 ns"),
+        (0, "cpu", "0"),
         (1536, "memory", "1.50 KiB"),
         (100, "memory", "100 B"),
         (-2048, "memory", "-2.00 KiB"),

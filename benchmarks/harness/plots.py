@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.harness.results import Measurement
-from benchmarks.harness.tables import NAMES, amount, grouped
+from benchmarks.harness.tables import NAMES, amount, grouped, unit_of
 
 
 class Theme(NamedTuple):
@@ -107,6 +108,8 @@ def _colour(theme: Theme, ways: Sequence[str], way: str) -> tuple[str, str]:
 
 def _bars(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> None:
     """Draw a bar for each work and way: its ratio, or the cost itself if nothing is compared with."""
+    from matplotlib.ticker import MultipleLocator
+
     against, ways = group[0].what.against, _shown(group)
     thick = 0.8 / len(ways)
     labels = []
@@ -122,17 +125,25 @@ def _bars(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> N
             axis.barh(place, found.median, thick * 0.9, color=colour, label=way if row == 0 else None)
             axis.errorbar(found.median, place, xerr=spread, ecolor=theme.ink, elinewidth=1, capsize=2, fmt="none")
             said = f"{found.median:.2f}" if against else amount(found.median, unit)
-            axis.annotate(said, (found.high, place), (5, 0), textcoords="offset points", va="center", fontsize=8)
+            box = {"facecolor": theme.paper, "edgecolor": "none", "pad": 1}
+            axis.annotate(
+                said, (found.high, place), (6, 0), textcoords="offset points", va="center", fontsize=8, bbox=box
+            )
         target = measurement.what.target
         if target is not None and against and unit == "cpu":
-            axis.plot([target, target], [row - 0.45, row + 0.45], color=theme.ink, linestyle=":", linewidth=1.4)
+            for colour, width in ((theme.paper, 3.0), (theme.ink, 1.4)):  # outlined, to show on bars too
+                axis.vlines(target, row - 0.45, row + 0.45, color=colour, linewidth=width)
     if against:
         axis.axvline(1, color=theme.ink, linewidth=1)
-        axis.set_xlabel(f"{NAMES[unit]} as a ratio to {against} (line at 1); less is better{_target_note(group)}")
+        targets = unit == "cpu" and any(measurement.what.target is not None for measurement in group)
+        note = "; short lines: targets" if targets else ""
+        axis.set_xlabel(f"{NAMES[unit]} as a ratio to {against} (line at 1); less is better{note}")
         axis.set_xlim(0, max(1.05, axis.get_xlim()[1]) * 1.08)
     else:
-        axis.set_xlabel(f"{NAMES[unit]} for each {group[0].what.operation}; less is better")
-        axis.xaxis.set_major_formatter(lambda value, _: amount(value, unit) if value else "0")
+        factor, name = unit_of(axis.get_xlim()[1], unit)
+        axis.set_xlabel(f"{NAMES[unit]} for each {group[0].what.operation}, {name}; less is better")
+        axis.xaxis.set_major_locator(MultipleLocator(factor * _step(axis.get_xlim()[1] / factor)))
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value / factor:,.4g}")
         axis.set_xlim(0, axis.get_xlim()[1] * 1.12)
     axis.set_yticks(range(len(labels)), labels)
     axis.set_ylim(len(labels) - 0.45, -0.55)
@@ -141,35 +152,40 @@ def _bars(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> N
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
 
-def _target_note(group: Sequence[Measurement]) -> str:
-    return "; dotted: target" if any(measurement.what.target is not None for measurement in group) else ""
+def _step(end: float) -> float:
+    """Return a round distance of about six ticks up to `end`."""
+    power = 10 ** math.floor(math.log10(end / 6))
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= end / 6)
 
 
 def _curves(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> None:
     """Draw the cost of each way by size, with its spread as a band."""
+    from matplotlib.ticker import NullFormatter, NullLocator
+
     what, ways = group[0].what, list(group[0].rounds)
+    bottom, top = _range(group, unit)
+    factor, name = unit_of(top, unit)
     for way in ways:
         points = [(m.what.size, found) for m in group if (found := m.figure(way, unit)) is not None]
-        if not points:
-            continue
         sizes = [size for size, _ in points]
         colour, marker = _colour(theme, ways, way)
-        axis.plot(sizes, [found.median for _, found in points], color=colour, marker=marker, markersize=4, label=way)
-        low, high = [found.low for _, found in points], [found.high for _, found in points]
+        middle = [found.median / factor for _, found in points]
+        axis.plot(sizes, middle, color=colour, marker=marker, markersize=4, label=way)
+        low, high = [found.low / factor for _, found in points], [found.high / factor for _, found in points]
         axis.fill_between(sizes, low, high, color=colour, alpha=0.25, linewidth=0)
     axis.set_title(what.name)
-    axis.set_xscale("log")
     axis.set_xlabel(what.along)
-    axis.set_ylabel(f"{NAMES[unit]} for each {what.operation}")
-    axis.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axis.yaxis.set_major_formatter(lambda value, _: amount(value, unit) if value else "0")
-    # From 0, so that a flat curve looks flat; costs that differ by more need a logarithmic axis.
-    bottom, top = _range(group, unit)
-    if bottom > 0 and top / bottom > 20:
+    axis.set_ylabel(f"{NAMES[unit]} for each {what.operation}, {name}")
+    axis.set_xscale("log")
+    axis.set_xticks(sizes := sorted({m.what.size for m in group}), [f"{size:,}" for size in sizes])
+    axis.xaxis.set_minor_locator(NullLocator())
+    # From 0, so that a flat curve looks flat, unless the times differ by more than such an axis shows.
+    if unit != "memory" and bottom > 0 and top / bottom > 20:
         axis.set_yscale("log")
-        axis.yaxis.set_minor_formatter(lambda value, _: "")
+        axis.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axis.set_ylim(0, top * 1.15 if top > 0 else 1)
+        axis.set_ylim(0, top / factor * 1.15 or 1)
+    axis.yaxis.set_major_formatter(lambda value, _: f"{value:,.4g}")
     if len(ways) > 1:
         axis.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 

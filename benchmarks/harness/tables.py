@@ -69,15 +69,18 @@ def _spread(ratio: Figure) -> str:
 
 def amount(value: float, unit: str) -> str:
     """Return a number of seconds or bytes with three significant digits, and a unit that suits it."""
-    if unit == "memory":
-        for factor, name in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
-            if abs(value) >= factor:
-                return f"{_digits(value / factor)} {name}"
-        return f"{_digits(value)} B"
-    for factor, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if abs(value) >= factor:
-            return f"{_digits(value / factor)} {name}"
-    return f"{_digits(value / 1e-9)} ns"
+    factor, name = unit_of(value, unit)
+    return f"{_digits(value / factor)} {name}" if value else "0"
+
+
+def unit_of(value: float, unit: str) -> tuple[float, str]:
+    """Return how large the unit is that suits a number of seconds or bytes, and its name."""
+    units = _BYTES if unit == "memory" else _SECONDS
+    return next((found for found in units if abs(value) >= found[0]), units[-1])
+
+
+_SECONDS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_BYTES = ((2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B"))
 
 
 def _digits(value: float) -> str:
