@@ -39,6 +39,16 @@ CONSTRAINTS = ROOT / "constraints.txt"
 ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
 TESTED_PYTHONS = ("3.11", "3.12", "3.13")  # 3.14 has not been tried yet
 EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress"
+# What `bench -- --peers` compares with: the name of the side in benchmarks/sides/, and what is installed for it.
+PEERS = {
+    "openai": ["openai"],
+    "pydantic_ai": ["pydantic-ai-slim[openai]"],
+    "openai_agents": ["openai-agents"],
+    "langgraph": ["langchain", "langchain-openai", "langgraph"],
+    "inspect_ai": ["inspect-ai", "openai"],
+    "litellm": ["litellm"],
+    "mirascope": ["mirascope[openai]"],
+}
 BUILD_BACKEND = [*PYPROJECT["build-system"]["requires"], "editables"]
 
 # On Linux the package index has CUDA builds of torch only, of about 3 GB; PyTorch's own index has one of 200 MB.
@@ -350,11 +360,26 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Every benchmark; give names to run some (`nox -s bench -- engine`)."""
-    install(session, "hf,llamacpp,openai,anthropic,trio", "test")
-    names = session.posargs or sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
-    for name in names:
-        session.run("python", f"benchmarks/{name}.py", env=ENGINE_ENV)
+    """Benchmarks: all, or `-- NAME...`; `-- report` and `-- compare A B` show results. See benchmarks/README.md."""
+    arguments = list(session.posargs)
+    if arguments[:1] in (["report"], ["compare"]):
+        session.install(*constraint(session, CONSTRAINTS), *GROUPS["bench"])
+    else:
+        install(session, "hf,llamacpp,openai,anthropic,trio", "test", "bench")
+    if "--peers" in arguments:
+        arguments.insert(arguments.index("--peers") + 1, os.fspath(peers(session)))
+    session.run("python", "-m", "benchmarks", *arguments, env=ENGINE_ENV)
+
+
+def peers(session: nox.Session) -> Path:
+    """The folder of the environments of other libraries, each at its newest version in one of its own."""
+    folder = Path(session.virtualenv.location) / "peers"
+    for name, packages in PEERS.items():
+        python = folder / name / "bin/python"
+        if not python.exists():
+            session.run_install("python", "-m", "venv", os.fspath(folder / name))
+            session.run_install(os.fspath(python), "-m", "pip", "install", "-q", *packages, external=True)
+    return folder
 
 
 @nox.session
@@ -426,7 +451,7 @@ def litellm(session: nox.Session) -> str:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Everything: the default sessions, other versions and interpreters, benchmarks, docs and the built package."""
+    """Everything: the default sessions, other versions and interpreters, quick benchmarks, docs and the package."""
     for name in (
         "lint",
         "types",
@@ -441,6 +466,6 @@ def full(session: nox.Session) -> None:
         "docs",
         "demo",
         "package",
-        "bench",
     ):
         session.notify(name)
+    session.notify("bench", posargs=["--quick"])
