@@ -7,11 +7,12 @@ ones have prompts of 20 to 240 words and answers of 16 to 112 tokens. The time o
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import partial
 
 import anyio
 
-from aimu.engines import HuggingFaceEngine
+from aimu.engines import HuggingFaceEngine, LlamaCppEngine
 from aimu.providers import Request
 from benchmarks._models import random_model, words
 from benchmarks.harness import Bench, Clock
@@ -19,19 +20,27 @@ from benchmarks.harness import Bench, Clock
 SECONDS = (400, 60)
 
 
-def requests(count: int, ragged: bool) -> list[Request]:
+def request(number: int, length: int, tokens: int) -> Request:
+    message = {"role": "user", "content": f"{number} {words(length, number)}"}
+    return Request(messages=[message], options={"temperature": 0, "max_tokens": tokens})
+
+
+def equal(count: int) -> list[Request]:
+    return [request(number, 40, 64) for number in range(count)]
+
+
+def ragged(count: int) -> list[Request]:
     chance = random.Random(count)
-    made = []
-    for number in range(count):
-        length, tokens = (chance.randint(10, 240), chance.randint(16, 112)) if ragged else (40, 64)
-        options = {"temperature": 0, "max_tokens": tokens}
-        message = {"role": "user", "content": f"{number} {words(length, number)}"}
-        made.append(Request(messages=[message], options=options))
-    return made
+    return [request(number, chance.randint(10, 240), chance.randint(16, 112)) for number in range(count)]
 
 
-async def answered(clock: Clock, count: int, engine: HuggingFaceEngine, ragged: bool) -> None:
-    asked = requests(count, ragged)
+async def answered(
+    clock: Clock,
+    count: int,
+    engine: HuggingFaceEngine | LlamaCppEngine,
+    requests: Callable[[int], list[Request]],
+) -> None:
+    asked = requests(count)
     expected = sum(request.options["max_tokens"] for request in asked)
     tokens = []
 
@@ -52,10 +61,9 @@ def measure(bench: Bench) -> None:
         serial, batched = (HuggingFaceEngine(folder, threads=1, batch=size) for size in (1, max(2, *counts)))
         for engine in (serial, batched):
             engine.worker.run_sync(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
-        for lengths in ("equal", "ragged"):
-            ways = {"serial": partial(answered, engine=serial, ragged=lengths == "ragged"),
-                    "aimu": partial(answered, engine=batched, ragged=lengths == "ragged")}  # fmt: skip
-            along = "requests at once"
-            bench.grow(f"{lengths} lengths", counts, ways, along=along, against="serial", operation="token")
+        for name, requests in {"equal lengths": equal, "ragged lengths": ragged}.items():
+            ways = {"serial": partial(answered, engine=serial, requests=requests),
+                    "aimu": partial(answered, engine=batched, requests=requests)}  # fmt: skip
+            bench.grow(name, counts, ways, along="requests at once", against="serial", operation="token")
         serial.close()
         batched.close()
