@@ -1,4 +1,4 @@
-"""The reference pages of the site that are made from tables: nothing of the code is missing on them."""
+"""The site: nothing of the code is missing on the reference pages made from tables; links and navigation lead on."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aimu import errors
-from aimu._tools.site import tables
+from aimu._tools.site import paths, tables
 from aimu.models._options import VOCABULARY
 from aimu.models._resolve import CATALOGS
 from aimu.models._table import TABLE
@@ -63,3 +63,37 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_head():
     for page, text in PAGES.items():
         for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
             assert len({line.count("|") for line in block.splitlines()}) == 1, page
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "wanted"),
+    [
+        ("clients.md", "answers.md", "answers.md"),
+        ("how-to/stream.md", "../clients.md", "../clients.md"),
+        ("architecture.md", "../CONTRIBUTING.md", "contributing.md"),
+        ("reference/index.md", "../../CHANGELOG.md", "changelog.md"),
+        ("how-to/stream.md", "../../changelog.d/README.md", "../news-fragments.md"),
+        ("contributing.md", "docs/architecture.md", "architecture.md"),
+        ("contributing.md", "changelog.d/README.md", "news-fragments.md"),
+        ("reference/changelog.md", "docs/performance.md", "../performance.md"),
+        ("clients.md", "https://example.org/README.md", "https://example.org/README.md"),
+        ("clients.md", "#streams", "#streams"),
+        ("index.md", "../README.md#an-agent", "index.md#an-agent"),
+    ],
+)
+def test_a_link_leads_to_the_same_page_on_the_site(page, link, wanted):
+    assert (
+        paths.relinked(f"see [it]({link}), twice: [it]({link})", page) == f"see [it]({wanted}), twice: [it]({wanted})"
+    )
+
+
+def test_a_folder_in_the_navigation_stands_for_its_pages_that_are_not_named(tmp_path):
+    for name in ("a/one.md", "a/two.md", "a/three.md", "b/four.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    nav = ["index.md", {"A": ["a/two.md", "a/*"]}, {"B": [{"Inner": ["b/*"]}]}, {"None": ["c/*"]}]
+    assert paths.expanded(nav, tmp_path) == [
+        "index.md",
+        {"A": ["a/two.md", "a/one.md", "a/three.md"]},
+        {"B": [{"Inner": ["b/four.md"]}]},
+    ]

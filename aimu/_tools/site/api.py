@@ -158,7 +158,10 @@ def _clients_page() -> str:
     for row in sorted(TABLE.values(), key=lambda row: row.title.lower()):
         parts.append(f"## {row.title}")
         names = f"aimu.aio.Async{row.stem}Client", f"aimu.models.{row.stem}Client"
-        parts += [f"::: {name}\n    options:\n      heading_level: 3\n      members: false" for name in names]
+        parts += [
+            f"::: {name}\n    options:\n      heading_level: 3\n      members: false\n      show_bases: false"
+            for name in names
+        ]
     return joined(*parts)
 
 

@@ -5,7 +5,6 @@ MkDocs is installed only where the site is built, so its objects have no types h
 
 from __future__ import annotations
 
-import posixpath
 import re
 from pathlib import Path
 from typing import Any
@@ -13,33 +12,23 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from aimu._tools.site import api, scripts, tables
+from aimu._tools.site import api, paths, scripts, tables
 
 ROOT = Path(__file__).resolve().parents[3]
-# Files beside docs/ that are pages too, by their path in the checkout.
-ROOT_PAGES = {
-    "CONTRIBUTING.md": "contributing.md",
-    "SECURITY.md": "security.md",
-    "CHANGELOG.md": "reference/changelog.md",
-    "changelog.d/README.md": "news-fragments.md",
-    "README.md": "index.md",
-}
 _WIDE = re.compile(r'<pre class="mermaid"><code>sequenceDiagram.*?</pre>', re.DOTALL)
 _OUTSIDE = re.compile(r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"((?:https?:)?//[^"]+)')
-_LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
 
 
 def on_config(config: Any) -> Any:
-    """Replace each `folder/*` of the navigation by the pages of that folder which it does not name elsewhere."""
-    named = {item for item in _leaves(config.nav) if not item.endswith("/*")}
-    config.nav = _expanded(config.nav, Path(config.docs_dir), named)
+    """Fill in the folders of the navigation."""
+    config.nav = paths.expanded(config.nav, Path(config.docs_dir))
     return config
 
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made from the code, those beside docs/, and the scripts."""
     pages = {**api.pages(), **tables.pages(ROOT)}
-    for origin, page in ROOT_PAGES.items():
+    for origin, page in paths.ROOT_PAGES.items():
         if page not in pages and files.get_file_from_path(page) is None:
             pages[page] = (ROOT / origin).read_text("utf8")
     for path, text in pages.items():
@@ -51,19 +40,9 @@ def on_files(files: Any, config: Any) -> Any:
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links to files beside docs/ to their pages on the site, and give the first page more room."""
-    here = page.file.src_uri
-    if here == "index.md":
+    if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]  # it would list this page alone
-    origin = next((path for path, name in ROOT_PAGES.items() if name == here != "index.md"), f"docs/{here}")
-
-    def relinked(match: re.Match[str]) -> str:
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), match[1]))
-        target = ROOT_PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
-        if target is None or (origin.startswith("docs/") and path.startswith("docs/")):
-            return match[1]
-        return posixpath.relpath(target, posixpath.dirname(here) or ".")
-
-    return _LINK.sub(relinked, markdown)
+    return paths.relinked(markdown, page.file.src_uri)
 
 
 def on_page_content(html: str, **_: Any) -> str:
@@ -88,25 +67,3 @@ def on_post_build(config: Any) -> None:
     ]
     if faults:
         raise PluginError("\n".join(faults))
-
-
-def _leaves(nav: Any) -> list[str]:
-    if isinstance(nav, str):
-        return [nav]
-    values = nav.values() if isinstance(nav, dict) else nav or ()
-    return [leaf for value in values for leaf in _leaves(value)]
-
-
-def _expanded(nav: Any, docs: Path, named: set[str]) -> Any:
-    if isinstance(nav, dict):
-        return {title: _expanded(value, docs, named) for title, value in nav.items()}
-    if not isinstance(nav, list):
-        return nav
-    items: list[Any] = []
-    for item in nav:
-        if isinstance(item, str) and item.endswith("/*"):
-            found = sorted(path.relative_to(docs).as_posix() for path in docs.glob(f"{item}.md"))
-            items += [path for path in found if path not in named]
-        else:
-            items.append(_expanded(item, docs, named))
-    return [item for item in items if not isinstance(item, dict) or all(value != [] for value in item.values())]
