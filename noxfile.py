@@ -390,9 +390,10 @@ def peers(session: nox.Session) -> Path:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Execute every code block of README and docs, and check their links."""
-    install(session, "hf,llamacpp,trio,skills,mcp", "test")
+    """Execute every code block of README and docs, check their links, and build the site into site/."""
+    install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
+    session.run("python", "-m", "mkdocs", "build")
 
 
 @nox.session
