@@ -230,10 +230,16 @@ def run_demo(session: nox.Session, left_out: Sequence[str], *arguments: str) -> 
 
 
 def run_suite(
-    session: nox.Session, left_out: Sequence[str], *arguments: str, under: Sequence[str] = ("python", "-m")
+    session: nox.Session,
+    left_out: Sequence[str],
+    *arguments: str,
+    under: Sequence[str] = ("python", "-m"),
+    exhaustive: bool = False,
 ) -> None:
-    """The suite; without the tests that load weights where an engine is left out."""
-    chosen = ["--ignore=tests/engines", "-m", "not real_servers and not engines"] if left_out else []
+    """The suite; without the tests that load weights where an engine is left out; `exhaustive` adds combinations."""
+    excluded = ["real_servers", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
+    chosen = ["-m", " and ".join(f"not {mark}" for mark in excluded)]
+    chosen += ["--ignore=tests/engines"] if left_out else []
     session.run(*under, "pytest", *chosen, *arguments, env=ENGINE_ENV)
 
 
@@ -251,9 +257,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def explore(session: nox.Session) -> None:
-    """The property tests on random examples, ten times as many as in the suite; several minutes."""
+    """What the suite leaves out: combinations of one kind, and ten times as many examples, random ones."""
     install(session, EVERYTHING, "test")
-    chosen = ("-m", "hypothesis", "--hypothesis-profile=explore")
+    chosen = ("-m", "hypothesis or exhaustive", "--hypothesis-profile=explore")
     session.run("python", "-m", "pytest", *chosen, *session.posargs, env=ENGINE_ENV)
 
 
@@ -269,7 +275,7 @@ def newest(session: nox.Session) -> None:
     """Demo and suite on the newest versions in range, whatever `constraints.txt` says."""
     left_out = install(session, EVERYTHING, "test", pins=None)
     run_demo(session, left_out)
-    run_suite(session, left_out, *session.posargs)
+    run_suite(session, left_out, *session.posargs, exhaustive=True)
 
 
 @nox.session
@@ -279,7 +285,7 @@ def lowest(session: nox.Session) -> None:
     stated = [*PYPROJECT["project"]["dependencies"], *(line for name in EVERYTHING.split(",") for line in EXTRAS[name])]
     bounds = [re.match(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", line) for line in [*stated, *GROUPS["test"]]]
     pins.write_text("".join(f"{found[1]}=={found[2]}\n" for found in bounds if found), "utf8")
-    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs)
+    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs, exhaustive=True)
 
 
 @nox.session
@@ -294,7 +300,7 @@ def lock(session: nox.Session) -> None:
     left_out = install(session, EVERYTHING, *GROUPS, pins=None, torch=torch)
     session.install("nox")
     run_demo(session, left_out)
-    run_suite(session, left_out)
+    run_suite(session, left_out, exhaustive=True)
     frozen = str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", "--exclude", "aimu", silent=True))
     pins = re.findall(r"^([\w.-]+)==([\w.]+)", frozen, re.MULTILINE)
     versions = dict(sorted((canonicalize_name(name), version) for name, version in pins))
@@ -384,9 +390,10 @@ def peers(session: nox.Session) -> Path:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Execute every code block of README and docs, and check their links."""
-    install(session, "hf,llamacpp,trio,skills,mcp", "test")
+    """Execute every code block of README and docs, check their links, and build the site into site/."""
+    install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
+    session.run("python", "-m", "mkdocs", "build")
 
 
 @nox.session

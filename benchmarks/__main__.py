@@ -44,6 +44,8 @@ def _run(arguments: Sequence[str]) -> int:
         parser.error(f"there is no program {', '.join(unknown)}; there are {', '.join(known)}")
     if NEEDS_PEERS in chosen.names and not chosen.peers:
         parser.error("the program peers needs --peers, which makes the environments of the other libraries")
+    if chosen.peers and chosen.backend != "asyncio":
+        parser.error("the peers are measured on asyncio, which most of them need; leave out --backend")
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {chosen.rounds}")
     names = chosen.names or ([NEEDS_PEERS] if chosen.peers else [name for name in known if name != NEEDS_PEERS])

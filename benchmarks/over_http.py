@@ -1,7 +1,8 @@
 """Requests over HTTP compared with plain use of the openai SDK: CPU time of the client, and memory of many agents.
 
-One loopback server in a process of its own answers both sides. Streams are sent at full speed, and one delta every
-2 ms. In the crowds with faults, one request in twenty fails, and both sides try again.
+One loopback server in a process of its own answers both sides. It sends streams at full speed, and one delta every
+2 ms; aimu reads them pulled and entered. In the crowd with faults, one request in twenty fails, and both sides try
+again.
 """
 
 from __future__ import annotations
@@ -10,33 +11,29 @@ from functools import partial
 
 from benchmarks.harness import Bench
 from benchmarks.sides import aimu, openai
-from benchmarks.sides.works import DELTAS, crowd, sequence, server
+from benchmarks.sides.works import WORKS, Work, crowd, sequence, server
 
 SECONDS = (300, 60)
 SIDES = {"openai SDK": openai.Side, "aimu": aimu.Side}
 
 
+TARGETS = {"one-shot chat": 0.40, "agent, one tool call": 0.38, "delta": 0.12, "delta every 2 ms": 0.45}
+
+
 def measure(bench: Bench) -> None:
     with server() as address:
-        one_after_another(bench, address)
+        for work in WORKS:
+            one_after_another(bench, address, work, TARGETS.get(work.name))
+            if work.method == "stream":
+                entered = work._replace(name=f"{work.name}, entered", method="entered")
+                one_after_another(bench, address, entered, TARGETS[work.name])
         at_once(bench, address)
 
 
-def one_after_another(bench: Bench, address: str) -> None:
-    for name, path, work, count, parts, target in (
-        ("one-shot chat", "ok", "chat", 100, 1, 0.40),
-        ("agent, one tool call", "ok", "agent", 50, 1, 0.38),
-        ("agent, eight tool calls", "8calls", "agent", 25, 1, None),
-        ("delta, pulled", "ok", "stream", 16, DELTAS, 0.12),
-        ("delta, entered", "ok", "entered", 16, DELTAS, 0.12),
-        ("delta every 2 ms, pulled", "2ms", "stream", 1, DELTAS, 0.45),
-        ("delta every 2 ms, entered", "2ms", "entered", 1, DELTAS, 0.45),
-    ):
-        url = f"{address}/{path}/v1"
-        ways = {side: partial(sequence, make=make, url=url, work=work, count=count, parts=parts)
-                for side, make in SIDES.items()}  # fmt: skip
-        operation = "delta" if parts > 1 else "call"
-        bench.compare(name, ways, against="openai SDK", operation=operation, target=target, rounds=5)
+def one_after_another(bench: Bench, address: str, work: Work, target: float | None) -> None:
+    arguments = {"url": f"{address}/{work.path}/v1", "work": work.method, "count": work.count, "parts": work.parts}
+    ways = {side: partial(sequence, make=make, **arguments) for side, make in SIDES.items()}
+    bench.compare(work.name, ways, against="openai SDK", operation=work.operation, target=target, rounds=5)
 
 
 def at_once(bench: Bench, address: str) -> None:

@@ -298,3 +298,19 @@ def test_unknown_programs_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["nonsense"])
     assert "there is no program nonsense" in capsys.readouterr().err
+
+
+def test_every_peer_has_a_side_with_all_works():
+    noxfile = ast.parse((ROOT / "noxfile.py").read_text("utf8"))
+    (peers,) = (
+        node.value
+        for node in noxfile.body
+        if isinstance(node, ast.AnnAssign | ast.Assign) and "PEERS" in ast.unparse(node)[:12]
+    )
+    for name in [*ast.literal_eval(peers), "aimu"]:
+        side = ast.parse((ROOT / f"benchmarks/sides/{name}.py").read_text("utf8"))
+        assert ast.get_docstring(side)
+        assert any(ast.unparse(node).startswith("IMPORT = ") for node in side.body)
+        (made,) = (node for node in side.body if isinstance(node, ast.ClassDef) and node.name == "Side")
+        methods = {node.name for node in made.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+        assert {"chat", "agent", "stream", "idle", "aclose"} <= methods

@@ -15,7 +15,7 @@ from aimu import aio
 from aimu._core.images import image_part
 from aimu._core.json_text import DEPTH, read_json
 from aimu._core.reply import ToolCall
-from aimu._core.thinking import ThinkSplitter, split_thinking
+from aimu._core.thinking import ThinkSplitter, separate, split_thinking
 from aimu.aio._mcp.config import read_config
 from aimu.aio._workflows.evaluator_optimizer import accepts
 from aimu.aio._workflows.router import named
@@ -67,13 +67,15 @@ SIGNS = [
 SIGNS += ["1) ", "a", "<!--", "---\n", "\ud800"]
 JSON = ['{"a":', '{"a":"', '{"a": "\\', "[1,", '{"score": ', '{"score":1}', "{}"]
 WORDS = ["score ", "score:", "Score: 0.8\n", "0.8 ", "math ", "PASS ", "- ", "name: a\n"]
-TAGS = ["<think>", "</think>", "</thi", "<tool_call>", '<available_skills digest="0123456789abcdef">\n']
+PROSE = ["the </think> tag ", "say </think>\n", "the <think> tag ", "`</think>` ", "` "]
+TAGS = [*PROSE, "<think>", "</think>", "</thi", "<tool_call>", '<available_skills digest="0123456789abcdef">\n']
 
 SHAPES = [(unit, "", "") for unit in (*BLANKS, *SIGNS, *JSON, *WORDS, *TAGS)]
 SHAPES += [(unit, before, "x") for unit in (" ", "\n") for before in ("0.8", "score", "x", "<a", "add(a=", "math")]
 SHAPES += [("a", "<", ""), ("0", "0.8", "x"), ("\\", "add(a='", ""), ("*", "0.8", "x"), ("_", "math", "x")]
 
 PIECES = [(unit, before, "") for before in ("", "<think>x", "data: x") for unit in (" ", "\n", "<", "</thi", "a")]
+PIECES += [(unit, before, "") for unit in PROSE for before in ("", "<think>", "x")]
 PIECES += [(unit, "", "") for unit in ("<think>", "</think>", "\n\n", "score: ", "data: x\n", "data: x\n\n", "\r")]
 
 
@@ -95,6 +97,7 @@ WHOLE = {
     "a router's answer": lambda text: named(text, ["math", "prose", "math prose"]),
     "an evaluator's verdict": lambda text: accepts(text, "PASS"),
     "thinking": split_thinking,
+    "thinking and answer": separate,
     "arguments of a call": TOOL.bind,
     "an argument of a call": lambda text: TOOL.bind('{"a": "' + text),
     "recorded arguments": arguments_object,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import anyio
 
@@ -14,6 +14,29 @@ from benchmarks.harness.clock import Clock
 DELTAS = 250
 MODEL = str(DELTAS)  # the server streams as many deltas as the model's name says
 DESCRIPTION = "Double a number."
+
+
+class Work(NamedTuple):
+    """One after the other: the path at the server, the method of a side, and how many calls of how many parts."""
+
+    name: str
+    path: str
+    method: str
+    count: int
+    parts: int = 1
+
+    @property
+    def operation(self) -> str:
+        return "delta" if self.parts > 1 else "call"
+
+
+WORKS = (
+    Work("one-shot chat", "ok", "chat", 100),
+    Work("agent, one tool call", "ok", "agent", 50),
+    Work("agent, eight tool calls", "8calls", "agent", 25),
+    Work("delta", "ok", "stream", 8, DELTAS),
+    Work("delta every 2 ms", "2ms", "stream", 1, DELTAS),
+)
 
 
 class Side(Protocol):

@@ -51,7 +51,11 @@ def batched_client(model_string):
 
 @pytest.mark.parametrize(
     ("mode", "backend", "how"),
-    [("plain", "asyncio", "native"), ("bare", "asyncio", "scope"), ("entered", "trio", "scope")],
+    [
+        ("plain", "asyncio", "native"),
+        ("bare", "asyncio", "scope"),
+        pytest.param("entered", "trio", "scope", marks=pytest.mark.exhaustive),
+    ],
 )
 def test_an_agent_cancelled_at_any_step_does_not_disturb_a_busy_neighbour(batched_client, mode, backend, how):
     concurrent, sync_tools, _ = RUNS[mode]
