@@ -1,7 +1,8 @@
 """Every command of the project: `nox` runs lint, types and tests; `nox -l` lists the rest.
 
-Each session installs what it needs into its own environment, from the package index alone, at the versions that
-`constraints.txt` pins. `nox -s lock` writes that file; `newest` and `lowest` run without it.
+Each session installs what it needs into its own environment, at the versions that `constraints.txt` pins, from the
+package index and, if it answers, from that of PyTorch; `servers` also uses npm. `nox -s lock` writes the file; `newest`
+and `lowest` run without it.
 """
 
 from __future__ import annotations
@@ -230,10 +231,18 @@ def run_demo(session: nox.Session, left_out: Sequence[str], *arguments: str) -> 
 
 
 def run_suite(
-    session: nox.Session, left_out: Sequence[str], *arguments: str, under: Sequence[str] = ("python", "-m")
+    session: nox.Session,
+    left_out: Sequence[str],
+    *arguments: str,
+    under: Sequence[str] = ("python", "-m"),
+    exhaustive: bool = False,
 ) -> None:
-    """The suite; without the tests that load weights where an engine is left out."""
-    chosen = ["--ignore=tests/engines", "-m", "not real_servers and not engines"] if left_out else []
+    """The suite; without the tests that load weights where an engine is left out; `exhaustive` adds combinations."""
+    excluded = ["real_servers", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
+    chosen = ["-m", " and ".join(f"not {mark}" for mark in excluded)]
+    chosen += ["--ignore=tests/engines"] if left_out else []
+    if not arguments:
+        session.log(f"running the suite: about {20 if exhaustive else 10} minutes on two cores")
     session.run(*under, "pytest", *chosen, *arguments, env=ENGINE_ENV)
 
 
@@ -245,8 +254,16 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite, engines included, on both backends."""
+    """The suite, engines included, on both backends."""
     run_suite(session, install(session, EVERYTHING, "test"), *session.posargs)
+
+
+@nox.session
+def explore(session: nox.Session) -> None:
+    """What the suite leaves out: combinations of one kind, and ten times as many examples, random ones."""
+    install(session, EVERYTHING, "test")
+    chosen = ("-m", "hypothesis or exhaustive", "--hypothesis-profile=explore")
+    session.run("python", "-m", "pytest", *chosen, *session.posargs, env=ENGINE_ENV)
 
 
 @nox.session(python=TESTED_PYTHONS[1:])
@@ -258,25 +275,25 @@ def compat(session: nox.Session) -> None:
 
 @nox.session
 def newest(session: nox.Session) -> None:
-    """Demo and suite on the newest versions in range, whatever `constraints.txt` says."""
+    """Demo, suite and exhaustive tests on the newest versions in range, whatever `constraints.txt` says."""
     left_out = install(session, EVERYTHING, "test", pins=None)
     run_demo(session, left_out)
-    run_suite(session, left_out, *session.posargs)
+    run_suite(session, left_out, *session.posargs, exhaustive=True)
 
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """The suite on the lowest versions that pyproject.toml allows."""
+    """Suite and exhaustive tests on the lowest versions that pyproject.toml allows."""
     pins = Path(session.create_tmp()) / "lowest.txt"
     stated = [*PYPROJECT["project"]["dependencies"], *(line for name in EVERYTHING.split(",") for line in EXTRAS[name])]
     bounds = [re.match(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", line) for line in [*stated, *GROUPS["test"]]]
     pins.write_text("".join(f"{found[1]}=={found[2]}\n" for found in bounds if found), "utf8")
-    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs)
+    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs, exhaustive=True)
 
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Resolve the newest versions in range, run demo and suite on them, and pin them when both pass.
+    """Resolve the newest versions in range, run demo, suite and exhaustive tests on them, and pin them if all pass.
 
     torch stays at its pin, since newer releases may come as CUDA builds of gigabytes only;
     `nox -s lock -- torch==X.Y.Z` moves it.
@@ -286,7 +303,7 @@ def lock(session: nox.Session) -> None:
     left_out = install(session, EVERYTHING, *GROUPS, pins=None, torch=torch)
     session.install("nox")
     run_demo(session, left_out)
-    run_suite(session, left_out)
+    run_suite(session, left_out, exhaustive=True)
     frozen = str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", "--exclude", "aimu", silent=True))
     pins = re.findall(r"^([\w.-]+)==([\w.]+)", frozen, re.MULTILINE)
     versions = dict(sorted((canonicalize_name(name), version) for name, version in pins))
@@ -376,9 +393,10 @@ def peers(session: nox.Session) -> Path:
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Execute every code block of README and docs, and check their links."""
-    install(session, "hf,llamacpp,trio,skills,mcp", "test")
+    """Execute every code block of README and docs, check their links, and build the site into site/."""
+    install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
+    session.run("python", "-m", "mkdocs", "build")
 
 
 @nox.session
@@ -443,11 +461,12 @@ def litellm(session: nox.Session) -> str:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Everything: the default sessions, other versions and interpreters, quick benchmarks, docs and the package."""
+    """Everything: default sessions, all combinations, other versions, quick benchmarks, docs and the package."""
     for name in (
         "lint",
         "types",
         "tests",
+        "explore",
         "compat",
         "newest",
         "lowest",

@@ -309,7 +309,7 @@ class Turns:
             assert first not in rest
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples)
 @given(st.data())
 def test_the_history_is_valid_and_true_whatever_happens_in_a_turn(data):
     turns = Turns(data.draw)
