@@ -13,7 +13,7 @@ from benchmarks.__main__ import main
 from benchmarks.harness import Bench, Clock
 from benchmarks.harness.clock import Cost
 from benchmarks.harness.comparison import compared, text
-from benchmarks.harness.figures import figure, growth, ratios
+from benchmarks.harness.figures import figure, ratios
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.report import filled, report
 from benchmarks.harness.results import Measured, Measurement, Results
@@ -53,11 +53,6 @@ def test_ratios_are_taken_pair_by_pair():
     assert (ratio.low, ratio.median, ratio.high) == (0.5, 0.5, 0.5)
     assert slow_machine.ratio("plain", "cpu") is None
     assert slow_machine.ratio("aimu", "memory") is None
-
-
-def test_growth_compares_the_two_largest_sizes():
-    assert growth([1, 10, 100], [1.0, 1.0, 2.5]) == 2.5
-    assert growth([1], [1.0]) is None
 
 
 def test_results_survive_json(tmp_path):

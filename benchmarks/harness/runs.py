@@ -48,7 +48,7 @@ def run(names: Sequence[str], options: dict[str, Any], path: Path) -> list[str]:
     """
     results = Results.begin({**options, "peers": options["peers"] is not None})
     progress = Progress(estimates(names, results, path.parent))
-    failed = []
+    failed: list[str] = []
     for name in names:
         progress.begin(name)
         begun = len(results.measurements)

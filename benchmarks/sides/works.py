@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -16,7 +17,8 @@ MODEL = str(DELTAS)  # the server streams as many deltas as the model's name say
 DESCRIPTION = "Double a number."
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True)
+class Work:
     """One after the other: the path at the server, the method of a side, and how many calls of how many parts."""
 
     name: str
