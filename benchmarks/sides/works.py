@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -130,6 +131,8 @@ def load(name: str) -> type[Side]:
 
 def server() -> Any:
     """The loopback server in a process of its own: a context manager that gives its address."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is an open file, here and in the server
     root = str(Path(__file__).parents[2])
     if root not in sys.path:
         sys.path.insert(0, root)
