@@ -17,15 +17,18 @@ from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from importlib import import_module
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 from weakref import finalize, ref
 
 from attrs import field, frozen, validators
 
 from aimu._core.escaping import escaping
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
+from aimu.engines._grammars.vocabulary import Vocabulary
 from aimu.engines._rounds import StopFlag
-from aimu.errors import InvalidOptionError
+
+if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
 
 llama_cpp: Any = import_module("llama_cpp")  # Any, since the ctypes module does not behave as its annotations say
 
@@ -122,8 +125,8 @@ class Sampling:
 
     With `temperature` 0 the likeliest token is picked. Otherwise the candidates are narrowed in llama.cpp's own order:
     top_k, typical_p, top_p, min_p, temperature. `repeat_penalty` counts the tokens of prompt and answer;
-    `presence_penalty` and `frequency_penalty` count those of the answer. `grammar` is GBNF and governs the whole
-    text, thinking included. Raises ValueError if a value is invalid.
+    `presence_penalty` and `frequency_penalty` count those of the answer. Only tokens that `constraint` allows are
+    picked. Raises ValueError if a value is invalid.
     """
 
     temperature: float = _number(0.8, validators.ge(0))
@@ -135,7 +138,7 @@ class Sampling:
     presence_penalty: float = _number(0.0)
     frequency_penalty: float = _number(0.0)
     seed: int | None = None
-    grammar: str | None = None
+    constraint: Constraint | None = None
 
 
 @final
@@ -218,6 +221,9 @@ class GGUFModel:
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         return self._vocabulary.detokenizer(shown)
 
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        return self._vocabulary.vocabulary(shown)
+
     def sampling(self, values: Mapping[str, Any]) -> Sampling:
         """Return the file's recommended sampling (or llama.cpp's defaults), with `values` in place of some."""
         found = {name: self._metadata(f"general.sampling.{key}") for name, key in _RECOMMENDED.items()}
@@ -276,13 +282,25 @@ class GGUFModel:
                 if not self._compute(ids[len(states) : len(states) + PREFILL_SLICE], states):
                     return
                 if len(states) == len(ids):
-                    token: int = llama_cpp.llama_sampler_sample(chain, self._context, -1)
+                    token = self._sample(chain, -1, sampler.constraint)
                     ids.append(token)
                     yield token
         finally:
             llama_cpp.llama_set_abort_callback(self._context, llama_cpp.ggml_abort_callback(), None)
             llama_cpp.llama_sampler_free(chain)
             states.nbytes, states.shortest = self._bytes_inside(), self._shortest_inside()
+
+    def _sample(self, chain: Any, row: int, constraint: Constraint | None) -> int:
+        """Pick the token that follows a row of the last batch; the row's logits are changed."""
+        if constraint is None:
+            return int(llama_cpp.llama_sampler_sample(chain, self._context, row))
+        found = llama_cpp.llama_get_logits_ith(self._context, row)
+        count = llama_cpp.llama_vocab_n_tokens(self._vocabulary.pointer)
+        logits = constraint.view(ctypes.addressof(found.contents), count)
+        constraint.mask(logits)
+        token = int(llama_cpp.llama_sampler_sample(chain, self._context, row))
+        # A sampler that rounds a probability of 0 up has to be overruled.
+        return token if constraint.allows(token) else int(logits.argmax())
 
     def _enter(self, states: SequenceStates) -> None:
         """Load the first `len(states)` tokens, and no others, into the context."""
@@ -322,14 +340,6 @@ class GGUFModel:
             llama_cpp.llama_vocab_n_tokens(self._vocabulary.pointer),
             self.context,
         )
-        if sampling.grammar is not None:
-            grammar = llama_cpp.llama_sampler_init_grammar(self._vocabulary.pointer, sampling.grammar.encode(), b"root")
-            if not grammar:
-                llama_cpp.llama_sampler_free(chain)
-                raise InvalidOptionError(
-                    f"invalid grammar {sampling.grammar!r}; it must be GBNF with a rule named root"
-                )
-            add(grammar)
         if sampling.repeat_penalty != 1:
             repeat = penalties(sampling.repeat_penalty, 0.0, 0.0)
             for token in ids:
