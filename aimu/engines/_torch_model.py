@@ -198,9 +198,14 @@ class Sampler:
 
 def limits(constraint: Constraint, logits: Any) -> Any:
     """Return upper limits of logits, of the same shape: minus infinity for tokens that are not allowed."""
-    bits = torch.from_numpy(constraint.bits()).to(logits.device)
-    found = _limits_on(logits.device).index_select(0, bits.int()).view(1, -1)[:, : logits.shape[-1]]
-    return torch.nn.functional.pad(found, (0, logits.shape[-1] - found.shape[-1]), value=-torch.inf)
+    if logits.device.type == "cpu":
+        found = torch.from_numpy(constraint.limits())[None]
+    else:  # the bits are a thirty-second of the limits to move
+        bits = torch.from_numpy(constraint.bits()).to(logits.device)
+        found = _limits_on(logits.device).index_select(0, bits.int()).view(1, -1)
+    found = found[:, : logits.shape[-1]]
+    missing = logits.shape[-1] - found.shape[-1]
+    return torch.nn.functional.pad(found, (0, missing), value=-torch.inf) if missing else found
 
 
 @cache

@@ -53,6 +53,10 @@ class Constraint:
             self._fresh = True
         return self._bits
 
+    def limits(self) -> Any:
+        """Return upper limits of the logits: a float32 array, minus infinity for tokens that are not allowed."""
+        return np.take(LIMITS, self.bits(), axis=0).reshape(-1)
+
     @staticmethod
     def view(address: int, count: int) -> Any:
         """Return so many float32 numbers at an address as an array."""
@@ -60,7 +64,7 @@ class Constraint:
 
     def mask(self, logits: Any) -> None:
         """Set the logits of tokens that are not allowed to minus infinity; they are a writable float32 array."""
-        limits = np.take(LIMITS, self.bits(), axis=0).reshape(-1)[: len(logits)]
+        limits = self.limits()[: len(logits)]
         known = logits[: len(limits)]
         np.minimum(known, limits, out=known)
         if not self.failed:
