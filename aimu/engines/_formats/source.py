@@ -42,10 +42,11 @@ class Marks:
         """`(start, end, mark)` of the first one, or where in `text` one may begin that is not complete yet."""
         if self._begin is None:
             return len(text)
-        for hit in self._begin.finditer(text, at):
+        while (hit := self._begin.search(text, at)) is not None:
             found = self.match(text, hit.start(), ended)
             if found is not None:
                 return hit.start() if isinstance(found, int) else (hit.start(), *found)
+            at = hit.start() + 1  # the next mark may begin within what seemed to begin one
         return len(text)
 
     def match(self, text: str, at: int, ended: bool) -> tuple[int, str] | int | None:

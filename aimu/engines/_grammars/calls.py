@@ -15,26 +15,16 @@ from typing import Any, final
 
 from attrs import frozen
 
-from aimu._core.messages import Message
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.marks import ANY, CallMarks, Syntax, is_strong
 from aimu.engines._formats.values import ARGUMENT_KEYS
 from aimu.engines._formats.writing import write_calls
-from aimu.engines._grammars.replies import Lark, either, quoted
-from aimu.errors import AimuError
+from aimu.engines._grammars.lark import Lark, either, quoted
+from aimu.engines._grammars.rendering import ARGUMENTS, KEY, NAME, TOOL, VALUE, rendered, said
 
 MOST = 16
 """Calls in one reply; a model that repeats itself ends here."""
-_NAME, _KEY, _VALUE = "probe_name", "probe_key", "probe value"
 _ID = "/[A-Za-z0-9_-]{1,16}/"
-_PROBE: dict[str, Any] = {
-    "type": "function",
-    "function": {
-        "name": _NAME,
-        "description": "Probe.",
-        "parameters": {"type": "object", "properties": {_KEY: {"type": "string"}}, "required": [_KEY]},
-    },
-}
 
 
 @final
@@ -198,7 +188,7 @@ def _spaced(parts: Iterable[str]) -> str:
 
 def _candidates(form: ChatFormat) -> Iterable[CallMarks]:
     """Yield the marks that the model may know: those that the template shows, else those of the format's name."""
-    text = _rendered(form, 1)
+    text = rendered(form, said(calls=1))
     known = [marks for row in form.rows if row.name not in ("variants", "anything") for marks in row.calls]
     shown = [marks for marks in known if _begins(_sample(_shaped(form, marks)), text)]
     if shown:
@@ -212,24 +202,24 @@ def _candidates(form: ChatFormat) -> Iterable[CallMarks]:
 
 def _begins(sample: str, text: str) -> bool:
     """Return whether a rendered text has a call that begins as the sample does, but for blanks, quotes and fences."""
-    begin, whole = (re.sub(r"[\s'\"`]+", "", part) for part in (sample.partition(_VALUE)[0], text))
+    begin, whole = (re.sub(r"[\s'\"`]+", "", part) for part in (sample.partition(VALUE)[0], text))
     return begin in whole
 
 
 def _shaped(form: ChatFormat, marks: CallMarks) -> Shape:
     """Return the shape of calls with these marks, by two that the template renders."""
-    text = _rendered(form, 2)
-    one = text.partition(_VALUE)[0]
+    text = rendered(form, said(calls=2))
+    one = text.partition(VALUE)[0]
     outer = marks.opening[0].strip() if marks.opening else ""
-    before = text.partition(_NAME)[0].rstrip().removesuffix('"').rstrip()
-    key = next((key for key in ARGUMENT_KEYS if f'"{key}"' in one.rpartition(_NAME)[2]), "arguments")
+    before = text.partition(NAME)[0].rstrip().removesuffix('"').rstrip()
+    key = next((key for key in ARGUMENT_KEYS if f'"{key}"' in one.rpartition(NAME)[2]), "arguments")
     return Shape(
         calls=marks,
         listed=marks.syntax is Syntax.JSON and _in_array(before, marks),
         repeated=not outer or not text or text.count(outer) > 1,
         single=form.plan.calls == "single" or not outer,
         key=marks.arguments_key or key,
-        numbered=re.search(rf"{_NAME}:\d", text) is not None,
+        numbered=re.search(rf"{NAME}:\d", text) is not None,
         fenced="```" in marks.naming,
     )
 
@@ -241,32 +231,12 @@ def _in_array(before: str, marks: CallMarks) -> bool:
     return inside.lstrip().startswith("[")
 
 
-def _rendered(form: ChatFormat, count: int) -> str:
-    """Return what the template makes of a message with so many calls, from there on; "" if it refuses it."""
-    made = [
-        {"id": f"probe000{n}", "type": "function", "function": {"name": _NAME, "arguments": json.dumps({_KEY: _VALUE})}}
-        for n in range(count)
-    ]
-    asked: list[Message] = [{"role": "user", "content": "probe"}]
-    said: list[Message] = [{"role": "assistant", "content": "", "tool_calls": made}]
-    results: list[Message] = [{"role": "tool", "tool_call_id": call["id"], "content": "result"} for call in made]
-    try:
-        prompt = form.render(asked, tools=[_PROBE])
-        text = form.render([*asked, *said, *results], tools=[_PROBE])
-    except AimuError:
-        return ""
-    start = next((at for at, (a, b) in enumerate(zip(prompt, text, strict=False)) if a != b), len(prompt))
-    while 0 < start < len(prompt) and not text[start - 1].isspace() and text[start - 1] != ">":
-        start -= 1  # the prompt goes on with a mark that begins alike
-    return text[start:]
-
-
 def _is_read(form: ChatFormat, shape: Shape) -> bool:
     """Return whether the reader of the format reads a call that is written in this shape."""
     if shape.calls.quote:
         return False
-    found = form.read(_sample(shape), tools=[_PROBE])
-    wanted = [(_NAME, {_KEY: _VALUE})]
+    found = form.read(_sample(shape), tools=[TOOL])
+    wanted = [(NAME, {KEY: VALUE})]
     return not found.text and [(call.name, _loaded(call.arguments)) for call in found.calls] == wanted
 
 
@@ -274,18 +244,18 @@ def _sample(shape: Shape) -> str:
     marks = shape.calls
     if shape.numbered or shape.fenced or shape.listed or shape.key != "arguments":
         return _written(shape)
-    return write_calls(marks, [(_NAME, json.dumps({_KEY: _VALUE}))])
+    return write_calls(marks, [(NAME, ARGUMENTS)])
 
 
 def _written(shape: Shape) -> str:
     """Return a call in a shape with what `write_calls` does not write."""
-    marks, arguments = shape.calls, json.dumps({_KEY: _VALUE})
+    marks, arguments = shape.calls, ARGUMENTS
     before = "".join("id0000001" if mark == ANY else mark for mark in marks.opening)
     after = "".join(marks.closing)
     if marks.syntax is Syntax.JSON:
-        body = json.dumps({marks.name_key or "name": _NAME, shape.key: {_KEY: _VALUE}})
+        body = json.dumps({marks.name_key or "name": NAME, shape.key: {KEY: VALUE}})
         return before + (f"[{body}]" if shape.listed else body) + after
-    name = f"{marks.prefix}{_NAME}{':0' if shape.numbered else ''}"
+    name = f"{marks.prefix}{NAME}{':0' if shape.numbered else ''}"
     return f"{before}{name}{marks.naming}{arguments}{'```' if shape.fenced else ''}{after}"
 
 

@@ -14,10 +14,12 @@ from attrs import define, field
 
 from aimu.engines._formats.chat_format import ChatFormat
 from aimu.engines._grammars.asking import Asked
-from aimu.engines._grammars.calls import Shape, calls, shape_of
+from aimu.engines._grammars.calls import calls, shape_of
 from aimu.engines._grammars.constraint import Compiler, Constraint, of_regex, refusal
 from aimu.engines._grammars.gbnf import lark_of
-from aimu.engines._grammars.replies import Lark, reply
+from aimu.engines._grammars.headers import has_headers, header_calls, headers_of
+from aimu.engines._grammars.lark import Lark
+from aimu.engines._grammars.replies import reply
 from aimu.engines._grammars.schemas import Rewriting
 from aimu.engines._grammars.vocabulary import Vocabulary
 from aimu.errors import InvalidOptionError
@@ -81,13 +83,10 @@ class Grammars:
     def _grammar(self, asked: Asked, form: ChatFormat, vocabulary: Vocabulary, *, begun: bool, thinking: bool) -> str:
         lark, answers, parts = Lark(vocabulary), list[str](), list[dict[str, Any]]()
         if asked.kind and not asked.forced:
-            answers.append("@answer")
+            answers.append(f"{lark.exact(headers_of(form).answer)} @answer" if has_headers(form) else "@answer")
             parts.append({"name": "answer", **self._answer(asked)})
         if asked.tools:
-            shape = shape_of(form)
-            if answers and not shape.marked:
-                raise ValueError(f"a tool call of the format {form.name!r} may begin like an answer")
-            answers.append(self._calls(lark, shape, asked))
+            answers.append(self._calls(lark, form, asked, beside=bool(answers)))
         elif asked.forced:
             raise ValueError("tool_choice names no tool that is offered")
         text = lark.text(reply(lark, form, answers, begun=begun, thinking=thinking))
@@ -100,10 +99,15 @@ class Grammars:
             return {"lark_grammar": json.loads(of_regex(asked.value))["grammars"][0]["lark_grammar"]}
         return {"lark_grammar": lark_of(asked.value)}
 
-    def _calls(self, lark: Lark, shape: Shape, asked: Asked) -> str:
+    def _calls(self, lark: Lark, form: ChatFormat, asked: Asked, *, beside: bool) -> str:
         def schema_of(schema: Mapping[str, Any]) -> Any:
             return self._schema("the arguments of a tool", schema)
 
+        if has_headers(form):
+            return header_calls(lark, form, asked.tools, schema_of)
+        shape = shape_of(form)
+        if beside and not shape.marked:
+            raise ValueError(f"a tool call of the format {form.name!r} may begin like an answer")
         return calls(lark, shape, asked.tools, several=asked.several, schema_of=schema_of)
 
     def _schema(self, what: str, schema: Mapping[str, Any]) -> Any:

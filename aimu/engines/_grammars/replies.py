@@ -1,57 +1,15 @@
-"""The grammar of a whole reply in Lark, as llguidance reads it: thinking, marks around the answer, answer or calls.
-
-https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md (that of 1.9).
-"""
+"""The grammar of a whole reply: thinking, marks before the answer, answer or calls."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import final
-
-from attrs import define, field
 
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.marks import Row, Thinking
 from aimu.engines._formats.table import THINK, table_of
-from aimu.engines._grammars.vocabulary import Vocabulary
-
-BLANK = r"BLANK: /[ \t\r\n]{1,16}/"
-
-
-@final
-@define
-class Lark:
-    """Rules of a grammar, which grow as the parts of a reply are described."""
-
-    vocabulary: Vocabulary
-    rules: list[str] = field(factory=lambda: [BLANK])
-
-    def rule(self, name: str, body: str) -> str:
-        """Add a rule, or a terminal if its name is in capitals; return its name."""
-        self.rules.append(f"{name}: {body}")
-        return name
-
-    def mark(self, text: str) -> str:
-        """Return what writes a mark: its own tokens, or else its text. Blanks at its edges are free."""
-        parts = self.vocabulary.marks_in(text.strip())
-        written = " ".join(f"<[{part}]>" if isinstance(part, int) else quoted(part) for part in parts)
-        before, behind = text[:1].isspace(), text[-1:].isspace()
-        return " ".join(filter(None, ("BLANK?" if before else "", written, "BLANK?" if behind else "")))
-
-    def text(self, start: str) -> str:
-        """Return the grammar whose text follows the rule `start`."""
-        return "\n".join([f"start: {start}", *self.rules]) + "\n"
-
-
-def quoted(text: str) -> str:
-    """Return a text as a literal."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def either(parts: Iterable[str]) -> str:
-    return f"({' | '.join(parts)})"
+from aimu.engines._grammars.headers import before_thought, has_headers, headers_of
+from aimu.engines._grammars.lark import Lark, either
 
 
 def reply(lark: Lark, form: ChatFormat, answers: Sequence[str], *, begun: bool, thinking: bool) -> str:
@@ -64,12 +22,17 @@ def reply(lark: Lark, form: ChatFormat, answers: Sequence[str], *, begun: bool, 
         begun: Whether the prompt has begun the thinking.
         thinking: Whether the reply may think first.
     """
-    if form.name != UNKNOWN and table_of(form.rows).header is not None:
-        raise ValueError(f"replies of the format {form.name!r} have a header")
     parts: list[str] = []
+    if has_headers(form):
+        thought = headers_of(form).thought
+        if begun or not any(isinstance(part, int) for part in lark.vocabulary.marks_in(headers_of(form).answer)):
+            raise ValueError(f"the marks of the format {form.name!r} are no tokens, or the prompt has begun a message")
+        if thinking and thought is not None:
+            parts.append(_thinking(lark, form, [thought[0]], [thought[1]]))
+        return " ".join([*parts, either(answers)])
     blocks = _blocks(form)
     if begun or (thinking and blocks):
-        closings = [block.closing for block in blocks] or [THINK.closing]
+        closings = list(dict.fromkeys(block.closing for block in blocks or [THINK]))
         parts.append(_thinking(lark, form, [] if begun else [block.opening for block in blocks], closings))
     before = [lark.mark(opening) for row in _rows(form) for opening, _ in row.answer if opening]
     if before:
@@ -86,15 +49,15 @@ def _rows(form: ChatFormat) -> list[Row]:
 def _blocks(form: ChatFormat) -> list[Thinking]:
     """Return the marks of thinking that the template knows."""
     found = [block for row in _rows(form) for block in row.thinking if block.opening and block.closing]
-    return found or ([THINK] if form.plan.thinking is not None or form.plan.switch is not None else [])
+    before = before_thought(form)
+    shown = [block for block in (*found, THINK) if block.opening.strip() in before]
+    return shown or found or ([THINK] if form.plan.thinking is not None or form.plan.switch is not None else [])
 
 
 def _thinking(lark: Lark, form: ChatFormat, openings: list[str], closings: list[str]) -> str:
     """Return what writes thinking with its marks; without `openings` it has begun already."""
     table = table_of(form.rows)
-    tokens = [
-        mark for mark in closings if all(isinstance(part, int) for part in lark.vocabulary.marks_in(mark.strip()))
-    ]
+    tokens = [mark for mark in closings if lark.is_token(mark)]
     said = {*table.closings, *table.wrappers, *table.starts} | {mark for mark in table.openings if len(mark) > 2}
     said = {*closings} if form.name == UNKNOWN else said
     if tokens:

@@ -13,7 +13,7 @@ from aimu.engines._formats.table import table_of
 from aimu.engines._grammars.asking import Asked
 from aimu.engines._grammars.grammars import Grammars
 from tests.engines.formats.families import FAMILIES
-from tests.engines.grammars.following import followed, vocabulary
+from tests.engines.grammars.following import followed, spell, vocabulary
 
 
 def tool(name, needed=(), **properties):
@@ -33,8 +33,10 @@ TOOLS = [
         quiet={"type": "boolean"},
     ),
 ]
-WITHOUT = {"gemma4", "functiongemma", "harmony", "muse"}
-"""Formats whose strings have quotes of their own, or whose messages have a header."""
+WITHOUT = {"gemma4", "muse"}
+"""Formats whose strings have quotes of their own, or that name a call in a header and once more behind it."""
+HEADERS = {"harmony", "muse"}
+START = "<|start|>assistant"
 
 
 @cache
@@ -54,11 +56,18 @@ def replies(name, asked, special, count, seed=3):
         assert constraint is not None, warnings
         text, ended = followed(constraint, words, rng, 1200)
         if ended:
-            yield text, form.read(text, tools=asked.tools or TOOLS)
+            yield text, form.read(text, tools=asked.tools or TOOLS, prompt_end=START if name in HEADERS else "")
 
 
-@pytest.mark.parametrize("special", [True, False], ids=["tokens", "text"])
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in WITHOUT])
+@pytest.mark.parametrize(
+    ("name", "special"),
+    [
+        (name, special)
+        for name in FAMILIES
+        if name not in WITHOUT
+        for special in ([True] if name in HEADERS else [True, False])
+    ],
+)
 def test_forced_calls_are_calls_with_valid_arguments(name, special):
     schemas = {each["function"]["name"]: each["function"]["parameters"] for each in TOOLS}
     found = list(replies(name, Asked(tools=TOOLS, forced=True), special, 8))
@@ -77,12 +86,31 @@ def test_one_call_of_one_tool(name):
         assert [call.name for call in reply.calls] == ["add"], text
 
 
-@pytest.mark.parametrize("name", sorted(WITHOUT & FAMILIES.keys()))
+@pytest.mark.parametrize("name", sorted(WITHOUT))
 def test_a_format_without_a_grammar_is_left_to_validation(name):
     form, _, grammars, warnings = grammars_of(name, True)
     assert grammars.constraint(Asked(tools=TOOLS, forced=True), form, begun=False, thinking=True) is None
     assert "only validated" in warnings[-1]
     assert "format" in warnings[-1]
+
+
+@pytest.mark.parametrize("name", sorted(HEADERS))
+def test_a_message_with_a_header(name):
+    schema = {"type": "object", "properties": {"a": {"enum": ["<|start|>", "<|end|>"]}}, "required": ["a"]}
+    form, words, grammars, _ = grammars_of(name, True)
+    asked, rng, seen = Asked(kind="json_schema", value=schema), random.Random(6), set()
+    for _ in range(12):
+        text, ended = followed(grammars.constraint(asked, form, begun=False, thinking=True), words, rng)
+        if ended:
+            reader = form.reader(tools=TOOLS, prompt_end=START, verbatim=True)
+            reader.feed(text)
+            reply = reader.finish()
+            assert json.loads(reply.text)["a"] in ("<|start|>", "<|end|>"), text
+            seen.add(bool(reply.thinking))
+    assert True in seen
+    form, _, grammars, warnings = grammars_of(name, False)
+    assert grammars.constraint(asked, form, begun=False, thinking=True) is None
+    assert "are no tokens" in warnings[-1]
 
 
 @pytest.mark.parametrize("name", ["hermes", "mistral", "glm"])
@@ -112,18 +140,19 @@ def test_bare_calls_do_not_stand_beside_an_answer():
     assert "may begin like an answer" in warnings[-1]
 
 
-@pytest.mark.parametrize("special", [True, False], ids=["tokens", "text"])
-def test_thinking_ends_before_the_answer(special):
-    thinking = [name for name in FAMILIES if FAMILIES[name].thinks and name not in WITHOUT]
-    asked = Asked(kind="regex", value="[0-9]{2}-[0-9]{2}")
+THINKING = [name for name in FAMILIES if FAMILIES[name].thinks and name not in HEADERS]
+DATE = Asked(kind="regex", value="[0-9]{2}-[0-9]{2}")
+
+
+def test_thinking_ends_before_the_answer():
     thoughts = set()
-    for name in thinking:
-        form, words, grammars, _ = grammars_of(name, special)
+    for name in THINKING:
+        form, words, grammars, _ = grammars_of(name, True)
         rng = random.Random(2)
         for prompt in {"", FAMILIES[name].opens}:
             for _ in range(8):
                 reader = form.reader(tools=TOOLS, prompt_end=prompt, verbatim=True)
-                constraint = grammars.constraint(asked, form, begun=reader.thinking, thinking=True)
+                constraint = grammars.constraint(DATE, form, begun=reader.thinking, thinking=True)
                 text, ended = followed(constraint, words, rng)
                 if ended:
                     reader.feed(text)
@@ -131,7 +160,23 @@ def test_thinking_ends_before_the_answer(special):
                     assert re.fullmatch("[0-9]{2}-[0-9]{2}", reply.text), (name, text)
                     if reply.thinking:
                         thoughts.add(name)
-    assert len(thoughts) > 3
+    assert len(thoughts) > len(THINKING) // 2
+
+
+@pytest.mark.parametrize("name", THINKING)
+def test_marks_that_are_no_tokens_are_spelled(name):
+    form, words, grammars, _ = grammars_of(name, False)
+    reader = form.reader(tools=TOOLS, prompt_end=FAMILIES[name].opens, verbatim=True)
+    constraint = grammars.constraint(DATE, form, begun=reader.thinking, thinking=True)
+    thought = FAMILIES[name].think("a <b> or 1 [2]").removeprefix(FAMILIES[name].opens)
+    spell(constraint, words, thought)
+    assert not constraint.failed
+    answer, ended = followed(constraint, words, random.Random(2))
+    reader.feed(thought + answer)
+    reply = reader.finish()
+    assert ended
+    assert re.fullmatch("[0-9]{2}-[0-9]{2}", reply.text), answer
+    assert "a <b> or 1 [2]" in reply.thinking
 
 
 def test_without_thinking_the_answer_comes_first():
