@@ -108,7 +108,7 @@ def _exact(model: type[BaseModel]) -> Mapping[str, Any]:
 
 def _shown(schema: dict[str, Any]) -> tuple[Mapping[str, Any], bool]:
     """Return the schema of what a model writes, and whether the value is its property `response`."""
-    inner = _resolved(schema["properties"][WRAPPER], schema)
+    inner = resolved(schema["properties"][WRAPPER], schema)
     wrapped = inner.get("type") != "object"
     return (schema if wrapped else inner), wrapped
 
@@ -117,7 +117,7 @@ def _name(kind: Any) -> str:
     return _NOT_IN_A_NAME.sub("_", getattr(kind, "__name__", "")).strip("_")[:64] or "output"
 
 
-def _resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+def resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     """Return a property's schema as one that stands alone; its own keywords win over those that it refers to."""
     defs = root.get("$defs", {})
     made, seen = dict(node), set[str]()

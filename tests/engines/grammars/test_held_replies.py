@@ -260,8 +260,9 @@ def give_up(constraint, token):
 # Beside each other, stopped, and again
 
 
-async def test_each_request_in_a_batch_has_its_own_grammar(batch_engine):
-    found = {}
+@pytest.mark.parametrize("kind", ["hf batch", "llamacpp batch"])
+async def test_each_request_in_a_batch_has_its_own_grammar(kind, opened):
+    found, batch_engine = {}, opened(kind)
 
     async def answer(number):
         options = {"extra_body": {"regex": f"{number}[a-z]{{{number}}}{number}"}, "thinking": False}
@@ -275,12 +276,14 @@ async def test_each_request_in_a_batch_has_its_own_grammar(batch_engine):
     assert len(found) == 8
 
 
-async def test_a_batch_writes_the_same_as_the_sequence_alone(hf_engine, batch_engine):
+@pytest.mark.parametrize("kind", ["hf", "llamacpp"])
+async def test_a_batch_writes_the_same_as_the_sequence_alone(kind, opened):
+    single, batch_engine = opened(kind), opened(f"{kind} batch")
     requests = [
         ask("Say hello.", temperature=0, max_tokens=60, extra_body={"regex": f"[a-z]{{{n}}} [0-9]+x"})
         for n in range(2, 6)
     ]
-    alone = [(await hf_engine.complete(request)).text for request in requests]
+    alone = [(await single.complete(request)).text for request in requests]
     together = [""] * len(requests)
 
     async def one(index):
