@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aimu._doors import public
-from aimu.errors import MissingExtraError
 from aimu.skills._catalog import one_line
 from aimu.skills._discovery import SkillManager
 from aimu.skills._rules import shortened
@@ -93,11 +92,8 @@ def activated(skill: Skill) -> str:
 @public("aimu.skills")
 def skills_server(manager: SkillManager, name: str = "skills") -> FastMCP:
     """A FastMCP server with the same tools, and the catalog as its instructions; needs the extra `mcp`."""
-    try:
-        from fastmcp import FastMCP
-    except ImportError as exc:
-        raise MissingExtraError("fastmcp", "mcp") from exc
-    server: FastMCP = FastMCP(name, instructions=manager.catalog() or None)
-    for function in skill_tools(manager):
-        server.tool(function)
+    from aimu.tools import serve_mcp
+
+    server = serve_mcp(skill_tools(manager), name=name)
+    server.instructions = manager.catalog() or None
     return server

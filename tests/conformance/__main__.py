@@ -100,9 +100,7 @@ def main(command: str, *parts: str) -> int:
                 program = shlex.join([sys.executable, "-m", "tests.conformance.client", part])
                 failed = suite.failures(role, revision, "--command", program)
             wrong += [f"{part}, {revision}: {each}" for each in differences(failed, EXPECTED[role][revision])]
-    for revision, reasons in ((revision, EXPECTED[role][revision]) for role in EXPECTED for revision in REVISIONS):
-        print(f"expected to fail, {revision}:", *(f"\n  {name}: {reason}" for name, reason in reasons.items()), sep="")
-    print(*wrong, sep="\n")
+    print(*wrong or ["all others fail as expected.toml says"], sep="\n")
     return 1 if wrong else 0
 
 

@@ -3,6 +3,7 @@
 import httpx2
 import pytest
 
+from aimu.skills import SkillManager, skills_server
 from aimu.tools import serve_mcp
 
 LIST = {
@@ -76,3 +77,7 @@ async def test_who_runs_the_server_may_decide_otherwise():
     assert await status(server, OWN, {"Host": "mcp.example.org"}, allowed_hosts=["other.example"]) == 421
     other = {"Host": "mcp.example.org", "Origin": "https://app.example"}
     assert await status(server, OWN, other, allowed_origins=["https://app.example"]) == 200
+
+
+async def test_a_server_of_skills_is_guarded_as_well(tmp_path):
+    assert await status(skills_server(SkillManager(tmp_path)), OWN, {"Host": "evil.example"}) == 421

@@ -265,6 +265,18 @@ async def test_a_client_of_the_older_protocol_hears_only_the_levels_that_it_want
     assert heard == [("error", "loud")]
 
 
+async def test_a_program_may_call_a_tool_of_its_server_without_a_client(caplog):
+    def work() -> int:
+        """Work."""
+        current_call().progress(1, 2, "half")
+        current_call().log("half done", "warning")
+        return 3
+
+    result = await serve_mcp(work).call_tool("work", {})
+    assert result.structured_content == {"result": 3}
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("aimu")] == ["half done"]
+
+
 async def test_a_tool_that_reports_faster_than_its_client_reads_loses_only_the_oldest_reports():
     def work() -> str:
         """Work."""
