@@ -24,8 +24,9 @@ from attrs import field, frozen, validators
 
 from aimu._core.escaping import escaping
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
+from aimu.engines._pictures import Prompt
 from aimu.engines._rounds import StopFlag
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidImageError, InvalidOptionError
 
 llama_cpp: Any = import_module("llama_cpp")  # Any, since the ctypes module does not behave as its annotations say
 
@@ -217,6 +218,13 @@ class GGUFModel:
 
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         return self._vocabulary.detokenizer(shown)
+
+    def look(
+        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
+    ) -> Generator[Callable[[], object], None, Prompt | None]:
+        """Refuse images."""
+        raise InvalidImageError("llama-cpp-python has no part for images")
+        yield  # makes it a generator
 
     def sampling(self, values: Mapping[str, Any]) -> Sampling:
         """Return the file's recommended sampling (or llama.cpp's defaults), with `values` in place of some."""

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from attrs import evolve
+
 from aimu._doors import public
 from aimu.engines._local import LocalEngine, Tokens
 from aimu.engines._rounds import StopFlag
@@ -53,6 +55,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         client = aimu.client(engine)
     """
 
+    row: ClassVar[str] = "hf"
     extra: ClassVar[str] = "hf"
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "jinja2")
     distributions: ClassVar[tuple[str, ...]] = ("transformers", "torch")
@@ -70,7 +73,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         batch: int = 1,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf", vision=False)
+        spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf")
         if batch < 1:
             raise InvalidOptionError(
                 f"batch must be at least 1, got batch={batch!r}; use 1 to answer one request at a time"
@@ -90,6 +93,8 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         from aimu.engines._torch_model import TorchModel
 
         model = TorchModel(self._source, **self._settings)
+        if self.spec.vision is None:
+            self.spec = evolve(self.spec, vision=model.sees)
         if self._size > 1:
             from aimu.engines._torch_batch import TorchBatch
 

@@ -52,6 +52,7 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         client = aimu.client(engine)
     """
 
+    row: ClassVar[str] = "llamacpp"
     extra: ClassVar[str] = "llamacpp"
     packages: ClassVar[tuple[str, ...]] = ("llama_cpp", "jinja2")
     distributions: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)

@@ -1,7 +1,7 @@
 """Turns a request into a reply, for every engine: template, prefix cache, tokens, reply; in the worker's thread.
 
 Owns the lifetime of an engine, and the options that mean the same to all engines. Knows no library: a `LanguageModel`
-computes. Refuses images: engines run text models only.
+computes.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from aimu._core.nearest import did_you_mean
 from aimu._core.reply import Delta, Reply, StopReason, Usage
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
+from aimu.engines._formats.writing import images_of
+from aimu.engines._pictures import Prompt
 from aimu.engines._prefix_cache import PrefixCache, States
 from aimu.engines._rounds import Emit, Shared, Steps, StopFlag
 from aimu.engines._tested import versions_note
@@ -28,10 +30,12 @@ from aimu.errors import (
     BadRequestError,
     ContextLengthError,
     EngineError,
+    InvalidImageError,
     InvalidOptionError,
     MissingExtraError,
 )
 from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 
 _HONOURED = frozenset(
@@ -85,6 +89,13 @@ class LanguageModel(Protocol[S]):
         """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
         ...
 
+    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt | None]:
+        """Return a prompt with its images, and yield between two of them; return None once `stopped()` is true.
+
+        Raises InvalidImageError if the model cannot see images.
+        """
+        ...
+
     def new_states(self) -> S:
         """Return states of no tokens."""
         ...
@@ -107,6 +118,8 @@ M = TypeVar("M", bound=LanguageModel[Any])
 class LocalEngine(ABC, Generic[M]):
     """Base class of the engines: a provider on weights in this process."""
 
+    row: ClassVar[str]
+    """The name of the provider."""
     extra: ClassVar[str]
     """The extra of aimu that installs the packages."""
     packages: ClassVar[tuple[str, ...]]
@@ -246,11 +259,22 @@ class LocalEngine(ABC, Generic[M]):
             sampler = self._sampler(model, options)
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
-        form, prompt = self._format(model, request), self._render(model, request)
-        entry = self.prefix_cache.take(prompt, encode=model.encode, encode_rest=model.encode_rest, new=model.new_states)
+        images = images_of(request.messages)
+        if images and (why := TABLE[self.row].sightless):
+            raise InvalidImageError(f"{self.spec} cannot see images: {why}")
+        form, text = self._format(model, request), self._render(model, request)
+        reader = form.reader(tools=request.tools, prompt_end=text[-_PROMPT_END:])
+        prompt: Prompt | None = Prompt(text, model.encode, model.encode_rest)
+        if images:
+            prompt = yield from model.look(text, images, stopped)
+        if prompt is None:  # the reader has left
+            return reader.reply(StopReason.MAX_TOKENS, Usage(), self.spec.id)
+        entry = self.prefix_cache.take(
+            prompt.text, encode=prompt.encode, encode_rest=prompt.encode_rest, new=model.new_states
+        )
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
-        reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:])
+        prompt.bind(entry.states, entry.ids)
         stops = StopStrings(_stop(options))
         text_of = model.detokenizer(form.shows)
         reason = StopReason.MAX_TOKENS

@@ -8,7 +8,7 @@ models that keep more than plain keys and values.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from typing import Any, final
 
 import torch
@@ -149,7 +149,7 @@ class TorchBatch:
         self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
     ) -> Generator[int | Callable[[], object]]:
         """Generate tokens as `TorchModel.tokens`, but yield `compute`, which computes for all, before each token."""
-        sampler.start(ids, self._model.model.device)
+        sampler.start(self._model.real(ids, states), self._model.model.device)
         sequence = _Sequence(ids, states, sampler)
         self._arrived.append(sequence)
         try:
@@ -160,6 +160,7 @@ class TorchBatch:
                     yield token
         finally:
             self._leave(sequence)
+            states.release()
 
     def compute(self) -> None:
         """Compute a slice of the new prompts, first come first served, then a token for each row."""
@@ -177,11 +178,10 @@ class TorchBatch:
             sequence = self._arrived[0]
             try:
                 self._adopt(sequence)
-                known = len(sequence.states)
-                step = sequence.ids[known : min(known + budget, len(sequence.ids) - 1)]
-                budget -= len(step)
-                if step:
-                    self._model.extend(self._tensor([step]), sequence.states)
+                known, last = len(sequence.states), len(sequence.ids) - 1
+                if known < last:
+                    self._model.advance(sequence.ids, sequence.states, min(known + budget, last))
+                budget -= len(sequence.states) - known
                 if len(sequence.states) == len(sequence.ids) - 1:
                     self._join(sequence)
             except Exception as exc:  # noqa: BLE001 - raised by `take`
@@ -225,17 +225,15 @@ class TorchBatch:
         span = max(lengths) + 1
         self._rows.fit(len(lengths), span)
         last = [sequence.ids[-1] for sequence in self._running]
-        tokens, positions, rows = self._tensor([last, lengths, range(len(lengths))])
-        mask = self._rows.place(rows, positions, span)
+        shifts = [sequence.states.shift for sequence in self._running]
+        tokens, places, rows, shift = self._model.tensor([last, lengths, range(len(lengths)), shifts])
+        mask = self._rows.place(rows, places, span)
         logits = self._model.forward(
-            tokens[:, None], self._rows.cache, position_ids=positions[:, None], attention_mask=mask
+            tokens[:, None], self._rows.cache, position_ids=(places + shift)[:, None], attention_mask=mask
         )
         for sequence in self._running:
             sequence.states.length += 1
         return logits
-
-    def _tensor(self, values: Sequence[Sequence[int]]) -> Any:
-        return torch.tensor([list(row) for row in values], device=self._model.model.device)
 
     def _check(self) -> KVStates:
         """Check that two sequences of different lengths compute the same together as alone; return empty states."""
@@ -243,13 +241,13 @@ class TorchBatch:
         alone: list[Any] = []
         for ids in ([1, 2, 3, 4, 5], [3, 2, 1]):
             states = model.new_states()
-            model.extend(self._tensor([ids[:-1]]), states)
+            model.extend(model.tensor([ids[:-1]]), states)
             empty = states.copy(0)
             if not alone:
                 self._rows = _Rows(states.copy(0))
             self._arrived.append(_Sequence(ids, states.copy(len(states)), sampler))
             self._join(self._arrived[0])
-            alone.append(model.extend(self._tensor([ids[-1:]]), states))
+            alone.append(model.extend(model.tensor([ids[-1:]]), states))
         logits = torch.cat(alone)
         together = self._forward()
         self._running.clear()

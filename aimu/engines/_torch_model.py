@@ -1,7 +1,7 @@
 """Runs a causal language model of transformers, tokens in and tokens out: loading, prefill, decoding, sampling, states.
 
 Imports torch, so only `_huggingface` imports it, when it loads weights. Runs in the engine's thread; knows no messages,
-options or requests. Does not support beam search and images.
+options or requests. Does not support beam search.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any, cast, final
+from typing import TYPE_CHECKING, Any, cast, final
 
 import torch
 import transformers
@@ -19,9 +19,14 @@ from tokenizers.decoders import DecodeStream
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
+from aimu.engines._pictures import Prompt, content_of_url
 from aimu.engines._seams import Seams
-from aimu.engines._torch_load import load
+from aimu.engines._torch_load import load, load_processor
 from aimu.engines._torch_probe import cache_argument, check_cache, check_windows, continues, tensors
+from aimu.errors import InvalidImageError
+
+if TYPE_CHECKING:
+    from aimu.engines._torch_vision import Pictures, Vision
 
 PREFILL_SLICE = 512
 """Number of prompt tokens computed between two checks of the stop flag."""
@@ -82,6 +87,8 @@ class KVStates:
         self.cache: Any = DynamicCache(config=config)
         self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
         self.length = 0  # counted here, since recurrent layers do not count
+        self.pictures: Pictures | None = None  # of the request that these states are computed for
+        self.shift = 0  # from the number of a token to its position: images may have fewer positions than tokens
 
     def __len__(self) -> int:
         return self.length
@@ -104,6 +111,10 @@ class KVStates:
     def crop(self, length: int) -> None:
         self.cache.crop(length - self.length)
         self.length = length
+
+    def release(self) -> None:
+        """Forget the images of a request that has ended; the next one binds its own."""
+        self.pictures, self.shift = None, 0
 
     def move_out(self) -> list[tuple[Any, Any]]:
         """Return keys and values of each layer, shape (1, heads, length, width), and drop them here."""
@@ -231,11 +242,14 @@ class TorchModel:
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
         self._cache_argument = cache_argument(model, takes)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
-        self._continues = True
+        self._processor = partial(load_processor, source, model.config, kwargs)
+        self._vision: Vision | str | None = None  # a text says why there is none
+        self.sees: bool = any("pixel" in name for name in takes)
+        self.continues = True
         with self.inference():
             check_cache(model, self.new_states, self.extend)
             if not self.new_states().plain:
-                self._continues = continues(self.new_states, self.extend, model.device)
+                self.continues = continues(self.new_states, self.extend, model.device)
         check_windows(model, self.new_states().cache)
 
     @property
@@ -265,7 +279,7 @@ class TorchModel:
         return Detokenizer(self.tokenizer, frozenset(token for token, text in special if not shown(text)))
 
     def new_states(self) -> KVStates:
-        return KVStates(self.model.config, continues=self._continues)
+        return KVStates(self.model.config, continues=self.continues)
 
     settings_fields = ("do_sample", *(field for field, _, _ in (*_PROCESSORS, *_WARPERS)))
     """Fields of a generation config that a sampler honours."""
@@ -286,35 +300,69 @@ class TorchModel:
         output = self.model(input_ids=step, use_cache=True, **self._last_only, **kwargs)
         return output.logits[:, -1]
 
-    def extend(self, step: Any, states: KVStates) -> Any:
+    def extend(self, step: Any, states: KVStates, **inputs: Any) -> Any:
         """Append the states of `step`, shape (1, tokens); return the logits after it, shape (1, vocabulary)."""
         length = states.length + step.shape[-1]
-        positions = {}
-        if "position_ids" in self.takes:  # as `generate` does; models count for themselves in different ways
-            positions["position_ids"] = torch.arange(states.length, length, device=step.device)[None]
-        logits = self.forward(step, states.cache, **positions)
+        # As `generate` does; models count for themselves in different ways.
+        if "position_ids" in self.takes and "position_ids" not in inputs:
+            inputs["position_ids"] = torch.arange(states.length, length, device=step.device)[None] + states.shift
+        logits = self.forward(step, states.cache, **inputs)
         states.length = length
         return logits
+
+    def advance(self, ids: Sequence[int], states: KVStates, end: int) -> Any:
+        """Append the states of the next tokens of a prompt, up to `end` or so that images are whole; see `extend`."""
+        begin = len(states)
+        inputs: dict[str, Any] = {}
+        if states.pictures is not None:
+            end, inputs = states.pictures.step(ids, begin, end)
+        return self.extend(self.tensor([self.real(ids[begin:end], states)]), states, **inputs)
+
+    def real(self, ids: Sequence[int], states: KVStates) -> Sequence[int]:
+        """Return tokens with the model's own token in the place of each feature of an image."""
+        return ids if states.pictures is None else states.pictures.real(ids)
+
+    def tensor(self, values: Sequence[Sequence[int]]) -> Any:
+        """Return a tensor of integers on the model's device."""
+        return torch.tensor([list(row) for row in values], device=self.model.device)
+
+    def look(
+        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
+    ) -> Generator[Callable[[], object], None, Prompt | None]:
+        """As `LanguageModel.look`."""
+        return (yield from self._sight(urls[0]).look(prompt, urls, stopped))
 
     def tokens(
         self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
     ) -> Generator[int | Callable[[], object]]:
         """Generate tokens; see `LanguageModel.tokens`."""
-        device = self.model.device
-        sampler.start(ids, device)
+        sampler.start(self.real(ids, states), self.model.device)
+        most = PREFILL_SLICE if self.continues else len(ids)
         step: Any = None
-        most = PREFILL_SLICE if self._continues else len(ids)
-        while not stopped():
-            if step is None:
-                step = torch.tensor([ids[len(states) : len(states) + most]], device=device)
-            logits = self.extend(step, states)
-            if len(states) < len(ids):
-                step = None
-                continue
-            step = sampler(logits)
-            token = int(step)
-            ids.append(token)
-            yield token
+        try:
+            while not stopped():
+                if step is None:
+                    logits = self.advance(ids, states, min(len(ids), len(states) + most))
+                else:
+                    logits = self.extend(step, states)
+                if len(states) < len(ids):
+                    continue
+                step = sampler(logits)
+                token = int(step)
+                ids.append(token)
+                yield token
+        finally:
+            states.release()
+
+    def _sight(self, url: str) -> Vision:
+        """Return what the model needs to see images; look for it when the first one comes, and try it with that."""
+        if self._vision is None:
+            from aimu.engines._torch_vision import vision_of
+
+            self._vision = vision_of(self, self._processor, content_of_url(url))
+        if isinstance(self._vision, str):
+            raise InvalidImageError(f"this engine cannot show images to {type(self.model).__name__}: {self._vision}")
+        return self._vision
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:
