@@ -76,6 +76,11 @@ def _reason(what: str) -> str:
     return ": ".join([what, *_errors()])
 
 
+def offloads() -> bool:
+    """Return whether this build of llama.cpp keeps layers on a GPU."""
+    return bool(llama_cpp.llama_supports_gpu_offload())
+
+
 def _free(context: Any, model: Any) -> None:
     llama_cpp.llama_free(context)
     llama_cpp.llama_model_free(model)
@@ -166,7 +171,7 @@ class GGUFModel:
         settings.n_batch = settings.n_ubatch = PREFILL_SLICE
         settings.swa_full = True  # else a window keeps its last tokens only, and its states cannot be cut
         settings.n_threads = settings.n_threads_batch = threads or max(1, (os.cpu_count() or 1) // 2)
-        if not llama_cpp.llama_supports_gpu_offload():
+        if not offloads():
             # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold.
             settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._context = llama_cpp.llama_init_from_model(self._model, settings)

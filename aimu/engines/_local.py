@@ -22,7 +22,7 @@ from aimu.engines._formats.stops import StopStrings
 from aimu.engines._formats.writing import images_of
 from aimu.engines._pictures import Prompt
 from aimu.engines._prefix_cache import PrefixCache, States
-from aimu.engines._rounds import Emit, Shared, Steps, StopFlag
+from aimu.engines._rounds import Emit, Shared, Steps, StopFlag, Stopped
 from aimu.engines._tested import versions_note
 from aimu.engines._worker import Worker
 from aimu.errors import (
@@ -162,7 +162,7 @@ class LocalEngine(ABC, Generic[M]):
             EngineError: The weights cannot be loaded.
             ClosedClientError: The engine is closed.
         """
-        self.worker.run_sync(self._loaded)
+        self.worker.run_stoppable(self._loaded)
 
     async def complete(self, request: Request) -> Reply:
         """Generate the reply to a request.
@@ -201,18 +201,21 @@ class LocalEngine(ABC, Generic[M]):
     # The methods below run in the worker's thread.
 
     @abstractmethod
-    def _load(self) -> M:
-        """Load the weights; any exception says why they cannot be loaded."""
+    def _load(self, stopped: StopFlag) -> M:
+        """Load the weights; any exception says why they cannot be loaded.
+
+        Raises Stopped if `stopped()` becomes true while they are fetched.
+        """
 
     @abstractmethod
     def _sampler(self, model: M, options: Mapping[str, Any]) -> Any:
         """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid."""
 
-    def _loaded(self) -> M:
+    def _loaded(self, stopped: StopFlag) -> M:
         if self._model is None:
             try:
-                self._model = self._load()
-            except AimuError:
+                self._model = self._load(stopped)
+            except (AimuError, Stopped):
                 raise
             except Exception as exc:
                 reason = str(exc) or type(exc).__name__
@@ -231,7 +234,7 @@ class LocalEngine(ABC, Generic[M]):
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         failure: BaseException | None = None
         try:
-            model = self._loaded()
+            model = self._loaded(stopped)
             steps = self._reply(model, request, emit, stopped)
             while True:
                 with model.inference():  # it is the thread's, so it is not held across a yield
@@ -244,7 +247,7 @@ class LocalEngine(ABC, Generic[M]):
         except StopIteration as end:
             reply: Reply = end.value
             return reply
-        except (AimuError, GeneratorExit):
+        except (AimuError, GeneratorExit, Stopped):
             raise
         except BaseException as exc:
             # BaseException too: a KeyboardInterrupt or SystemExit in the engine's thread must not end the reader's.

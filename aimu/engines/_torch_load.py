@@ -14,9 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from transformers.utils.hub import cached_file
+
+from aimu.engines._memory import available_memory
 
 _REACH_BOTH = ("subfolder", "code_revision", "gguf_file")
 """Arguments for files of tokenizer and weights that transformers takes out of `**kwargs`."""
@@ -44,6 +47,16 @@ def load(source: str, *, dtype: str, kwargs: Mapping[str, Any]) -> tuple[Any, An
             tokenizer.chat_template = _template_of_processor(source, found)
         model: Any = _class_of(config).from_pretrained(source, dtype=dtype, **weights)
     return model, tokenizer
+
+
+def free_memory(device: str, dtype: str) -> tuple[int | None, int | None]:
+    """Return the bits of a number of a dtype, None for "auto", and the bytes that are free where weights go."""
+    known = getattr(torch, dtype, None)
+    bits = known.itemsize * 8 if isinstance(known, torch.dtype) else None
+    kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if kind.startswith("cuda"):
+        return bits, int(torch.cuda.mem_get_info(torch.device(kind))[0])
+    return bits, available_memory() if kind == "cpu" else None
 
 
 def load_processor(source: str, config: Any, kwargs: Mapping[str, Any]) -> Any:

@@ -73,7 +73,7 @@ class PlayedEngine(LocalEngine):
         self.played = PlayedModel(template, replies)
         super().__init__(ModelSpec("played", "hf"), lazy=False, prefix_cache_bytes=1 << 20, tool_format=tool_format)
 
-    def _load(self):
+    def _load(self, stopped):
         return self.played
 
     def _sampler(self, model, options):
