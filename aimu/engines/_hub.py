@@ -50,10 +50,8 @@ class Place:
     @property
     def folder(self) -> Path:
         from huggingface_hub import constants
-        from huggingface_hub.file_download import repo_folder_name
 
-        name: str = repo_folder_name(repo_id=self.repository, repo_type="model")
-        return Path(self.cache or constants.HF_HUB_CACHE).expanduser() / name
+        return Path(self.cache or constants.HF_HUB_CACHE).expanduser() / f"models--{self.repository.replace('/', '--')}"
 
     @property
     def snapshot(self) -> Path:
@@ -88,11 +86,7 @@ def choose_gguf(repository: str, paths: Iterable[str], wanted: str) -> list[str]
     Raises:
         EngineError: No file fits, several do, or a part is missing; the text lists what there is.
     """
-    models: dict[str, list[str]] = {}
-    for path in sorted(paths):
-        if path.lower().endswith(".gguf") and not re.search(r"mmproj|imatrix", path.rpartition("/")[2].lower()):
-            part = _PART.fullmatch(path)
-            models.setdefault(f"{part[1]}.gguf" if part else path, []).append(path)
+    models = models_in(paths)
     fitting = [name for name, files in models.items() if _fits(wanted, name, files)]
     if len(fitting) != 1:
         names = fitting or list(models)
@@ -108,6 +102,16 @@ def choose_gguf(repository: str, paths: Iterable[str], wanted: str) -> list[str]
     if part and len(files) != int(part[3]):
         raise EngineError(f"{repository} has only {len(files)} of the {int(part[3])} parts of {fitting[0]}")
     return files
+
+
+def models_in(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the GGUF models among files, each with its file or its parts in order."""
+    models: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        if path.lower().endswith(".gguf") and not re.search(r"mmproj|imatrix", path.rpartition("/")[2].lower()):
+            part = _PART.fullmatch(path)
+            models.setdefault(f"{part[1]}.gguf" if part else path, []).append(path)
+    return models
 
 
 def gguf_parts(file: Path) -> list[Path]:
