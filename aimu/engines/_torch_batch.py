@@ -18,7 +18,8 @@ from transformers.cache_utils import DynamicLayer
 
 from aimu.engines import _torch_model as torch_model
 from aimu.engines._prefix_cache import common_prefix
-from aimu.engines._torch_model import KVStates, Sampler, TorchModel
+from aimu.engines._torch_model import Sampler, TorchModel
+from aimu.engines._torch_states import KVStates
 
 _DIFFERENCE = 0.01
 """Tolerance of float32 logits in a batch against the sequence alone, as a fraction of the greatest logit."""
@@ -40,7 +41,7 @@ class _Sequence:
         if error is not None:
             raise error
         token, self.token = self.token, None
-        return token
+        return None if token is None else torch_model.checked(token)
 
     def pick(self, logits: Any) -> Any:
         """Return the next token, shape (1, 1). An error in the options of a request fails that request only."""
@@ -217,7 +218,7 @@ class TorchBatch:
         logits = self._forward()
         picked = [sequence.pick(logits[row : row + 1]) for row, sequence in enumerate(self._running)]
         for sequence, (token,) in zip(self._running, torch.cat(picked).tolist(), strict=True):
-            sequence.token = token
+            sequence.token = token  # the list is the only time that a GPU is waited for
 
     def _forward(self) -> Any:
         """Append the last token of each row to its states; return the logits after it, shape (rows, vocabulary)."""

@@ -50,12 +50,16 @@ def load(source: str, *, dtype: str, kwargs: Mapping[str, Any]) -> tuple[Any, An
 
 
 def free_memory(device: str, dtype: str) -> tuple[int | None, int | None]:
-    """Return the bits of a number of a dtype, None for "auto", and the bytes that are free where weights go."""
+    """Return the bits of a number of a dtype, None for "auto", and the bytes that are free where weights go.
+
+    Those for a GPU come through the memory of the CPU.
+    """
     known = getattr(torch, dtype, None)
     bits = known.itemsize * 8 if isinstance(known, torch.dtype) else None
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if kind.startswith("cuda"):
-        return bits, int(torch.cuda.mem_get_info(torch.device(kind))[0])
+        free, outside = int(torch.cuda.mem_get_info(torch.device(kind))[0]), available_memory()
+        return bits, free if outside is None else min(free, outside)
     return bits, available_memory() if kind == "cpu" else None
 
 

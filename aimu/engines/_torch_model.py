@@ -16,17 +16,16 @@ from typing import TYPE_CHECKING, Any, cast, final
 import torch
 import transformers
 from tokenizers.decoders import DecodeStream
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
 from aimu.engines._pictures import Prompt, content_of_url
 from aimu.engines._seams import Seams
 from aimu.engines._torch_load import load, load_processor
-from aimu.engines._torch_probe import cache_argument, check_cache, check_windows, continues, tensors
+from aimu.engines._torch_probe import cache_argument, check_cache, check_windows, continues
+from aimu.engines._torch_states import KVStates, moved
 from aimu.errors import InvalidImageError
 
 if TYPE_CHECKING:
-    from aimu.engines._torch_vision import Pictures, Vision
+    from aimu.engines._torch_vision import Vision
 
 PREFILL_SLICE = 512
 """Number of prompt tokens computed between two checks of the stop flag."""
@@ -49,85 +48,6 @@ _WARPERS: tuple[tuple[str, Any, Any], ...] = (
     ("epsilon_cutoff", transformers.EpsilonLogitsWarper, 0.0),
     ("eta_cutoff", transformers.EtaLogitsWarper, 0.0),
 )
-
-
-class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """A layer of the cache with room at its end, so that a new token is written in place and no other is copied."""
-
-    _room: tuple[Any, Any] | None = None
-
-    def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self.keys, self.values = key_states[..., :0, :], value_states[..., :0, :]
-        known: Any = self.keys
-        start = known.shape[-2]
-        end = start + key_states.shape[-2]
-        if self._room is None or self._room[0].shape[-2] < end:
-            length = end + max(256, end // 4)
-            self._room = _moved(self.keys, length), _moved(self.values, length)
-        keys, values = self._room
-        keys[..., start:end, :], values[..., start:end, :] = key_states, value_states
-        self.keys, self.values = keys[..., :end, :], values[..., :end, :]
-        return self.keys, self.values
-
-
-def _moved(states: Any, length: int) -> Any:
-    room = states.new_empty(*states.shape[:-2], length, states.shape[-1])
-    room[..., : states.shape[-2], :] = states
-    return room
-
-
-@final
-class KVStates:
-    """The cache of one sequence; implements `_prefix_cache.States`."""
-
-    def __init__(self, config: Any, *, continues: bool = True) -> None:
-        self._config, self._continues = config, continues
-        self.cache: Any = DynamicCache(config=config)
-        self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
-        self.length = 0  # counted here, since recurrent layers do not count
-        self.pictures: Pictures | None = None  # of the request that these states are computed for
-        self.shift = 0  # from the number of a token to its position: images may have fewer positions than tokens
-
-    def __len__(self) -> int:
-        return self.length
-
-    @property
-    def plain(self) -> bool:
-        """Whether they are the keys and values of all tokens."""
-        return all(type(layer) is _GrowingLayer for layer in self.cache.layers)
-
-    @property
-    def shortest(self) -> int:
-        return 0 if self.plain else self.length + (not self._continues)
-
-    @property
-    def nbytes(self) -> int:
-        found = (tensor.untyped_storage() for layer in self.cache.layers for tensor in tensors(layer))
-        storages = {storage.data_ptr(): storage.nbytes() for storage in found}
-        return sum(storages.values())
-
-    def crop(self, length: int) -> None:
-        self.cache.crop(length - self.length)
-        self.length = length
-
-    def release(self) -> None:
-        """Forget the images of a request that has ended; the next one binds its own."""
-        self.pictures, self.shift = None, 0
-
-    def move_out(self) -> list[tuple[Any, Any]]:
-        """Return keys and values of each layer, shape (1, heads, length, width), and drop them here."""
-        tensors = [(layer.keys, layer.values) for layer in self.cache.layers]
-        self.cache = KVStates(self._config).cache
-        return tensors
-
-    def copy(self, length: int) -> KVStates:
-        copied = KVStates(self._config)
-        copied.length = length
-        for index, layer in enumerate(self.cache.layers):
-            copied.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
-        return copied
 
 
 @final
@@ -163,7 +83,7 @@ class Sampler:
         if self._processors or self._warpers or self._counts is not None or any(self._penalties):
             logits = self._processed(logits.float())
         if self._sampling:
-            token = torch.multinomial(torch.softmax(logits.float(), dim=-1), 1, generator=self._generator)
+            token = self._drawn(torch.softmax(logits.float(), dim=-1))
         else:
             token = logits.argmax(dim=-1, keepdim=True)
         if self._processors:
@@ -171,6 +91,16 @@ class Sampler:
         if self._counts is not None:
             self._counts[0, token[0]] += 1
         return token
+
+    def _drawn(self, odds: Any) -> Any:
+        """Return a token drawn by its odds, or -1 if they are not numbers.
+
+        On a GPU, `multinomial` would wait for its check of the odds; here they go the way of the token itself.
+        """
+        if odds.device.type == "cpu":
+            return torch.multinomial(odds, 1, generator=self._generator)
+        token = (odds / torch.empty_like(odds).exponential_(generator=self._generator)).argmax(dim=-1, keepdim=True)
+        return torch.where(odds.sum(dim=-1, keepdim=True).isfinite(), token, -1)
 
     def _processed(self, scores: Any) -> Any:
         for processor in self._processors:
@@ -324,7 +254,7 @@ class TorchModel:
 
     def tensor(self, values: Sequence[Sequence[int]]) -> Any:
         """Return a tensor of integers on the model's device."""
-        return torch.tensor([list(row) for row in values], device=self.model.device)
+        return moved(torch.tensor([list(row) for row in values]), self.model.device)
 
     def look(
         self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
@@ -348,7 +278,7 @@ class TorchModel:
                 if len(states) < len(ids):
                     continue
                 step = sampler(logits)
-                token = int(step)
+                token = checked(int(step))  # the only time that a GPU is waited for
                 ids.append(token)
                 yield token
         finally:
@@ -363,6 +293,13 @@ class TorchModel:
         if isinstance(self._vision, str):
             raise InvalidImageError(f"this engine cannot show images to {type(self.model).__name__}: {self._vision}")
         return self._vision
+
+
+def checked(token: int) -> int:
+    """Return a token that was drawn; raise ValueError if its odds were not numbers."""
+    if token < 0:
+        raise ValueError("the odds of the next token are not numbers; check the options of sampling")
+    return token
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:

@@ -19,10 +19,11 @@ import torch
 from attrs import define
 
 from aimu.engines._pictures import Prompt, content_of_url, decoded
+from aimu.engines._torch_states import KVStates, moved
 from aimu.errors import AimuError, BadRequestError, InvalidImageError
 
 if TYPE_CHECKING:
-    from aimu.engines._torch_model import KVStates, TorchModel
+    from aimu.engines._torch_model import TorchModel
 
 _KNOWN = 256
 """Number of images whose text and sizes are kept, so that an image in a reused prefix is not even decoded."""
@@ -185,7 +186,7 @@ class Vision:
 
     def kinds(self, ids: Sequence[int]) -> dict[str, Any]:
         """Return the arguments of `forward` that tell which tokens, from the first of all, are an image's."""
-        kinds = torch.tensor([[int(token < 0) for token in ids]], device=self.model.model.device)
+        kinds = self.model.tensor([[int(token < 0) for token in ids]])
         return dict.fromkeys(self._kinds, kinds)
 
     def positions(self, ids: Sequence[int], pictures: Sequence[Picture]) -> tuple[Any, int]:
@@ -195,16 +196,17 @@ class Vision:
         """
         if self._rope is None:
             return None, 0
-        device = self.model.model.device
+        # On the CPU: the models look at each token, and a GPU would be waited for each time.
+        kinds = torch.tensor([[int(token < 0) for token in ids]])
         given = {
-            "input_ids": torch.tensor([self.real(ids)], device=device),
-            "mm_token_type_ids": torch.tensor([[int(token < 0) for token in ids]], device=device),
-            "attention_mask": torch.ones((1, len(ids)), dtype=torch.long, device=device),
+            "input_ids": torch.tensor([self.real(ids)]),
+            "mm_token_type_ids": kinds,
+            "attention_mask": torch.ones_like(kinds),
         }
         for name in pictures[0].facts:
-            given[name] = torch.cat([picture.facts[name] for picture in pictures]).to(device)
+            given[name] = torch.cat([picture.facts[name] for picture in pictures])
         positions, behind = self._rope(**{name: value for name, value in given.items() if name in self._rope_takes})
-        return positions, int(behind.flatten()[0])
+        return moved(positions, self.model.model.device), int(behind.flatten()[0])
 
     def keys(self, text: str) -> list[str]:
         """Return the keys of the images in the text of a prompt."""
@@ -225,7 +227,7 @@ class Vision:
     def _moved(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         model = self.model.model
         return {
-            name: value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
+            name: moved(value, model.device, model.dtype if value.is_floating_point() else value.dtype)
             for name, value in inputs.items()
         }
 
