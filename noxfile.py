@@ -39,6 +39,16 @@ CONSTRAINTS = ROOT / "constraints.txt"
 ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
 TESTED_PYTHONS = ("3.11", "3.12", "3.13")  # 3.14 has not been tried yet
 EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress"
+# What `bench -- --peers` compares with: the name of the side in benchmarks/sides/, and what is installed for it.
+PEERS = {
+    "openai": ["openai"],
+    "pydantic_ai": ["pydantic-ai-slim[openai]"],
+    "openai_agents": ["openai-agents"],
+    "langgraph": ["langchain", "langchain-openai", "langgraph"],
+    "inspect_ai": ["inspect-ai", "openai"],
+    "litellm": ["litellm"],
+    "mirascope": ["mirascope[openai]"],
+}
 BUILD_BACKEND = [*PYPROJECT["build-system"]["requires"], "editables"]
 
 # On Linux the package index has CUDA builds of torch only, of about 3 GB; PyTorch's own index has one of 200 MB.
@@ -226,10 +236,16 @@ def run_demo(session: nox.Session, left_out: Sequence[str], *arguments: str) -> 
 
 
 def run_suite(
-    session: nox.Session, left_out: Sequence[str], *arguments: str, under: Sequence[str] = ("python", "-m")
+    session: nox.Session,
+    left_out: Sequence[str],
+    *arguments: str,
+    under: Sequence[str] = ("python", "-m"),
+    exhaustive: bool = False,
 ) -> None:
-    """The suite; without the tests that load weights where an engine is left out."""
-    chosen = ["--ignore=tests/engines", "-m", "not real_servers and not engines"] if left_out else []
+    """The suite; without the tests that load weights where an engine is left out; `exhaustive` adds combinations."""
+    excluded = ["real_servers", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
+    chosen = ["-m", " and ".join(f"not {mark}" for mark in excluded)]
+    chosen += ["--ignore=tests/engines"] if left_out else []
     session.run(*under, "pytest", *chosen, *arguments, env=ENGINE_ENV)
 
 
@@ -245,6 +261,14 @@ def tests(session: nox.Session) -> None:
     run_suite(session, install(session, EVERYTHING, "test"), *session.posargs)
 
 
+@nox.session
+def explore(session: nox.Session) -> None:
+    """What the suite leaves out: combinations of one kind, and ten times as many examples, random ones."""
+    install(session, EVERYTHING, "test")
+    chosen = ("-m", "hypothesis or exhaustive", "--hypothesis-profile=explore")
+    session.run("python", "-m", "pytest", *chosen, *session.posargs, env=ENGINE_ENV)
+
+
 @nox.session(python=TESTED_PYTHONS[1:])
 def compat(session: nox.Session) -> None:
     """The suite without the engines on newer interpreters; a missing interpreter is a failure."""
@@ -257,7 +281,7 @@ def newest(session: nox.Session) -> None:
     """Demo and suite on the newest versions in range, whatever `constraints.txt` says."""
     left_out = install(session, EVERYTHING, "test", pins=None)
     run_demo(session, left_out)
-    run_suite(session, left_out, *session.posargs)
+    run_suite(session, left_out, *session.posargs, exhaustive=True)
 
 
 @nox.session
@@ -267,7 +291,7 @@ def lowest(session: nox.Session) -> None:
     stated = [*PYPROJECT["project"]["dependencies"], *(line for name in EVERYTHING.split(",") for line in EXTRAS[name])]
     bounds = [re.match(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", line) for line in [*stated, *GROUPS["test"]]]
     pins.write_text("".join(f"{found[1]}=={found[2]}\n" for found in bounds if found), "utf8")
-    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs)
+    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs, exhaustive=True)
 
 
 @nox.session
@@ -282,7 +306,7 @@ def lock(session: nox.Session) -> None:
     left_out = install(session, EVERYTHING, *GROUPS, pins=None, torch=torch)
     session.install("nox")
     run_demo(session, left_out)
-    run_suite(session, left_out)
+    run_suite(session, left_out, exhaustive=True)
     frozen = str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", "--exclude", "aimu", silent=True))
     pins = re.findall(r"^([\w.-]+)==([\w.]+)", frozen, re.MULTILINE)
     versions = dict(sorted((canonicalize_name(name), version) for name, version in pins))
@@ -348,18 +372,34 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Every benchmark; give names to run some (`nox -s bench -- engine`)."""
-    install(session, "hf,llamacpp,openai,anthropic,trio", "test")
-    names = session.posargs or sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
-    for name in names:
-        session.run("python", f"benchmarks/{name}.py", env=ENGINE_ENV)
+    """Benchmarks: all, or `-- NAME...`; `-- report` and `-- compare A B` show results. See benchmarks/README.md."""
+    arguments = list(session.posargs)
+    if arguments[:1] in (["report"], ["compare"]):
+        session.install(*constraint(session, CONSTRAINTS), *GROUPS["bench"])
+    else:
+        install(session, "hf,llamacpp,openai,anthropic,trio", "test", "bench")
+    if "--peers" in arguments:
+        arguments.insert(arguments.index("--peers") + 1, os.fspath(peers(session)))
+    session.run("python", "-m", "benchmarks", *arguments, env=ENGINE_ENV)
+
+
+def peers(session: nox.Session) -> Path:
+    """The folder of the environments of other libraries, each at its newest version in one of its own."""
+    folder = Path(session.virtualenv.location) / "peers"
+    for name, packages in PEERS.items():
+        python = folder / name / "bin/python"
+        if not python.exists():
+            session.run_install("python", "-m", "venv", os.fspath(folder / name))
+            session.run_install(os.fspath(python), "-m", "pip", "install", "-q", *packages, external=True)
+    return folder
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Execute every code block of README and docs, and check their links."""
-    install(session, "hf,llamacpp,trio,skills,mcp", "test")
+    """Execute every code block of README and docs, check their links, and build the site into site/."""
+    install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
+    session.run("python", "-m", "mkdocs", "build")
 
 
 @nox.session
@@ -431,11 +471,12 @@ def litellm(session: nox.Session) -> str:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Everything: the default sessions, other versions and interpreters, benchmarks, docs and the built package."""
+    """Everything: the default sessions, other versions and interpreters, quick benchmarks, docs and the package."""
     for name in (
         "lint",
         "types",
         "tests",
+        "explore",
         "compat",
         "newest",
         "lowest",
@@ -445,6 +486,6 @@ def full(session: nox.Session) -> None:
         "docs",
         "demo",
         "package",
-        "bench",
     ):
         session.notify(name)
+    session.notify("bench", posargs=["--quick"])

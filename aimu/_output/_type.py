@@ -86,7 +86,7 @@ def _make(kind: Any) -> OutputType[Any]:
     try:
         model = Models({}).complete("output", [Argument(WRAPPER, kind)], {})
         schema = schema_of(model)
-        inner = _resolved(schema["properties"][WRAPPER], schema)
+        inner = resolved(schema["properties"][WRAPPER], schema)
     except Exception as exc:  # evaluating a type, and whatever is not one, can raise anything
         why = str(exc).splitlines()[0].split(". ")[0]
         raise InvalidOptionError(
@@ -101,7 +101,7 @@ def _name(kind: Any) -> str:
     return _NOT_IN_A_NAME.sub("_", getattr(kind, "__name__", "")).strip("_")[:64] or "output"
 
 
-def _resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+def resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     """Return a property's schema as one that stands alone; its own keywords win over those that it refers to."""
     defs = root.get("$defs", {})
     made, seen = dict(node), set[str]()

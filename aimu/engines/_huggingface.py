@@ -14,14 +14,14 @@ from attrs import evolve
 
 from aimu._doors import public
 from aimu.engines._hub import Place, fetch_model, weights_of
-from aimu.engines._local import LocalEngine, Tokens
+from aimu.engines._local import LocalEngine
 from aimu.engines._memory import check_memory, weights_bytes
 from aimu.engines._rounds import StopFlag
-from aimu.errors import EngineError, InvalidOptionError
+from aimu.errors import EngineError
 from aimu.models._spec import ModelSpec
 
 if TYPE_CHECKING:
-    from aimu.engines._torch_batch import TorchBatch
+    from aimu.engines._torch_batch import TorchRows
     from aimu.engines._torch_model import Sampler, TorchModel
 
 _REMEDY = (
@@ -82,20 +82,14 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf")
-        if batch < 1:
-            raise InvalidOptionError(
-                f"batch must be at least 1, got batch={batch!r}; use 1 to answer one request at a time"
-            )
         self._source = _source(spec.id)
-        self._size = batch
-        self._batch: TorchBatch | None = None
         self._settings: dict[str, Any] = {
             "device": device,
             "dtype": dtype,
             "threads": threads,
             "kwargs": dict(model_kwargs or {}),
         }
-        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format, share=batch)
+        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format, batch=batch)
 
     def _load(self, stopped: StopFlag) -> TorchModel:
         from aimu.engines._torch_load import free_memory
@@ -117,18 +111,12 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         model = TorchModel(self._source, **self._settings)
         if self.spec.vision is None:
             self.spec = evolve(self.spec, vision=model.sees)
-        if self._size > 1:
-            from aimu.engines._torch_batch import TorchBatch
-
-            self._batch = TorchBatch(model)
         return model
 
-    def _free(self) -> None:
-        self._batch = None
-        super()._free()
+    def _rows(self, model: TorchModel) -> TorchRows:
+        from aimu.engines._torch_batch import TorchRows
 
-    def _tokens(self, model: TorchModel, ids: list[int], states: Any, sampler: Any, stopped: StopFlag) -> Tokens:
-        return (self._batch or model).tokens(ids, states, sampler, stopped)
+        return TorchRows(model)
 
     def _sampler(self, model: TorchModel, options: Mapping[str, Any]) -> Sampler:
         settings = model.settings()

@@ -21,6 +21,7 @@ from aimu.errors import EngineError, InvalidOptionError
 from aimu.models._spec import ModelSpec
 
 if TYPE_CHECKING:
+    from aimu.engines._gguf_batch import GGUFRows
     from aimu.engines._gguf_model import GGUFModel, Sampling
 
 _REMEDY = "close other programs, or choose a smaller quant, such as Q4_K_M, or a smaller model"
@@ -47,12 +48,14 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         threads: Number of threads of one evaluation, at least 1. None: half of the CPUs.
         prefix_cache_bytes: Upper bound of the memory for states of past prompts, in bytes; 0 keeps nothing.
         tool_format: The format of tool calls. By default read off the chat template.
+        batch: Number of concurrent requests that may share forward passes, 1 to 256; 1 means that none do. Each has
+            memory for `n_ctx` tokens.
 
     Raises:
         EngineError: The file does not exist or cannot be fetched, or llama.cpp cannot load it.
         NotEnoughMemoryError: The file is larger than the memory that is free.
         MissingExtraError: llama-cpp-python or jinja2 is not installed.
-        InvalidOptionError: `n_ctx` or `threads` is below 1.
+        InvalidOptionError: `n_ctx`, `threads` or `batch` is out of its range.
 
     Example:
         engine = LlamaCppEngine("models/qwen3-0.6b-q8_0.gguf", n_ctx=16_384)
@@ -75,6 +78,7 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         threads: int | None = None,
         prefix_cache_bytes: int = 256 << 20,
         tool_format: str | None = None,
+        batch: int = 1,
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "llamacpp", vision=False)
         for name, value in (("n_ctx", n_ctx), ("threads", threads)):
@@ -85,8 +89,13 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         name = spec.id if model_path is None else os.fspath(model_path)
         self._name = None if Path(name).exists() else gguf_name(name)
         self._path = name if self._name else _gguf(name)
-        self._settings: dict[str, Any] = {"context": n_ctx, "layers_on_gpu": n_gpu_layers, "threads": threads}
-        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format)
+        self._settings: dict[str, Any] = {
+            "context": n_ctx,
+            "layers_on_gpu": n_gpu_layers,
+            "threads": threads,
+            "rows": batch,
+        }
+        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format, batch=batch)
 
     def _load(self, stopped: StopFlag) -> GGUFModel:
         from aimu.engines._gguf_model import GGUFModel, offloads
@@ -99,6 +108,11 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
             self._path = _gguf(os.fspath(fetch_gguf(self._name, stopped, check)))
         check(sum(part.stat().st_size for part in gguf_parts(Path(self._path))))
         return GGUFModel(self._path, **self._settings)
+
+    def _rows(self, model: GGUFModel) -> GGUFRows:
+        from aimu.engines._gguf_batch import GGUFRows
+
+        return GGUFRows(model)
 
     def _free(self) -> None:
         if self._model is not None:

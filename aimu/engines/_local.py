@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
 from aimu._core.reply import Delta, Reply, StopReason, Usage
+from aimu.engines._batch import Batch, Rows
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
 from aimu.engines._formats.writing import images_of
@@ -128,8 +129,12 @@ class LocalEngine(ABC, Generic[M]):
     """The distributions, by their name on PyPI, whose versions decide whether weights can be loaded."""
 
     def __init__(
-        self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None, share: int = 1
+        self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None, batch: int
     ) -> None:
+        if batch < 1:
+            raise InvalidOptionError(
+                f"batch must be at least 1, got batch={batch!r}; use 1 to answer one request at a time"
+            )
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
                 raise MissingExtraError(package, self.extra)
@@ -137,9 +142,11 @@ class LocalEngine(ABC, Generic[M]):
         ChatFormat.of("", tool_format=tool_format)  # raises where there is no format of that name
         self._tool_format = tool_format
         self._model: M | None = None
+        self._size = batch
+        self._batch: Batch[Any] | None = None
         self._warned: set[str] = set()
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
-        self.worker: Worker = Worker(f"aimu {spec}", share=share)
+        self.worker: Worker = Worker(f"aimu {spec}", share=batch)
         if not lazy:
             try:
                 self.load()
@@ -208,13 +215,19 @@ class LocalEngine(ABC, Generic[M]):
         """
 
     @abstractmethod
+    def _rows(self, model: M) -> Rows[Any]:
+        """Return what computes requests side by side; raise ValueError if the model does not allow it."""
+
+    @abstractmethod
     def _sampler(self, model: M, options: Mapping[str, Any]) -> Any:
         """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid."""
 
     def _loaded(self, stopped: StopFlag) -> M:
         if self._model is None:
             try:
-                self._model = self._load(stopped)
+                model = self._load(stopped)
+                self._batch = Batch(self._rows(model)) if self._size > 1 else None
+                self._model = model
             except (AimuError, Stopped):
                 raise
             except Exception as exc:
@@ -224,12 +237,8 @@ class LocalEngine(ABC, Generic[M]):
         return self._model
 
     def _free(self) -> None:
-        self._model = None
+        self._model = self._batch = None
         self.prefix_cache.clear()
-
-    def _tokens(self, model: M, ids: list[int], states: Any, sampler: Any, stopped: StopFlag) -> Tokens:
-        """Generate tokens; see `LanguageModel.tokens`."""
-        return model.tokens(ids, states, sampler, stopped)
 
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         failure: BaseException | None = None
@@ -281,7 +290,7 @@ class LocalEngine(ABC, Generic[M]):
         stops = StopStrings(_stop(options))
         text_of = model.detokenizer(form.shows)
         reason = StopReason.MAX_TOKENS
-        with closing(self._tokens(model, entry.ids, entry.states, sampler, stopped)) as tokens:
+        with closing((self._batch or model).tokens(entry.ids, entry.states, sampler, stopped)) as tokens:
             for token in tokens:
                 if not isinstance(token, int):
                     yield token
@@ -300,6 +309,7 @@ class LocalEngine(ABC, Generic[M]):
             emit(delta)
         entry.text += model.decode(entry.ids[length:])
         entry.marks.append((len(entry.text), len(entry.ids)))
+        prompt.release(entry.states)
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
         return reader.reply(reason, usage, self.spec.id)

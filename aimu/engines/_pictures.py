@@ -22,7 +22,7 @@ MAX_PIXELS = 80_000_000
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "AVIF", "HEIF")
 
 
-def _unbound(states: Any, ids: Sequence[int]) -> None:
+def _unbound(*_: object) -> None:
     """Text needs nothing but its tokens."""
 
 
@@ -32,13 +32,14 @@ class Prompt:
     """A prompt with the functions that make tokens of it; see `PrefixCache.take`.
 
     `text` names each image by its content, so that two prompts are equal only as far as their images are. `bind` takes
-    the states that are going to grow along the prompt, and its tokens.
+    the states that are going to grow along the prompt, and its tokens; `release` takes the states when they have grown.
     """
 
     text: str
     encode: Callable[[str], list[int]]
     encode_rest: Callable[[str, int], list[int] | None]
     bind: Callable[[Any, Sequence[int]], None] = _unbound
+    release: Callable[[Any], None] = _unbound
 
 
 def content_of_url(url: str) -> bytes:

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 PREFILL_SLICE = 512
 """Number of prompt tokens computed between two checks of the stop flag."""
 
+NO_ODDS = "the odds of the next token are not numbers; check the options of sampling"
+
 _CONTEXT = "max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len", "context_length"
 """Fields of a configuration, of which it has one or none, that tell how many tokens the model takes."""
 
@@ -246,11 +248,12 @@ class TorchModel:
         inputs: dict[str, Any] = {}
         if states.pictures is not None:
             end, inputs = states.pictures.step(ids, begin, end)
-        return self.extend(self.tensor([self.real(ids[begin:end], states)]), states, **inputs)
+        step = ids[begin:end] if states.pictures is None else states.pictures.real(ids[begin:end])
+        return self.extend(self.tensor([step]), states, **inputs)
 
-    def real(self, ids: Sequence[int], states: KVStates) -> Sequence[int]:
+    def real(self, ids: Sequence[int]) -> Sequence[int]:
         """Return tokens with the model's own token in the place of each feature of an image."""
-        return ids if states.pictures is None else states.pictures.real(ids)
+        return ids if self._vision is None or isinstance(self._vision, str) else self._vision.real(ids)
 
     def tensor(self, values: Sequence[Sequence[int]]) -> Any:
         """Return a tensor of integers on the model's device."""
@@ -266,23 +269,20 @@ class TorchModel:
         self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
     ) -> Generator[int | Callable[[], object]]:
         """Generate tokens; see `LanguageModel.tokens`."""
-        sampler.start(self.real(ids, states), self.model.device)
+        sampler.start(self.real(ids), self.model.device)
         most = PREFILL_SLICE if self.continues else len(ids)
         step: Any = None
-        try:
-            while not stopped():
-                if step is None:
-                    logits = self.advance(ids, states, min(len(ids), len(states) + most))
-                else:
-                    logits = self.extend(step, states)
-                if len(states) < len(ids):
-                    continue
-                step = sampler(logits)
-                token = checked(int(step))  # the only time that a GPU is waited for
-                ids.append(token)
-                yield token
-        finally:
-            states.release()
+        while not stopped():
+            if step is None:
+                logits = self.advance(ids, states, min(len(ids), len(states) + most))
+            else:
+                logits = self.extend(step, states)
+            if len(states) < len(ids):
+                continue
+            step = sampler(logits)
+            token = checked(int(step))  # the only time that a GPU is waited for
+            ids.append(token)
+            yield token
 
     def _sight(self, url: str) -> Vision:
         """Return what the model needs to see images; look for it when the first one comes, and try it with that."""
@@ -298,7 +298,7 @@ class TorchModel:
 def checked(token: int) -> int:
     """Return a token that was drawn; raise ValueError if its odds were not numbers."""
     if token < 0:
-        raise ValueError("the odds of the next token are not numbers; check the options of sampling")
+        raise ValueError(NO_ODDS)
     return token
 
 

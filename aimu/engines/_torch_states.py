@@ -77,10 +77,6 @@ class KVStates:
         self.cache.crop(length - self.length)
         self.length = length
 
-    def release(self) -> None:
-        """Forget the images of a request that has ended; the next one binds its own."""
-        self.pictures, self.shift = None, 0
-
     def move_out(self) -> list[tuple[Any, Any]]:
         """Return keys and values of each layer, shape (1, heads, length, width), and drop them here."""
         tensors = [(layer.keys, layer.values) for layer in self.cache.layers]

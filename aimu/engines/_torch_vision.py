@@ -129,7 +129,6 @@ class Vision:
         logits: Any = None
         for end in (_first_of_image(ids, 0, len(ids)), len(ids) - 1, len(ids)):
             logits = self.model.advance(ids, states, end)
-        states.release()
         inputs = {name: value for name, value in whole.items() if name in self.model.takes}
         expected = self.model.model(**self._moved(inputs), use_cache=False).logits[:, -1]
         allowed = max(torch.finfo(logits.dtype).eps ** 0.5, 1e-3) * float(expected.abs().max())
@@ -244,7 +243,7 @@ class Pictures:
 
     def prompt(self, text: str) -> Prompt:
         """Return the prompt; `text` names each image by its key."""
-        return Prompt(text, self._encode, self._encode_rest, self._bind)
+        return Prompt(text, self._encode, self._encode_rest, self._bind, self._release)
 
     def step(self, ids: Sequence[int], begin: int, end: int) -> tuple[int, dict[str, Any]]:
         """Return where the step that begins at `begin` ends, near `end`, and the arguments of its forward pass.
@@ -271,6 +270,9 @@ class Pictures:
             raise BadRequestError("the prompt ends with an image; put a text behind it")
         self._positions, shift = self._vision.positions(ids, self._pictures)
         states.pictures, states.shift = self, shift
+
+    def _release(self, states: KVStates) -> None:
+        states.pictures, states.shift = None, 0
 
     def _encode(self, text: str) -> list[int]:
         return self._tokens(text, self._vision.model.encode) or []

@@ -1,10 +1,12 @@
 """The contract of a tool: its description, the JSON Schema of its arguments, and their validation.
 
-Only `_arguments`, `_models` and `_defaults` of this room load pydantic; others import them inside functions.
+Only `_arguments`, `_models`, `_defaults` and `_plain` of this room load pydantic; others import them inside functions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Any, final
 
 from attrs import frozen
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 from aimu.errors import ToolSignatureError
 from aimu.tools._docstrings import documented
 from aimu.tools._models import UNUSABLE, Models, given, problems, schema_of
+from aimu.tools._plain import plain_schema
 from aimu.tools._signature import AnyCallable, Argument, arguments_of, origin, scope_of, written
 
 
@@ -23,7 +26,11 @@ class Contract:
 
     description: str
     schema: dict[str, Any]
-    _model: type[BaseModel]
+    _build: Callable[[], type[BaseModel]]
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        return self._build()
 
     @classmethod
     def of(cls, function: AnyCallable) -> Contract:
@@ -31,16 +38,19 @@ class Contract:
         description, notes = documented(written(function).__doc__)
         arguments = arguments_of(function)
 
-        def build(chosen: list[Argument]) -> Contract:
-            model = Models(scope_of(function)).complete(written(function).__name__, chosen, notes)
-            return cls(description, schema_of(model), model)
+        def build(chosen: list[Argument]) -> type[BaseModel]:
+            return Models(scope_of(function)).complete(written(function).__name__, chosen, notes)
 
+        schema = plain_schema(arguments, notes)
+        if schema is not None:
+            return cls(description, schema, lambda: build(arguments))
         try:
-            return build(arguments)
+            model = build(arguments)
+            return cls(description, schema_of(model), lambda: model)
         except UNUSABLE:
             for argument in arguments:
                 try:
-                    build([argument])
+                    schema_of(build([argument]))
                 except UNUSABLE as exc:
                     why = str(exc).splitlines()[0].split(". ")[0]
                     raise ToolSignatureError(

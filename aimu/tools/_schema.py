@@ -16,27 +16,32 @@ _ONE = (
     *("additionalProperties", "unevaluatedProperties", "propertyNames", "not", "if", "then", "else"),
 )
 _VALUES = ("default", "const", "example")  # of which null is one
-_Schema = dict[str, Any]
+Schema = dict[str, Any]
 
 
-def accepted(schema: Mapping[str, Any]) -> _Schema:
+def accepted(schema: Mapping[str, Any]) -> Schema:
     """Return the schema of a tool's arguments, which are an object, in a form that services accept."""
-    made = cast(_Schema, _walked(schema, _plain))
+    made = accepted_part(schema)
     made["type"] = "object"
     made.setdefault("properties", {})
     return made
 
 
-def untitled(schema: Mapping[str, Any]) -> _Schema:
+def accepted_part(schema: Mapping[str, Any]) -> Schema:
+    """Return the schema of a value in a form that services accept."""
+    return cast(Schema, _walked(schema, _plain))
+
+
+def untitled(schema: Mapping[str, Any]) -> Schema:
     """Return the schema without the titles that pydantic adds, which only repeat the names."""
-    return cast(_Schema, _walked(schema, lambda node: {key: value for key, value in node.items() if key != "title"}))
+    return cast(Schema, _walked(schema, lambda node: {key: value for key, value in node.items() if key != "title"}))
 
 
-def _walked(schema: Any, change: Callable[[_Schema], _Schema]) -> Any:
+def _walked(schema: Any, change: Callable[[Schema], Schema]) -> Any:
     """Return a copy in which each schema, from the inside out, is changed; names and values are left as they are."""
     if not isinstance(schema, Mapping):
         return {} if schema is True or schema is None else schema
-    made: _Schema = {}
+    made: Schema = {}
     for key, value in schema.items():
         if value is None and key not in _VALUES:
             continue
@@ -53,7 +58,7 @@ def _walked(schema: Any, change: Callable[[_Schema], _Schema]) -> Any:
     return change(made)
 
 
-def _plain(schema: _Schema) -> _Schema:
+def _plain(schema: Schema) -> Schema:
     required = schema.pop("required", None)
     if isinstance(required, list):
         schema["required"] = list(dict.fromkeys(name for name in required if isinstance(name, str)))
@@ -66,7 +71,7 @@ def _plain(schema: _Schema) -> _Schema:
     return schema
 
 
-def _array(schema: _Schema) -> None:
+def _array(schema: Schema) -> None:
     """Give an array one schema for all its items; what each place of a tuple holds is put into words."""
     items = schema.get("items", {})
     places = schema.pop("prefixItems", None)
@@ -86,15 +91,15 @@ def _array(schema: _Schema) -> None:
         schema["items"] = items if isinstance(items, dict) else {}
 
 
-def _name(place: _Schema) -> str | None:
+def _name(place: Schema) -> str | None:
     """Return a word for a place of a tuple: its title, the name of its definition, or its type."""
     kind = place.get("title") or str(place.get("$ref", "")).rpartition("/")[2] or place.get("format")
     kind = kind or place.get("type")
     return kind if isinstance(kind, str) else None
 
 
-def _any_of(schemas: Iterable[Any]) -> _Schema:
-    distinct: list[_Schema] = []
+def _any_of(schemas: Iterable[Any]) -> Schema:
+    distinct: list[Schema] = []
     for schema in schemas:
         shown = {key: value for key, value in schema.items() if key not in ("title", "default")} if schema else {}
         if shown not in distinct:

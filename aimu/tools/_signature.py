@@ -160,6 +160,9 @@ def arguments_of(function: AnyCallable) -> list[Argument]:
     names, scope = written(function).__globals__, scope_of(function)
     arguments: list[Argument] = []
     for parameter in parameters:
+        if isinstance(parameter.annotation, type):  # nothing in it to resolve
+            arguments.append(Argument(parameter.name, parameter.annotation, parameter.default))
+            continue
         holder = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
         try:
             hints = get_type_hints(holder, names, scope, include_extras=True)

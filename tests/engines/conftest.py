@@ -17,6 +17,7 @@ ENGINES = {
     "hf": partial(HuggingFaceEngine, MODELS["hf"]),
     "hf batch": partial(HuggingFaceEngine, MODELS["hf"], batch=4),
     "llamacpp": partial(LlamaCppEngine, MODELS["llamacpp"]),
+    "llamacpp batch": partial(LlamaCppEngine, MODELS["llamacpp"], batch=4),
 }
 
 
@@ -63,15 +64,27 @@ def engine(request, opened):
     return opened(request.param)
 
 
+@pytest.fixture(params=MODELS)
+def library(request):
+    """The provider of each engine."""
+    return request.param
+
+
+@pytest.fixture
+def serial_engine(library, opened):
+    """An engine that runs one request at a time."""
+    return opened(library)
+
+
+@pytest.fixture
+def batch_engine(library, opened):
+    """An engine that runs four requests at once."""
+    return opened(f"{library} batch")
+
+
 @pytest.fixture
 def hf_engine(opened):
     return opened("hf")
-
-
-@pytest.fixture
-def batch_engine(opened):
-    """An engine that runs four requests at once."""
-    return opened("hf batch")
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import dataclasses
 import datetime as dt
 import json
 from pathlib import Path
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict, Union
+from uuid import UUID
 
 import attrs
 import jsonschema
@@ -16,6 +17,9 @@ from hypothesis import strategies as st
 from pydantic_core import to_jsonable_python
 
 from aimu.tools import as_tool
+from aimu.tools._models import Models, schema_of
+from aimu.tools._plain import plain_schema
+from aimu.tools._signature import REQUIRED, Argument
 from tests.tools.samples import Color, Item, Options, Point, Tree, describe, floats, parameters
 
 # A type, and a strategy for its values in JSON.
@@ -127,6 +131,61 @@ def test_classes_in_a_schema_keep_their_own_descriptions_and_a_recursive_one_ref
     }
     assert definitions["Point"]["properties"]["x"] == {"type": "number", "description": "To the right."}
     assert definitions["Options"]["required"] == ["size"]
+
+
+PLAIN = [*(str, int, float, bool, None, list, dict, Any, Literal["a", 2], Literal[True, 1], Literal[1, True])]
+PLAIN += [dt.date, dt.datetime, dt.time, dt.timedelta, UUID]
+
+
+def plain_containers(hints):
+    return st.one_of(
+        hints.map(lambda hint: list[hint]),
+        hints.map(lambda hint: dict[str, hint]),
+        hints.map(lambda hint: dict[int, hint]),
+        st.tuples(hints, hints).map(Union.__getitem__),
+    )
+
+
+@given(
+    hint=st.recursive(st.sampled_from(PLAIN), plain_containers, max_leaves=3),
+    default=st.sampled_from([REQUIRED, None, 1, True, "x", 1.5]),
+    notes=st.sampled_from([{}, {"value": "A note."}]),
+)
+def test_plain_types_have_the_schema_that_a_model_would_give_them(hint, default, notes):
+    arguments = [Argument("value", type(None) if hint is None else hint, default), Argument("schema", str)]
+    made = plain_schema(arguments, notes)
+    assert json.dumps(made) == json.dumps(schema_of(Models({}).complete("f", arguments, notes)))
+
+
+@pytest.mark.parametrize(
+    ("hint", "default"),
+    [
+        (Color, REQUIRED),
+        (list[Tree], REQUIRED),
+        (Annotated[int, 1], REQUIRED),
+        (str, Color.RED),
+        (float, float("inf")),
+        (dict, {}),
+        (Literal[Color.RED], REQUIRED),
+        (tuple[int, str], REQUIRED),
+    ],
+)
+def test_what_is_not_plain_is_left_to_a_model(hint, default):
+    assert plain_schema([Argument("value", hint, default)], {}) is None
+
+
+def test_a_tool_with_plain_types_gets_its_model_when_it_is_first_called(monkeypatch):
+    def add(a: int, b: list[int] | None = None) -> int: ...
+
+    built = []
+    complete = Models.complete
+    monkeypatch.setattr(Models, "complete", lambda *given: built.append(given) or complete(*given))
+    made = as_tool(add)
+    assert set(made.parameters["properties"]) == {"a", "b"}
+    assert not built
+    for _ in range(2):
+        assert made.bind('{"a": "1"}') == {"a": 1}
+    assert len(built) == 1
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from attrs import frozen
 from aimu._core.json_text import DEPTH
 from aimu.engines._formats.literals import bare_object, python_calls, python_object
 from aimu.engines._formats.marks import BLANKS, HEAD, CallMarks, Syntax, is_strong, look
-from aimu.engines._formats.source import Marks, Source, Steps
+from aimu.engines._formats.source import Marks, Source, Steps, marks_of
 from aimu.engines._formats.table import Table
 from aimu.engines._formats.tagged import tagged
 from aimu.engines._formats.values import (
@@ -147,7 +147,7 @@ class Bodies:
 
     def addressed(self, name: str, closes: tuple[str, ...]) -> Steps[Call]:
         """The message to a tool."""
-        source, ends = self._source, Marks((*closes, *self._table.starts))
+        source, ends = self._source, marks_of(*closes, *sorted(self._table.starts))
         blanks = yield from source.blanks()
         if (yield from source.peek(1)) == "{":
             span = yield from balanced(source, self._json)
@@ -178,7 +178,7 @@ class Bodies:
 
     def close(self, closing: tuple[str, ...]) -> Steps[None]:
         """Take what closes calls, and a bracket or a fence too many."""
-        source, closers = self._source, _marks(closing)
+        source, closers = self._source, marks_of(*closing)
         strays = 1
         while True:
             ahead = yield from source.peek(_AHEAD)
@@ -304,11 +304,6 @@ class Bodies:
 @lru_cache(maxsize=1024)
 def _brackets(table: Table, signs: str, quotes: str, quote: str = "") -> Brackets:
     return Brackets.of(signs, (quote,) if quote else tuple(quotes), table.stops, escapes=not quote)
-
-
-@lru_cache(maxsize=1024)
-def _marks(marks: tuple[str, ...]) -> Marks:
-    return Marks(marks)
 
 
 def _nothing(text: str) -> None:

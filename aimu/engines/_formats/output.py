@@ -25,7 +25,11 @@ _ID_CHARACTERS = string.ascii_letters + string.digits
 
 def call_id() -> str:
     """A new id; nine letters and digits, which is what Mistral's templates demand."""
-    return "".join(secrets.choice(_ID_CHARACTERS) for _ in range(9))
+    number, signs = secrets.randbelow(len(_ID_CHARACTERS) ** 9), []
+    for _ in range(9):
+        number, sign = divmod(number, len(_ID_CHARACTERS))
+        signs.append(_ID_CHARACTERS[sign])
+    return "".join(signs)
 
 
 @define

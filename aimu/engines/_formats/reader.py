@@ -15,9 +15,9 @@ from aimu._core.reply import Delta, Reply, StopReason, Usage
 from aimu._core.thinking import GENERATING, THINKING
 from aimu.engines._formats.bodies import Bodies
 from aimu.engines._formats.guess import MOST, Guess, closing, guess
-from aimu.engines._formats.marks import BLANKS, HEAD, Row, is_strong
+from aimu.engines._formats.marks import BLANKS, HEAD, Row, is_strong, pattern
 from aimu.engines._formats.output import Output
-from aimu.engines._formats.source import Marks, Source, Steps
+from aimu.engines._formats.source import Source, Steps
 from aimu.engines._formats.table import UNMARKED, prompt_tail, table_of
 from aimu.engines._formats.values import CALL_KEYS, offered_name, plain_name
 
@@ -30,6 +30,7 @@ _BEGINS = tuple(f'{{"{key}":' for key in CALL_KEYS)
 _FENCE = re.compile(r"```\w{0,12}\s*(?=[{\[])")
 _SEPARATOR = re.compile(r"\s{0,8}[,;]\s{0,6}(?=[{\[])")
 _ARGUED = re.compile(r'"(?:arguments|parameters)"\s*:')
+_REPEATED = re.compile(r"([<{\[])\1*(?=\1)")  # signs of which only the last one can begin a call
 _PYTHON = re.compile(r"\[\s*([\w.\-]*)\s*(\(?)")
 
 
@@ -44,7 +45,8 @@ class Reader:
     def __init__(self, rows: Sequence[Row], *, tools: Iterable[Mapping[str, Any]] = (), prompt_end: str = "") -> None:
         self._tools = {tool["function"]["name"]: tool["function"] for tool in tools}
         self._table = table_of(tuple(rows))
-        self._marks = self._table.in_answer[bool(self._tools)]
+        self._begins = (*_BEGINS, *(f'{{"{name}":{{' for name in self._tools))
+        self._enough = max(map(len, self._begins))
         self._source = Source()
         self._bodies = Bodies(self._source, self._table, self._tools)
         self._output = Output()
@@ -98,7 +100,11 @@ class Reader:
 
     def _in_answer(self) -> Steps[bool]:
         table, output = self._table, self._output
-        mark = yield from self._source.until(self._marks, output.say, left=UNMARKED)
+        if not self._tools:
+            marks = table.in_answer
+        else:
+            marks = table.with_signs if table.bare or output.place.fresh else table.with_calls
+        mark = yield from self._source.until(marks, output.say, left=UNMARKED)
         if mark is None:
             return False
         if mark in UNMARKED:
@@ -192,12 +198,12 @@ class Reader:
         if header is None:
             return False
         ahead = yield from source.peek(_HEADER)
-        end = Marks([header.end]).find(ahead, 0, True)
-        if not isinstance(end, tuple):
+        end = re.search(pattern(header.end), ahead)
+        if end is None:
             source.take(source.at + (len("assistant") if ahead.startswith("assistant") else 0))
             return True
-        text = start + ahead[: end[0]]
-        source.take(source.at + end[1])
+        text = start + ahead[: end.start()]
+        source.take(source.at + end.end())
         output.place.fresh = True
         output.place.trim = not output.place.said
         recipient = next((name for name in _RECIPIENT.findall(text) if name not in _NOBODY), None)
@@ -222,6 +228,9 @@ class Reader:
         """JSON or Python that may be a call; text where it names no tool that was offered."""
         source, output = self._source, self._output
         opening = ""
+        if repeated := _REPEATED.match(source.text, source.at):
+            output.say(source.take(repeated.end()))
+            return
         if sign == "<":
             yield from self._guessed()
             return
@@ -286,8 +295,9 @@ class Reader:
     def _is_json(self, ahead: str, final: bool) -> bool | None:
         """Whether what comes may be a call: it begins with a call's key, and its name is one that was offered."""
         head = "".join(ahead[:64].split()).removeprefix("[")
-        begins = (*_BEGINS, *(f'{{"{name}":{{' for name in self._tools))
-        if not any(head.startswith(begin) or begin.startswith(head) for begin in begins):
+        if not head.startswith(self._begins) and (
+            len(head) >= self._enough or not any(begin.startswith(head) for begin in self._begins)
+        ):
             return False
         found = offered_name(ahead)
         return plain_name(found[1], self._tools) in self._tools if found is not None else (True if final else None)

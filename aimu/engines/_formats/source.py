@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Generator, Iterable
+from functools import cached_property, lru_cache
 from typing import TypeAlias, TypeVar, final
 
 from aimu.engines._formats.marks import BLANKS
@@ -26,54 +27,95 @@ class Marks:
 
     def __init__(self, marks: Iterable[str]) -> None:
         unique = sorted({mark for mark in marks if mark.strip()}, key=len, reverse=True)
-        self._by_begin: dict[str, list[tuple[str, list[str]]]] = {}  # by two characters, by one where that is all
-        for mark in unique:
-            parts = [part for part in _SPLIT.split(mark) if part]
-            self._by_begin.setdefault(parts[0][:2], []).append((mark, parts))
-        for begin, found in self._by_begin.items():
+        self._parts = {mark: tuple(part for part in _SPLIT.split(mark) if part) for mark in unique}
+        by_begin: dict[str, list[str]] = {}  # by two characters, by one where that is all
+        for mark, parts in self._parts.items():
+            by_begin.setdefault(parts[0][:2], []).append(mark)
+        for begin, found in by_begin.items():
             if len(begin) == 2:
-                found += self._by_begin.get(begin[0], [])
-        firsts = {begin[0] for begin in self._by_begin}
-        begins = "|".join(map(re.escape, sorted(self._by_begin, key=len, reverse=True)))
-        self._begin = re.compile(rf"{begins}|[{re.escape(''.join(firsts))}]\Z") if firsts else None
-        self._firsts = frozenset(firsts)
+                found += by_begin.get(begin[0], [])
+        self._by_begin = by_begin
+        self._firsts = frozenset(begin[0] for begin in by_begin)
+        self._reach = max(map(_longest, self._parts.values()), default=0)
+        begins = "|".join(map(re.escape, sorted(by_begin, key=len, reverse=True)))
+        self._begin = re.compile(rf"{begins}|[{re.escape(''.join(self._firsts))}]\Z" if begins else "(?!)")
 
     def find(self, text: str, at: int, ended: bool) -> tuple[int, int, str] | int:
         """`(start, end, mark)` of the first one, or where in `text` one may begin that is not complete yet."""
-        if self._begin is None:
-            return len(text)
-        for hit in self._begin.finditer(text, at):
-            found = self.match(text, hit.start(), ended)
+        certain = self._certain(text, ended)
+        if at <= certain:
+            hit = self._whole.search(text, at)
+            if hit is not None and hit.start() <= certain:
+                return hit.start(), hit.end(), self._named(hit)
+            at = certain + 1
+        while begin := self._begin.search(text, at):
+            at = begin.start()
+            found = self.match(text, at, ended)
             if found is not None:
-                return hit.start() if isinstance(found, int) else (hit.start(), *found)
+                return at if isinstance(found, int) else (at, *found)
+            at += 1
         return len(text)
 
     def match(self, text: str, at: int, ended: bool) -> tuple[int, str] | int | None:
         """`(end, mark)` of the one at `at`, None where there is none, `at` where it is not complete yet."""
+        if at <= self._certain(text, ended):
+            hit = self._whole.match(text, at)
+            return (hit.end(), self._named(hit)) if hit is not None else None
         begin = text[at : at + 2]
-        if len(begin) == 1 and not ended and begin in self._firsts and self._longer(begin):
+        if len(begin) == 1 and begin in self._firsts and self._longer(begin):
             return at
-        for mark, parts in self._by_begin.get(begin) or self._by_begin.get(begin[:1]) or ():
-            end = _match(parts, text, at, ended)
-            if end is not None and end >= 0:
-                return end, mark
-            if end is None and not ended:
+        for mark in self._by_begin.get(begin) or self._by_begin.get(begin[:1]) or ():
+            end = _match(self._parts[mark], text, at)
+            if end is None:
                 return at
+            if end >= 0:
+                return end, mark
         return None
 
+    @cached_property
+    def _whole(self) -> re.Pattern[str]:
+        return re.compile("|".join(map(_pattern, self._parts.values())) or "(?!)")
+
+    def _certain(self, text: str, ended: bool) -> int:
+        """The last place where each mark is there as a whole or not at all."""
+        return len(text) if ended else len(text) - self._reach
+
+    def _named(self, hit: re.Match[str]) -> str:
+        if hit[0] in self._parts:
+            return hit[0]
+        return next(mark for mark, parts in self._parts.items() if re.fullmatch(_pattern(parts), hit[0]))
+
     def _longer(self, first: str) -> bool:
-        found = ((begin, parts) for begin, marks in self._by_begin.items() for _, parts in marks[:1])
+        found = ((begin, self._parts[marks[0]]) for begin, marks in self._by_begin.items())
         return any(begin[0] == first and (len(begin) > 1 or len(parts) > 1) for begin, parts in found)
 
 
-def _match(parts: list[str], text: str, at: int, ended: bool) -> int | None:
+@lru_cache(maxsize=1024)
+def marks_of(*marks: str) -> Marks:
+    """The same Marks each time."""
+    return Marks(marks)
+
+
+def _longest(parts: tuple[str, ...]) -> int:
+    return sum(_ROOM if part.isspace() else len(part) for part in parts)
+
+
+def _pattern(parts: tuple[str, ...]) -> str:
+    """Blanks may be fewer or more within a mark; where it begins with some, the first two of them are there."""
+    begin = parts[0][:2] if parts[0].isspace() else ""
+    rest = [rf"\s{{0,{_ROOM}}}" if part.isspace() else re.escape(part) for part in parts]
+    rest[:1] = [re.escape(begin), rf"\s{{0,{_ROOM - len(begin)}}}"] if begin else rest[:1]
+    return "".join(rest)
+
+
+def _match(parts: tuple[str, ...], text: str, at: int) -> int | None:
     """The end of a mark at `at`, -1 where it is another text, None where the text ends within it."""
     for part in parts:
         if part.isspace():
             stop = at + _ROOM
             while at < min(stop, len(text)) and text[at].isspace():
                 at += 1
-            if at == len(text) and at < stop and not ended:
+            if at == len(text) and at < stop:
                 return None
             continue
         if text.startswith(part, at):

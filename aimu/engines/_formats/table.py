@@ -25,8 +25,9 @@ class Table:
     """Marks of some rows by what they mean. `openings` are those of calls, `closers` what may stand behind calls.
 
     `wrappers` stand around the answer, `starts` begin a message with a header, `dropped` are no text. The answer is
-    searched for `in_answer`, by whether tools were offered, thinking for `in_thinking`; `stops` and `hidden` are the
-    marks that end a broken call, `hidden_in_thinking` those that end one within thinking.
+    searched for `in_answer`, where tools were offered `with_calls`, and where an unmarked call may begin `with_signs`,
+    thinking for `in_thinking`; `stops` and `hidden` are the marks that end a broken call, `hidden_in_thinking` those
+    that end one within thinking.
     """
 
     rows: tuple[Row, ...]
@@ -40,7 +41,9 @@ class Table:
     header: Header | None
     bare: bool
     starts: frozenset[str]
-    in_answer: Mapping[bool, Marks]
+    in_answer: Marks
+    with_calls: Marks
+    with_signs: Marks
     in_thinking: Marks
     stops: tuple[str, ...]
     hidden: Marks
@@ -88,8 +91,8 @@ def table_of(rows: tuple[Row, ...]) -> Table:
     wrappers = frozenset(mark for row in rows for pair in row.answer for mark in pair if mark)
     dropped = {mark for row in rows for mark in row.dropped} | {mark for head in headers for mark in head.closes}
     stops = tuple(mark for mark in {*openings, *closers} if is_strong(mark))
-    unmarked = UNMARKED if any(row.guessed for row in rows) else UNMARKED - {"<"}
     common = {*thinking, *closings, *wrappers, *dropped, *starts}
+    calls = {*common, *closers, *openings, *("<" for row in rows if row.guessed)}
     return Table(
         rows=rows,
         entries={mark: tuple(found) for mark, found in entries.items()},
@@ -102,7 +105,9 @@ def table_of(rows: tuple[Row, ...]) -> Table:
         header=header,
         bare=any(row.bare for row in rows),
         starts=starts,
-        in_answer={False: Marks(common), True: Marks({*common, *closers, *openings, *unmarked})},
+        in_answer=Marks(common),
+        with_calls=Marks(calls),
+        with_signs=Marks(calls | (UNMARKED - {"<"})),
         in_thinking=Marks(common | {mark for mark in openings if is_strong(mark)}),
         stops=stops,
         hidden=Marks(stops),

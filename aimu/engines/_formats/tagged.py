@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from aimu.engines._formats.marks import ANY, BLANKS, HEAD, CallMarks, is_strong, pattern
 from aimu.engines._formats.schema import tagged_value, typed
-from aimu.engines._formats.source import Marks, Source, Steps
+from aimu.engines._formats.source import Marks, Source, Steps, marks_of
 from aimu.engines._formats.values import Tools, dumps, properties_of
 
 _AHEAD = 80
@@ -25,7 +25,7 @@ def tagged(source: Source, marks: CallMarks, name: str, tools: Tools) -> Steps[C
     """The call whose name was taken; its arguments are the raw text where there is some without any mark."""
     properties = properties_of(name, tools)
     ends = [mark for mark in (*marks.closing, *marks.opening) if is_strong(mark)]
-    following = Marks([marks.key[0], *ends])
+    following = marks_of(marks.key[0], *ends)
     arguments: dict[str, Any] = {}
     while True:
         ahead = yield from source.peek(_AHEAD)
@@ -48,9 +48,9 @@ def tagged(source: Source, marks: CallMarks, name: str, tools: Tools) -> Steps[C
 def _key(source: Source, marks: CallMarks) -> Steps[tuple[str, str]]:
     """The key, and what stands beside it about the type."""
     parts, beside = list[str](), list[str]()
-    yield from source.until(Marks([marks.key[1]]), parts.append, most=HEAD)
+    yield from source.until(marks_of(marks.key[1]), parts.append, most=HEAD)
     if marks.value[0].strip():
-        yield from source.until(Marks([marks.value[0]]), beside.append, most=HEAD)
+        yield from source.until(marks_of(marks.value[0]), beside.append, most=HEAD)
     hint = _HINT.search("".join(beside))
     kind = {"true": "string", "false": ""}.get(hint[2], hint[2]) if hint else ""
     return "".join(parts).strip(), kind
@@ -59,10 +59,10 @@ def _key(source: Source, marks: CallMarks) -> Steps[tuple[str, str]]:
 def _value(source: Source, marks: CallMarks, key: str, following: Marks, missing: Iterable[str]) -> Steps[str]:
     """The text of a value; the mark that ends it is a part of it where nothing follows that could."""
     parts: list[str] = []
-    closing = marks.value[1].replace(ANY, key).strip()
+    closings = marks_of(marks.value[1].replace(ANY, key).strip())
     first: int | None = None
     while True:
-        mark = yield from source.until(Marks([closing]), parts.append)
+        mark = yield from source.until(closings, parts.append)
         if mark is None:
             break
         ahead = yield from source.peek(_AHEAD)
@@ -94,7 +94,7 @@ def _without_next(source: Source, marks: CallMarks, raw: str, missing: Iterable[
 def _text_before(source: Source, closing: tuple[str, ...], ends: list[str]) -> Steps[str]:
     """The text up to a mark that closes the call; "" where none does soon."""
     rest: list[str] = []
-    mark = yield from source.until(Marks(ends), rest.append, left=ends, most=HEAD)
+    mark = yield from source.until(marks_of(*ends), rest.append, left=ends, most=HEAD)
     text = "".join(rest)
     return text.strip() if mark in closing or not source.give_back(text) else ""
 

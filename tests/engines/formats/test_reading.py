@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aimu._core.reply import UNKNOWN_NAME, StopReason
 from aimu.engines import ChatFormat
 from aimu.engines._formats.rows import ROWS
+from aimu.engines._formats.source import Marks
 from aimu.engines._formats.stops import StopStrings
 from aimu.errors import InvalidOptionError
 
@@ -392,6 +393,17 @@ def test_values_in_tags_of_their_own_name_are_objects_and_lists():
     text = f'{sign}<tool_call>{sign}<invoke name="put">{body}{sign}</invoke>{sign}</tool_call>'
     _, _, [(_, put)] = parse([text], "minimax-m3", tools=[tool("put", at={"type": "object"}, all={"type": "array"})])
     assert json.loads(put) == {"at": {"x": 1, "y": "b"}, "all": [1]}
+
+
+def test_a_mark_is_found_behind_signs_that_only_seem_to_begin_one():
+    marks = Marks(["```json", "<tool call>", "<"])
+    for before in ("``", "`````", "x``"):
+        assert marks.find(f"{before}```json", 0, True) == (len(before), len(before) + 7, "```json")
+        for cut in range(len(before), len(before) + 7):
+            assert marks.find(f"{before}```json"[:cut], 0, False) <= len(before)
+    assert marks.find("<tool  \n call>", 0, True) == (0, 14, "<tool call>")
+    assert marks.find("x<tool ", 0, True) == (1, 2, "<")
+    assert marks.find("x<tool ", 0, False) == 1
 
 
 def test_a_mark_inside_a_string_is_a_part_of_the_string():
