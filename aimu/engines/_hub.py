@@ -266,7 +266,7 @@ def _download(place: Place, path: str, gone: threading.Event) -> None:
 
     with _words(place, path):
         url = hf_hub_url(place.repository, path, revision=place.revision)
-        found = get_hf_file_metadata(url, token=place.token, retry_on_errors=True)
+        found = get_hf_file_metadata(url, token=place.token)
         etag = found.etag or ""
         blob = place.folder / "blobs" / etag
         if _ETAG.fullmatch(etag) and not blob.exists():

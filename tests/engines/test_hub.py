@@ -1,5 +1,6 @@
 """Models that are fetched by name, from the cache of the hub or from a hub on the loopback."""
 
+import io
 import os
 import subprocess
 import sys
@@ -260,3 +261,18 @@ def test_a_model_string_names_a_file_on_the_hub_in_a_fresh_process(hub, tmp_path
     with pytest.raises(EngineError, match="gated"):
         hub.refusals["org/other"] = 403, "GatedRepo"
         aimu.client("llamacpp:org/other", threads=1)
+
+
+def test_a_terminal_shows_a_progress_bar_and_nothing_else_does(hub, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    hub.files["org/tiny"] = {"tiny-Q8_0.gguf": b"GGUF" + bytes(20_000)}
+    hub.files["org/other"] = dict(hub.files["org/tiny"])
+    monkeypatch.setattr("tqdm.std.tqdm.monitor_interval", 0)  # no thread that watches over bars
+    for name, stream, shown in (("org/tiny", Terminal(), True), ("org/other", io.StringIO(), False)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        _hub.fetch_gguf((name, ""), lambda: False, lambda needed: None)
+        assert ("20.0k/20.0k" in stream.getvalue()) == shown
+        assert bool(stream.getvalue()) == shown
