@@ -1,5 +1,8 @@
 """Images in every runner: batches, cancellation, the prefix cache, and what is refused, with words that say why."""
 
+import io
+import json
+import shutil
 import sys
 
 import anyio
@@ -73,6 +76,38 @@ async def test_streamed_deltas_are_the_text_of_the_reply(engine):
     deltas, reply = await streamed(engine, say("What is this?", CAT))
     assert reply.text == (await engine.complete(say("What is this?", CAT))).text
     assert deltas
+
+
+async def test_options_of_sampling_count_the_tokens_of_an_image_too(engine):
+    options = {"max_tokens": 6, "seed": 3, "temperature": 1.0, "repeat_penalty": 1.3, "frequency_penalty": 0.5}
+    texts = {(await engine.complete(ask(show("What is this?", CAT), **options))).text for _ in range(2)}
+    assert len(texts) == 1
+    assert texts != {(await engine.complete(say("What is this?", CAT))).text}
+
+
+async def test_an_image_is_upright_and_in_rgb_whatever_its_file_says(engine):
+    written, turned = io.BytesIO(), io.BytesIO()
+    image = Image.open(io.BytesIO(TALL)).convert("L")
+    image.save(written, "PNG")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    image.transpose(Image.Transpose.ROTATE_90).save(turned, "PNG", exif=exif)
+    for content in (written, turned):
+        assert _pictures.decoded(content.getvalue()).tobytes() == image.convert("RGB").tobytes()
+    palette = io.BytesIO()
+    image.quantize(8).save(palette, "PNG", transparency=bytes(8))
+    assert _pictures.decoded(palette.getvalue()).mode == "RGB"
+
+
+async def test_the_template_of_older_models_stands_in_a_file_of_their_processor(folders, tmp_path):
+    folder = tmp_path / "older"
+    shutil.copytree(folders("llava"), folder)
+    template = (folder / "chat_template.jinja").read_text("utf8")
+    (folder / "chat_template.jinja").unlink()
+    (folder / "chat_template.json").write_text(json.dumps({"chat_template": template}))
+    engine = HuggingFaceEngine(folder, threads=1)
+    assert (await engine.complete(say("What is this?", CAT))).usage.output == 6
+    engine.close()
 
 
 async def test_an_image_in_a_reused_prefix_is_not_decoded_again(engine, decoded):
@@ -195,6 +230,18 @@ class TestRefused:
         monkeypatch.setattr(engine._model, "_vision", None)
         monkeypatch.setattr("aimu.engines._torch_vision.Vision.positions", lambda *_: (None, 0))
         with pytest.raises(InvalidImageError, match="other results for an image behind known text"):
+            await engine.complete(say("What is this?", CAT))
+
+    async def test_a_model_that_keeps_images_apart_from_its_tokens(self, engine, monkeypatch):
+        monkeypatch.setattr(engine._model, "_vision", None)
+        monkeypatch.setattr(engine._model, "takes", engine._model.takes | {"cross_attention_mask"})
+        with pytest.raises(InvalidImageError, match="does not take an image as tokens of its prompt"):
+            await engine.complete(say("What is this?", CAT))
+
+    async def test_a_prompt_that_ends_with_an_image(self, engine, monkeypatch):
+        template = "{% for p in messages[0]['content'] %}{{ p['text'] or '<|image_pad|>' }}{% endfor %}"
+        monkeypatch.setattr(engine._model.tokenizer, "chat_template", template)
+        with pytest.raises(BadRequestError, match="ends with an image; put a text behind it"):
             await engine.complete(say("What is this?", CAT))
 
     async def test_a_text_model(self):
