@@ -1,7 +1,8 @@
 """Every command of the project: `nox` runs lint, types and tests; `nox -l` lists the rest.
 
-Each session installs what it needs into its own environment, from the package index alone, at the versions that
-`constraints.txt` pins. `nox -s lock` writes that file; `newest` and `lowest` run without it.
+Each session installs what it needs into its own environment, at the versions that `constraints.txt` pins, from the
+package index and, if it answers, from that of PyTorch; `servers` also uses npm. `nox -s lock` writes the file; `newest`
+and `lowest` run without it.
 """
 
 from __future__ import annotations
@@ -246,6 +247,8 @@ def run_suite(
     excluded = ["real_servers", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
     chosen = ["-m", " and ".join(f"not {mark}" for mark in excluded)]
     chosen += ["--ignore=tests/engines"] if left_out else []
+    if not arguments:
+        session.log(f"running the suite: about {20 if exhaustive else 10} minutes on two cores")
     session.run(*under, "pytest", *chosen, *arguments, env=ENGINE_ENV)
 
 
@@ -257,7 +260,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite, engines included, on both backends."""
+    """The suite, engines included, on both backends."""
     run_suite(session, install(session, EVERYTHING, "test"), *session.posargs)
 
 
@@ -278,7 +281,7 @@ def compat(session: nox.Session) -> None:
 
 @nox.session
 def newest(session: nox.Session) -> None:
-    """Demo and suite on the newest versions in range, whatever `constraints.txt` says."""
+    """Demo, suite and exhaustive tests on the newest versions in range, whatever `constraints.txt` says."""
     left_out = install(session, EVERYTHING, "test", pins=None)
     run_demo(session, left_out)
     run_suite(session, left_out, *session.posargs, exhaustive=True)
@@ -286,7 +289,7 @@ def newest(session: nox.Session) -> None:
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """The suite on the lowest versions that pyproject.toml allows."""
+    """Suite and exhaustive tests on the lowest versions that pyproject.toml allows."""
     pins = Path(session.create_tmp()) / "lowest.txt"
     stated = [*PYPROJECT["project"]["dependencies"], *(line for name in EVERYTHING.split(",") for line in EXTRAS[name])]
     bounds = [re.match(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", line) for line in [*stated, *GROUPS["test"]]]
@@ -296,7 +299,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Resolve the newest versions in range, run demo and suite on them, and pin them when both pass.
+    """Resolve the newest versions in range, run demo, suite and exhaustive tests on them, and pin them if all pass.
 
     torch stays at its pin, since newer releases may come as CUDA builds of gigabytes only;
     `nox -s lock -- torch==X.Y.Z` moves it.
@@ -471,7 +474,7 @@ def litellm(session: nox.Session) -> str:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Everything: the default sessions, other versions and interpreters, quick benchmarks, docs and the package."""
+    """Everything: default sessions, all combinations, other versions, quick benchmarks, docs and the package."""
     for name in (
         "lint",
         "types",

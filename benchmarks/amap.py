@@ -35,4 +35,4 @@ def measure(bench: Bench) -> None:
     bench.grow("amap", sizes, {"aimu": partial(mapped, memory=False)}, along="tasks", operation="task")
     ways = {"aimu": partial(mapped, memory=True)}
     shows = ("memory",)
-    bench.grow("amap, memory", sizes, ways, along="tasks", operation="whole run", shows=shows, apart=True)
+    bench.grow("amap, memory", sizes, ways, along="tasks", operation="run", shows=shows, apart=True)

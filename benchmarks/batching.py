@@ -1,7 +1,8 @@
-"""Shared forward passes: the cost of a token of concurrent requests, batched and one after the other.
+"""Shared forward passes: the cost of a token of concurrent requests, one after the other, batched, and by transformers.
 
 The model is a random one of 29 million parameters. "equal" requests have prompts and answers of equal length; "ragged"
-ones have prompts of 20 to 240 words and answers of 16 to 112 tokens. The time of the prompts counts.
+ones have prompts of 20 to 240 words and answers of 16 to 112 tokens. The time of the prompts counts. The continuous
+batching of transformers has the same limit of tokens for all requests, so it answers those of equal length only.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import random
 from functools import partial
 
 import anyio
+import transformers
+from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from aimu.engines import HuggingFaceEngine
 from aimu.providers import Request
 from benchmarks._models import random_model, words
 from benchmarks.harness import Bench, Clock
+from benchmarks.harness.bench import Way
 
 SECONDS = (400, 60)
 
@@ -46,16 +50,31 @@ async def answered(clock: Clock, count: int, engine: HuggingFaceEngine, ragged: 
     assert sum(tokens) == expected
 
 
+def continuous(clock: Clock, count: int, engine: HuggingFaceEngine) -> None:
+    model = engine.worker.run_sync(engine._loaded)
+    prompts = [model.encode(engine._render(model, request)) for request in requests(count, ragged=False)]
+    settings = transformers.GenerationConfig(max_new_tokens=64, do_sample=False, eos_token_id=-1, pad_token_id=0)
+    small = ContinuousBatchingConfig(num_blocks=64, max_batch_tokens=512)  # else it takes most of the memory, for long
+    with clock.over(64 * count):
+        replies = model.model.generate_batch(prompts, settings, small, warmup=False)
+    assert [len(reply.generated_tokens) for reply in replies.values()] == [64] * count
+
+
 def measure(bench: Bench) -> None:
     counts = bench.pick(full=[1, 4, 8, 16], quick=[1, 4])
     with random_model() as folder:
-        serial, batched = (HuggingFaceEngine(folder, threads=1, batch=size) for size in (1, max(2, *counts)))
+        serial, batched, other = (HuggingFaceEngine(folder, threads=1, batch=n) for n in (1, max(counts), 1))
         for engine in (serial, batched):
             engine.worker.run_sync(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
         for lengths in ("equal", "ragged"):
-            ways = {"serial": partial(answered, engine=serial, ragged=lengths == "ragged"),
-                    "aimu": partial(answered, engine=batched, ragged=lengths == "ragged")}  # fmt: skip
+            ragged = lengths == "ragged"
+            ways: dict[str, Way] = {
+                "serial": partial(answered, engine=serial, ragged=ragged),
+                "aimu": partial(answered, engine=batched, ragged=ragged),
+            }
+            if not ragged:
+                ways["transformers, continuous"] = partial(continuous, engine=other)
             along = "requests at once"
             bench.grow(f"{lengths} lengths", counts, ways, along=along, against="serial", operation="token")
-        serial.close()
-        batched.close()
+        for engine in (serial, batched, other):
+            engine.close()

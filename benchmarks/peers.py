@@ -21,7 +21,7 @@ from benchmarks.harness.bench import Way
 from benchmarks.sides.works import WORKS, server
 
 SECONDS = (900, 150)
-REFERENCE = "openai"
+REFERENCE = "openai SDK"
 
 
 class Peer:
@@ -32,6 +32,10 @@ class Peer:
         self.python = python
         command = [python, "-m", "benchmarks.sides.child", name]
         self.process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    @property
+    def label(self) -> str:
+        return "openai SDK" if self.name == "openai" else self.name.replace("_", "-")
 
     def __enter__(self) -> Peer:
         return self
@@ -63,13 +67,13 @@ class Peer:
 
 
 def measure(bench: Bench) -> None:
-    pythons = {REFERENCE: "", "aimu": sys.executable}  # the reference first, then aimu, then the others
+    pythons = {"openai": "", "aimu": sys.executable}  # the reference first, then aimu, then the others
     pythons |= {path.name: str(path / "bin/python") for path in sorted(Path(str(bench.peers)).iterdir())}
     with server() as address, ExitStack() as stack:
         peers = [stack.enter_context(Peer(name, python)) for name, python in pythons.items()]
         in_turn(bench, peers, address)
         at_once(bench, peers, address)
-    ways = {peer.name: peer.load for peer in peers}
+    ways = {peer.label: peer.load for peer in peers}
     bench.compare("import", ways, against=REFERENCE, operation="process", rounds=5)
 
 
@@ -77,7 +81,7 @@ def in_turn(bench: Bench, peers: Sequence[Peer], address: str) -> None:
     for work in WORKS:
         count = max(1, work.count // 10) if bench.quick else work.count
         arguments = {"url": f"{address}/{work.path}/v1", "work": work.method, "parts": work.parts}
-        ways = {peer.name: partial(peer.do, function="sequence", **arguments) for peer in peers}
+        ways = {peer.label: partial(peer.do, function="sequence", **arguments) for peer in peers}
         ways = able(work.name, ways, count)
         bench.compare(work.name, ways, against=REFERENCE, operation=work.operation, shows=("cpu", "wall"), rounds=5)
 
@@ -88,13 +92,14 @@ def at_once(bench: Bench, peers: Sequence[Peer], address: str) -> None:
     crowd = {"function": "crowd", "url": f"{address}/ok/v1"}
     idle = {**crowd, "function": "idle"}
     for name, count, shows, ways in (
-        (f"{some} agents at once", some, ("cpu", "wall"), {peer.name: partial(peer.do, **crowd) for peer in peers}),
+        (f"{some} agents at once", some, ("cpu", "wall"), {peer.label: partial(peer.do, **crowd) for peer in peers}),
         (f"{many:,} agents at once, memory too", many, ("cpu", "memory"),
-         {peer.name: partial(peer.do_in_new_process, **crowd, memory=True) for peer in peers}),
-        ("idle agent", many, ("memory",), {peer.name: partial(peer.do_in_new_process, **idle) for peer in peers}),
+         {peer.label: partial(peer.do_in_new_process, **crowd, memory=True) for peer in peers}),
+        ("idle agent", many, ("memory",), {peer.label: partial(peer.do_in_new_process, **idle) for peer in peers}),
     ):  # fmt: skip
         ways = able(name, ways, count)
-        bench.compare(name, ways, against=REFERENCE, operation="agent", shows=shows, rounds=3)
+        against = REFERENCE if REFERENCE in ways else None
+        bench.compare(name, ways, against=against, operation="agent", shows=shows, rounds=3)
 
 
 def able(work: str, ways: dict[str, Way], count: int) -> dict[str, Way]:

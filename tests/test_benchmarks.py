@@ -313,4 +313,4 @@ def test_every_peer_has_a_side_with_all_works():
         assert any(ast.unparse(node).startswith("IMPORT = ") for node in side.body)
         (made,) = (node for node in side.body if isinstance(node, ast.ClassDef) and node.name == "Side")
         methods = {node.name for node in made.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
-        assert {"chat", "agent", "stream", "idle", "aclose"} <= methods
+        assert {"chat", "agent", "stream", "aclose"} <= methods

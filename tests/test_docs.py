@@ -12,7 +12,7 @@ PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").r
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 # The pages of the site; some are made when it is built, which fails if the navigation names a page that is not there.
-NAVIGATION = set(re.findall(r"[\w./-]+\.md|[\w-]+/\*", (ROOT / "mkdocs.yml").read_text("utf8")))
+NAVIGATION = set(re.findall(r"[\w./-]+\.md|[\w.-]+/\*", (ROOT / "mkdocs.yml").read_text("utf8")))
 
 
 def name(page):

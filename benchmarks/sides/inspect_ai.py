@@ -47,8 +47,5 @@ class Side:
         await self.model.generate(str(number), on_stream=read)
         return "".join(pieces)
 
-    def idle(self) -> Tool:
-        return double()
-
     async def aclose(self) -> None:
         await self.model.api.aclose()

@@ -55,8 +55,5 @@ class Side:
             text += chunk.choices[0].delta.content or ""
         return text
 
-    def idle(self) -> object:
-        return [{"role": "system", "content": ""}], [SCHEMA]
-
     async def aclose(self) -> None:
         """Its clients are global."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 from mirascope import llm
 
@@ -29,7 +28,7 @@ class Side:
         return (await self.model.call_async(str(number))).text()
 
     async def agent(self, number: int) -> str:
-        response = await self.model.call_async(str(number), tools=self.idle())
+        response = await self.model.call_async(str(number), tools=[double])
         while response.tool_calls:
             response = await response.resume(await response.execute_tools())
         return response.text()
@@ -37,9 +36,6 @@ class Side:
     async def stream(self, number: int) -> str:
         response = await self.model.stream_async(str(number))
         return "".join([text async for text in response.text_stream(sep="")])
-
-    def idle(self) -> Any:
-        return [double]
 
     async def aclose(self) -> None:
         """It has nothing to close."""

@@ -60,8 +60,5 @@ class Side:
 
     entered = stream
 
-    def idle(self) -> object:
-        return [{"role": "system", "content": ""}], [SCHEMA]
-
     async def aclose(self) -> None:
         await self.sdk.close()

@@ -54,7 +54,7 @@ class Side(Protocol):
         """Read a stream of `DELTAS` deltas and return its text."""
 
     def idle(self) -> object:
-        """Make an agent that has not run."""
+        """Make an agent that has not run; a library without agents leaves this method out."""
 
     async def aclose(self) -> None: ...
 

@@ -13,13 +13,17 @@ ROOT_PAGES = {
     "SECURITY.md": "security.md",
     "CHANGELOG.md": "reference/changelog.md",
     "changelog.d/README.md": "news-fragments.md",
+    "benchmarks/README.md": "benchmarks.md",
     "README.md": "index.md",
 }
-_LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)#\s]+)")
+_ROOT = Path(__file__).resolve().parents[3]
+_LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def relinked(markdown: str, page: str) -> str:
-    """Return the text of a page with its links to files beside docs/, or from there into docs/, as links of the site.
+    """Return the text of a page whose links out of docs/, or from there into docs/, are links of the site.
+
+    A link to a file that is no page of the site becomes text with the file's path.
 
     Args:
         markdown: The text.
@@ -28,12 +32,17 @@ def relinked(markdown: str, page: str) -> str:
     origin = next((path for path, name in ROOT_PAGES.items() if name == page != "index.md"), f"docs/{page}")
 
     def link(match: re.Match[str]) -> str:
-        path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), match[1]))
+        text, written, anchor = match[1], match[2], match[3] or ""
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(origin), written))
         inside = path.removeprefix("docs/") if path.startswith("docs/") else None
         target = ROOT_PAGES.get(path, inside)
-        if target is None or (inside and origin.startswith("docs/")):
-            return match[1]
-        return posixpath.relpath(target, posixpath.dirname(page) or ".")
+        if inside and origin.startswith("docs/"):
+            return match[0]
+        if target is not None:
+            return f"[{text}]({posixpath.relpath(target, posixpath.dirname(page) or '.')}{anchor})"
+        if not (_ROOT / path).exists():
+            return match[0]
+        return text if text.strip("`") == path else f"{text} (`{path}`)"
 
     return _LINK.sub(link, markdown)
 

@@ -19,9 +19,9 @@ _EXAMPLE = re.compile(r"^Example:\n((?:[ ]{4}.*\n?|\n)+)", re.MULTILINE)
 class Readable(griffe.Extension):
     """Prepare what griffe has read for the pages.
 
-    Each class gets the `__init__` that attrs or its `__new__` makes. The code of `Example:` sections gets a fence. The
-    overloads of a function are reduced to the parameters that tell them apart; its full signature follows them. A
-    default that is the name of a short constant becomes the constant.
+    Each class gets the `__init__` that attrs or its `__new__` makes. The code of `Example:` sections gets a fence. A
+    default that is the name of a short constant becomes the constant. Overloads are reduced to the parameters that tell
+    them apart, if some do; the full signature of the function follows them.
     """
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
@@ -68,6 +68,8 @@ def _short(overloads: list[griffe.Function], whole: griffe.Function) -> list[gri
     )
     differ = {name for name in common if len({_types(each)[name] for each in shown}) > 1}
     rest = griffe.Parameter("...", kind=griffe.ParameterKind.positional_or_keyword)
+    if len({tuple(_types(each)[name] for name in sorted(differ)) for each in shown}) < len(shown):
+        return shown
     for each in shown:
         bound = [each.parameters[0]] if each.parameters and each.parameters[0].name in ("self", "cls") else []
         each.parameters = griffe.Parameters(*bound, rest, *(one for one in each.parameters if one.name in differ))
@@ -104,7 +106,7 @@ def _constructor(thing: griffe.Class) -> griffe.Function:
 
 
 def _is_field(member: griffe.Attribute) -> bool:
-    if member.annotation is None or "ClassVar" in str(member.annotation):
+    if member.annotation is None or "property" in member.labels or "ClassVar" in str(member.annotation):
         return False
     return _argument(member, "init") != "False"
 
@@ -115,6 +117,8 @@ def _parameter(member: griffe.Attribute, *, keyword: bool) -> griffe.Parameter:
     if called:
         factory = _argument(member, "factory")
         default = f"{factory.partition('[')[0]}()" if factory else _argument(member, "default")
+    if default is not None and "lambda" in default:
+        default = "..."  # computed from the other arguments
     only = keyword or _argument(member, "kw_only") == "True"
     kind = griffe.ParameterKind.keyword_only if only else griffe.ParameterKind.positional_or_keyword
     name = _argument(member, "alias") or member.name.lstrip("_")

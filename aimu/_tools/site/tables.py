@@ -37,7 +37,7 @@ _OPTIONS = {
 }
 _PROXIES = (
     ("`HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`", "The proxies of requests; lower case works too."),
-    ("`SSL_CERT_FILE`, `SSL_CERT_DIR`", "Certificates to trust instead of those of `certifi`."),
+    ("`SSL_CERT_FILE`, `SSL_CERT_DIR`", "Certificates to trust in place of the default ones."),
     ("`SSLKEYLOGFILE`", "A file that gets the keys of TLS connections, for debugging."),
 )
 
