@@ -593,7 +593,10 @@ class NotEnoughMemoryError(EngineError, MemoryError):
         model: The model.
         needed: Bytes that its weights take.
         available: Bytes that are free.
-        remedy: What to do.
+        remedy: What to do about this model.
+
+    Remedy:
+        Close other programs, choose a smaller model or quant, or spread the model over devices.
     """
 
     def __init__(self, model: str, needed: int, available: int, remedy: str) -> None:
