@@ -14,6 +14,8 @@ from contextlib import AbstractContextManager, closing
 from functools import partial
 from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
+from attrs import evolve
+
 from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
 from aimu._core.reply import Delta, Reply, StopReason, Usage
@@ -21,7 +23,7 @@ from aimu.engines._batch import Batch, Rows
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
 from aimu.engines._formats.writing import images_of
-from aimu.engines._pictures import Prompt
+from aimu.engines._pictures import Prompt, without_faulty
 from aimu.engines._prefix_cache import PrefixCache, States
 from aimu.engines._rounds import Emit, Shared, Steps, StopFlag, Stopped
 from aimu.engines._tested import versions_note
@@ -271,9 +273,7 @@ class LocalEngine(ABC, Generic[M]):
             sampler = self._sampler(model, options)
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
-        images = images_of(request.messages)
-        if images and (why := TABLE[self.row].sightless):
-            raise InvalidImageError(f"{self.spec} cannot see images: {why}")
+        request, images = self._shown(model, request)
         form, text = self._format(model, request), self._render(model, request)
         reader = form.reader(tools=request.tools, prompt_end=text[-_PROMPT_END:])
         prompt: Prompt | None = Prompt(text, model.encode, model.encode_rest)
@@ -313,6 +313,19 @@ class LocalEngine(ABC, Generic[M]):
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
         return reader.reply(reason, usage, self.spec.id)
+
+    def _shown(self, model: M, request: Request) -> tuple[Request, list[str]]:
+        """Return the request without images of tools that cannot be shown, and the URLs of the others."""
+        if not images_of(request.messages):
+            return request, []
+        sightless = TABLE[self.row].sightless
+        seen = self._format(model, request).plan.images
+        blind = sightless or ("" if seen else "the chat template shows no images")
+        shown = evolve(request, messages=without_faulty(request.messages, blind))
+        images = images_of(shown.messages)
+        if images and sightless:
+            raise InvalidImageError(f"{self.spec} cannot see images: {sightless}")
+        return shown, images
 
     def _format(self, model: M, request: Request) -> ChatFormat:
         templates = model.templates

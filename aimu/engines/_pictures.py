@@ -6,13 +6,17 @@ Owns what Pillow may be asked to do with a stranger's bytes. Runs in the engine'
 from __future__ import annotations
 
 import base64
+import hashlib
 import io
+import logging
 from collections.abc import Callable, Sequence
 from typing import Any, final
 
 from attrs import frozen
 
-from aimu._core.images import MAX_BYTES, split_data_url
+from aimu._core.escaping import escaping
+from aimu._core.images import MAX_BYTES, split_data_url, url_of
+from aimu._core.messages import Message
 from aimu.errors import InvalidImageError, MissingExtraError
 
 MAX_PIXELS = 80_000_000
@@ -20,6 +24,11 @@ MAX_PIXELS = 80_000_000
 
 # Raster formats only: others of Pillow's start programs or read further files.
 _FORMATS = ("PNG", "JPEG", "MPO", "GIF", "WEBP", "BMP", "DIB", "TIFF", "ICO", "AVIF", "HEIF")
+
+_KNOWN = 256
+_faults: dict[bytes, str] = {}
+
+log = escaping(logging.getLogger("aimu.engines"))
 
 
 def _unbound(*_: object) -> None:
@@ -40,6 +49,49 @@ class Prompt:
     encode_rest: Callable[[str, int], list[int] | None]
     bind: Callable[[Any, Sequence[int]], None] = _unbound
     release: Callable[[Any], None] = _unbound
+
+
+def without_faulty(messages: Sequence[Message], blind: str) -> list[Message]:
+    """Return a history in which images of tools that cannot be shown are texts that say so: the model can go on.
+
+    Args:
+        messages: The history.
+        blind: Why no image can be shown; "" if only the image itself can be at fault.
+    """
+    return [
+        {**message, "content": [_shown(part, blind) for part in message["content"]]}
+        if message["role"] == "tool" and not isinstance(message["content"], str)
+        else message
+        for message in messages
+    ]
+
+
+def _shown(part: Any, blind: str) -> Any:
+    if part.get("type") != "image_url":
+        return part
+    why = blind
+    try:
+        content = b"" if why else content_of_url(url_of(part))
+        why = why or _fault(hashlib.sha256(content).digest(), content)
+    except InvalidImageError as exc:
+        why = str(exc)
+    if not why:
+        return part
+    log.warning("a picture of a tool is left out: %s", why)
+    return {"type": "text", "text": f"(a picture is left out: {why})"}
+
+
+def _fault(digest: bytes, content: bytes) -> str:
+    """Say why an image cannot be decoded; remembered, since a history is shown again and again."""
+    if digest not in _faults:
+        try:
+            decoded(content)
+            _faults[digest] = ""
+        except InvalidImageError as exc:
+            _faults[digest] = str(exc)
+        while len(_faults) > _KNOWN:
+            _faults.pop(next(iter(_faults)), None)
+    return _faults.get(digest, "")
 
 
 def content_of_url(url: str) -> bytes:

@@ -160,14 +160,43 @@ async def test_a_cancelled_answer_about_an_image_leaves_states_that_the_next_req
 
 
 async def test_the_picture_of_a_tool_is_shown_behind_its_result(engine, decoded):
-    call = {"id": "abcdefghi", "type": "function", "function": {"name": "look", "arguments": "{}"}}
-    history = [
-        user("Look out of the window."),
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "tool_call_id": "abcdefghi", "name": "look", "content": [part(picture(41))]},
-    ]
-    await engine.complete(ask(*history, **SHORT))
+    await engine.complete(ask(*looked(part(picture(41))), **SHORT))
     assert decoded == [picture(41)]
+
+
+CALL = {"id": "abcdefghi", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+
+
+def looked(*parts):
+    """A history in which a tool gave `parts`."""
+    return [
+        user("Look out of the window."),
+        {"role": "assistant", "content": "", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "abcdefghi", "name": "look", "content": [*parts]},
+    ]
+
+
+ELSEWHERE = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"), [(part(CAT[:300]), "cannot be decoded"), (ELSEWHERE, "does not fetch images")], ids=["cut", "URL"]
+)
+async def test_a_picture_of_a_tool_that_cannot_be_shown_becomes_a_text_that_says_so(engine, decoded, caplog, bad, why):
+    request = ask(*looked(bad, part(DOG)), **SHORT)
+    assert (await engine.complete(request)).usage.output > 0
+    assert decoded.count(DOG) <= 1
+    written = engine.prefix_cache._entries[-1].text
+    assert why in written.partition("(a picture is left out: ")[2]
+    assert "a picture of a tool is left out" in caplog.text
+    assert request.messages[2]["content"][0] is bad
+
+
+@pytest.mark.parametrize(("kind", "why"), [("hf", "the chat template shows no images"), ("llamacpp", "libmtmd")])
+async def test_a_picture_of_a_tool_does_not_end_the_run_of_a_model_without_vision(opened, kind, why):
+    engine = opened(kind)
+    assert (await engine.complete(ask(*looked(part(CAT)), **SHORT))).usage.output > 0
+    assert why in engine.prefix_cache._entries[-1].text
 
 
 class TestRefused:
