@@ -117,7 +117,8 @@ class GGUFModel:
         settings.swa_full = True  # else a window keeps its last tokens only, and its states cannot be cut
         settings.n_threads = settings.n_threads_batch = threads or max(1, (os.cpu_count() or 1) // 2)
         if not llama_cpp.llama_supports_gpu_offload():
-            # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold.
+            # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold, and
+            # doubles the time of each token behind thousands of others.
             settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         pointer = llama_cpp.llama_init_from_model(self._model, settings)
         if not pointer:
