@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
 
 from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
@@ -20,6 +20,9 @@ from aimu._core.reply import Delta, Reply, StopReason, Usage
 from aimu.engines._batch import Batch, Rows
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
+from aimu.engines._grammars.asking import FIELDS, asked
+from aimu.engines._grammars.holding import Holding, is_possible
+from aimu.engines._grammars.vocabulary import Vocabulary
 from aimu.engines._prefix_cache import PrefixCache, States
 from aimu.engines._rounds import Emit, Shared, Steps, StopFlag
 from aimu.engines._tested import versions_note
@@ -35,6 +38,9 @@ from aimu.errors import (
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import ReplyStream, Request
 
+if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
+
 _HONOURED = frozenset(
     (
         *("max_tokens", "temperature", "top_p", "top_k", "stop", "seed", "presence_penalty", "frequency_penalty"),
@@ -43,6 +49,7 @@ _HONOURED = frozenset(
 )
 _TEMPLATE_FIELD = "chat_template_kwargs"
 _PROMPT_END = 512  # characters that may have begun the reply
+_OF_CALLS = "tool_choice", "parallel_tool_calls"
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
 log = escaping(logging.getLogger("aimu.engines"))
@@ -84,6 +91,10 @@ class LanguageModel(Protocol[S]):
 
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
+        ...
+
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        """Return what each token writes; tokens that are `shown` are marks. Raises ValueError if that is not known."""
         ...
 
     def new_states(self) -> S:
@@ -132,6 +143,7 @@ class LocalEngine(ABC, Generic[M]):
         self._size = batch
         self._batch: Batch[Any] | None = None
         self._warned: set[str] = set()
+        self._holding = Holding(self.extra, self._warn)
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
         self.worker: Worker = Worker(f"aimu {spec}", share=batch)
         if not lazy:
@@ -184,6 +196,18 @@ class LocalEngine(ABC, Generic[M]):
         """
         return self.worker.stream(Shared(partial(self._generate, request)))
 
+    def holds_grammars(self) -> bool:
+        """Return whether the engine can hold replies to grammars: llguidance has to be installed."""
+        return is_possible()
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        """Return whether the engine can make the model call a tool.
+
+        Args:
+            options: The options of the request.
+        """
+        return self.holds_grammars() and not options.get("extra_body", {}).keys() & set(FIELDS)
+
     def close(self) -> None:
         """Stop all requests, free the weights and end the thread; blocks. Idempotent."""
         self.worker.close(self._free)
@@ -203,8 +227,11 @@ class LocalEngine(ABC, Generic[M]):
         """Return what computes requests side by side; raise ValueError if the model does not allow it."""
 
     @abstractmethod
-    def _sampler(self, model: M, options: Mapping[str, Any]) -> Any:
-        """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid."""
+    def _sampler(self, model: M, options: Mapping[str, Any], constraint: Constraint | None) -> Any:
+        """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid.
+
+        Only tokens that `constraint` allows may be picked; the caller tells it which were.
+        """
 
     def _loaded(self) -> M:
         if self._model is None:
@@ -222,6 +249,7 @@ class LocalEngine(ABC, Generic[M]):
 
     def _free(self) -> None:
         self._model = self._batch = None
+        self._holding.clear()
         self.prefix_cache.clear()
 
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
@@ -249,17 +277,21 @@ class LocalEngine(ABC, Generic[M]):
             del failure  # breaks the reference cycle of its traceback and this frame
 
     def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
-        options = request.options
-        self._warn_of(options)
+        options, wanted = request.options, asked(request)
+        self._warn_of(options, () if wanted is None else _OF_CALLS)
+        form, prompt = self._format(model, request), self._render(model, request)
+        verbatim = wanted is not None and wanted.verbatim
+        reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:], verbatim=verbatim)
+        constraint = None
+        if wanted is not None:
+            constraint = self._holding.constraint(model, wanted, form, begun=reader.thinking, options=options)
         try:
-            sampler = self._sampler(model, options)
+            sampler = self._sampler(model, options, constraint)
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
-        form, prompt = self._format(model, request), self._render(model, request)
         entry = self.prefix_cache.take(prompt, encode=model.encode, encode_rest=model.encode_rest, new=model.new_states)
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
-        reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:])
         stops = StopStrings(_stop(options))
         text_of = model.detokenizer(form.shows)
         reason = StopReason.MAX_TOKENS
@@ -275,6 +307,9 @@ class LocalEngine(ABC, Generic[M]):
                     emit(delta)
                 if stops.stopped:
                     reason = StopReason.STOP_SEQUENCE
+                    break
+                if constraint is not None and wanted is not None and self._holding.ends(constraint, token, wanted):
+                    reason = StopReason.END
                     break
                 if len(entry.ids) - length >= limit:
                     break
@@ -326,7 +361,7 @@ class LocalEngine(ABC, Generic[M]):
     ) -> dict[str, Any]:
         """Return the fields of `extra_body` for the sampler; raise InvalidOptionError at an unknown one."""
         extra: Mapping[str, Any] = options.get("extra_body", {})
-        known = [*honoured, _TEMPLATE_FIELD]
+        known = [*honoured, *FIELDS, _TEMPLATE_FIELD]
         for name in extra.keys() - set(known):
             if name not in ignored:
                 raise InvalidOptionError(
@@ -336,10 +371,10 @@ class LocalEngine(ABC, Generic[M]):
             self._warn(name, f"this engine does not support the field {name!r} of extra_body and ignores it")
         return {name: value for name, value in extra.items() if name in honoured}
 
-    def _warn_of(self, options: Mapping[str, Any]) -> None:
-        """Log a warning, once, about each option that the engine does not support."""
+    def _warn_of(self, options: Mapping[str, Any], honoured: Collection[str]) -> None:
+        """Log a warning, once, about each option that the engine does not support; it honours these, too."""
         for name, value in options.items():
-            if name not in _HONOURED and value not in _HARMLESS.get(name, ()):
+            if name not in _HONOURED and name not in honoured and value not in _HARMLESS.get(name, ()):
                 self._warn(name, f"this engine does not support the option {name}={value!r} and ignores it")
 
     def _warn(self, about: str, text: str) -> None:
