@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Collection, Container, Mapping
+from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from attrs import evolve
 
@@ -25,9 +25,9 @@ from aimu.engines._formats.stops import StopStrings
 from aimu.engines._formats.writing import images_of
 from aimu.engines._grammars.asking import FIELDS, asked
 from aimu.engines._grammars.holding import Holding, is_possible
-from aimu.engines._grammars.vocabulary import Vocabulary
+from aimu.engines._language_model import LanguageModel
 from aimu.engines._pictures import Prompt, without_faulty
-from aimu.engines._prefix_cache import PrefixCache, States
+from aimu.engines._prefix_cache import PrefixCache
 from aimu.engines._rounds import Emit, Shared, Steps, StopFlag, Stopped
 from aimu.engines._tested import versions_note
 from aimu.engines._worker import Worker
@@ -59,72 +59,6 @@ _OF_CALLS = "tool_choice", "parallel_tool_calls"
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
 log = escaping(logging.getLogger("aimu.engines"))
-
-S = TypeVar("S", bound=States)
-Tokens: TypeAlias = Generator[int | Callable[[], object]]
-"""Yields tokens; if sequences share the model, also functions to call before this sequence can continue."""
-
-
-class LanguageModel(Protocol[S]):
-    """Weights and tokenizer, tokens in and tokens out. Used in the engine's thread only."""
-
-    ends: Container[int]
-    """Tokens that end a reply."""
-    context: int | None
-    """Number of tokens that prompt and answer may have together; None means no limit."""
-
-    @property
-    def templates(self) -> Mapping[str, str]:
-        """Texts of the chat templates, "default" and perhaps "tool_use"; a base model has none."""
-        ...
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """Special tokens by the names that templates use."""
-        ...
-
-    def encode(self, text: str) -> list[int]:
-        """Turn the text of a prompt into tokens."""
-        ...
-
-    def encode_rest(self, text: str, after: int) -> list[int] | None:
-        """Turn the rest of a prompt, behind a token, into tokens; return None if only `encode` can tell them."""
-        ...
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Turn tokens into text, special tokens included."""
-        ...
-
-    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
-        """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
-        ...
-
-    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
-        """Return what each token writes; tokens that are `shown` are marks. Raises ValueError if that is not known."""
-        ...
-
-    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt | None]:
-        """Return a prompt with its images, and yield between two of them; return None once `stopped()` is true.
-
-        Raises InvalidImageError if the model cannot see images.
-        """
-        ...
-
-    def new_states(self) -> S:
-        """Return states of no tokens."""
-        ...
-
-    def inference(self) -> AbstractContextManager[Any]:
-        """Return the context in which the model computes."""
-        ...
-
-    def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Tokens:
-        """Generate tokens after `ids` without end, and append each to `ids`; `states` grow along, one token behind.
-
-        Ends between two steps once `stopped()` is true.
-        """
-        ...
-
 
 M = TypeVar("M", bound=LanguageModel[Any])
 
@@ -304,10 +238,7 @@ class LocalEngine(ABC, Generic[M]):
         constraint = None
         if wanted is not None:
             constraint = self._holding.constraint(model, wanted, form, begun=reader.thinking, options=options)
-        try:
-            sampler = self._sampler(model, options, constraint)
-        except ValueError as exc:
-            raise InvalidOptionError(str(exc)) from exc
+        sampler = self._valid_sampler(model, options, constraint)
         prompt: Prompt | None = Prompt(text, model.encode, model.encode_rest)
         if images:
             prompt = yield from model.look(text, images, stopped)
@@ -348,6 +279,12 @@ class LocalEngine(ABC, Generic[M]):
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
         return reader.reply(reason, usage, self.spec.id)
+
+    def _valid_sampler(self, model: M, options: Mapping[str, Any], constraint: Constraint | None) -> Any:
+        try:
+            return self._sampler(model, options, constraint)
+        except ValueError as exc:
+            raise InvalidOptionError(str(exc)) from exc
 
     def _shown(self, model: M, request: Request) -> tuple[Request, list[str]]:
         """Return the request without images of tools that cannot be shown, and the URLs of the others."""
