@@ -21,6 +21,7 @@ from aimu.errors import EngineError
 from aimu.models._spec import ModelSpec
 
 if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
     from aimu.engines._torch_batch import TorchRows
     from aimu.engines._torch_model import Sampler, TorchModel
 
@@ -35,8 +36,9 @@ _REMEDY = (
 class HuggingFaceEngine(LocalEngine["TorchModel"]):
     """A provider that runs a language model of transformers; a multimodal one answers text only.
 
-    `generate_kwargs["extra_body"]` may hold `chat_template_kwargs` and the fields of transformers' GenerationConfig by
-    which a token is picked; a field that GenerationConfig does not have raises InvalidOptionError. The engine logs a
+    `generate_kwargs["extra_body"]` may hold `chat_template_kwargs`, the fields of transformers' GenerationConfig by
+    which a token is picked, and one of `json_schema`, `regex` and `grammar` (GBNF), which the answer then follows; a
+    field that GenerationConfig does not have raises InvalidOptionError. The engine logs a
     warning, once, about each option that it does not support.
 
     Args:
@@ -118,7 +120,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
 
         return TorchRows(model)
 
-    def _sampler(self, model: TorchModel, options: Mapping[str, Any]) -> Sampler:
+    def _sampler(self, model: TorchModel, options: Mapping[str, Any], constraint: Constraint | None) -> Sampler:
         settings = model.settings()
         for field, value in self._extra_body(options, model.settings_fields, vars(settings)).items():
             setattr(settings, field, value)
@@ -134,6 +136,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
             seed=options.get("seed"),
             presence=options.get("presence_penalty", 0.0),
             frequency=options.get("frequency_penalty", 0.0),
+            constraint=constraint,
         )
 
 

@@ -23,6 +23,7 @@ from aimu.models._spec import ModelSpec
 if TYPE_CHECKING:
     from aimu.engines._gguf_batch import GGUFRows
     from aimu.engines._gguf_model import GGUFModel, Sampling
+    from aimu.engines._grammars.constraint import Constraint
 
 _REMEDY = "close other programs, or choose a smaller quant, such as Q4_K_M, or a smaller model"
 
@@ -32,9 +33,10 @@ _REMEDY = "close other programs, or choose a smaller quant, such as Q4_K_M, or a
 class LlamaCppEngine(LocalEngine["GGUFModel"]):
     """A provider that runs a GGUF file with llama.cpp.
 
-    `generate_kwargs["extra_body"]` may hold `min_p`, `typical_p`, `grammar` (GBNF) and `chat_template_kwargs`; another
-    field raises InvalidOptionError. The engine logs a warning, once, about each option that it does not support.
-    llama.cpp's own log of the whole process goes to the logger "aimu.engines" at DEBUG.
+    `generate_kwargs["extra_body"]` may hold `min_p`, `typical_p`, `chat_template_kwargs`, and one of `json_schema`,
+    `regex` and `grammar` (GBNF), which the answer then follows; another field raises InvalidOptionError. The engine
+    logs a warning, once, about each option that it does not support. llama.cpp's own log of the whole process goes to
+    the logger "aimu.engines" at DEBUG.
 
     Args:
         model: Path of the file, or a file on the Hugging Face Hub: `"<org>/<repo>:<quant or file>"`, or
@@ -119,12 +121,14 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
             self._model.close()
         super()._free()
 
-    def _sampler(self, model: GGUFModel, options: Mapping[str, Any]) -> Sampling:
+    def _sampler(self, model: GGUFModel, options: Mapping[str, Any], constraint: Constraint | None) -> Sampling:
         from aimu.engines._gguf_model import Sampling
 
-        names = fields_dict(Sampling)
-        given = {**options, **self._extra_body(options, names)}
-        return model.sampling({name: value for name, value in given.items() if name in names})
+        names = fields_dict(Sampling).keys() - {"constraint"}
+        given = {**options, **self._extra_body(options, sorted(names))}
+        return model.sampling(
+            {name: value for name, value in given.items() if name in names} | {"constraint": constraint}
+        )
 
 
 def _gguf(name: str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Collection, Container, Mapping
+from contextlib import closing
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from attrs import evolve
 
@@ -23,8 +23,11 @@ from aimu.engines._batch import Batch, Rows
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
 from aimu.engines._formats.writing import images_of
+from aimu.engines._grammars.asking import FIELDS, asked
+from aimu.engines._grammars.holding import Holding, is_possible
+from aimu.engines._language_model import LanguageModel
 from aimu.engines._pictures import Prompt, without_faulty
-from aimu.engines._prefix_cache import PrefixCache, States
+from aimu.engines._prefix_cache import PrefixCache
 from aimu.engines._rounds import Emit, Shared, Steps, StopFlag, Stopped
 from aimu.engines._tested import versions_note
 from aimu.engines._worker import Worker
@@ -41,6 +44,9 @@ from aimu.models._spec import ModelSpec
 from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 
+if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
+
 _HONOURED = frozenset(
     (
         *("max_tokens", "temperature", "top_p", "top_k", "stop", "seed", "presence_penalty", "frequency_penalty"),
@@ -49,71 +55,10 @@ _HONOURED = frozenset(
 )
 _TEMPLATE_FIELD = "chat_template_kwargs"
 _PROMPT_END = 512  # characters that may have begun the reply
+_OF_CALLS = "tool_choice", "parallel_tool_calls"
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
 log = escaping(logging.getLogger("aimu.engines"))
-
-S = TypeVar("S", bound=States)
-Tokens: TypeAlias = Generator[int | Callable[[], object]]
-"""Yields tokens; if sequences share the model, also functions to call before this sequence can continue."""
-
-
-class LanguageModel(Protocol[S]):
-    """Weights and tokenizer, tokens in and tokens out. Used in the engine's thread only."""
-
-    ends: Container[int]
-    """Tokens that end a reply."""
-    context: int | None
-    """Number of tokens that prompt and answer may have together; None means no limit."""
-
-    @property
-    def templates(self) -> Mapping[str, str]:
-        """Texts of the chat templates, "default" and perhaps "tool_use"; a base model has none."""
-        ...
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """Special tokens by the names that templates use."""
-        ...
-
-    def encode(self, text: str) -> list[int]:
-        """Turn the text of a prompt into tokens."""
-        ...
-
-    def encode_rest(self, text: str, after: int) -> list[int] | None:
-        """Turn the rest of a prompt, behind a token, into tokens; return None if only `encode` can tell them."""
-        ...
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Turn tokens into text, special tokens included."""
-        ...
-
-    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
-        """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
-        ...
-
-    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt | None]:
-        """Return a prompt with its images, and yield between two of them; return None once `stopped()` is true.
-
-        Raises InvalidImageError if the model cannot see images.
-        """
-        ...
-
-    def new_states(self) -> S:
-        """Return states of no tokens."""
-        ...
-
-    def inference(self) -> AbstractContextManager[Any]:
-        """Return the context in which the model computes."""
-        ...
-
-    def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Tokens:
-        """Generate tokens after `ids` without end, and append each to `ids`; `states` grow along, one token behind.
-
-        Ends between two steps once `stopped()` is true.
-        """
-        ...
-
 
 M = TypeVar("M", bound=LanguageModel[Any])
 
@@ -147,6 +92,7 @@ class LocalEngine(ABC, Generic[M]):
         self._size = batch
         self._batch: Batch[Any] | None = None
         self._warned: set[str] = set()
+        self._holding = Holding(self.extra, self._warn)
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
         self.worker: Worker = Worker(f"aimu {spec}", share=batch)
         if not lazy:
@@ -199,6 +145,18 @@ class LocalEngine(ABC, Generic[M]):
         """
         return self.worker.stream(Shared(partial(self._generate, request)))
 
+    def holds_grammars(self) -> bool:
+        """Return whether the engine can hold replies to grammars: llguidance has to be installed."""
+        return is_possible()
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        """Return whether the engine can make the model call a tool.
+
+        Args:
+            options: The options of the request.
+        """
+        return self.holds_grammars() and not options.get("extra_body", {}).keys() & set(FIELDS)
+
     def close(self) -> None:
         """Stop all requests, free the weights and end the thread; blocks. Idempotent."""
         self.worker.close(self._free)
@@ -221,8 +179,11 @@ class LocalEngine(ABC, Generic[M]):
         """Return what computes requests side by side; raise ValueError if the model does not allow it."""
 
     @abstractmethod
-    def _sampler(self, model: M, options: Mapping[str, Any]) -> Any:
-        """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid."""
+    def _sampler(self, model: M, options: Mapping[str, Any], constraint: Constraint | None) -> Any:
+        """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid.
+
+        Only tokens that `constraint` allows may be picked; the caller tells it which were.
+        """
 
     def _loaded(self, stopped: StopFlag) -> M:
         if self._model is None:
@@ -240,6 +201,7 @@ class LocalEngine(ABC, Generic[M]):
 
     def _free(self) -> None:
         self._model = self._batch = None
+        self._holding.clear()
         self.prefix_cache.clear()
 
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
@@ -267,20 +229,21 @@ class LocalEngine(ABC, Generic[M]):
             del failure  # breaks the reference cycle of its traceback and this frame
 
     def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
-        options = request.options
-        self._warn_of(options)
-        try:
-            sampler = self._sampler(model, options)
-        except ValueError as exc:
-            raise InvalidOptionError(str(exc)) from exc
+        options, wanted = request.options, asked(request)
+        self._warn_of(options, () if wanted is None else _OF_CALLS)
         request, images = self._shown(model, request)
         form, text = self._format(model, request), self._render(model, request)
-        reader = form.reader(tools=request.tools, prompt_end=text[-_PROMPT_END:])
-        prompt: Prompt | None = Prompt(text, model.encode, model.encode_rest)
-        if images:
-            prompt = yield from model.look(text, images, stopped)
-        if prompt is None:  # the reader has left
-            return reader.reply(StopReason.MAX_TOKENS, Usage(), self.spec.id)
+        verbatim = wanted is not None and wanted.verbatim
+        reader = form.reader(tools=request.tools, prompt_end=text[-_PROMPT_END:], verbatim=verbatim)
+        constraint = None
+        if wanted is not None:
+            constraint = self._holding.constraint(model, wanted, form, begun=reader.thinking, options=options)
+        try:
+            sampler = self._sampler(model, options, constraint)
+        except ValueError as exc:
+            raise InvalidOptionError(str(exc)) from exc
+        plain = Prompt(text, model.encode, model.encode_rest)
+        prompt = (yield from model.look(text, images, stopped)) if images else plain
         entry = self.prefix_cache.take(
             prompt.text, encode=prompt.encode, encode_rest=prompt.encode_rest, new=model.new_states
         )
@@ -302,6 +265,9 @@ class LocalEngine(ABC, Generic[M]):
                     emit(delta)
                 if stops.stopped:
                     reason = StopReason.STOP_SEQUENCE
+                    break
+                if constraint is not None and wanted is not None and self._holding.ends(constraint, token, wanted):
+                    reason = StopReason.END
                     break
                 if len(entry.ids) - length >= limit:
                     break
@@ -367,7 +333,7 @@ class LocalEngine(ABC, Generic[M]):
     ) -> dict[str, Any]:
         """Return the fields of `extra_body` for the sampler; raise InvalidOptionError at an unknown one."""
         extra: Mapping[str, Any] = options.get("extra_body", {})
-        known = [*honoured, _TEMPLATE_FIELD]
+        known = [*honoured, *FIELDS, _TEMPLATE_FIELD]
         for name in extra.keys() - set(known):
             if name not in ignored:
                 raise InvalidOptionError(
@@ -377,10 +343,10 @@ class LocalEngine(ABC, Generic[M]):
             self._warn(name, f"this engine does not support the field {name!r} of extra_body and ignores it")
         return {name: value for name, value in extra.items() if name in honoured}
 
-    def _warn_of(self, options: Mapping[str, Any]) -> None:
-        """Log a warning, once, about each option that the engine does not support."""
+    def _warn_of(self, options: Mapping[str, Any], honoured: Collection[str]) -> None:
+        """Log a warning, once, about each option that the engine does not support; it honours these, too."""
         for name, value in options.items():
-            if name not in _HONOURED and value not in _HARMLESS.get(name, ()):
+            if name not in _HONOURED and name not in honoured and value not in _HARMLESS.get(name, ()):
                 self._warn(name, f"this engine does not support the option {name}={value!r} and ignores it")
 
     def _warn(self, about: str, text: str) -> None:

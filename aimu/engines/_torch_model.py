@@ -10,7 +10,7 @@ import copy
 import inspect
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, cast, final
 
 import torch
@@ -22,9 +22,12 @@ from aimu.engines._seams import Seams
 from aimu.engines._torch_load import load, load_processor
 from aimu.engines._torch_probe import cache_argument, check_cache, check_windows, continues
 from aimu.engines._torch_states import KVStates, moved
+from aimu.engines._torch_vocabulary import vocabulary_of
 from aimu.errors import InvalidImageError
 
 if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
+    from aimu.engines._grammars.vocabulary import Vocabulary
     from aimu.engines._torch_vision import Vision
 
 PREFILL_SLICE = 512
@@ -62,10 +65,18 @@ class Sampler:
         seed: Seed of the request's own random generator. None: torch's global generator.
         presence: Subtracted once from the logits of each token that the answer contains.
         frequency: Subtracted for each occurrence of a token in the answer.
+        constraint: Allows some of the tokens only. None: all are allowed.
     """
 
     def __init__(
-        self, settings: Any, device: Any, *, seed: int | None = None, presence: float = 0.0, frequency: float = 0.0
+        self,
+        settings: Any,
+        device: Any,
+        *,
+        seed: int | None = None,
+        presence: float = 0.0,
+        frequency: float = 0.0,
+        constraint: Constraint | None = None,
     ) -> None:
         self._sampling = bool(settings.do_sample)
         self._processors = _built(_PROCESSORS, settings)
@@ -74,6 +85,7 @@ class Sampler:
         self._generator = None if seed is None else torch.Generator(device).manual_seed(seed)
         self._counts: Any = None
         self._ids: Any = None
+        self._constraint = constraint
 
     def start(self, ids: Sequence[int], device: Any) -> None:
         """Remember the prompt, which some processors need."""
@@ -82,8 +94,11 @@ class Sampler:
 
     def __call__(self, logits: Any) -> Any:
         """Return the next token, shape (1, 1), for logits of shape (1, vocabulary)."""
+        allowed = None if self._constraint is None else limits(self._constraint, logits)
         if self._processors or self._warpers or self._counts is not None or any(self._penalties):
-            logits = self._processed(logits.float())
+            logits = self._processed(logits.float(), allowed)
+        elif allowed is not None:
+            logits = torch.minimum(logits.float(), allowed)
         if self._sampling:
             token = self._drawn(torch.softmax(logits.float(), dim=-1))
         else:
@@ -104,7 +119,8 @@ class Sampler:
         token = (odds / torch.empty_like(odds).exponential_(generator=self._generator)).argmax(dim=-1, keepdim=True)
         return torch.where(odds.sum(dim=-1, keepdim=True).isfinite(), token, -1)
 
-    def _processed(self, scores: Any) -> Any:
+    def _processed(self, scores: Any, allowed: Any) -> Any:
+        own = scores
         for processor in self._processors:
             scores = processor(self._ids, scores)
         presence, frequency = self._penalties
@@ -112,9 +128,32 @@ class Sampler:
             if self._counts is None:
                 self._counts = torch.zeros_like(scores)
             scores = scores - presence * (self._counts > 0) - frequency * self._counts
+        if allowed is not None:
+            scores = torch.minimum(scores, allowed)
+            if torch.isneginf(scores).all():  # a processor has ruled out all tokens that are allowed
+                scores = torch.minimum(own, allowed)
         for warper in self._warpers:
             scores = warper(self._ids, scores)
         return scores
+
+
+def limits(constraint: Constraint, logits: Any) -> Any:
+    """Return upper limits of logits, of the same shape: minus infinity for tokens that are not allowed."""
+    if logits.device.type == "cpu":
+        found = torch.from_numpy(constraint.limits())[None]
+    else:  # the bits are a thirty-second of the limits to move
+        bits = torch.from_numpy(constraint.bits()).to(logits.device)
+        found = _limits_on(logits.device).index_select(0, bits.int()).view(1, -1)
+    found = found[:, : logits.shape[-1]]
+    missing = logits.shape[-1] - found.shape[-1]
+    return torch.nn.functional.pad(found, (0, missing), value=-torch.inf) if missing else found
+
+
+@cache
+def _limits_on(device: Any) -> Any:
+    from aimu.engines._grammars.constraint import LIMITS
+
+    return torch.from_numpy(LIMITS).to(device)
 
 
 def _built(table: Any, settings: Any) -> list[Any]:
@@ -168,7 +207,8 @@ class TorchModel:
         self.model = model.eval()
         sizes = (getattr(model.config.get_text_config(), name, None) for name in _CONTEXT)
         self.context: int | None = next((size for size in sizes if size), None)
-        self.ends: Container[int] = _ends(model, self.tokenizer)
+        self._end_ids = _ends(model, self.tokenizer)
+        self.ends: Container[int] = self._end_ids
         tokenizer, added = self.tokenizer, frozenset(self.tokenizer.added_tokens_decoder)
         self._seams = Seams(partial(_encode, tokenizer), partial(_decode, tokenizer), added.__contains__)
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
@@ -209,6 +249,10 @@ class TorchModel:
     def detokenizer(self, shown: Callable[[str], bool]) -> Detokenizer:
         special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
         return Detokenizer(self.tokenizer, frozenset(token for token, text in special if not shown(text)))
+
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        """As `LanguageModel.vocabulary`."""
+        return vocabulary_of(self.tokenizer, self._end_ids, self.model.config.get_text_config().vocab_size, shown)
 
     def new_states(self) -> KVStates:
         return KVStates(self.model.config, continues=self.continues)
@@ -261,7 +305,7 @@ class TorchModel:
 
     def look(
         self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
-    ) -> Generator[Callable[[], object], None, Prompt | None]:
+    ) -> Generator[Callable[[], object], None, Prompt]:
         """As `LanguageModel.look`."""
         return (yield from self._sight(urls[0]).look(prompt, urls, stopped))
 

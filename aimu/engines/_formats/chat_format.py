@@ -89,9 +89,14 @@ class ChatFormat:
         reader.feed(text)
         return reader.finish()
 
-    def reader(self, *, tools: Iterable[Mapping[str, Any]] = (), prompt_end: str = "") -> Reader:
-        """A reader that takes the text in pieces; what it reads does not depend on where they are cut."""
-        return Reader(self.rows, tools=tools, prompt_end=prompt_end)
+    def reader(
+        self, *, tools: Iterable[Mapping[str, Any]] = (), prompt_end: str = "", verbatim: bool = False
+    ) -> Reader:
+        """A reader that takes the text in pieces; what it reads does not depend on where they are cut.
+
+        With `verbatim`, marks in an answer that has begun are its text, and it may begin with any JSON.
+        """
+        return Reader(self.rows, tools=tools, prompt_end=prompt_end, verbatim=verbatim)
 
     def shows(self, token: str) -> bool:
         """Whether the text of a special token means something to the reader."""
