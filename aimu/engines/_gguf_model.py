@@ -162,15 +162,15 @@ class GGUFModel:
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         return self._vocabulary.detokenizer(shown)
 
-    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
-        return self._vocabulary.vocabulary(shown)
-
     def look(
         self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
-    ) -> Generator[Callable[[], object], None, Prompt | None]:
+    ) -> Generator[Callable[[], object], None, Prompt]:
         """Refuse images."""
         raise InvalidImageError("llama-cpp-python has no part for images")
         yield  # makes it a generator
+
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        return self._vocabulary.vocabulary(shown)
 
     def sampling(self, values: Mapping[str, Any]) -> Sampling:
         """Return the file's recommended sampling (or llama.cpp's defaults), with `values` in place of some."""

@@ -1,4 +1,4 @@
-"""What an engine needs of a library: weights and tokenizer, as one object that the engine's thread uses."""
+"""What an engine needs of a model: `LanguageModel`, which each library's file implements."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class LanguageModel(Protocol[S]):
         """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
         ...
 
-    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
-        """Return what each token writes; tokens that are `shown` are marks. Raises ValueError if that is not known."""
+    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt]:
+        """Return a prompt with its images, and yield between two of them.
+
+        Raises InvalidImageError if the model cannot see images, and Stopped once `stopped()` is true.
+        """
         ...
 
-    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt | None]:
-        """Return a prompt with its images, and yield between two of them; return None once `stopped()` is true.
-
-        Raises InvalidImageError if the model cannot see images.
-        """
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        """Return what each token writes; tokens that are `shown` are marks. Raises ValueError if that is not known."""
         ...
 
     def new_states(self) -> S:

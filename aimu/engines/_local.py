@@ -238,12 +238,12 @@ class LocalEngine(ABC, Generic[M]):
         constraint = None
         if wanted is not None:
             constraint = self._holding.constraint(model, wanted, form, begun=reader.thinking, options=options)
-        sampler = self._valid_sampler(model, options, constraint)
-        prompt: Prompt | None = Prompt(text, model.encode, model.encode_rest)
-        if images:
-            prompt = yield from model.look(text, images, stopped)
-        if prompt is None:  # the reader has left
-            return reader.reply(StopReason.MAX_TOKENS, Usage(), self.spec.id)
+        try:
+            sampler = self._sampler(model, options, constraint)
+        except ValueError as exc:
+            raise InvalidOptionError(str(exc)) from exc
+        plain = Prompt(text, model.encode, model.encode_rest)
+        prompt = (yield from model.look(text, images, stopped)) if images else plain
         entry = self.prefix_cache.take(
             prompt.text, encode=prompt.encode, encode_rest=prompt.encode_rest, new=model.new_states
         )
@@ -279,12 +279,6 @@ class LocalEngine(ABC, Generic[M]):
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
         return reader.reply(reason, usage, self.spec.id)
-
-    def _valid_sampler(self, model: M, options: Mapping[str, Any], constraint: Constraint | None) -> Any:
-        try:
-            return self._sampler(model, options, constraint)
-        except ValueError as exc:
-            raise InvalidOptionError(str(exc)) from exc
 
     def _shown(self, model: M, request: Request) -> tuple[Request, list[str]]:
         """Return the request without images of tools that cannot be shown, and the URLs of the others."""

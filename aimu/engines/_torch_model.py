@@ -305,7 +305,7 @@ class TorchModel:
 
     def look(
         self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
-    ) -> Generator[Callable[[], object], None, Prompt | None]:
+    ) -> Generator[Callable[[], object], None, Prompt]:
         """As `LanguageModel.look`."""
         return (yield from self._sight(urls[0]).look(prompt, urls, stopped))
 

@@ -19,6 +19,7 @@ import torch
 from attrs import define
 
 from aimu.engines._pictures import Prompt, content_of_url, decoded
+from aimu.engines._rounds import Stopped
 from aimu.engines._torch_states import KVStates, moved
 from aimu.errors import AimuError, BadRequestError, InvalidImageError
 
@@ -97,8 +98,8 @@ class Vision:
 
     def look(
         self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
-    ) -> Generator[Callable[[], object], None, Prompt | None]:
-        """Process the images of a prompt, and yield between two of them; return None once `stopped()` is true."""
+    ) -> Generator[Callable[[], object], None, Prompt]:
+        """Process the images of a prompt, and yield between two of them; raise Stopped once `stopped()` is true."""
         marks = prompt.count(self.mark or "")
         if marks != len(urls):
             raise BadRequestError(
@@ -108,7 +109,7 @@ class Vision:
         pictures: list[Picture] = []
         for url in urls:
             if stopped():
-                return None
+                raise Stopped
             pictures.append(self._picture(content_of_url(url)))
             yield _next_image
         before, *behind = prompt.split(self.mark or "")
