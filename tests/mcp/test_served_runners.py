@@ -1,12 +1,16 @@
 """Runners as tools of a server: what they report, who they are, and how they end."""
 
+from functools import partial
+
 import anyio
+import anyio.lowlevel
 import pytest
 
 import aimu
 from aimu import agents, aio
+from aimu._core.messages import check_history
 from aimu.errors import ToolError
-from aimu.testing import ScriptedProvider, leak_check, reply, scripted_client
+from aimu.testing import ScriptedProvider, cancel_everywhere, leak_check, reply, scripted_client
 from aimu.tools import current_call, serve_mcp, tool
 from aimu.types import StreamChunk, StreamingContentType
 
@@ -123,3 +127,48 @@ async def test_a_run_that_fails_is_an_error_result_and_bad_tasks_are_refused():
             await mcp.call_tool("run", {"task": " "})
         with pytest.raises(ToolError, match="task: required, but missing"):
             await mcp.call_tool("run")
+
+
+class Called:
+    """A call of a served agent whose tool reports, over memory."""
+
+    def __init__(self, protocol):
+        self.inside = 0
+
+        @tool
+        async def work() -> str:
+            """Work."""
+            self.inside += 1
+            try:
+                current_call().progress(1, 2, "half")
+                current_call().log("half done")
+                await anyio.lowlevel.checkpoint()
+                return "worked"
+            finally:
+                self.inside -= 1
+
+        client = scripted_client(lambda request: answer(request, "work"), repeat=True)
+        self.agent = aio.Agent(client, name="sage", tools=[work])
+        self.mcp = aio.MCPClient(server=serve_mcp(self.agent), protocol=protocol)
+        self.said = []
+
+    async def run(self):
+        async with self.mcp as mcp:
+            await mcp.call_tool("run", TASK, on_progress=lambda *update: self.said.append(update))
+
+    async def check(self, *, completed):
+        assert self.inside == 0
+        check_history(self.agent.history)
+        assert [number for number, _, _ in self.said] == list(range(1, len(self.said) + 1))
+        assert len(self.said) == 3 or not completed
+        assert await self.agent.run("And now?") == "Done."
+
+
+def answer(request, name):
+    return "Done." if request.messages[-1]["role"] == "tool" else reply("", calls=[(name, {})])
+
+
+@pytest.mark.parametrize("protocol", ["legacy", "auto"])
+@pytest.mark.parametrize(("backend", "how"), [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")])
+def test_a_served_call_cancelled_at_any_step_leaves_nothing(backend, how, protocol):
+    cancel_everywhere(partial(Called, protocol), backend=backend, how=how, minimum=30)
