@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -67,9 +68,32 @@ ENGINE_ENV = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
+# MCP servers of other projects in npm: the package, its command, and how the names of the tests that need it begin. The
+# compiled ones are made with rmcp, mcp-go and the SDK for .NET, whose own registries may be out of reach.
+MCP_SERVERS = {
+    "EVERYTHING": (
+        "@modelcontextprotocol/server-everything",
+        ".bin/mcp-server-everything",
+        "test_server_everything",
+    ),
+    "RUST": (
+        "@temporal-cortex/cortex-mcp-linux-x64@0.9.1",
+        "@temporal-cortex/cortex-mcp-linux-x64/bin/cortex-mcp",
+        "test_a_rust_server",
+    ),
+    "GO": ("mcp-time-linux-x64@0.4.0", "mcp-time-linux-x64/bin/mcp-time", "test_a_go_server"),
+    "DOTNET": ("@azure/mcp-linux-x64@2.0.5", "@azure/mcp-linux-x64/dist/azmcp", "test_a_dotnet_server"),
+}
+CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
+
 
 def install(
-    session: nox.Session, extras: str = "", *groups: str, pins: Path | None = CONSTRAINTS, torch: str | None = None
+    session: nox.Session,
+    extras: str = "",
+    *groups: str,
+    pins: Path | None = CONSTRAINTS,
+    torch: str | None = None,
+    cuda: bool = False,
 ) -> list[str]:
     """Install the checkout with extras and dependency groups, at the pinned versions.
 
@@ -79,6 +103,7 @@ def install(
         groups: Names of dependency groups.
         pins: A constraints file; None for the newest versions in range.
         torch: The requirement of torch, where it is not to be that of the extra `hf`.
+        cuda: Whether torch is the build for GPUs.
 
     Returns:
         The engines among the extras that this interpreter or machine cannot have; each is named in a warning.
@@ -86,7 +111,7 @@ def install(
     constrain = constraint(session, pins)
     names = [name for name in extras.split(",") if name]
     left_out = []
-    if "hf" in names and not install_torch(session, torch or requirement("hf", "torch"), constrain):
+    if "hf" in names and not install_torch(session, torch or requirement("hf", "torch"), constrain, cuda=cuda):
         left_out.append("hf")
     if "llamacpp" in names and not install_llama_cpp(session, requirement("llamacpp", "llama-cpp-python"), constrain):
         left_out.append("llamacpp")
@@ -124,9 +149,9 @@ def constraint(session: nox.Session, pins: Path | None) -> list[str]:
     return ["-c", os.fspath(pins)]
 
 
-def install_torch(session: nox.Session, torch: str, constrain: Sequence[str]) -> bool:
-    """torch, as a CPU build where one can be had; False if it has no wheel for this interpreter."""
-    index = cpu_index()
+def install_torch(session: nox.Session, torch: str, constrain: Sequence[str], *, cuda: bool = False) -> bool:
+    """torch, as a CPU build where one can be had and `cuda` is not asked; False if this interpreter has no wheel."""
+    index = [] if cuda else cpu_index()
     if not has_wheel(session, torch, *constrain, *index):
         session.warn(
             f"LEFT OUT: the Hugging Face engine. torch has no wheel for Python {python_version(session)} on this "
@@ -261,9 +286,13 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def explore(session: nox.Session) -> None:
     """What the suite leaves out: combinations of one kind, and ten times as many examples, random ones."""
-    install(session, EVERYTHING, "test")
-    chosen = ("-m", "hypothesis or exhaustive", "--hypothesis-profile=explore")
-    session.run("python", "-m", "pytest", *chosen, *session.posargs, env=ENGINE_ENV)
+    left_out = install(session, EVERYTHING, "test")
+    chosen = ["-m", "(hypothesis or exhaustive) and not engines", "--ignore=tests/engines"]
+    if not left_out:
+        chosen = ["-m", "hypothesis or exhaustive"]
+    env = {**ENGINE_ENV, "AIMU_EXAMPLES": "explore", "AIMU_TEST_LIMIT": "1800"}
+    session.log("running what the suite leaves out: about 15 minutes on two cores")
+    session.run("python", "-m", "pytest", *chosen, *session.posargs, env=env)
 
 
 @nox.session(python=TESTED_PYTHONS[1:])
@@ -431,20 +460,52 @@ def models(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """Check engines, batches and images on a GPU, and print a table; fails where there is none."""
+    install(session, "hf,llamacpp", "test", cuda=True)
+    session.run("python", "-m", "tests.engines.gpu", *session.posargs, env=ENGINE_ENV)
+
+
+@nox.session
 def servers(session: nox.Session) -> None:
     """Model and MCP servers of other projects on this machine, and the long churn of MCP connections."""
     install(session, "hf,llamacpp,openai,anthropic,mcp,trio", "test", "servers")
     folder = Path(session.create_tmp())
     env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200", "AIMU_LITELLM": litellm(session)}
-    left_out = []
-    if npm := shutil.which("npm"):
-        session.run(npm, "install", "--prefix", str(folder), "@modelcontextprotocol/server-everything", external=True)
-        env["AIMU_MCP_EVERYTHING"] = str(folder / "node_modules/.bin/mcp-server-everything")
-    else:
-        session.warn("there is no npm, so the tests of server-everything are left out")
-        left_out = ["--deselect", "tests/mcp/test_servers.py::test_server_everything"]
+    left_out = mcp_servers(session, folder, env)
     session.run("python", "-m", "pytest", "-m", "real_servers", *left_out, *session.posargs, env=env)
     session.run("python", "-m", "pytest", "tests/mcp/test_churn.py", "-s", env=env)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """MCP's conformance suite against serve_mcp and the client in all forms; `-- server sync` runs some of these."""
+    install(session, "mcp,trio", "conformance")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--prefix", str(folder), CONFORMANCE)
+    program = folder / "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+    command = shlex.join(["node", str(program)])
+    session.run("python", "-m", "tests.conformance", command, *session.posargs)
+
+
+def mcp_servers(session: nox.Session, folder: Path, env: dict[str, str]) -> list[str]:
+    """Install the MCP servers that npm has, and tell the tests where; pytest's options to leave out the others."""
+    left_out = []
+    npm = shutil.which("npm")
+    for name, (package, command, tests) in MCP_SERVERS.items():
+        reason = "there is no npm"
+        if npm and name != "EVERYTHING" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            reason = "only its binary for Linux on x86-64 is known here"
+        elif npm:
+            session.run(npm, "install", "--prefix", str(folder), package, external=True, success_codes=range(256))
+            installed = folder / "node_modules" / command
+            env[f"AIMU_MCP_{name}"] = str(installed)
+            if installed.exists():
+                continue
+            reason = "npm could not install it"
+        session.warn(f"LEFT OUT: the MCP server {package}, because {reason}; tests named {tests}* are not run.")
+        left_out.append(f"--deselect=tests/mcp/test_servers.py::{tests}")
+    return left_out
 
 
 def litellm(session: nox.Session) -> str:
@@ -471,6 +532,7 @@ def full(session: nox.Session) -> None:
         "newest",
         "lowest",
         "servers",
+        "conformance",
         "formats",
         "models",
         "docs",

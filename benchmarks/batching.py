@@ -8,13 +8,14 @@ batching of transformers has the same limit of tokens for all requests, so it an
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import partial
 
 import anyio
 import transformers
 from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-from aimu.engines import HuggingFaceEngine
+from aimu.engines import HuggingFaceEngine, LlamaCppEngine
 from aimu.providers import Request
 from benchmarks._models import random_model, words
 from benchmarks.harness import Bench, Clock
@@ -23,19 +24,27 @@ from benchmarks.harness.bench import Way
 SECONDS = (400, 60)
 
 
-def requests(count: int, ragged: bool) -> list[Request]:
+def request(number: int, length: int, tokens: int) -> Request:
+    message = {"role": "user", "content": f"{number} {words(length, number)}"}
+    return Request(messages=[message], options={"temperature": 0, "max_tokens": tokens})
+
+
+def equal(count: int) -> list[Request]:
+    return [request(number, 40, 64) for number in range(count)]
+
+
+def ragged(count: int) -> list[Request]:
     chance = random.Random(count)
-    made = []
-    for number in range(count):
-        length, tokens = (chance.randint(10, 240), chance.randint(16, 112)) if ragged else (40, 64)
-        options = {"temperature": 0, "max_tokens": tokens}
-        message = {"role": "user", "content": f"{number} {words(length, number)}"}
-        made.append(Request(messages=[message], options=options))
-    return made
+    return [request(number, chance.randint(10, 240), chance.randint(16, 112)) for number in range(count)]
 
 
-async def answered(clock: Clock, count: int, engine: HuggingFaceEngine, ragged: bool) -> None:
-    asked = requests(count, ragged)
+async def answered(
+    clock: Clock,
+    count: int,
+    engine: HuggingFaceEngine | LlamaCppEngine,
+    requests: Callable[[int], list[Request]],
+) -> None:
+    asked = requests(count)
     expected = sum(request.options["max_tokens"] for request in asked)
     tokens = []
 
@@ -52,7 +61,7 @@ async def answered(clock: Clock, count: int, engine: HuggingFaceEngine, ragged: 
 
 def continuous(clock: Clock, count: int, engine: HuggingFaceEngine) -> None:
     model = engine.worker.run_sync(engine._loaded)
-    prompts = [model.encode(engine._render(model, request)) for request in requests(count, ragged=False)]
+    prompts = [model.encode(engine._render(model, request)) for request in equal(count)]
     settings = transformers.GenerationConfig(max_new_tokens=64, do_sample=False, eos_token_id=-1, pad_token_id=0)
     small = ContinuousBatchingConfig(num_blocks=64, max_batch_tokens=512)  # else it takes most of the memory, for long
     with clock.over(64 * count):
@@ -66,15 +75,13 @@ def measure(bench: Bench) -> None:
         serial, batched, other = (HuggingFaceEngine(folder, threads=1, batch=n) for n in (1, max(counts), 1))
         for engine in (serial, batched):
             engine.worker.run_sync(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
-        for lengths in ("equal", "ragged"):
-            ragged = lengths == "ragged"
+        for name, requests in {"equal lengths": equal, "ragged lengths": ragged}.items():
             ways: dict[str, Way] = {
-                "serial": partial(answered, engine=serial, ragged=ragged),
-                "aimu": partial(answered, engine=batched, ragged=ragged),
+                "serial": partial(answered, engine=serial, requests=requests),
+                "aimu": partial(answered, engine=batched, requests=requests),
             }
-            if not ragged:
+            if requests is equal:
                 ways["transformers, continuous"] = partial(continuous, engine=other)
-            along = "requests at once"
-            bench.grow(f"{lengths} lengths", counts, ways, along=along, against="serial", operation="token")
+            bench.grow(name, counts, ways, along="requests at once", against="serial", operation="token")
         for engine in (serial, batched, other):
             engine.close()

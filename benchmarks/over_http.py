@@ -7,6 +7,7 @@ again.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 from benchmarks.harness import Bench
@@ -25,7 +26,7 @@ def measure(bench: Bench) -> None:
         for work in WORKS:
             one_after_another(bench, address, work, TARGETS.get(work.name))
             if work.method == "stream":
-                entered = work._replace(name=f"{work.name}, entered", method="entered")
+                entered = replace(work, name=f"{work.name}, entered", method="entered")
                 one_after_another(bench, address, entered, TARGETS[work.name])
         at_once(bench, address)
 

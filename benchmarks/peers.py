@@ -60,10 +60,20 @@ class Peer:
 
     def load(self, clock: Clock) -> None:
         """Measure the import that users begin with."""
-        source = (ROOT / f"benchmarks/sides/{self.name}.py").read_text("utf8")
-        statement = next(line for line in source.splitlines() if line.startswith("IMPORT = ")).split('"')[1]
         with clock.over(children=True):
-            subprocess.run([self.python, "-W", "ignore", "-c", statement], cwd=ROOT, check=True)
+            self.run(self.stated("IMPORT"))
+
+    def version(self) -> str:
+        return self.run(f"from importlib.metadata import version; print(version({self.stated('DISTRIBUTION')!r}))")
+
+    def run(self, program: str) -> str:
+        command = [self.python, "-W", "ignore", "-c", program]
+        return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+    def stated(self, name: str) -> str:
+        """Return a constant of the side, which cannot be imported here."""
+        source = (ROOT / f"benchmarks/sides/{self.name}.py").read_text("utf8")
+        return next(line for line in source.splitlines() if line.startswith(f"{name} = ")).split('"')[1]
 
 
 def measure(bench: Bench) -> None:
@@ -71,6 +81,9 @@ def measure(bench: Bench) -> None:
     pythons |= {path.name: str(path / "bin/python") for path in sorted(Path(str(bench.peers)).iterdir())}
     with server() as address, ExitStack() as stack:
         peers = [stack.enter_context(Peer(name, python)) for name, python in pythons.items()]
+        for peer in peers:
+            if peer.name != "aimu":  # whose version is the commit
+                bench.note(peer.stated("DISTRIBUTION"), peer.version())
         in_turn(bench, peers, address)
         at_once(bench, peers, address)
     ways = {peer.label: peer.load for peer in peers}

@@ -13,11 +13,11 @@ from benchmarks.__main__ import main
 from benchmarks.harness import Bench, Clock
 from benchmarks.harness.clock import Cost
 from benchmarks.harness.comparison import compared, text
-from benchmarks.harness.figures import figure, growth, ratios
+from benchmarks.harness.figures import figure, ratios
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.report import filled, report
 from benchmarks.harness.results import Measured, Measurement, Results
-from benchmarks.harness.runs import programs
+from benchmarks.harness.runs import estimates, programs
 from benchmarks.harness.tables import amount, table
 
 ROOT = Path(__file__).parents[1]
@@ -53,11 +53,6 @@ def test_ratios_are_taken_pair_by_pair():
     assert (ratio.low, ratio.median, ratio.high) == (0.5, 0.5, 0.5)
     assert slow_machine.ratio("plain", "cpu") is None
     assert slow_machine.ratio("aimu", "memory") is None
-
-
-def test_growth_compares_the_two_largest_sizes():
-    assert growth([1, 10, 100], [1.0, 1.0, 2.5]) == 2.5
-    assert growth([1], [1.0]) is None
 
 
 def test_results_survive_json(tmp_path):
@@ -112,6 +107,14 @@ def test_what_only_one_run_has_is_named():
     comparison = compared(run_of(measured("a", None, aimu=[1.0])), run_of(measured("b", None, aimu=[1.0])))
     assert comparison.verdicts == ()
     assert comparison.only == ("sync: a: only in the first run", "sync: b: only in the second run")
+
+
+def test_circumstances_that_differ_are_named():
+    before, after = (run_of(measured(aimu=[1.0]), backend=backend) for backend in ("asyncio", "trio"))
+    after.versions["python"] = "3.12.0"
+    differences = compared(before, after).differences
+    assert differences == ("backend: asyncio before, trio after", "python: 3.11.7 before, 3.12.0 after")
+    assert compared(before, before).differences == ()
 
 
 def test_compare_fails_only_beyond_the_bound(tmp_path, capsys):
@@ -270,6 +273,17 @@ def test_the_estimate_follows_the_pace_of_what_has_ended():
     progress._done["a"] = 20.0
     progress.begin("b")
     assert progress.left() == pytest.approx(60.0, abs=0.5)
+
+
+def test_programs_are_estimated_as_in_the_newest_run_of_this_kind(tmp_path):
+    (tmp_path / "a.json").write_text('{"schema": 0}')
+    for name, quick, seconds in (("b", False, 20.0), ("c", False, 30.0), ("d", True, 1.0)):
+        run = run_of()
+        run.options["quick"] = quick
+        run.seconds = {"sync": seconds, "gone": 5.0}
+        run.save(tmp_path / f"{name}.json")
+    stated = programs()["imports"][0]
+    assert estimates(["sync", "imports"], run_of(), tmp_path) == {"sync": 30.0, "imports": stated}
 
 
 def test_every_program_says_what_it_measures_and_how_long_it_takes():

@@ -34,7 +34,7 @@ def test_the_code_of_a_page_runs_from_its_first_block_to_its_last(page, tmp_path
     program = tmp_path / f"{page.stem}_page.py"  # "mcp.py" would hide the package
     program.write_text("\n\n".join(blocks), "utf8")
     command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", str(program)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     # To the end of the program llama-cpp-python keeps files on the null device open, and torch 2.6 a temporary folder.
     others = "name='/dev/null'", "Implicitly cleaning up <TemporaryDirectory"
@@ -78,7 +78,7 @@ def test_the_demo_runs_without_weights():
         [sys.executable, "docs/demo.py", "--scripted", "--seed", "7"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         cwd=ROOT,
     )
     assert done.returncode == 0, done.stderr

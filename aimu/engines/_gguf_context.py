@@ -8,6 +8,7 @@ Imports llama_cpp, so only `_gguf_model` and `_gguf_batch` import it. Runs in th
 from __future__ import annotations
 
 import ctypes
+import itertools
 import logging
 import os
 import threading
@@ -84,8 +85,7 @@ class SequenceStates:
         self.length = length
 
     def copy(self, length: int) -> SequenceStates:
-        self._context.save(self)
-        return SequenceStates(self._context, length, self.saved, self.shortest)
+        return SequenceStates(self._context, length, self._context.as_bytes(self), self.shortest)
 
 
 def _nobody() -> SequenceStates | None:
@@ -103,6 +103,8 @@ class GGUFContext:
         count = int(llama_cpp.llama_n_seq_max(pointer))
         self._numbers = [(llama_cpp.llama_seq_id * 1)(slot) for slot in range(count)]
         self._inside: list[Callable[[], SequenceStates | None]] = [_nobody] * count
+        self._entered = [0] * count  # the number of the time at which each slot was last entered
+        self._times = itertools.count(1)
         self._crops = self._can_crop(model)
 
     def _can_crop(self, model: Any) -> bool:
@@ -142,6 +144,7 @@ class GGUFContext:
             taken = {self._slot_of(other) for other in busy}
             slot = self._choose({slot for slot in taken if slot is not None})
             self._load(states, slot)
+        self._entered[slot] = next(self._times)
         self._cut(states, slot)
         return slot
 
@@ -201,23 +204,34 @@ class GGUFContext:
         if (slot := self._slot_of(states)) is not None:
             self._inside[slot] = _nobody
             if len(states):
-                self._write(states, slot)
+                states.saved = self._bytes_of(slot)
+                states.nbytes = len(states.saved)
+
+    def as_bytes(self, states: SequenceStates) -> Any:
+        """Return states as bytes. They leave their slot only if there is no other one for their copy."""
+        slot = self._slot_of(states)
+        if slot is not None and len(self._inside) > 1:
+            return self._bytes_of(slot)
+        self.save(states)
+        return states.saved
 
     def copy(self, source: SequenceStates, length: int, states: SequenceStates) -> None:
         """Replace `states` by the first `length` tokens of a sequence in a slot, which continues there."""
         if (slot := self._slot_of(source)) is not None:
             if (old := self._slot_of(states)) is not None:
                 self._inside[old] = _nobody
-            self._write(states, slot)
-            states.length = length
+            states.saved, states.length = self._bytes_of(slot), length
 
     def _slot_of(self, states: SequenceStates) -> int | None:
         return next((slot for slot, inside in enumerate(self._inside) if inside() is states), None)
 
     def _choose(self, busy: Collection[int]) -> int:
-        """Return a slot that is not busy: near to those that are, and rather one whose states are in use no more."""
+        """Return a slot that is not busy: near to those that are, then an unused one, then the least recently used."""
         free = [slot for slot in range(len(self._inside)) if slot not in busy]
-        return min(free, key=lambda slot: (_span({*busy, slot}), self._inside[slot]() is not None, slot))
+        return min(
+            free,
+            key=lambda slot: (_span({*busy, slot}), self._inside[slot]() is not None, self._entered[slot]),
+        )
 
     def _load(self, states: SequenceStates, slot: int) -> None:
         if (other := self._inside[slot]()) is not None:
@@ -250,13 +264,14 @@ class GGUFContext:
     def _whole(self) -> bool:
         return bool(self._window) and len(self._inside) == 1
 
-    def _write(self, states: SequenceStates, slot: int) -> None:
+    def _bytes_of(self, slot: int) -> Any:
         size = self._bytes_inside(slot)
-        states.saved = (ctypes.c_uint8 * size)()
+        saved = (ctypes.c_uint8 * size)()
         if self._whole:
-            states.nbytes = llama_cpp.llama_state_get_data(self.pointer, states.saved, size)
-            return
-        states.nbytes = llama_cpp.llama_state_seq_get_data(self.pointer, states.saved, size, slot)
+            llama_cpp.llama_state_get_data(self.pointer, saved, size)
+        else:
+            llama_cpp.llama_state_seq_get_data(self.pointer, saved, size, slot)
+        return saved
 
     def _read(self, saved: Any, slot: int) -> bool:
         if self._whole:

@@ -15,15 +15,20 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from math import isfinite
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 from weakref import finalize
 
 from attrs import field, frozen, validators
 
 from aimu.engines._gguf_context import GGUFContext, SequenceStates, errors, reason
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
+from aimu.engines._grammars.vocabulary import Vocabulary
+from aimu.engines._pictures import Prompt
 from aimu.engines._rounds import StopFlag
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidImageError, InvalidOptionError
+
+if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
 
 llama_cpp: Any = import_module("llama_cpp")  # Any, since the ctypes module does not behave as its annotations say
 
@@ -39,6 +44,11 @@ _RECOMMENDED = {
     "repeat_penalty": "penalty_repeat",
 }
 """Option -> key below "general.sampling" in the file. https://github.com/ggml-org/llama.cpp/pull/17120"""
+
+
+def offloads() -> bool:
+    """Return whether this build of llama.cpp keeps layers on a GPU."""
+    return bool(llama_cpp.llama_supports_gpu_offload())
 
 
 def _free(context: Any, model: Any) -> None:
@@ -62,8 +72,8 @@ class Sampling:
 
     With `temperature` 0 the likeliest token is picked. Otherwise the candidates are narrowed in llama.cpp's own order:
     top_k, typical_p, top_p, min_p, temperature. `repeat_penalty` counts the tokens of prompt and answer;
-    `presence_penalty` and `frequency_penalty` count those of the answer. `grammar` is GBNF and governs the whole
-    text, thinking included. Raises ValueError if a value is invalid.
+    `presence_penalty` and `frequency_penalty` count those of the answer. Only tokens that `constraint` allows are
+    picked. Raises ValueError if a value is invalid.
     """
 
     temperature: float = _number(0.8, validators.ge(0))
@@ -75,7 +85,7 @@ class Sampling:
     presence_penalty: float = _number(0.0, _finite)
     frequency_penalty: float = _number(0.0, _finite)
     seed: int | None = None
-    grammar: str | None = None
+    constraint: Constraint | None = None
 
 
 @final
@@ -112,8 +122,9 @@ class GGUFModel:
         settings.n_batch = settings.n_ubatch = PREFILL_SLICE
         settings.swa_full = True  # else a window keeps its last tokens only, and its states cannot be cut
         settings.n_threads = settings.n_threads_batch = threads or max(1, (os.cpu_count() or 1) // 2)
-        if not llama_cpp.llama_supports_gpu_offload():
-            # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold.
+        if not offloads():
+            # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold, and
+            # doubles the time of each token behind thousands of others.
             settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
         pointer = llama_cpp.llama_init_from_model(self._model, settings)
         if not pointer:
@@ -151,6 +162,16 @@ class GGUFModel:
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         return self._vocabulary.detokenizer(shown)
 
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        return self._vocabulary.vocabulary(shown)
+
+    def look(
+        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
+    ) -> Generator[Callable[[], object], None, Prompt | None]:
+        """Refuse images."""
+        raise InvalidImageError("llama-cpp-python has no part for images")
+        yield  # makes it a generator
+
     def sampling(self, values: Mapping[str, Any]) -> Sampling:
         """Return the file's recommended sampling (or llama.cpp's defaults), with `values` in place of some."""
         found = {name: self._metadata(f"general.sampling.{key}") for name, key in _RECOMMENDED.items()}
@@ -183,9 +204,22 @@ class GGUFModel:
         """Return a context with the function that picks the next token of a sequence by the number of its logits."""
         chain = self._chain(sampling, ids)
         try:
-            yield partial(llama_cpp.llama_sampler_sample, chain, self.slots.pointer)
+            if sampling.constraint is None:
+                yield partial(llama_cpp.llama_sampler_sample, chain, self.slots.pointer)
+            else:
+                yield partial(self._pick, chain, sampling.constraint)
         finally:
             llama_cpp.llama_sampler_free(chain)
+
+    def _pick(self, chain: Any, constraint: Constraint, row: int) -> int:
+        """Return the token that follows the logits of a number, which are changed."""
+        found = llama_cpp.llama_get_logits_ith(self.slots.pointer, row)
+        count = llama_cpp.llama_vocab_n_tokens(self._vocabulary.pointer)
+        logits = constraint.view(ctypes.addressof(found.contents), count)
+        constraint.mask(logits)
+        token = int(llama_cpp.llama_sampler_sample(chain, self.slots.pointer, row))
+        # A sampler that rounds a probability of 0 up has to be overruled.
+        return token if constraint.allows(token) else int(logits.argmax())
 
     def _chain(self, sampling: Sampling, ids: Sequence[int]) -> Any:
         chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
@@ -195,14 +229,6 @@ class GGUFModel:
             llama_cpp.llama_vocab_n_tokens(self._vocabulary.pointer),
             self.context,
         )
-        if sampling.grammar is not None:
-            grammar = llama_cpp.llama_sampler_init_grammar(self._vocabulary.pointer, sampling.grammar.encode(), b"root")
-            if not grammar:
-                llama_cpp.llama_sampler_free(chain)
-                raise InvalidOptionError(
-                    f"invalid grammar {sampling.grammar!r}; it must be GBNF with a rule named root"
-                )
-            add(grammar)
         if sampling.repeat_penalty != 1:
             repeat = penalties(sampling.repeat_penalty, 0.0, 0.0)
             for token in ids:

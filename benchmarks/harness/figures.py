@@ -42,11 +42,3 @@ def ratios(values: Sequence[float], reference: Sequence[float]) -> list[float]:
     What disturbs the machine during a round disturbs both sides of the pair, so these ratios vary less than the times.
     """
     return [value / other for value, other in zip(values, reference, strict=True) if other]
-
-
-def growth(sizes: Sequence[float], values: Sequence[float]) -> float | None:
-    """Return by how much an operation at the largest size costs more than at the size before; None for one size."""
-    if len(sizes) < 2:
-        return None
-    pairs = sorted(zip(sizes, values, strict=True))
-    return pairs[-1][1] / pairs[-2][1] if pairs[-2][1] else None

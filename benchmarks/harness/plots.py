@@ -155,7 +155,7 @@ def _bars(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> N
 def _step(end: float) -> float:
     """Return a round distance of about six ticks up to `end`."""
     power = 10 ** math.floor(math.log10(end / 6))
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= end / 6)
+    return next((power * factor for factor in (1.0, 2.0, 5.0) if power * factor >= end / 6), power * 10.0)
 
 
 def _curves(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> None:
@@ -177,7 +177,7 @@ def _curves(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) ->
     axis.set_xlabel(what.along)
     axis.set_ylabel(f"{NAMES[unit]} for each {what.operation}, {name}")
     axis.set_xscale("log")
-    axis.set_xticks(sizes := sorted({m.what.size for m in group}), [f"{size:,}" for size in sizes])
+    axis.set_xticks(sizes := [m.what.size for m in group], [f"{size:,}" for size in sizes])
     axis.xaxis.set_minor_locator(NullLocator())
     # From 0, so that a flat curve looks flat, unless the times differ by more than such an axis shows.
     if unit != "memory" and bottom > 0 and top / bottom > 20:

@@ -6,7 +6,7 @@ import importlib
 import multiprocessing
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -46,24 +46,40 @@ def run(names: Sequence[str], options: dict[str, Any], path: Path) -> list[str]:
     Returns:
         The programs that failed.
     """
-    results = Results.begin(options)
-    estimates = {name: programs()[name][bool(options["quick"])] for name in names}
-    progress = Progress(estimates)
-    failed = []
+    results = Results.begin({**options, "peers": options["peers"] is not None})
+    progress = Progress(estimates(names, results, path.parent))
+    failed: list[str] = []
     for name in names:
         progress.begin(name)
         begun = len(results.measurements)
-        for measurement in _measurements(name, options, progress, failed):
+        for measurement in _measurements(name, options, results, progress, failed):
             results.measurements.append(measurement)
             results.save(path)
-        results.seconds[name] = round(progress.end(), 1)
+        took = progress.end()
+        if name not in failed:
+            results.seconds[name] = round(took, 1)
         progress.clear()
         print(f"\n{name}\n\n{table(results.measurements[begun:])}", flush=True)
     results.save(path)
     return failed
 
 
-def _measurements(name: str, options: dict[str, Any], progress: Progress, failed: list[str]) -> Any:
+def estimates(names: Sequence[str], begun: Results, folder: Path) -> dict[str, float]:
+    """Return how long programs will take: as in the newest run of this kind on this machine, else as they say."""
+    found = {name: programs()[name][bool(begun.options["quick"])] for name in names}
+    for path in sorted(folder.glob("*.json")):
+        try:
+            earlier = Results.load(path)
+        except ValueError:  # of another schema
+            continue
+        if earlier.options["quick"] == begun.options["quick"]:
+            found |= {name: seconds for name, seconds in earlier.seconds.items() if name in found}
+    return found
+
+
+def _measurements(
+    name: str, options: dict[str, Any], results: Results, progress: Progress, failed: list[str]
+) -> Iterator[Measurement]:
     """Yield the measurements of a program as it makes them."""
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
@@ -78,6 +94,8 @@ def _measurements(name: str, options: dict[str, Any], progress: Progress, failed
                 progress.step(*content)
             elif kind == "measurement":
                 yield replace(content[0], program=name)
+            elif kind == "note":
+                results.versions[content[0]] = content[1]
             elif kind == "end":
                 ended = True
     except EOFError:
@@ -94,15 +112,12 @@ def _measurements(name: str, options: dict[str, Any], progress: Progress, failed
 def _program(name: str, options: dict[str, Any], pipe: Connection) -> None:
     """Run one program in this process, and send what it says through the pipe."""
 
-    def publish(measurement: Measurement) -> None:
-        pipe.send(("measurement", measurement))
-
-    def step(title: str, number: int, of: int) -> None:
-        pipe.send(("step", title, number, of))
+    def sends(kind: str) -> Callable[..., None]:
+        return lambda *content: pipe.send((kind, *content))
 
     try:
         program = importlib.import_module(f"benchmarks.{name}")
-        program.measure(Bench(**options, publish=publish, step=step))
+        program.measure(Bench(**options, publish=sends("measurement"), note=sends("note"), step=sends("step")))
         pipe.send(("end",))
     except Exception:
         traceback.print_exc()

@@ -7,6 +7,7 @@ from inspect_ai.tool import Tool, tool
 
 from benchmarks.sides.works import MODEL
 
+DISTRIBUTION = "inspect-ai"
 IMPORT = "from inspect_ai.model import get_model"
 
 

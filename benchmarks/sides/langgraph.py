@@ -11,6 +11,7 @@ from langchain_openai import ChatOpenAI
 
 from benchmarks.sides.works import MODEL
 
+DISTRIBUTION = "langgraph"
 IMPORT = "from langchain.agents import create_agent; from langchain_openai import ChatOpenAI"
 
 

@@ -12,6 +12,7 @@ import litellm
 
 from benchmarks.sides.works import DESCRIPTION, MODEL
 
+DISTRIBUTION = "litellm"
 IMPORT = "import litellm"
 litellm.REPEATED_STREAMING_CHUNK_LIMIT = 10**9  # all deltas of the server are the same
 SCHEMA = {

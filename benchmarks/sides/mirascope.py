@@ -8,6 +8,7 @@ from mirascope import llm
 
 from benchmarks.sides.works import MODEL
 
+DISTRIBUTION = "mirascope"
 IMPORT = "from mirascope import llm"
 NUMBERS = itertools.count()
 

@@ -9,6 +9,7 @@ import openai
 
 from benchmarks.sides.works import DESCRIPTION, MODEL
 
+DISTRIBUTION = "openai"
 IMPORT = "from openai import AsyncOpenAI"
 SCHEMA = {
     "type": "function",

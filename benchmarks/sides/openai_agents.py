@@ -8,6 +8,7 @@ from openai.types.responses import ResponseTextDeltaEvent
 
 from benchmarks.sides.works import MODEL
 
+DISTRIBUTION = "openai-agents"
 IMPORT = "from agents import Agent, Runner, OpenAIChatCompletionsModel"
 
 

@@ -8,6 +8,7 @@ from pydantic_ai.providers.openai import OpenAIProvider
 
 from benchmarks.sides.works import MODEL
 
+DISTRIBUTION = "pydantic-ai-slim"
 IMPORT = "from pydantic_ai import Agent; from pydantic_ai.models.openai import OpenAIChatModel"
 
 

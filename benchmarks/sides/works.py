@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import anyio
 
@@ -16,7 +18,8 @@ MODEL = str(DELTAS)  # the server streams as many deltas as the model's name say
 DESCRIPTION = "Double a number."
 
 
-class Work(NamedTuple):
+@dataclass(frozen=True)
+class Work:
     """One after the other: the path at the server, the method of a side, and how many calls of how many parts."""
 
     name: str
@@ -128,6 +131,8 @@ def load(name: str) -> type[Side]:
 
 def server() -> Any:
     """The loopback server in a process of its own: a context manager that gives its address."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is an open file, here and in the server
     root = str(Path(__file__).parents[2])
     if root not in sys.path:
         sys.path.insert(0, root)

@@ -25,7 +25,7 @@ HELLO = "Hello! How can I help you today?"
 @pytest.fixture(scope="module")
 def eight():
     """An engine that runs eight requests at once, each with a small context."""
-    engine = LlamaCppEngine(tiny_gguf(), n_ctx=512, threads=1, batch=8)
+    engine = LlamaCppEngine(tiny_gguf(), n_ctx=300, threads=1, batch=8)
     yield engine
     engine.close()
 
@@ -163,8 +163,8 @@ async def test_each_request_has_the_whole_context(eight):
     finally:
         eight._model.ends = ends
     assert {reply[3] for reply in replies} == {StopReason.MAX_TOKENS}
-    assert {reply[-2] + reply[-1] for reply in replies} == {512}
-    with pytest.raises(ContextLengthError, match="512 tokens"):
+    assert {reply[-2] + reply[-1] for reply in replies} == {300}
+    with pytest.raises(ContextLengthError, match="context of 300 tokens"):
         await eight.complete(ask("hello " * 600))
 
 
@@ -198,6 +198,22 @@ async def test_more_conversations_than_slots_reuse_their_own_prefix(four, llama_
     for history, texts in found.values():
         again = [await llama_engine.complete(ask(*history[: 2 * turn + 1], max_tokens=30)) for turn in range(3)]
         assert [reply.text for reply in again] == texts
+
+
+async def test_conversations_in_turn_keep_their_slots(four):
+    """As many as there are slots need not be saved, and a fifth one takes the slot that was not used for longest."""
+    four.prefix_cache.clear()
+
+    async def say(n):
+        await four.complete(ask(f"Say hello {n}.", max_tokens=4))
+        return four.prefix_cache._entries[-1].states
+
+    states = [await say(n) for n in range(4)]
+    assert [one.saved for one in states] == [None] * 4
+    assert await say(0) is states[0]
+    fifth = await say(4)
+    assert [one.saved is None for one in states] == [True, False, True, True]
+    assert fifth.saved is None
 
 
 async def test_the_limit_of_the_prefix_cache_holds_and_changes_no_answer(llama_engine):

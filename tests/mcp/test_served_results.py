@@ -160,6 +160,17 @@ async def test_text_and_what_may_be_content_parts_has_no_schema(hint, value, tex
     assert result.content[0].text == text
 
 
+async def test_the_schema_of_arguments_is_that_of_the_tool_with_its_references():
+    def visit(places: list[Place]) -> str:
+        """Visit places."""
+        return places[0].name
+
+    listed, result = await called(visit, "visit", {"places": [{"name": "home", "at": {"x": 1}}]})
+    assert listed.input_schema == Tool(name="visit", function=visit).parameters
+    assert set(listed.input_schema["$defs"]) == {"Place", "Point"}
+    assert result.content[0].text == "home"
+
+
 async def test_a_tool_with_parameters_of_its_own_has_the_type_of_its_function():
     listed, result = await called(Tool(name="give", function=lambda: 3, description="", parameters={}))
     assert (listed.output_schema, result.content[0].text) == (None, "3")

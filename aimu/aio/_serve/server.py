@@ -73,7 +73,8 @@ def serve_mcp(
         import_module("fastmcp")
     except ImportError as exc:
         raise MissingExtraError("fastmcp", "mcp") from exc
-    server = _guarded()(name)
+    # Like the SDK, leave `$ref` in schemas.
+    server = _guarded()(name, dereference_schemas=False)
     server.aimu_hosts = tuple(allowed_hosts)
     for tool in _tools(tools_or_agent):
         caller = Caller(tool, context)
