@@ -104,7 +104,10 @@ class _Visit(Generic[T]):
     def run(self) -> T:
         guard = SignalGuard(self._interrupt)  # not an attribute, which would make a reference cycle
         try:
-            guard.install()
+            try:
+                guard.install()
+            except BaseException as exc:  # noqa: BLE001 - raised at the end, as what comes later
+                self._stop_with(exc)
             self._helper.post(self._begin)
             while not self._ended and time.monotonic() < self._give_up:
                 try:
