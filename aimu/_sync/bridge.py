@@ -86,7 +86,7 @@ class _Loops:
         self._helper: HelperLoop | None = None
 
     def for_caller(self) -> Loop:
-        if _inside_a_loop() or (self._own is not None and self._own.running):
+        if asyncio._get_running_loop() is not None or _inside_trio() or (self._own is not None and self._own.running):
             if self._helper is None or self._helper.closed:
                 with uninterrupted():
                     self._helper = HelperLoop(_serve)
@@ -97,10 +97,6 @@ class _Loops:
                 self._own = OwnLoop()
                 weakref.finalize(self, self._own.close)
         return self._own
-
-
-def _inside_a_loop() -> bool:
-    return asyncio._get_running_loop() is not None or _inside_trio()
 
 
 def _inside_trio() -> bool:
@@ -210,7 +206,10 @@ class OwnLoop:
         outcome = Outcome[T]()
         self._stop = None
         try:
-            self._install()
+            try:
+                self._guard.install()
+            except BaseException as exc:  # noqa: BLE001 - stops the call, like what comes later
+                self._stop = exc
             self._outside = _OUTSIDE.enter() if asyncio._get_running_loop() is not None else _Side.now()
             self._task = self._loop.create_task(outcome.of(coroutine), context=context_for(self._call, self.run))
             if not self._main and not to_its_end:
@@ -227,13 +226,6 @@ class OwnLoop:
         outcome.replace(self._stop)
         self._stop = None
         return outcome.get()
-
-    def _install(self) -> None:
-        """Install the guard; what a handler raises meanwhile stops the call, like what comes later."""
-        try:
-            self._guard.install()
-        except BaseException as exc:  # noqa: BLE001 - run() raises it
-            self._stop = exc
 
     def _run_to_end(self, task: AsyncioTask) -> None:
         try:

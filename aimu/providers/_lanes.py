@@ -115,7 +115,7 @@ class Lane:
         return httpx2.Request("POST", pattern.url, headers=copied, stream=stream, extensions=pattern.extensions)
 
     async def aclose(self) -> None:
-        if self.owned:
+        if self.owned:  # shielded and bounded, as `CLOSING` says
             with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):
                 await self.client.aclose()
 

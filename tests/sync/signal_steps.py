@@ -1,4 +1,4 @@
-"""Calls of the sync surface, with a signal at each step of the library's own sync code: a program for test_any_exception.
+"""Calls of the sync surface, with a signal at each step of its own code: a program for test_any_exception.
 
     python -m tests.sync.signal_steps [WAY ...]
 
