@@ -88,7 +88,12 @@ CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 
 
 def install(
-    session: nox.Session, extras: str = "", *groups: str, pins: Path | None = CONSTRAINTS, torch: str | None = None
+    session: nox.Session,
+    extras: str = "",
+    *groups: str,
+    pins: Path | None = CONSTRAINTS,
+    torch: str | None = None,
+    cuda: bool = False,
 ) -> list[str]:
     """Install the checkout with extras and dependency groups, at the pinned versions.
 
@@ -98,6 +103,7 @@ def install(
         groups: Names of dependency groups.
         pins: A constraints file; None for the newest versions in range.
         torch: The requirement of torch, where it is not to be that of the extra `hf`.
+        cuda: Whether torch is the build for GPUs.
 
     Returns:
         The engines among the extras that this interpreter or machine cannot have; each is named in a warning.
@@ -105,7 +111,7 @@ def install(
     constrain = constraint(session, pins)
     names = [name for name in extras.split(",") if name]
     left_out = []
-    if "hf" in names and not install_torch(session, torch or requirement("hf", "torch"), constrain):
+    if "hf" in names and not install_torch(session, torch or requirement("hf", "torch"), constrain, cuda=cuda):
         left_out.append("hf")
     if "llamacpp" in names and not install_llama_cpp(session, requirement("llamacpp", "llama-cpp-python"), constrain):
         left_out.append("llamacpp")
@@ -143,9 +149,9 @@ def constraint(session: nox.Session, pins: Path | None) -> list[str]:
     return ["-c", os.fspath(pins)]
 
 
-def install_torch(session: nox.Session, torch: str, constrain: Sequence[str]) -> bool:
-    """torch, as a CPU build where one can be had; False if it has no wheel for this interpreter."""
-    index = cpu_index()
+def install_torch(session: nox.Session, torch: str, constrain: Sequence[str], *, cuda: bool = False) -> bool:
+    """torch, as a CPU build where one can be had and `cuda` is not asked; False if this interpreter has no wheel."""
+    index = [] if cuda else cpu_index()
     if not has_wheel(session, torch, *constrain, *index):
         session.warn(
             f"LEFT OUT: the Hugging Face engine. torch has no wheel for Python {python_version(session)} on this "
@@ -280,10 +286,13 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def explore(session: nox.Session) -> None:
     """What the suite leaves out: combinations of one kind, and ten times as many examples, random ones."""
-    install(session, EVERYTHING, "test")
-    chosen = ("-m", "hypothesis or exhaustive", "--hypothesis-profile=explore")
+    left_out = install(session, EVERYTHING, "test")
+    chosen = ["-m", "(hypothesis or exhaustive) and not engines", "--ignore=tests/engines"]
+    if not left_out:
+        chosen = ["-m", "hypothesis or exhaustive"]
+    env = {**ENGINE_ENV, "AIMU_EXAMPLES": "explore", "AIMU_TEST_LIMIT": "1800"}
     session.log("running what the suite leaves out: about 15 minutes on two cores")
-    session.run("python", "-m", "pytest", *chosen, *session.posargs, env={**ENGINE_ENV, "AIMU_TEST_LIMIT": "1800"})
+    session.run("python", "-m", "pytest", *chosen, *session.posargs, env=env)
 
 
 @nox.session(python=TESTED_PYTHONS[1:])
@@ -448,6 +457,13 @@ def models(session: nox.Session) -> None:
     """Compare each architecture and kind of GGUF with its library; the tables are in docs/local-models.md."""
     install(session, "hf,llamacpp", "test")
     session.run("python", "-m", "tests.engines.survey", "docs/local-models.md", env=ENGINE_ENV)
+
+
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Check engines, batches and images on a GPU, and print a table; fails where there is none."""
+    install(session, "hf,llamacpp", "test", cuda=True)
+    session.run("python", "-m", "tests.engines.gpu", *session.posargs, env=ENGINE_ENV)
 
 
 @nox.session

@@ -36,6 +36,7 @@
     │   ├── ToolArgumentsError          (ValueError)   the arguments do not fit the schema
     │   └── UnknownToolError            (LookupError)  the conversation has no such tool
     ├── EngineError                     (RuntimeError) a model in this process failed
+    │   └── NotEnoughMemoryError        (MemoryError)  its weights are larger than the memory that is free
     ├── MCPError                        (RuntimeError) an MCP server failed
     │   ├── MCPConnectionError          (ConnectionError)
     │   ├── MCPTimeoutError             (TimeoutError)
@@ -82,6 +83,7 @@ __all__ = [
     "MissingKeyError",
     "ModelNotFoundError",
     "NoCurrentCallError",
+    "NotEnoughMemoryError",
     "NothingToResumeError",
     "OutputError",
     "OverloadedError",
@@ -581,6 +583,31 @@ class EngineError(AimuError, RuntimeError):
         Check the path, the format and the memory that the text names; the cause (`__cause__`) is the error of the
         library that loads the weights.
     """
+
+
+@final
+class NotEnoughMemoryError(EngineError, MemoryError):
+    """The weights of a model are larger than the memory that is free.
+
+    Attributes:
+        model: The model.
+        needed: Bytes that its weights take.
+        available: Bytes that are free.
+        remedy: What to do about this model.
+
+    Remedy:
+        Close other programs, choose a smaller model or quant, or spread the model over devices.
+    """
+
+    def __init__(self, model: str, needed: int, available: int, remedy: str) -> None:
+        self.model = model
+        self.needed = needed
+        self.available = available
+        self.remedy = remedy
+        super().__init__(
+            f"the weights of {model!r} need {needed / 1e9:,.2f} GB of memory, and {available / 1e9:,.2f} GB are free; "
+            f"{remedy}"
+        )
 
 
 class MCPError(AimuError, RuntimeError):

@@ -1,6 +1,4 @@
-"""Measures what a grammar costs a token: its mask, at a vocabulary of 128,000 tokens that is made for it.
-
-    python benchmarks/grammars.py
+"""What a grammar costs an engine for each token, at a vocabulary of 128,000 tokens that is made for it.
 
 Texts that fit each grammar are followed token by token, as a model writes them: the longest token first. Beside the
 mask, a token costs its application to the logits, in numpy for llama.cpp and in torch for transformers.
@@ -8,17 +6,14 @@ mask, a token costs its application to the logits, in numpy for llama.cpp and in
 
 from __future__ import annotations
 
-import argparse
 import json
-import os
 import random
 import statistics
 import string
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
-
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
@@ -30,7 +25,10 @@ from aimu.engines._grammars.grammars import Grammars
 from aimu.engines._grammars.vocabulary import Vocabulary
 from aimu.engines._torch_model import limits
 from aimu.testing import tiny_model
+from benchmarks.harness import Bench, Clock
 
+SECONDS = (120, 40)
+SIZE = 128_000
 SYLLABLES = [a + b for a in "bcdfghjklmnprstvwz" for b in ("a", "e", "i", "o", "u", "an", "er", "ing", "on", "ly")]
 PERSON = {
     "type": "object",
@@ -90,60 +88,79 @@ def texts(kind: str, chance: random.Random) -> list[str]:
     return [json.dumps(person() if kind == "person" else tree(3), indent=indent) for indent in (None, 2) * 5]
 
 
-def seconds(do: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    do()
-    return time.perf_counter() - begun
+Step = Callable[[Constraint, int], object]
+LOGITS, SCORES = np.random.default_rng(0).standard_normal(SIZE, dtype=np.float32), torch.zeros(1, SIZE)
+STEPS: dict[str, Step] = {
+    "mask": lambda constraint, token: constraint.bits(),
+    "in numpy": lambda constraint, token: constraint.mask(LOGITS),
+    "in torch": lambda constraint, token: torch.minimum(SCORES, limits(constraint, SCORES)),
+    "accept": lambda constraint, token: constraint.accept(token),
+}
+TOOL = {"type": "function", "function": {"name": "save", "parameters": PERSON}}
+KINDS = {
+    "person": Asked(kind="json_schema", value=PERSON),
+    "tree": Asked(kind="json_schema", value=TREE),
+    "calls": Asked(tools=[TOOL], forced=True),
+}
 
 
-def follow(constraint: Constraint, ids: Sequence[int], size: int, spent: dict[str, list[float]]) -> None:
-    """Follow a text; note the seconds of each step."""
-    logits, scores = np.random.default_rng(0).standard_normal(size, dtype=np.float32), torch.zeros(1, size)
-    for token in ids:
-        spent["mask"].append(seconds(constraint.bits))
-        if not constraint.allows(token):
-            raise AssertionError("the text does not follow the grammar")
-        spent["in numpy"].append(seconds(lambda: constraint.mask(logits)))
-        spent["in torch"].append(seconds(lambda: torch.minimum(scores, limits(constraint, scores))))
-        spent["accept"].append(seconds(lambda: constraint.accept(token)))  # noqa: B023 - called at once
+@cache
+def words() -> Vocabulary:
+    return vocabulary(SIZE, random.Random(1))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--vocabulary", type=int, default=128_000, help="tokens")
-    chosen = parser.parse_args()
+@cache
+def chat_format() -> ChatFormat:
+    return ChatFormat.of((tiny_model() / "chat_template.jinja").read_text(encoding="utf8"))
+
+
+def grammars() -> Grammars:
+    return Grammars(lambda shown: words(), lambda about, text: print(text))
+
+
+def constraint(of: Grammars, kind: str) -> Constraint:
+    made = of.constraint(KINDS[kind], chat_format(), begun=False, thinking=True)
+    assert made is not None, "there is no grammar"
+    return made
+
+
+def tables(clock: Clock) -> None:
+    made = grammars()
+    with clock.over():
+        made._compiler(chat_format())
+
+
+def compiled(clock: Clock, kind: str) -> None:
+    made = grammars()
+    made._compiler(chat_format())
+    with clock.over():
+        constraint(made, kind)
+
+
+def followed(clock: Clock, kind: str, part: str, of: Grammars, slowest: bool = False) -> None:
+    """Follow texts token by token, and measure one part of each step: its mean, or the slowest of a hundred."""
+    spent: list[float] = []
+    for text in texts(kind, random.Random(2)):
+        made = constraint(of, kind)
+        for token in words().written_with(text.encode()):
+            for name, step in STEPS.items():
+                if name == "accept":
+                    assert made.allows(token), "the text does not follow the grammar"
+                begun = time.perf_counter()
+                step(made, token)
+                if name == part:
+                    spent.append(time.perf_counter() - begun)
+    found = statistics.quantiles(spent, n=100)[-1] if slowest else statistics.mean(spent)
+    clock.record(found, found)
+
+
+def measure(bench: Bench) -> None:
     torch.set_num_threads(1)
-    chance = random.Random(1)
-    words = vocabulary(chosen.vocabulary, chance)
-    form = ChatFormat.of((tiny_model() / "chat_template.jinja").read_text(encoding="utf8"))
-    tool = {"type": "function", "function": {"name": "save", "parameters": PERSON}}
-    wishes = {
-        "person": Asked(kind="json_schema", value=PERSON),
-        "tree": Asked(kind="json_schema", value=TREE),
-        "calls": Asked(tools=[tool], forced=True),
-    }
-    grammars = Grammars(lambda shown: words, lambda about, text: print(text))
-    print(f"tables of {chosen.vocabulary} tokens, s: {seconds(lambda: grammars._compiler(form)):.2f}")
-    for kind, wish in wishes.items():
-        spent: dict[str, list[float]] = {name: [] for name in ("mask", "in numpy", "in torch", "accept")}
-
-        def constraint(wish: Asked = wish) -> Constraint:
-            made = grammars.constraint(wish, form, begun=False, thinking=True)
-            if made is None:
-                raise AssertionError("no grammar")
-            return made
-
-        compiled = seconds(constraint)
-        for text in texts(kind, chance):
-            follow(constraint(), words.written_with(text.encode()), chosen.vocabulary, spent)
-        means = {name: statistics.mean(values) * 1e3 for name, values in spent.items()}
-        slowest = statistics.quantiles(spent["mask"], n=100)[-1] * 1e3
-        parts = ", ".join(f"{name} {mean:.3f}" for name, mean in means.items())
-        total = means["mask"] + means["in torch"] + means["accept"]
-        print(f"{kind}: compiled in {compiled * 1e3:.1f} ms; {len(spent['mask'])} tokens")
-        print(f"  ms a token: {parts}; all, in torch, {total:.3f}")
-        print(f"  slowest mask of a hundred {slowest:.2f} ms, slowest of all {max(spent['mask']) * 1e3:.2f} ms")
-
-
-if __name__ == "__main__":
-    main()
+    made = grammars()
+    bench.compare("tables of the vocabulary", {"aimu": tables}, operation="engine", rounds=3)
+    for kind in KINDS:
+        bench.compare(f"compile {kind}", {"aimu": partial(compiled, kind=kind)}, operation="grammar", rounds=3)
+    for kind in KINDS:
+        ways = {part: partial(followed, kind=kind, part=part, of=made) for part in STEPS}
+        ways["mask, slowest of 100"] = partial(followed, kind=kind, part="mask", of=made, slowest=True)
+        bench.compare(kind, ways, operation="token", rounds=3)

@@ -12,8 +12,8 @@ from typing import Any
 from aimu import aio
 from benchmarks._model import Instant
 from benchmarks.harness import Bench, Clock
-from benchmarks.sides import aimu
-from benchmarks.sides.works import server
+from benchmarks.sides import aimu, openai
+from benchmarks.sides.works import MODEL, server
 
 SECONDS = (60, 15)
 TURNS = 4
@@ -59,6 +59,17 @@ async def over_http(clock: Clock, length: int, url: str) -> None:
     await turns(clock, length, aimu.Side(url).client)
 
 
+async def by_the_sdk(clock: Clock, length: int, url: str) -> None:
+    side = openai.Side(url)
+    await side.chat(1)
+    messages = [*history(length), {"role": "user", "content": "x"}]
+    with clock.over(TURNS * length):
+        for _ in range(TURNS):
+            reply = await side.sdk.chat.completions.create(model=MODEL, messages=messages)
+            assert reply.choices[0].message.content == "x"
+    await side.aclose()
+
+
 def measure(bench: Bench) -> None:
     sizes = bench.pick(full=[12, 100, 1_000, 10_000], quick=[12, 100, 1_000])
     with server() as address:
@@ -66,5 +77,6 @@ def measure(bench: Bench) -> None:
             "json.dumps": as_json,
             "aimu, model in this process": in_process,
             "aimu, over HTTP": partial(over_http, url=f"{address}/ok/v1"),
+            "openai SDK": partial(by_the_sdk, url=f"{address}/ok/v1"),
         }
         bench.grow("turn", sizes, ways, along="messages in the history", against="json.dumps", operation="message")

@@ -14,7 +14,7 @@ pytest_plugins = ["tests.watchdog"]
 settings.register_profile("fixed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 EXPLORE = {"derandomize": False, "max_examples": 10 * settings.get_profile("fixed").max_examples, "print_blob": True}
 settings.register_profile("explore", settings.get_profile("fixed"), **EXPLORE)
-settings.load_profile("fixed")
+settings.load_profile(os.environ.get("AIMU_EXAMPLES", "fixed"))  # here, before a module decorates with settings
 os.environ["HF_HUB_OFFLINE"] = "1"  # otherwise a wrong path looks for a hub for a minute
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)

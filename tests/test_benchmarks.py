@@ -109,6 +109,14 @@ def test_what_only_one_run_has_is_named():
     assert comparison.only == ("sync: a: only in the first run", "sync: b: only in the second run")
 
 
+def test_circumstances_that_differ_are_named():
+    before, after = (run_of(measured(aimu=[1.0]), backend=backend) for backend in ("asyncio", "trio"))
+    after.versions["python"] = "3.12.0"
+    differences = compared(before, after).differences
+    assert differences == ("backend: asyncio before, trio after", "python: 3.11.7 before, 3.12.0 after")
+    assert compared(before, before).differences == ()
+
+
 def test_compare_fails_only_beyond_the_bound(tmp_path, capsys):
     paths = tmp_path / "a.json", tmp_path / "b.json"
     for path, value in zip(paths, (1.0, 1.3), strict=True):

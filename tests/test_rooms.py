@@ -110,3 +110,23 @@ def test_a_room_has_one_logger_named_after_it(path):
     for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf8"))):
         if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("getLogger"):
             assert ast.unparse(node) == f"logging.getLogger('aimu.{path.split('/')[0]}')"
+
+
+def unexplained(source):
+    """Shielded waits without a comment on their line, or the three lines before, that says why and how long."""
+    lines = source.splitlines()
+    for number, line in enumerate(lines):
+        near = [before.partition("#")[2] for before in lines[max(0, number - 3) : number + 1]]
+        if "shield=True" in line and not any("hield" in comment for comment in near):
+            yield number + 1
+
+
+@pytest.mark.parametrize("path", FILES)
+def test_each_shielded_wait_says_why_and_how_long(path):
+    assert not list(unexplained((ROOT / path).read_text(encoding="utf8")))
+
+
+def test_a_shielded_wait_without_a_reason_is_noticed():
+    wait = "async def f():\n    with CancelScope(shield=True):\n        await g()\n"
+    assert list(unexplained(wait)) == [2]
+    assert not list(unexplained(wait.replace("    with", "    # Shielded, since; bounded, as.\n    with")))

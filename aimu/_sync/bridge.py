@@ -86,7 +86,7 @@ class _Loops:
         self._helper: HelperLoop | None = None
 
     def for_caller(self) -> Loop:
-        if _inside_a_loop() or (self._own is not None and self._own.running):
+        if asyncio._get_running_loop() is not None or _inside_trio() or (self._own is not None and self._own.running):
             if self._helper is None or self._helper.closed:
                 with uninterrupted():
                     self._helper = HelperLoop(_serve)
@@ -97,10 +97,6 @@ class _Loops:
                 self._own = OwnLoop()
                 weakref.finalize(self, self._own.close)
         return self._own
-
-
-def _inside_a_loop() -> bool:
-    return asyncio._get_running_loop() is not None or _inside_trio()
 
 
 def _inside_trio() -> bool:
@@ -187,8 +183,8 @@ class OwnLoop:
         """Whether `run` can be called now."""
         if self._thread is not threading.current_thread() or self._task is not None:
             return False
-        # A finalizer may run where a call has ended, but has not put the program's signal handlers back.
-        return not self.closed and not self._guard.installed and not _inside_trio()
+        # A finalizer may run where a call begins or has ended, and the program's signal handlers are being replaced.
+        return not self.closed and not self._guard.engaged and not _inside_trio()
 
     def post(self, callback: Callable[[], object]) -> None:
         """Call a function on the loop, from any thread, when the loop runs next."""
@@ -210,11 +206,16 @@ class OwnLoop:
         outcome = Outcome[T]()
         self._stop = None
         try:
-            self._guard.install()
+            try:
+                self._guard.install()
+            except BaseException as exc:  # noqa: BLE001 - stops the call, like what comes later
+                self._stop = exc
             self._outside = _OUTSIDE.enter() if asyncio._get_running_loop() is not None else _Side.now()
             self._task = self._loop.create_task(outcome.of(coroutine), context=context_for(self._call, self.run))
             if not self._main and not to_its_end:
                 self._watch()
+            if self._stop is not None:
+                self._loop.call_soon(self._task.cancel)  # after its first step, as in `_interrupt`
             self._run_to_end(self._task)
         except BaseException as exc:  # noqa: BLE001 - raised below
             outcome.replace(exc)
@@ -307,9 +308,11 @@ class OwnLoop:
         self._guard.remove()
 
     def _enter(self) -> None:
-        self._guard.install()
-        if self._inside is not None:
-            self._outside, self._inside = self._inside.enter(), None
+        try:
+            self._guard.install()
+        finally:
+            if self._inside is not None:
+                self._outside, self._inside = self._inside.enter(), None
 
     def close(self) -> None:
         """End what still runs on the loop, and close it."""

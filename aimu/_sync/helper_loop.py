@@ -83,6 +83,8 @@ class HelperLoop:
     def close(self) -> None:
         if not self.closed:
             self.post(self.loop.stop)
+            # No loop may run on behind its owner. Winding up takes up to twice CLOSING, and as long as work that the
+            # user's async tools gave to asyncio's own threads.
             self._thread.join()
 
 
@@ -104,7 +106,10 @@ class _Visit(Generic[T]):
     def run(self) -> T:
         guard = SignalGuard(self._interrupt)  # not an attribute, which would make a reference cycle
         try:
-            guard.install()
+            try:
+                guard.install()
+            except BaseException as exc:  # noqa: BLE001 - raised at the end, as what comes later
+                self._stop_with(exc)
             self._helper.post(self._begin)
             while not self._ended and time.monotonic() < self._give_up:
                 try:
@@ -197,7 +202,9 @@ class _SyncCall(Generic[T]):
 
         The cancellation of a scope does not end the wait: the result of a tool whose time is over is kept.
         """
-        with anyio.CancelScope(shield=True):  # the user's code decides how long the tool takes
+        # Shielded, since a tool's result is kept. No bound but the user's code, which runs on the caller's thread and
+        # can be stopped there by Ctrl-C; that thread sets `ended` whatever happens.
+        with anyio.CancelScope(shield=True):
             try:
                 await self.ended.wait()
             except get_cancelled_exc_class():

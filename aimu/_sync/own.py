@@ -206,7 +206,9 @@ async def _pull(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[Stre
     finally:
         close = getattr(chunks, "close", None)
         if close is not None:
-            with CancelScope(shield=True):  # the user's code decides how long closing takes
+            # Shielded, since the user's generator must close on its own thread. No bound but the user's code, which
+            # runs on the caller's thread and can be stopped there by Ctrl-C.
+            with CancelScope(shield=True):
                 await run.in_thread(close)
 
 

@@ -25,7 +25,8 @@ _SIGNALS = sorted(map(int, valid_signals()))
 class SignalGuard:
     """Stands in for all Python signal handlers; in a thread other than the main one, where none runs, does nothing.
 
-    `install` and `remove` may be called again, and put right what an exception has interrupted.
+    `install` and `remove` may be called again, and put right what an exception has interrupted. A stand-in that is left
+    behind behaves as the handler that it stands for.
 
     Args:
         stop: Called with what a handler raised.
@@ -37,26 +38,60 @@ class SignalGuard:
         self._replaced: dict[int, Any] = {}
         self.installed = False
 
+    @property
+    def engaged(self) -> bool:
+        """Whether it stands in for a handler, or is about to."""
+        return self.installed or bool(self._replaced)
+
     def install(self) -> None:
+        """Replace the handlers. Where one of them raises meanwhile, replace all the same, and raise what it raised."""
         if self._main:
             self.installed = True
-            ours = self._on_signal
-            for number in _SIGNALS:
-                handler = _getsignal(number)
-                if callable(handler) and handler != ours:
-                    self._replaced[number] = handler
-                    _setsignal(number, ours)
+            try:
+                self._replace()
+            except BaseException:
+                self._replace()
+                raise
 
     def remove(self) -> None:
-        """Put the program's handlers back, except where the program has set a new one since."""
-        if self.installed:
+        """Put the program's handlers back, except where the program has set a new one since.
+
+        From now on they raise; where one of them does so at once, the others are put back all the same.
+        """
+        if self._main:
             try:
-                self._put_back()
-            finally:  # a handler that is back may raise before the others are
-                self._put_back()
                 self.installed = False
+                self._put_back()
+            except BaseException:
+                self._put_back()
+                raise
+
+    # Each begins again where it is interrupted, as those that call it do, since a burst of signals interrupts more than
+    # once. It takes no loop: Python runs handlers where one jumps back, which is in none of the blocks.
+
+    def _replace(self) -> None:
+        try:
+            self._replace_each()
+        except BaseException:
+            self._replace_each()
+            raise
 
     def _put_back(self) -> None:
+        try:
+            self._put_back_each()
+        except BaseException:
+            self._put_back_each()
+            raise
+
+    def _replace_each(self) -> None:
+        ours = self._on_signal
+        for number in _SIGNALS:
+            handler = _getsignal(number)
+            if callable(handler) and handler != ours:
+                self._replaced[number] = handler
+                _setsignal(number, ours)
+
+    def _put_back_each(self) -> None:
         ours = self._on_signal
         while self._replaced:
             number = next(iter(self._replaced))
@@ -79,7 +114,10 @@ def uninterrupted() -> Generator[None]:
     raised: list[BaseException] = []
     guard = SignalGuard(raised.append)
     try:
-        guard.install()
+        try:
+            guard.install()
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            raised.append(exc)
         yield
     finally:
         guard.remove()

@@ -72,8 +72,11 @@ class Rows(Protocol[S]):
         """Prepare to extend `states`, which may get shorter if they cannot be used."""
         ...
 
-    def extend(self, ids: list[int], states: S, stopped: StopFlag) -> None:
-        """Append tokens to `states`, without their logits; may compute fewer once `stopped()` is true."""
+    def extend(self, ids: list[int], states: S, end: int, stopped: StopFlag) -> None:
+        """Append the next of `ids` to `states`, without logits, up to `end` or the end of an image that is there.
+
+        May compute fewer once `stopped()` is true.
+        """
         ...
 
     def join(self, sequences: Sequence[BatchSequence[S]]) -> None:
@@ -141,17 +144,16 @@ class Batch(Generic[S]):
         ids, states = sequence.ids, sequence.states
         self._adopt(sequence)
         self._rows.enter(states)
-        known = len(states)
-        step = ids[known : min(known + budget, len(ids) - 1)]
-        if step:
-            self._rows.extend(step, states, sequence.stopped)
+        known, last = len(states), len(ids) - 1
+        if known < last:
+            self._rows.extend(ids, states, min(known + budget, last), sequence.stopped)
         if len(states) == len(ids) - 1:
             self._rows.join([*self._running, sequence])
             self._arrived.remove(sequence)
             self._running.append(sequence)
         elif sequence.stopped():
             self._arrived.remove(sequence)
-        return len(step)
+        return len(states) - known
 
     def _adopt(self, sequence: BatchSequence[S]) -> None:
         """Copy the longest common prefix from a row: many agents share a system message and tools."""

@@ -46,10 +46,11 @@ class GGUFRows:
     def enter(self, states: SequenceStates) -> None:
         self._context.enter(states, busy=self._running)
 
-    def extend(self, ids: list[int], states: SequenceStates, stopped: StopFlag) -> None:
+    def extend(self, ids: list[int], states: SequenceStates, end: int, stopped: StopFlag) -> None:
         slot = self._context.enter(states, busy=self._running)
+        step = ids[len(states) : end]
         with self._context.until(stopped):
-            self._context.extend(ids, states, slot, logits=[0] * len(ids))
+            self._context.extend(step, states, slot, logits=[0] * len(step))
         self._context.measure(states)  # the request can end before it joins
 
     def join(self, sequences: Sequence[_Sequence]) -> None:

@@ -23,8 +23,9 @@ from attrs import field, frozen, validators
 from aimu.engines._gguf_context import GGUFContext, SequenceStates, errors, reason
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
 from aimu.engines._grammars.vocabulary import Vocabulary
+from aimu.engines._pictures import Prompt
 from aimu.engines._rounds import StopFlag
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidImageError, InvalidOptionError
 
 if TYPE_CHECKING:
     from aimu.engines._grammars.constraint import Constraint
@@ -43,6 +44,11 @@ _RECOMMENDED = {
     "repeat_penalty": "penalty_repeat",
 }
 """Option -> key below "general.sampling" in the file. https://github.com/ggml-org/llama.cpp/pull/17120"""
+
+
+def offloads() -> bool:
+    """Return whether this build of llama.cpp keeps layers on a GPU."""
+    return bool(llama_cpp.llama_supports_gpu_offload())
 
 
 def _free(context: Any, model: Any) -> None:
@@ -116,7 +122,7 @@ class GGUFModel:
         settings.n_batch = settings.n_ubatch = PREFILL_SLICE
         settings.swa_full = True  # else a window keeps its last tokens only, and its states cannot be cut
         settings.n_threads = settings.n_threads_batch = threads or max(1, (os.cpu_count() or 1) // 2)
-        if not llama_cpp.llama_supports_gpu_offload():
+        if not offloads():
             # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold, and
             # doubles the time of each token behind thousands of others.
             settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -155,6 +161,13 @@ class GGUFModel:
 
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         return self._vocabulary.detokenizer(shown)
+
+    def look(
+        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
+    ) -> Generator[Callable[[], object], None, Prompt]:
+        """Refuse images."""
+        raise InvalidImageError("llama-cpp-python has no part for images")
+        yield  # makes it a generator
 
     def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
         return self._vocabulary.vocabulary(shown)

@@ -10,8 +10,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from attrs import evolve
+
 from aimu._doors import public
+from aimu.engines._hub import Place, fetch_model, weights_of
 from aimu.engines._local import LocalEngine
+from aimu.engines._memory import check_memory, weights_bytes
+from aimu.engines._rounds import StopFlag
 from aimu.errors import EngineError
 from aimu.models._spec import ModelSpec
 
@@ -19,6 +24,11 @@ if TYPE_CHECKING:
     from aimu.engines._grammars.constraint import Constraint
     from aimu.engines._torch_batch import TorchRows
     from aimu.engines._torch_model import Sampler, TorchModel
+
+_REMEDY = (
+    "close other programs, choose a smaller model, load it in 16 bits (dtype='bfloat16'), or quantized or spread over "
+    "devices by model_kwargs={'quantization_config': …} or {'device_map': 'auto'}"
+)
 
 
 @public("aimu.engines")
@@ -45,7 +55,8 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
             reach the tokenizer, too; those whose name begins with `tokenizer_` reach only the tokenizer.
 
     Raises:
-        EngineError: The weights cannot be found or loaded, or requests to this model cannot be batched.
+        NotEnoughMemoryError: The weights are larger than the memory that is free.
+        EngineError: The weights cannot be found, fetched or loaded, or requests to this model cannot be batched.
         MissingExtraError: torch, transformers or jinja2 is not installed.
         InvalidOptionError: `batch` is below 1.
 
@@ -54,6 +65,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         client = aimu.client(engine)
     """
 
+    row: ClassVar[str] = "hf"
     extra: ClassVar[str] = "hf"
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "jinja2")
     distributions: ClassVar[tuple[str, ...]] = ("transformers", "torch")
@@ -71,7 +83,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         batch: int = 1,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf", vision=False)
+        spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf")
         self._source = _source(spec.id)
         self._settings: dict[str, Any] = {
             "device": device,
@@ -81,10 +93,27 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         }
         super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format, batch=batch)
 
-    def _load(self) -> TorchModel:
+    def _load(self, stopped: StopFlag) -> TorchModel:
+        from aimu.engines._torch_load import free_memory
         from aimu.engines._torch_model import TorchModel
 
-        return TorchModel(self._source, **self._settings)
+        kwargs = self._settings["kwargs"]
+        folder = Path(self._source)
+        if not folder.is_dir():
+            place = Place(self._source, kwargs.get("revision") or "main", kwargs.get("token"), kwargs.get("cache_dir"))
+            if "/" in self._source and not (
+                kwargs.keys() & {"gguf_file", "variant", "force_download"} or kwargs.get("local_files_only")
+            ):
+                fetch_model(place, kwargs.get("subfolder", ""), stopped)
+            folder = place.snapshot
+        files = weights_of(folder / kwargs.get("subfolder", "")) or []
+        if not kwargs.keys() & {"device_map", "quantization_config"}:
+            bits, free = free_memory(self._settings["device"], self._settings["dtype"])
+            check_memory(self.spec.id, weights_bytes(files, bits), free, _REMEDY)
+        model = TorchModel(self._source, **self._settings)
+        if self.spec.vision is None:
+            self.spec = evolve(self.spec, vision=model.sees)
+        return model
 
     def _rows(self, model: TorchModel) -> TorchRows:
         from aimu.engines._torch_batch import TorchRows

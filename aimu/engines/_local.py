@@ -1,7 +1,7 @@
 """Turns a request into a reply, for every engine: template, prefix cache, tokens, reply; in the worker's thread.
 
 Owns the lifetime of an engine, and the options that mean the same to all engines. Knows no library: a `LanguageModel`
-computes. Refuses images: engines run text models only.
+computes.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Collection, Container, Mapping
+from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from attrs import evolve
 
 from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
@@ -20,11 +22,13 @@ from aimu._core.reply import Delta, Reply, StopReason, Usage
 from aimu.engines._batch import Batch, Rows
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
+from aimu.engines._formats.writing import images_of
 from aimu.engines._grammars.asking import FIELDS, asked
 from aimu.engines._grammars.holding import Holding, is_possible
-from aimu.engines._grammars.vocabulary import Vocabulary
-from aimu.engines._prefix_cache import PrefixCache, States
-from aimu.engines._rounds import Emit, Shared, Steps, StopFlag
+from aimu.engines._language_model import LanguageModel
+from aimu.engines._pictures import Prompt, without_faulty
+from aimu.engines._prefix_cache import PrefixCache
+from aimu.engines._rounds import Emit, Shared, Steps, StopFlag, Stopped
 from aimu.engines._tested import versions_note
 from aimu.engines._worker import Worker
 from aimu.errors import (
@@ -32,10 +36,12 @@ from aimu.errors import (
     BadRequestError,
     ContextLengthError,
     EngineError,
+    InvalidImageError,
     InvalidOptionError,
     MissingExtraError,
 )
 from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
 
 if TYPE_CHECKING:
@@ -54,71 +60,14 @@ _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
 log = escaping(logging.getLogger("aimu.engines"))
 
-S = TypeVar("S", bound=States)
-Tokens: TypeAlias = Generator[int | Callable[[], object]]
-"""Yields tokens; if sequences share the model, also functions to call before this sequence can continue."""
-
-
-class LanguageModel(Protocol[S]):
-    """Weights and tokenizer, tokens in and tokens out. Used in the engine's thread only."""
-
-    ends: Container[int]
-    """Tokens that end a reply."""
-    context: int | None
-    """Number of tokens that prompt and answer may have together; None means no limit."""
-
-    @property
-    def templates(self) -> Mapping[str, str]:
-        """Texts of the chat templates, "default" and perhaps "tool_use"; a base model has none."""
-        ...
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """Special tokens by the names that templates use."""
-        ...
-
-    def encode(self, text: str) -> list[int]:
-        """Turn the text of a prompt into tokens."""
-        ...
-
-    def encode_rest(self, text: str, after: int) -> list[int] | None:
-        """Turn the rest of a prompt, behind a token, into tokens; return None if only `encode` can tell them."""
-        ...
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Turn tokens into text, special tokens included."""
-        ...
-
-    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
-        """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
-        ...
-
-    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
-        """Return what each token writes; tokens that are `shown` are marks. Raises ValueError if that is not known."""
-        ...
-
-    def new_states(self) -> S:
-        """Return states of no tokens."""
-        ...
-
-    def inference(self) -> AbstractContextManager[Any]:
-        """Return the context in which the model computes."""
-        ...
-
-    def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Tokens:
-        """Generate tokens after `ids` without end, and append each to `ids`; `states` grow along, one token behind.
-
-        Ends between two steps once `stopped()` is true.
-        """
-        ...
-
-
 M = TypeVar("M", bound=LanguageModel[Any])
 
 
 class LocalEngine(ABC, Generic[M]):
     """Base class of the engines: a provider on weights in this process."""
 
+    row: ClassVar[str]
+    """The name of the provider."""
     extra: ClassVar[str]
     """The extra of aimu that installs the packages."""
     packages: ClassVar[tuple[str, ...]]
@@ -168,7 +117,7 @@ class LocalEngine(ABC, Generic[M]):
             EngineError: The weights cannot be loaded.
             ClosedClientError: The engine is closed.
         """
-        self.worker.run_sync(self._loaded)
+        self.worker.run_stoppable(self._loaded)
 
     async def complete(self, request: Request) -> Reply:
         """Generate the reply to a request.
@@ -219,8 +168,11 @@ class LocalEngine(ABC, Generic[M]):
     # The methods below run in the worker's thread.
 
     @abstractmethod
-    def _load(self) -> M:
-        """Load the weights; any exception says why they cannot be loaded."""
+    def _load(self, stopped: StopFlag) -> M:
+        """Load the weights; any exception says why they cannot be loaded.
+
+        Raises Stopped if `stopped()` becomes true while they are fetched.
+        """
 
     @abstractmethod
     def _rows(self, model: M) -> Rows[Any]:
@@ -233,13 +185,13 @@ class LocalEngine(ABC, Generic[M]):
         Only tokens that `constraint` allows may be picked; the caller tells it which were.
         """
 
-    def _loaded(self) -> M:
+    def _loaded(self, stopped: StopFlag) -> M:
         if self._model is None:
             try:
-                model = self._load()
+                model = self._load(stopped)
                 self._batch = Batch(self._rows(model)) if self._size > 1 else None
                 self._model = model
-            except AimuError:
+            except (AimuError, Stopped):
                 raise
             except Exception as exc:
                 reason = str(exc) or type(exc).__name__
@@ -255,7 +207,7 @@ class LocalEngine(ABC, Generic[M]):
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         failure: BaseException | None = None
         try:
-            model = self._loaded()
+            model = self._loaded(stopped)
             steps = self._reply(model, request, emit, stopped)
             while True:
                 with model.inference():  # it is the thread's, so it is not held across a yield
@@ -268,7 +220,7 @@ class LocalEngine(ABC, Generic[M]):
         except StopIteration as end:
             reply: Reply = end.value
             return reply
-        except (AimuError, GeneratorExit):
+        except (AimuError, GeneratorExit, Stopped):
             raise
         except BaseException as exc:
             # BaseException too: a KeyboardInterrupt or SystemExit in the engine's thread must not end the reader's.
@@ -279,9 +231,10 @@ class LocalEngine(ABC, Generic[M]):
     def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         options, wanted = request.options, asked(request)
         self._warn_of(options, () if wanted is None else _OF_CALLS)
-        form, prompt = self._format(model, request), self._render(model, request)
+        request, images = self._shown(model, request)
+        form, text = self._format(model, request), self._render(model, request)
         verbatim = wanted is not None and wanted.verbatim
-        reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:], verbatim=verbatim)
+        reader = form.reader(tools=request.tools, prompt_end=text[-_PROMPT_END:], verbatim=verbatim)
         constraint = None
         if wanted is not None:
             constraint = self._holding.constraint(model, wanted, form, begun=reader.thinking, options=options)
@@ -289,9 +242,14 @@ class LocalEngine(ABC, Generic[M]):
             sampler = self._sampler(model, options, constraint)
         except ValueError as exc:
             raise InvalidOptionError(str(exc)) from exc
-        entry = self.prefix_cache.take(prompt, encode=model.encode, encode_rest=model.encode_rest, new=model.new_states)
+        plain = Prompt(text, model.encode, model.encode_rest)
+        prompt = (yield from model.look(text, images, stopped)) if images else plain
+        entry = self.prefix_cache.take(
+            prompt.text, encode=prompt.encode, encode_rest=prompt.encode_rest, new=model.new_states
+        )
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
+        prompt.bind(entry.states, entry.ids)
         stops = StopStrings(_stop(options))
         text_of = model.detokenizer(form.shows)
         reason = StopReason.MAX_TOKENS
@@ -317,9 +275,23 @@ class LocalEngine(ABC, Generic[M]):
             emit(delta)
         entry.text += model.decode(entry.ids[length:])
         entry.marks.append((len(entry.text), len(entry.ids)))
+        prompt.release(entry.states)
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
         return reader.reply(reason, usage, self.spec.id)
+
+    def _shown(self, model: M, request: Request) -> tuple[Request, list[str]]:
+        """Return the request without images of tools that cannot be shown, and the URLs of the others."""
+        if not images_of(request.messages):
+            return request, []
+        sightless = TABLE[self.row].sightless
+        seen = self._format(model, request).plan.images
+        blind = sightless or ("" if seen else "the chat template shows no images")
+        shown = evolve(request, messages=without_faulty(request.messages, blind))
+        images = images_of(shown.messages)
+        if images and sightless:
+            raise InvalidImageError(f"{self.spec} cannot see images: {sightless}")
+        return shown, images
 
     def _format(self, model: M, request: Request) -> ChatFormat:
         templates = model.templates

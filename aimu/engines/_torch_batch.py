@@ -17,7 +17,8 @@ from transformers.cache_utils import DynamicLayer
 from aimu.engines import _torch_model as torch_model
 from aimu.engines._batch import BatchSequence
 from aimu.engines._rounds import StopFlag
-from aimu.engines._torch_model import KVStates, Sampler, TorchModel
+from aimu.engines._torch_model import NO_ODDS, Sampler, TorchModel
+from aimu.engines._torch_states import KVStates
 
 _DIFFERENCE = 0.01
 """Tolerance of float32 logits in a batch against the sequence alone, as a fraction of the greatest logit."""
@@ -125,7 +126,7 @@ class TorchRows:
         return self._model.inference()
 
     def picking(self, sampler: Sampler, ids: list[int]) -> AbstractContextManager[Callable[[Any], Any]]:
-        sampler.start(ids, self._model.model.device)
+        sampler.start(self._model.real(ids), self._model.model.device)
         return nullcontext(sampler)
 
     def adopt(self, row: int, length: int, states: KVStates) -> None:
@@ -134,8 +135,8 @@ class TorchRows:
     def enter(self, states: KVStates) -> None:
         pass
 
-    def extend(self, ids: list[int], states: KVStates, stopped: StopFlag) -> None:
-        self._model.extend(self._tensor([ids]), states)
+    def extend(self, ids: list[int], states: KVStates, end: int, stopped: StopFlag) -> None:
+        self._model.advance(ids, states, end)
 
     def join(self, sequences: Sequence[_Sequence]) -> None:
         self._room.fit(len(sequences), max(len(sequence.states) for sequence in sequences) + 1)
@@ -151,7 +152,10 @@ class TorchRows:
         if good:
             tokens = torch.cat([token for token, _ in good]).tolist()  # one transfer from the device for all rows
             for (_, sequence), (token,) in zip(good, tokens, strict=True):
-                sequence.token = token
+                if token < 0:
+                    sequence.error = ValueError(NO_ODDS)
+                else:
+                    sequence.token = token
 
     def _forward(self, sequences: Sequence[_Sequence]) -> Any:
         """Append the last token of each row to its states; return the logits after it, shape (rows, vocabulary)."""
@@ -159,17 +163,15 @@ class TorchRows:
         span = max(lengths) + 1
         self._room.fit(len(lengths), span)
         last = [sequence.ids[-1] for sequence in sequences]
-        tokens, positions, rows = self._tensor([last, lengths, range(len(lengths))])
-        mask = self._room.place(rows, positions, span)
+        shifts = [sequence.states.shift for sequence in sequences]
+        tokens, places, rows, shift = self._model.tensor([last, lengths, range(len(lengths)), shifts])
+        mask = self._room.place(rows, places, span)
         logits = self._model.forward(
-            tokens[:, None], self._room.cache, position_ids=positions[:, None], attention_mask=mask
+            tokens[:, None], self._room.cache, position_ids=(places + shift)[:, None], attention_mask=mask
         )
         for sequence in sequences:
             sequence.states.length += 1
         return logits
-
-    def _tensor(self, values: Sequence[Sequence[int]]) -> Any:
-        return torch.tensor([list(row) for row in values], device=self._model.model.device)
 
     def _check(self) -> KVStates:
         """Check that two sequences of different lengths compute the same together as alone; return empty states."""
@@ -178,13 +180,13 @@ class TorchRows:
         rows: list[_Sequence] = []
         for ids in ([1, 2, 3, 4, 5], [3, 2, 1]):
             states = model.new_states()
-            model.extend(self._tensor([ids[:-1]]), states)
+            model.extend(model.tensor([ids[:-1]]), states)
             empty = states.copy(0)
             if not rows:
                 self._room = _RoomForRows(states.copy(0))
             rows.append(BatchSequence(ids, states.copy(len(states)), sampler, StopFlag()))
             self.join(rows)
-            alone.append(model.extend(self._tensor([ids[-1:]]), states))
+            alone.append(model.extend(model.tensor([ids[-1:]]), states))
         logits = torch.cat(alone)
         together = self._forward(rows)
         allowed = max(_DIFFERENCE, torch.finfo(logits.dtype).eps ** 0.5) * logits.abs().max()

@@ -17,7 +17,7 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from aimu._core.slots import loop_caller
-from aimu.engines._rounds import Job, QueuedRequest, RequestQueue, Shared
+from aimu.engines._rounds import Job, QueuedRequest, RequestQueue, Shared, StopFlag
 from aimu.errors import EngineError
 
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def _end_all() -> None:
     """End all threads: native code that still computes while the interpreter shuts down crashes it."""
     for thread, queue in list(_live.items()):
         queue.close()
-        thread.join()
+        thread.join()  # until the next token, or slice of a prompt
 
 
 @final
@@ -130,16 +130,20 @@ class Worker:
 
     def run_sync(self, fn: Callable[[], R]) -> R:
         """Run `fn` and return its result; blocks the calling thread."""
+        return self.run_stoppable(lambda stopped: fn())
+
+    def run_stoppable(self, fn: Callable[[StopFlag], R]) -> R:
+        """Run `fn` as `run_sync`, with a flag that is set if the calling thread is interrupted or this is closed."""
         done = Event()
 
         def notify() -> bool:
             done.set()
             return True
 
-        request = QueuedRequest[None, R](lambda emit, stopped: fn(), notify, discard=True)
+        request = QueuedRequest[None, R](lambda emit, stopped: fn(stopped), notify, discard=True)
         hold = self._put(request)
         try:
-            done.wait()
+            done.wait()  # as long as `fn` takes: the caller is sync code, and an exception in it stops the wait
         finally:
             hold.stop()
         return request.outcome()
@@ -183,7 +187,7 @@ class Worker:
         if self._pid == os.getpid():
             self._queue.close(free)
             if self._thread is not current_thread():
-                self._thread.join()
+                self._thread.join()  # jobs stop at the next token, or slice of a prompt; then `free` runs
 
     async def aclose(self, free: Callable[[], object] | None = None) -> None:
         """Do as `close`, without blocking the event loop."""
@@ -192,7 +196,7 @@ class Worker:
             self._queue.at_end.append(bell.ring)
             self._queue.close(free)
             await bell.wait_through(lambda: self._queue.ended)
-            self._thread.join()
+            self._thread.join()  # it has nothing left to do
 
     def _put(self, request: QueuedRequest[Any, Any]) -> _Hold:
         if self._pid != os.getpid():

@@ -293,5 +293,6 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int]:
 
 
 async def _close(body: Body) -> None:
+    # Shielded and bounded, as `CLOSING` says.
     with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):
         await body.aclose()

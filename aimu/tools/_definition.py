@@ -41,7 +41,7 @@ class Tool:
     Args:
         name: Name of the tool: 1 to 64 letters, digits, "_" or "-".
         function: The function, `def` or `async def`, to call with keyword arguments.
-        description: Text for the model. By default the function's docstring, without its section of arguments.
+        description: Text for the model. By default the function's docstring up to its first section.
         parameters: JSON Schema of the arguments, an object. By default made from the type hints and the docstring. If
             given, arguments are not validated or coerced; a call only has to be a JSON object with the required names.
             What services refuse or cannot read, such as an array without `items`, is rewritten or left out.

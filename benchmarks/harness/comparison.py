@@ -49,6 +49,7 @@ class Comparison:
 
     verdicts: tuple[Verdict, ...]
     only: tuple[str, ...]
+    differences: tuple[str, ...] = ()  # of the circumstances
 
 
 def compared(before: Results, after: Results) -> Comparison:
@@ -61,7 +62,15 @@ def compared(before: Results, after: Results) -> Comparison:
     verdicts = [verdict for key in firsts if key in seconds for verdict in _verdicts(firsts[key], seconds[key])]
     only = [f"{_title(firsts[key])}: only in the first run" for key in firsts if key not in seconds]
     only += [f"{_title(seconds[key])}: only in the second run" for key in seconds if key not in firsts]
-    return Comparison(tuple(verdicts), tuple(only))
+    return Comparison(tuple(verdicts), tuple(only), tuple(_differences(before, after)))
+
+
+def _differences(before: Results, after: Results) -> Iterator[str]:
+    """Name what else differs between the runs, and may be the reason for a verdict."""
+    pairs = [("backend", before.options["backend"], after.options["backend"])]
+    pairs += [(key, before.machine.get(key), after.machine.get(key)) for key in ("processor", "cores")]
+    pairs += [(key, before.versions.get(key), after.versions.get(key)) for key in before.versions if key != "aimu"]
+    return (f"{name}: {first} before, {second} after" for name, first, second in pairs if first != second)
 
 
 def _title(measurement: Measurement) -> str:
@@ -93,4 +102,6 @@ def text(comparison: Comparison, bound: float) -> str:
     ]
     worse = sum(verdict.beyond(bound) for verdict in by_change)
     total = f"{len(by_change)} compared, {worse} worse by more than the spread and a factor of {bound:g}"
-    return "\n".join([f"{'change':>7}  {'verdict':15}{'of':13}what", *lines, *comparison.only, total])
+    return "\n".join(
+        [f"{'change':>7}  {'verdict':15}{'of':13}what", *lines, *comparison.only, *comparison.differences, total]
+    )

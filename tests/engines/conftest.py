@@ -108,3 +108,34 @@ def slice_prefill(monkeypatch):
             monkeypatch.setattr(f"aimu.engines.{model}.PREFILL_SLICE", length)
 
     return set_slice
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Writes the model of a family once."""
+    written = {}
+
+    def write_once(kind):
+        from tests.engines.vision_models import write_model
+
+        if kind not in written:
+            written[kind] = write_model(kind, tmp_path_factory.mktemp(kind))
+        return written[kind]
+
+    return write_once
+
+
+@pytest.fixture(scope="session")
+def seeing(folders):
+    """Opens an engine on the model of a family, once for each number of requests at a time."""
+    engines = {}
+
+    def open_once(kind, batch=1):
+        if (kind, batch) not in engines:
+            engines[kind, batch] = HuggingFaceEngine(folders(kind), threads=1, batch=batch)
+        engines[kind, batch].prefix_cache.clear()
+        return engines[kind, batch]
+
+    yield open_once
+    for engine in engines.values():
+        engine.close()

@@ -36,6 +36,13 @@ def test_after_an_exception_of_a_signal_handler_at_any_instant_the_next_call_wor
     assert int(run.stdout) > 5
 
 
+def test_a_signal_handler_may_raise_at_each_step_of_the_sync_code():
+    command = [sys.executable, "-m", "tests.sync.signal_steps"]
+    run = subprocess.run(command, capture_output=True, timeout=240, check=False)
+    assert run.returncode == 0, run.stderr.decode()[-4000:]
+    assert int(run.stdout) > 100
+
+
 LOOPS = []  # of in_asyncio, in the test that runs
 
 

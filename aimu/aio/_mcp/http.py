@@ -19,6 +19,7 @@ from aimu.aio._mcp.faults import Fault, excerpt, tells_lost_session
 from aimu.aio._mcp.framing import END, Oversized, read_message
 
 LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
+CLOSING = 1.0  # s; to close a response
 _METHOD_NOT_FOUND = -32601  # which the protocol of 2026-07-28 answers with status 404
 _KEPT = ("www-authenticate", "retry-after")
 _LOGIN = "; pass a token as bearer= or headers= (logging in by OAuth is not supported)"
@@ -153,7 +154,8 @@ async def _read(response: httpx2.Response, largest: int) -> bytes | None:
                     return None
                 parts.append(chunk)
     finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(1):
+        # Shielded, since a cancelled call must free its connection too; bounded, since a TLS peer may not answer.
+        with anyio.move_on_after(CLOSING, shield=True):
             await response.aclose()
     return b"".join(parts)
 

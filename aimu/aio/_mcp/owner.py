@@ -269,7 +269,7 @@ class Owner:
 
     def _join(self) -> None:
         if self._thread is not None:
-            self._thread.join(LONGEST_WAIT)
+            self._thread.join(LONGEST_WAIT)  # it has ended, or the interpreter does, which no server may hold up
             atexit.unregister(self._end_at_exit)
 
     def _end_at_exit(self) -> None:

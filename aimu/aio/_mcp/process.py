@@ -89,7 +89,8 @@ class ServerProcess:
                 finally:
                     outgoing.close()
                     incoming.close()
-                    with anyio.CancelScope(shield=True):  # each wait below is bounded
+                    # Shielded, since no process may outlive a cancelled call. Bounded: FLUSH, and the waits of `_stop`.
+                    with anyio.CancelScope(shield=True):
                         if self.polite:
                             with anyio.move_on_after(FLUSH):
                                 await self._stdin_closed.wait()

@@ -17,9 +17,10 @@ from attrs import frozen
 
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.marks import ANY, CallMarks, Syntax, is_strong
+from aimu.engines._formats.schema import types_of
 from aimu.engines._formats.values import ARGUMENT_KEYS
 from aimu.engines._formats.writing import write_calls
-from aimu.engines._grammars.lark import Lark, either, quoted
+from aimu.engines._grammars.lark import Lark, any_of, either, quoted
 from aimu.engines._grammars.rendering import ARGUMENTS, KEY, NAME, TOOL, VALUE, rendered, said
 
 MOST = 16
@@ -164,22 +165,33 @@ def _tagged(lark: Lark, marks: CallMarks, schema: Any, index: int) -> list[str]:
     written: list[str] = []
     for number, (name, value) in enumerate(_values(lark, schema, index).items()):
         ending = marks.value[1].replace(ANY, name)
-        value = _text_value(lark, _object(schema["properties"][name]), ending, f"{index}_{number}") or value
         before = [lark.mark(marks.key[0]), quoted(name), lark.mark(marks.key[1] + marks.value[0].rstrip("\n"))]
         line = r'"\n"?' if "\n" in marks.value[0] + ending else ""
-        argument = " ".join([*before, line, value, line, lark.mark(ending.strip())])
+        node = _object(schema["properties"][name])
+        values = node.get("enum", [node["const"]] if "const" in node else [])
+        if "string" in types_of(node) and not values:
+            ended = _text(lark, marks, ending, f"{index}_{number}")
+        else:
+            if "string" in types_of(node):  # texts stand there without JSON's quotes
+                value = either(quoted(each if isinstance(each, str) else json.dumps(each)) for each in values)
+            ended = f"{value} {line} {lark.mark(ending.strip())}"
+        argument = " ".join([*before, line, ended])
         written.append(f"({argument})" if name in schema.get("required", ()) else f"({argument})?")
     return written
 
 
-def _text_value(lark: Lark, node: Mapping[str, Any], ending: str, place: str) -> str:
-    """Return what writes a text as it is; "" where the value is JSON."""
-    if "enum" in node and all(isinstance(value, str) for value in node["enum"]):
-        return either(quoted(value) for value in node["enum"])
-    if node.get("type") != "string":
-        return ""
-    end = re.escape(ending.strip()).replace("/", r"\/")
-    return lark.rule(f"TEXT{place}", f"/(?s:.+)/ & ~/(?s:.*)({end}|<|\\[)(?s:.*)/") + "?"
+def _text(lark: Lark, marks: CallMarks, ending: str, place: str) -> str:
+    """Return what writes a text as it is, with the mark that ends it: without all marks that would end it, too."""
+    ended = ending.strip()
+    others = sorted(
+        {mark.strip() for mark in (marks.key[0], *marks.closing, *marks.opening) if is_strong(mark)} - {ended}
+    )
+    if lark.is_token(ended):
+        name = lark.rule(f"TEXT{place}", f"/(?s:.+)/ & ~/(?s:.*){any_of([ended, *others])}(?s:.*)/")
+        return f"{name}? {lark.mark(ended)}"
+    kept = f" & ~/(?s:.*){any_of(others)}(?s:.*)/" if others else ""
+    lark.rule(f"text{place}[lazy]", f"/(?s:.*){any_of([ended])}/{kept}")
+    return f"text{place}"
 
 
 def _spaced(parts: Iterable[str]) -> str:

@@ -97,7 +97,10 @@ class Grammars:
             return {"json_schema": self._schema("the output type", asked.value)}
         if asked.kind == "regex":
             return {"lark_grammar": json.loads(of_regex(asked.value))["grammars"][0]["lark_grammar"]}
-        return {"lark_grammar": lark_of(asked.value)}
+        try:
+            return {"lark_grammar": lark_of(asked.value)}
+        except ValueError as exc:
+            raise ValueError(f"it must be GBNF with a rule named root: {exc}") from exc
 
     def _calls(self, lark: Lark, form: ChatFormat, asked: Asked, *, beside: bool) -> str:
         def schema_of(schema: Mapping[str, Any]) -> Any:

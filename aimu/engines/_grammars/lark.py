@@ -6,6 +6,7 @@ https://github.com/guidance-ai/llguidance/blob/main/docs/syntax.md (that of 1.9)
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable
 from typing import final
 
@@ -56,3 +57,8 @@ def quoted(text: str) -> str:
 
 def either(parts: Iterable[str]) -> str:
     return f"({' | '.join(parts)})"
+
+
+def any_of(marks: Iterable[str]) -> str:
+    """Return a regular expression, within slashes, for one of these texts."""
+    return f"({'|'.join(sorted(re.escape(mark.strip()).replace('/', chr(92) + '/') for mark in marks))})"

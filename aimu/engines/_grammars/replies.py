@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.marks import Row, Thinking
 from aimu.engines._formats.table import THINK, table_of
 from aimu.engines._grammars.headers import before_thought, has_headers, headers_of
-from aimu.engines._grammars.lark import Lark, either
+from aimu.engines._grammars.lark import Lark, any_of, either
 
 
 def reply(lark: Lark, form: ChatFormat, answers: Sequence[str], *, begun: bool, thinking: bool) -> str:
@@ -61,17 +60,13 @@ def _thinking(lark: Lark, form: ChatFormat, openings: list[str], closings: list[
     said = {*table.closings, *table.wrappers, *table.starts} | {mark for mark in table.openings if len(mark) > 2}
     said = {*closings} if form.name == UNKNOWN else said
     if tokens:
-        lark.rule("THOUGHT", f"/(?s:.+)/ & ~/(?s:.*){_any(said)}(?s:.*)/")
+        lark.rule("THOUGHT", f"/(?s:.+)/ & ~/(?s:.*){any_of(said)}(?s:.*)/")
         closed = f"THOUGHT? {either(map(lark.mark, tokens))}"
     else:
         # Up to the first closing mark, wherever tokens end: a terminal is cut at marks only if they are a part of it.
-        kept = f" & ~/(?s:.*){_any(others)}(?s:.*)/" if (others := said - set(closings)) else ""
-        lark.rule("thought[lazy]", f"/(?s:.*){_any(closings)}/{kept}")
+        kept = f" & ~/(?s:.*){any_of(others)}(?s:.*)/" if (others := said - set(closings)) else ""
+        lark.rule("thought[lazy]", f"/(?s:.*){any_of(closings)}/{kept}")
         closed = "thought"
     if not openings:
         return f"{closed} BLANK?"
     return f"({either(map(lark.mark, openings))} {closed} BLANK?)?"
-
-
-def _any(marks: Iterable[str]) -> str:
-    return f"({'|'.join(sorted(re.escape(mark.strip()).replace('/', chr(92) + '/') for mark in marks))})"

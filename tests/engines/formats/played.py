@@ -74,7 +74,7 @@ class PlayedEngine(LocalEngine):
         spec = ModelSpec("played", "hf")
         super().__init__(spec, lazy=False, prefix_cache_bytes=1 << 20, tool_format=tool_format, batch=1)
 
-    def _load(self):
+    def _load(self, stopped):
         return self.played
 
     def _rows(self, model):

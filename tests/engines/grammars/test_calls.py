@@ -9,6 +9,7 @@ import jsonschema
 import pytest
 
 from aimu.engines import ChatFormat
+from aimu.engines._formats.marks import is_strong
 from aimu.engines._formats.table import table_of
 from aimu.engines._grammars.asking import Asked
 from aimu.engines._grammars.grammars import Grammars
@@ -31,6 +32,9 @@ TOOLS = [
         kind={"enum": ["x", "y z"]},
         more={"type": "array", "items": {"type": "string", "maxLength": 4}},
         quiet={"type": "boolean"},
+        place={"anyOf": [{"type": "string", "maxLength": 9999}, {"type": "null"}]},
+        mode={"const": "a b"},
+        level={"enum": [1, "two"]},
     ),
 ]
 WITHOUT = {"gemma4", "muse"}
@@ -42,7 +46,7 @@ START = "<|start|>assistant"
 @cache
 def grammars_of(name, special):
     form = ChatFormat.of(FAMILIES[name].template)
-    words = vocabulary(*(sorted(table_of(form.rows).all_marks) if special else ()))
+    words = vocabulary(*(sorted(filter(is_strong, table_of(form.rows).all_marks)) if special else ()))
     warnings = []
     return form, words, Grammars(lambda shown: words, lambda about, text: warnings.append(text)), warnings
 
@@ -71,12 +75,37 @@ def replies(name, asked, special, count, seed=3):
 def test_forced_calls_are_calls_with_valid_arguments(name, special):
     schemas = {each["function"]["name"]: each["function"]["parameters"] for each in TOOLS}
     found = list(replies(name, Asked(tools=TOOLS, forced=True), special, 8))
-    assert found
+    assert found or not special  # chance does not spell the mark behind a text
     for text, reply in found:
         assert reply.calls, text
         assert not reply.text.strip(), text
         for call in reply.calls:
             jsonschema.validate(json.loads(call.arguments), schemas[call.name])
+
+
+def tagged_reply(special, value):
+    """A call in Qwen's XML with a text as its argument, as far as the grammar allows it, and what is read."""
+    form, words, grammars, _ = grammars_of("xml", special)
+    asked = Asked(tools=TOOLS[2:], forced=True, several=False)
+    constraint = grammars.constraint(asked, form, begun=False, thinking=False)
+    text = f"<tool_call>\n<function=find>\n<parameter=text>\n{value}\n</parameter>\n</function>\n</tool_call>"
+    pieces = re.split(f"({'|'.join(map(re.escape, words.special.values()))})", text) if special else [text]
+    for piece in pieces:
+        token = next((token for token, mark in words.special.items() if mark == piece), None)
+        if token is None:
+            spell(constraint, words, piece)
+        else:
+            constraint.accept(token)
+    return constraint.failed, form.read(text, tools=TOOLS)
+
+
+@pytest.mark.parametrize("special", [True, False], ids=["tokens", "text"])
+@pytest.mark.parametrize("value", ["<div>[1] </p>\n</div>", "", 'say "hi"', "</param", "\n\n"])
+def test_a_text_between_marks_may_be_any_that_does_not_end_it(special, value):
+    failed, reply = tagged_reply(special, value)
+    assert not failed
+    assert json.loads(reply.calls[0].arguments) == {"text": value}
+    assert tagged_reply(False, "a<parameter=kind>b")[0]
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in WITHOUT])
