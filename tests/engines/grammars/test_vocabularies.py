@@ -159,7 +159,7 @@ def test_gguf_files(kind, tmp_path):
     path = random_gguf(tmp_path / "model.gguf", KINDS["Llama"], kind(CHATML.replace("{{ START }}", "")))
     engine = LlamaCppEngine(path, threads=1)
     try:
-        model = engine.worker.run_sync(engine._loaded)
+        model = engine.worker.run_stoppable(engine._loaded)
         words = model.vocabulary(lambda text: False)
         assert list(words.ends) == [token for token in range(len(words.tokens)) if token in model.ends]
         assert set(words.ends) <= words.special.keys()
@@ -180,7 +180,7 @@ def test_the_embedded_models_have_the_same_vocabulary(opened):
     found = []
     for kind in ("hf", "llamacpp"):
         engine = opened(kind)
-        found.append(engine.worker.run_sync(lambda engine=engine: engine._loaded().vocabulary(shown)))
+        found.append(engine.worker.run_sync(lambda engine=engine: engine._model.vocabulary(shown)))
     one, other = found
     assert list(one.tokens[:900]) == list(other.tokens[:900])
     assert one.special == other.special
