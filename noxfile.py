@@ -1,13 +1,15 @@
 """Every command of the project: `nox` runs lint, types and tests; `nox -l` lists the rest.
 
-Each session installs what it needs into its own environment, from the package index alone, at the versions that
-`constraints.txt` pins. `nox -s lock` writes that file; `newest` and `lowest` run without it.
+Each session installs what it needs into its own environment, at the versions that `constraints.txt` pins, from the
+package index and, if it answers, from that of PyTorch; `servers` also uses npm. `nox -s lock` writes the file; `newest`
+and `lowest` run without it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import re
 import shlex
 import shutil
@@ -39,6 +41,16 @@ CONSTRAINTS = ROOT / "constraints.txt"
 ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
 TESTED_PYTHONS = ("3.11", "3.12", "3.13")  # 3.14 has not been tried yet
 EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress"
+# What `bench -- --peers` compares with: the name of the side in benchmarks/sides/, and what is installed for it.
+PEERS = {
+    "openai": ["openai"],
+    "pydantic_ai": ["pydantic-ai-slim[openai]"],
+    "openai_agents": ["openai-agents"],
+    "langgraph": ["langchain", "langchain-openai", "langgraph"],
+    "inspect_ai": ["inspect-ai", "openai"],
+    "litellm": ["litellm"],
+    "mirascope": ["mirascope[openai]"],
+}
 BUILD_BACKEND = [*PYPROJECT["build-system"]["requires"], "editables"]
 
 # On Linux the package index has CUDA builds of torch only, of about 3 GB; PyTorch's own index has one of 200 MB.
@@ -56,9 +68,32 @@ ENGINE_ENV = {
     "TOKENIZERS_PARALLELISM": "false",
 }
 
+# MCP servers of other projects in npm: the package, its command, and how the names of the tests that need it begin. The
+# compiled ones are made with rmcp, mcp-go and the SDK for .NET, whose own registries may be out of reach.
+MCP_SERVERS = {
+    "EVERYTHING": (
+        "@modelcontextprotocol/server-everything",
+        ".bin/mcp-server-everything",
+        "test_server_everything",
+    ),
+    "RUST": (
+        "@temporal-cortex/cortex-mcp-linux-x64@0.9.1",
+        "@temporal-cortex/cortex-mcp-linux-x64/bin/cortex-mcp",
+        "test_a_rust_server",
+    ),
+    "GO": ("mcp-time-linux-x64@0.4.0", "mcp-time-linux-x64/bin/mcp-time", "test_a_go_server"),
+    "DOTNET": ("@azure/mcp-linux-x64@2.0.5", "@azure/mcp-linux-x64/dist/azmcp", "test_a_dotnet_server"),
+}
+CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
+
 
 def install(
-    session: nox.Session, extras: str = "", *groups: str, pins: Path | None = CONSTRAINTS, torch: str | None = None
+    session: nox.Session,
+    extras: str = "",
+    *groups: str,
+    pins: Path | None = CONSTRAINTS,
+    torch: str | None = None,
+    cuda: bool = False,
 ) -> list[str]:
     """Install the checkout with extras and dependency groups, at the pinned versions.
 
@@ -68,6 +103,7 @@ def install(
         groups: Names of dependency groups.
         pins: A constraints file; None for the newest versions in range.
         torch: The requirement of torch, where it is not to be that of the extra `hf`.
+        cuda: Whether torch is the build for GPUs.
 
     Returns:
         The engines among the extras that this interpreter or machine cannot have; each is named in a warning.
@@ -75,7 +111,7 @@ def install(
     constrain = constraint(session, pins)
     names = [name for name in extras.split(",") if name]
     left_out = []
-    if "hf" in names and not install_torch(session, torch or requirement("hf", "torch"), constrain):
+    if "hf" in names and not install_torch(session, torch or requirement("hf", "torch"), constrain, cuda=cuda):
         left_out.append("hf")
     if "llamacpp" in names and not install_llama_cpp(session, requirement("llamacpp", "llama-cpp-python"), constrain):
         left_out.append("llamacpp")
@@ -113,9 +149,9 @@ def constraint(session: nox.Session, pins: Path | None) -> list[str]:
     return ["-c", os.fspath(pins)]
 
 
-def install_torch(session: nox.Session, torch: str, constrain: Sequence[str]) -> bool:
-    """torch, as a CPU build where one can be had; False if it has no wheel for this interpreter."""
-    index = cpu_index()
+def install_torch(session: nox.Session, torch: str, constrain: Sequence[str], *, cuda: bool = False) -> bool:
+    """torch, as a CPU build where one can be had and `cuda` is not asked; False if this interpreter has no wheel."""
+    index = [] if cuda else cpu_index()
     if not has_wheel(session, torch, *constrain, *index):
         session.warn(
             f"LEFT OUT: the Hugging Face engine. torch has no wheel for Python {python_version(session)} on this "
@@ -220,10 +256,18 @@ def run_demo(session: nox.Session, left_out: Sequence[str], *arguments: str) -> 
 
 
 def run_suite(
-    session: nox.Session, left_out: Sequence[str], *arguments: str, under: Sequence[str] = ("python", "-m")
+    session: nox.Session,
+    left_out: Sequence[str],
+    *arguments: str,
+    under: Sequence[str] = ("python", "-m"),
+    exhaustive: bool = False,
 ) -> None:
-    """The suite; without the tests that load weights where an engine is left out."""
-    chosen = ["--ignore=tests/engines", "-m", "not real_servers and not engines"] if left_out else []
+    """The suite; without the tests that load weights where an engine is left out; `exhaustive` adds combinations."""
+    excluded = ["real_servers", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
+    chosen = ["-m", " and ".join(f"not {mark}" for mark in excluded)]
+    chosen += ["--ignore=tests/engines"] if left_out else []
+    if not arguments:
+        session.log(f"running the suite: about {20 if exhaustive else 10} minutes on two cores")
     session.run(*under, "pytest", *chosen, *arguments, env=ENGINE_ENV)
 
 
@@ -235,8 +279,20 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """The whole suite, engines included, on both backends."""
+    """The suite, engines included, on both backends."""
     run_suite(session, install(session, EVERYTHING, "test"), *session.posargs)
+
+
+@nox.session
+def explore(session: nox.Session) -> None:
+    """What the suite leaves out: combinations of one kind, and ten times as many examples, random ones."""
+    left_out = install(session, EVERYTHING, "test")
+    chosen = ["-m", "(hypothesis or exhaustive) and not engines", "--ignore=tests/engines"]
+    if not left_out:
+        chosen = ["-m", "hypothesis or exhaustive"]
+    env = {**ENGINE_ENV, "AIMU_EXAMPLES": "explore", "AIMU_TEST_LIMIT": "1800"}
+    session.log("running what the suite leaves out: about 15 minutes on two cores")
+    session.run("python", "-m", "pytest", *chosen, *session.posargs, env=env)
 
 
 @nox.session(python=TESTED_PYTHONS[1:])
@@ -248,25 +304,25 @@ def compat(session: nox.Session) -> None:
 
 @nox.session
 def newest(session: nox.Session) -> None:
-    """Demo and suite on the newest versions in range, whatever `constraints.txt` says."""
+    """Demo, suite and exhaustive tests on the newest versions in range, whatever `constraints.txt` says."""
     left_out = install(session, EVERYTHING, "test", pins=None)
     run_demo(session, left_out)
-    run_suite(session, left_out, *session.posargs)
+    run_suite(session, left_out, *session.posargs, exhaustive=True)
 
 
 @nox.session
 def lowest(session: nox.Session) -> None:
-    """The suite on the lowest versions that pyproject.toml allows."""
+    """Suite and exhaustive tests on the lowest versions that pyproject.toml allows."""
     pins = Path(session.create_tmp()) / "lowest.txt"
     stated = [*PYPROJECT["project"]["dependencies"], *(line for name in EVERYTHING.split(",") for line in EXTRAS[name])]
     bounds = [re.match(r"([\w.-]+)(?:\[[\w,]+\])?>=([\w.]+)", line) for line in [*stated, *GROUPS["test"]]]
     pins.write_text("".join(f"{found[1]}=={found[2]}\n" for found in bounds if found), "utf8")
-    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs)
+    run_suite(session, install(session, EVERYTHING, "test", pins=pins), *session.posargs, exhaustive=True)
 
 
 @nox.session
 def lock(session: nox.Session) -> None:
-    """Resolve the newest versions in range, run demo and suite on them, and pin them when both pass.
+    """Resolve the newest versions in range, run demo, suite and exhaustive tests on them, and pin them if all pass.
 
     torch stays at its pin, since newer releases may come as CUDA builds of gigabytes only;
     `nox -s lock -- torch==X.Y.Z` moves it.
@@ -276,7 +332,7 @@ def lock(session: nox.Session) -> None:
     left_out = install(session, EVERYTHING, *GROUPS, pins=None, torch=torch)
     session.install("nox")
     run_demo(session, left_out)
-    run_suite(session, left_out)
+    run_suite(session, left_out, exhaustive=True)
     frozen = str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", "--exclude", "aimu", silent=True))
     pins = re.findall(r"^([\w.-]+)==([\w.]+)", frozen, re.MULTILINE)
     versions = dict(sorted((canonicalize_name(name), version) for name, version in pins))
@@ -342,18 +398,34 @@ def types(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Every benchmark; give names to run some (`nox -s bench -- engine`)."""
-    install(session, "hf,llamacpp,openai,anthropic,trio", "test")
-    names = session.posargs or sorted(path.stem for path in (ROOT / "benchmarks").glob("[a-z]*.py"))
-    for name in names:
-        session.run("python", f"benchmarks/{name}.py", env=ENGINE_ENV)
+    """Benchmarks: all, or `-- NAME...`; `-- report` and `-- compare A B` show results. See benchmarks/README.md."""
+    arguments = list(session.posargs)
+    if arguments[:1] in (["report"], ["compare"]):
+        session.install(*constraint(session, CONSTRAINTS), *GROUPS["bench"])
+    else:
+        install(session, "hf,llamacpp,openai,anthropic,trio", "test", "bench")
+    if "--peers" in arguments:
+        arguments.insert(arguments.index("--peers") + 1, os.fspath(peers(session)))
+    session.run("python", "-m", "benchmarks", *arguments, env=ENGINE_ENV)
+
+
+def peers(session: nox.Session) -> Path:
+    """The folder of the environments of other libraries, each at its newest version in one of its own."""
+    folder = Path(session.virtualenv.location) / "peers"
+    for name, packages in PEERS.items():
+        python = folder / name / "bin/python"
+        if not python.exists():
+            session.run_install("python", "-m", "venv", os.fspath(folder / name))
+            session.run_install(os.fspath(python), "-m", "pip", "install", "-q", *packages, external=True)
+    return folder
 
 
 @nox.session
 def docs(session: nox.Session) -> None:
-    """Execute every code block of README and docs, and check their links."""
-    install(session, "hf,llamacpp,trio,skills,mcp", "test")
+    """Execute every code block of README and docs, check their links, and build the site into site/."""
+    install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
+    session.run("python", "-m", "mkdocs", "build")
 
 
 @nox.session
@@ -388,20 +460,52 @@ def models(session: nox.Session) -> None:
 
 
 @nox.session
+def gpu(session: nox.Session) -> None:
+    """Check engines, batches and images on a GPU, and print a table; fails where there is none."""
+    install(session, "hf,llamacpp", "test", cuda=True)
+    session.run("python", "-m", "tests.engines.gpu", *session.posargs, env=ENGINE_ENV)
+
+
+@nox.session
 def servers(session: nox.Session) -> None:
     """Model and MCP servers of other projects on this machine, and the long churn of MCP connections."""
     install(session, "hf,llamacpp,openai,anthropic,mcp,trio", "test", "servers")
     folder = Path(session.create_tmp())
     env = {**ENGINE_ENV, "AIMU_MCP_CHURN": "200", "AIMU_LITELLM": litellm(session)}
-    left_out = []
-    if npm := shutil.which("npm"):
-        session.run(npm, "install", "--prefix", str(folder), "@modelcontextprotocol/server-everything", external=True)
-        env["AIMU_MCP_EVERYTHING"] = str(folder / "node_modules/.bin/mcp-server-everything")
-    else:
-        session.warn("there is no npm, so the tests of server-everything are left out")
-        left_out = ["--deselect", "tests/mcp/test_servers.py::test_server_everything"]
+    left_out = mcp_servers(session, folder, env)
     session.run("python", "-m", "pytest", "-m", "real_servers", *left_out, *session.posargs, env=env)
     session.run("python", "-m", "pytest", "tests/mcp/test_churn.py", "-s", env=env)
+
+
+@nox.session
+def conformance(session: nox.Session) -> None:
+    """MCP's conformance suite against serve_mcp and the client in all forms; `-- server sync` runs some of these."""
+    install(session, "mcp,trio", "conformance")
+    folder = Path(session.create_tmp()).resolve()
+    session.run("npm", "install", "--prefix", str(folder), CONFORMANCE)
+    program = folder / "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+    command = shlex.join(["node", str(program)])
+    session.run("python", "-m", "tests.conformance", command, *session.posargs)
+
+
+def mcp_servers(session: nox.Session, folder: Path, env: dict[str, str]) -> list[str]:
+    """Install the MCP servers that npm has, and tell the tests where; pytest's options to leave out the others."""
+    left_out = []
+    npm = shutil.which("npm")
+    for name, (package, command, tests) in MCP_SERVERS.items():
+        reason = "there is no npm"
+        if npm and name != "EVERYTHING" and (sys.platform, platform.machine()) != ("linux", "x86_64"):
+            reason = "only its binary for Linux on x86-64 is known here"
+        elif npm:
+            session.run(npm, "install", "--prefix", str(folder), package, external=True, success_codes=range(256))
+            installed = folder / "node_modules" / command
+            env[f"AIMU_MCP_{name}"] = str(installed)
+            if installed.exists():
+                continue
+            reason = "npm could not install it"
+        session.warn(f"LEFT OUT: the MCP server {package}, because {reason}; tests named {tests}* are not run.")
+        left_out.append(f"--deselect=tests/mcp/test_servers.py::{tests}")
+    return left_out
 
 
 def litellm(session: nox.Session) -> str:
@@ -418,20 +522,22 @@ def litellm(session: nox.Session) -> str:
 
 @nox.session
 def full(session: nox.Session) -> None:
-    """Everything: the default sessions, other versions and interpreters, benchmarks, docs and the built package."""
+    """Everything: default sessions, all combinations, other versions, quick benchmarks, docs and the package."""
     for name in (
         "lint",
         "types",
         "tests",
+        "explore",
         "compat",
         "newest",
         "lowest",
         "servers",
+        "conformance",
         "formats",
         "models",
         "docs",
         "demo",
         "package",
-        "bench",
     ):
         session.notify(name)
+    session.notify("bench", posargs=["--quick"])

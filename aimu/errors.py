@@ -36,6 +36,7 @@
     │   ├── ToolArgumentsError          (ValueError)   the arguments do not fit the schema
     │   └── UnknownToolError            (LookupError)  the conversation has no such tool
     ├── EngineError                     (RuntimeError) a model in this process failed
+    │   └── NotEnoughMemoryError        (MemoryError)  its weights are larger than the memory that is free
     ├── MCPError                        (RuntimeError) an MCP server failed
     │   ├── MCPConnectionError          (ConnectionError)
     │   ├── MCPTimeoutError             (TimeoutError)
@@ -82,6 +83,7 @@ __all__ = [
     "MissingKeyError",
     "ModelNotFoundError",
     "NoCurrentCallError",
+    "NotEnoughMemoryError",
     "NothingToResumeError",
     "OutputError",
     "OverloadedError",
@@ -114,6 +116,9 @@ class AimuError(Exception):
 
     A pickled or copied error has the same class, text, attributes and notes. As with every Python exception, cause,
     context and traceback are left out.
+
+    Remedy:
+        Catch a narrower class where you can; catch this one at the edge of a program, and show its text.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -137,12 +142,20 @@ def _restore(kind: type[AimuError], args: tuple[Any, ...]) -> AimuError:
 
 
 class UsageError(AimuError):
-    """The calling program made a mistake; the text says which one and how to correct it."""
+    """The calling program made a mistake; the text says which one and how to correct it.
+
+    Remedy:
+        Correct the program as the text says. Do not catch this error and go on.
+    """
 
 
 @final
 class UnknownProviderError(UsageError, ValueError):
     """A model string names no provider or an unknown one.
+
+    Remedy:
+        Write the model string as `provider:model_id` with one of the names in `known`; `suggestion` may already be the
+        right one.
 
     Attributes:
         provider: The name; of a model string without a provider, the whole string.
@@ -167,12 +180,20 @@ class UnknownProviderError(UsageError, ValueError):
 
 @final
 class InvalidOptionError(UsageError, ValueError):
-    """An argument has an invalid value."""
+    """An argument has an invalid value.
+
+    Remedy:
+        Correct the argument that the text names; the text says which values are allowed.
+    """
 
 
 @final
 class WeightsLoadedTwiceError(UsageError, ValueError):
-    """An async client was asked to load the weights of `model`, which only a sync client does."""
+    """An async client was asked to load the weights of `model`, which only a sync client does.
+
+    Remedy:
+        Load the weights once with `aimu.client(model)`, and share them with `aio.client(that_client)`.
+    """
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -186,12 +207,20 @@ class WeightsLoadedTwiceError(UsageError, ValueError):
 
 @final
 class InvalidImageError(UsageError, ValueError):
-    """An image is not valid, cannot be read, or was given to a model without vision."""
+    """An image is not valid, cannot be read, or was given to a model without vision.
+
+    Remedy:
+        Pass a path, bytes, an http(s) URL or a data URL of a PNG, JPEG, WebP or GIF image, to a model that sees images.
+    """
 
 
 @final
 class InvalidHistoryError(UsageError, ValueError):
-    """`messages` is not a valid history; `index` is the first invalid message, `reason` its fault."""
+    """`messages` is not a valid history; `index` is the first invalid message, `reason` its fault.
+
+    Remedy:
+        Correct `messages[index]`; a history that `client.messages` gave and JSON has kept is always valid.
+    """
 
     def __init__(self, index: int, reason: str) -> None:
         self.index = index
@@ -202,6 +231,9 @@ class InvalidHistoryError(UsageError, ValueError):
 @final
 class ToolNameClashError(UsageError, ValueError):
     """Two tools of one conversation have the same name.
+
+    Remedy:
+        Rename one tool with `@tool(name=...)` or with the `prefix=` of its MCP client, or remove one.
 
     Attributes:
         name: The name that both have.
@@ -220,12 +252,21 @@ class ToolNameClashError(UsageError, ValueError):
 
 
 class ToolSignatureError(UsageError, TypeError):
-    """A function's signature has no JSON Schema; the text names the parameter and the remedy."""
+    """A function's signature has no JSON Schema; the text names the parameter and the remedy.
+
+    Remedy:
+        Give each parameter a type that JSON can express: plain types, lists, dicts, dataclasses, attrs classes,
+        TypedDicts or pydantic models, defined at module level.
+    """
 
 
 @final
 class MissingExtraError(UsageError, ImportError):
-    """An optional dependency, `package`, is not installed; the extra `extra` of aimu installs it."""
+    """An optional dependency, `package`, is not installed; the extra `extra` of aimu installs it.
+
+    Remedy:
+        Install the extra, `pip install '.[extra]'` in the checkout of aimu, in the environment that runs the program.
+    """
 
     def __init__(self, package: str, extra: str) -> None:
         self.package = package
@@ -238,7 +279,11 @@ class MissingExtraError(UsageError, ImportError):
 
 @final
 class MissingKeyError(UsageError, ValueError):
-    """`provider` needs an API key; none was given, and the environment variable `variable` is not set."""
+    """`provider` needs an API key; none was given, and the environment variable `variable` is not set.
+
+    Remedy:
+        Set the environment variable `variable`, or pass `api_key=`.
+    """
 
     def __init__(self, provider: str, variable: str) -> None:
         self.provider = provider
@@ -248,7 +293,11 @@ class MissingKeyError(UsageError, ValueError):
 
 @final
 class BusyConversationError(UsageError, RuntimeError):
-    """A task used a conversation (`who`) while another task's turn was running; that turn is unaffected."""
+    """A task used a conversation (`who`) while another task's turn was running; that turn is unaffected.
+
+    Remedy:
+        Wait for that turn, close its stream, or give each task its own conversation with `client.fork()`.
+    """
 
     def __init__(self, who: str = "this conversation") -> None:
         self.who = who
@@ -260,7 +309,11 @@ class BusyConversationError(UsageError, RuntimeError):
 
 @final
 class SystemMessageError(UsageError, RuntimeError):
-    """The system message was set after the first turn."""
+    """The system message was set after the first turn.
+
+    Remedy:
+        Start over with `reset(system_message=...)`, or open a new conversation with `fork(system=...)`.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -271,7 +324,12 @@ class SystemMessageError(UsageError, RuntimeError):
 
 @final
 class NoCurrentCallError(UsageError, LookupError):
-    """`current_call()` was used where no tool is running."""
+    """`current_call()` was used where no tool is running.
+
+    Remedy:
+        Call `current_call()` inside a tool that a model calls, in the thread and async task in which the library runs
+        it, and pass the result on to other threads.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -282,7 +340,11 @@ class NoCurrentCallError(UsageError, LookupError):
 
 @final
 class NothingToResumeError(UsageError, RuntimeError):
-    """A history cannot be resumed; `reason` says why."""
+    """A history cannot be resumed; `reason` says why.
+
+    Remedy:
+        Give the agent a task with `run()`.
+    """
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -291,12 +353,22 @@ class NothingToResumeError(UsageError, RuntimeError):
 
 @final
 class StreamClosedError(UsageError, RuntimeError):
-    """A stream was read after it was closed, or after a newer turn on its conversation replaced it."""
+    """A stream was read after it was closed, or after a newer turn on its conversation replaced it.
+
+    Remedy:
+        Read a stream inside its `async with` or `with` block and before the next turn of its conversation; run the turn
+        again for another stream.
+    """
 
 
 @final
 class ClosedClientError(UsageError, RuntimeError):
-    """A client (`who`) was used after it was closed."""
+    """A client (`who`) was used after it was closed.
+
+    Remedy:
+        Create a new client, or keep the client open, for example with `with` or `async with`, for as long as agents and
+        streams use it.
+    """
 
     def __init__(self, who: str = "this client") -> None:
         self.who = who
@@ -305,6 +377,10 @@ class ClosedClientError(UsageError, RuntimeError):
 
 class ProviderError(AimuError, RuntimeError):
     """A model service gave an error, an unreadable answer or none.
+
+    Remedy:
+        Try again later if `retryable` is true: the client has already tried `max_retries` more times. Otherwise read
+        `status` and the text of the service; `request_id` helps its support.
 
     Attributes:
         provider: The provider's name, or None.
@@ -344,85 +420,155 @@ class ProviderError(AimuError, RuntimeError):
 
 @final
 class AuthenticationError(ProviderError, PermissionError):
-    """The service rejected the credentials (HTTP 401, 403)."""
+    """The service rejected the credentials (HTTP 401, 403).
+
+    Remedy:
+        Check the API key, the account and its rights. A key in the environment may be an old one: `api_key=` comes
+        before it.
+    """
 
 
 @final
 class RateLimitError(ProviderError):
-    """The client sent too many requests or tokens (HTTP 429)."""
+    """The client sent too many requests or tokens (HTTP 429).
+
+    Remedy:
+        Wait for `retry_after` seconds; send less at once with `max_concurrency=` or `aio.Limits`, or raise
+        `max_retries=`. If the account has no credit left, `retryable` is False and waiting does not help.
+    """
 
     retryable = True
 
 
 @final
 class OverloadedError(ProviderError):
-    """The service failed or has no capacity (HTTP 5xx)."""
+    """The service failed or has no capacity (HTTP 5xx).
+
+    Remedy:
+        Try again later, or raise `max_retries=`; have another model as a fallback.
+    """
 
     retryable = True
 
 
 class BadRequestError(ProviderError, ValueError):
-    """The service rejected the request as invalid (other HTTP 4xx)."""
+    """The service rejected the request as invalid (other HTTP 4xx).
+
+    Remedy:
+        Change the request as the text of the service says; sending it again gives the same error.
+    """
 
 
 @final
 class ContextLengthError(BadRequestError):
-    """The prompt is longer than the model's context."""
+    """The prompt is longer than the model's context.
+
+    Remedy:
+        Send less: shorten the history or the tools' results, start a new conversation, or use a model with a longer
+        context (`n_ctx=` for GGUF files).
+    """
 
 
 @final
 class ModelNotFoundError(BadRequestError, LookupError):
-    """The service has no such model."""
+    """The service has no such model.
+
+    Remedy:
+        Check the model's id and whether the account may use it. Download it first if the server runs on your machine;
+        `base_url=` may point to another server than you think.
+    """
 
 
 @final
 class RefusedError(ProviderError):
-    """The model, or a content filter, refused to answer."""
+    """The model, or a content filter, refused to answer.
+
+    Remedy:
+        Rephrase the task or use another model; sending it again seldom helps.
+    """
 
 
 @final
 class TruncatedError(ProviderError):
-    """`max_tokens` ended the answer before it had usable text, or inside a tool call."""
+    """`max_tokens` ended the answer before it had usable text, or inside a tool call.
+
+    Remedy:
+        Raise `max_tokens`; a model that thinks spends it on thinking too.
+    """
 
 
 @final
 class TruncatedStreamError(ProviderError, EOFError):
-    """A stream ended before the terminal event of its format, so its answer is incomplete."""
+    """A stream ended before the terminal event of its format, so its answer is incomplete.
+
+    Remedy:
+        Run the turn again; `partial` has the text that arrived. If it happens often, look for a proxy that ends long
+        responses.
+    """
 
     retryable = True
 
 
 @final
 class MalformedResponseError(ProviderError, ValueError):
-    """The response does not have the format that the service documents."""
+    """The response does not have the format that the service documents.
+
+    Remedy:
+        Check that `base_url=` is the address of the API and that the server speaks the provider's format. If it does,
+        report the response as a bug.
+    """
 
 
 @final
 class ProviderConnectionError(ProviderError, ConnectionError):
-    """The connection could not be made, or broke."""
+    """The connection could not be made, or broke.
+
+    Remedy:
+        Check that the service runs, the address, and the proxies and certificates in the environment, all of which the
+        text names; then try again.
+    """
 
     retryable = True
 
 
 @final
 class ProviderTimeoutError(ProviderError, TimeoutError):
-    """The service did not answer within the timeout of the request."""
+    """The service did not answer within the timeout of the request.
+
+    Remedy:
+        Raise `timeout=`, the seconds without a byte; a stream shows sooner that the model is at work.
+    """
 
     retryable = True
 
 
 class ToolError(AimuError, RuntimeError):
-    """A tool could not give a result. During a run the model sees the text of this error."""
+    """A tool could not give a result. During a run the model sees the text of this error.
+
+    Remedy:
+        Raise it in a tool to tell the model what went wrong and what to try instead; let the tool raise another
+        exception that `raises=` names to end the run.
+    """
 
 
 @final
 class ToolArgumentsError(ToolError, ValueError):
-    """The arguments of a call do not fit the tool's schema."""
+    """The arguments of a call do not fit the tool's schema.
+
+    Remedy:
+        During a run, do nothing: the model reads the text and tries again. In direct calls, pass arguments that fit
+        `tool.parameters`. If a model often fails, describe the parameters in the docstring, or simplify their types.
+    """
 
 
 @final
 class UnknownToolError(ToolError, LookupError):
-    """A call names a tool, `name`, that the conversation does not have; `known` has the names of those it has."""
+    """A call names a tool, `name`, that the conversation does not have; `known` has the names of those it has.
+
+    Remedy:
+        During a run, do nothing: the model reads which tools there are. If a history names tools that are gone, give
+        the conversation tools of those names.
+    """
 
     def __init__(self, name: str, known: Iterable[str]) -> None:
         self.name = name
@@ -431,16 +577,54 @@ class UnknownToolError(ToolError, LookupError):
 
 
 class EngineError(AimuError, RuntimeError):
-    """A model in this process could not be loaded or used."""
+    """A model in this process could not be loaded or used.
+
+    Remedy:
+        Check the path, the format and the memory that the text names; the cause (`__cause__`) is the error of the
+        library that loads the weights.
+    """
+
+
+@final
+class NotEnoughMemoryError(EngineError, MemoryError):
+    """The weights of a model are larger than the memory that is free.
+
+    Attributes:
+        model: The model.
+        needed: Bytes that its weights take.
+        available: Bytes that are free.
+        remedy: What to do about this model.
+
+    Remedy:
+        Close other programs, choose a smaller model or quant, or spread the model over devices.
+    """
+
+    def __init__(self, model: str, needed: int, available: int, remedy: str) -> None:
+        self.model = model
+        self.needed = needed
+        self.available = available
+        self.remedy = remedy
+        super().__init__(
+            f"the weights of {model!r} need {needed / 1e9:,.2f} GB of memory, and {available / 1e9:,.2f} GB are free; "
+            f"{remedy}"
+        )
 
 
 class MCPError(AimuError, RuntimeError):
-    """An MCP server answered with a protocol error."""
+    """An MCP server answered with a protocol error.
+
+    Remedy:
+        Read the text of the server; list its tools or resources again if it says that one is missing.
+    """
 
 
 @final
 class MCPConnectionError(MCPError, ConnectionError):
     """An MCP server could not be reached, refused a request, or died.
+
+    Remedy:
+        Run the server's command by hand, or open its URL, and read `stderr`; for status 401, log in with `bearer=` or
+        `headers=`.
 
     Attributes:
         server: The server's name.
@@ -473,12 +657,19 @@ class MCPConnectionError(MCPError, ConnectionError):
 
 @final
 class MCPTimeoutError(MCPError, TimeoutError):
-    """An MCP request did not finish within its timeout."""
+    """An MCP request did not finish within its timeout.
+
+    Remedy:
+        Raise the timeout, or ask the server for less.
+    """
 
 
 @final
 class MCPTooLargeError(MCPError, ValueError):
     """A message of an MCP server has more bytes than `max_message_bytes`, and was discarded.
+
+    Remedy:
+        Ask the server for less, or connect with a larger `max_message_bytes=`.
 
     Attributes:
         server: The server's name.
@@ -497,6 +688,9 @@ class MCPTooLargeError(MCPError, ValueError):
 class SkillError(AimuError, ValueError):
     """A skill breaks a rule of the format, or cannot be used.
 
+    Remedy:
+        Correct the file as `remedy` says.
+
     Attributes:
         path: The file or folder that is meant, or None.
         problem: What is wrong with it.
@@ -513,12 +707,21 @@ class SkillError(AimuError, ValueError):
 
 
 class RunnerError(AimuError, RuntimeError):
-    """An agent or a workflow could not continue."""
+    """An agent or a workflow could not continue.
+
+    Remedy:
+        Resume or repeat the run; the history is valid and holds what was finished.
+    """
 
 
 @final
 class EmptyAnswerError(RunnerError):
-    """A model's answer to an agent had no text, and no tool call either, again after the continuation prompt."""
+    """A model's answer to an agent had no text, and no tool call either, again after the continuation prompt.
+
+    Remedy:
+        Ask again with `resume()`. Raise `max_tokens` if the model thinks for long, or write a clearer
+        `continuation_prompt`.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -530,6 +733,10 @@ class EmptyAnswerError(RunnerError):
 @final
 class IterationLimitError(RunnerError):
     """A turn reached its limit of iterations before the model had given an answer.
+
+    Remedy:
+        Raise `max_iterations` of the agent or `max_tool_rounds` of the client, or give the model fewer steps to do;
+        `partial` has the text so far.
 
     Attributes:
         limit: The number of iterations.
@@ -548,6 +755,10 @@ class IterationLimitError(RunnerError):
 @final
 class OutputError(RunnerError, ValueError):
     """The answer does not have the type that was asked for, nor do those that the model gave when it was told why.
+
+    Remedy:
+        Raise `output_retries`, simplify the type, describe its fields, or use a stronger model; `reasons` says what was
+        wrong.
 
     Attributes:
         text: The last answer.
@@ -568,7 +779,11 @@ class OutputError(RunnerError, ValueError):
 
 @final
 class RoutingError(RunnerError, ValueError):
-    """A classifier's `answer` names none of the `handlers`, and the Router has no fallback."""
+    """A classifier's `answer` names none of the `handlers`, and the Router has no fallback.
+
+    Remedy:
+        Give the Router a `fallback=`, or tell the classifier to answer with one of the names and nothing else.
+    """
 
     def __init__(self, answer: str, handlers: Iterable[str]) -> None:
         self.answer = answer
@@ -581,4 +796,8 @@ class RoutingError(RunnerError, ValueError):
 
 @final
 class ScoringError(RunnerError, ValueError):
-    """A judge's verdict could not be parsed."""
+    """A judge's verdict could not be parsed.
+
+    Remedy:
+        Use a stronger model as the judge.
+    """

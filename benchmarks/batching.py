@@ -1,99 +1,87 @@
-"""Measures the gain of shared forward passes: tokens per CPU second of concurrent requests, batched and serial.
-
-    python benchmarks/batching.py
+"""Shared forward passes: the cost of a token of concurrent requests, one after the other, batched, and by transformers.
 
 The model is a random one of 29 million parameters. "equal" requests have prompts and answers of equal length; "ragged"
-ones have prompts of 20 to 200 tokens and answers of 16 to 112. The time of the prompts counts. The two ways take turns;
-the results are medians.
+ones have prompts of 20 to 240 words and answers of 16 to 112 tokens. The time of the prompts counts. The continuous
+batching of transformers has the same limit of tokens for all requests, so it answers those of equal length only.
 """
 
 from __future__ import annotations
 
-import argparse
-import os
 import random
-import tempfile
-import time
-from pathlib import Path
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+from collections.abc import Callable
+from functools import partial
 
 import anyio
-import torch
 import transformers
-from _random_model import build_random
-from _rounds import interleaved
+from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
-from aimu.engines import HuggingFaceEngine
+from aimu.engines import HuggingFaceEngine, LlamaCppEngine
 from aimu.providers import Request
+from benchmarks._models import random_model, words
+from benchmarks.harness import Bench, Clock
+from benchmarks.harness.bench import Way
 
-WORDS = ("you", "are", "a", "helpful", "assistant", "answer", "the", "user", "question", "briefly", "when", "needed")
+SECONDS = (400, 60)
 
 
-def requests(count: int, ragged: bool) -> list[Request]:
+def request(number: int, length: int, tokens: int) -> Request:
+    message = {"role": "user", "content": f"{number} {words(length, number)}"}
+    return Request(messages=[message], options={"temperature": 0, "max_tokens": tokens})
+
+
+def equal(count: int) -> list[Request]:
+    return [request(number, 40, 64) for number in range(count)]
+
+
+def ragged(count: int) -> list[Request]:
     chance = random.Random(count)
-    made = []
-    for n in range(count):
-        words, tokens = (chance.randint(10, 240), chance.randint(16, 112)) if ragged else (40, 64)
-        text = f"{n} " + " ".join(chance.choice(WORDS) for _ in range(words))
-        options = {"temperature": 0, "max_tokens": tokens}
-        made.append(Request(messages=[{"role": "user", "content": text}], options=options))
-    return made
+    return [request(number, chance.randint(10, 240), chance.randint(16, 112)) for number in range(count)]
 
 
-def cost(engine: HuggingFaceEngine, asked: list[Request], backend: str) -> float:
-    """Return the CPU seconds per token."""
-    tokens = 0
+async def answered(
+    clock: Clock,
+    count: int,
+    engine: HuggingFaceEngine | LlamaCppEngine,
+    requests: Callable[[int], list[Request]],
+) -> None:
+    asked = requests(count)
+    expected = sum(request.options["max_tokens"] for request in asked)
+    tokens = []
 
     async def read(request: Request) -> None:
-        nonlocal tokens
-        reply = await engine.complete(request)
-        tokens += reply.usage.output
+        tokens.append((await engine.complete(request)).usage.output)
 
-    async def main() -> None:
+    engine.prefix_cache.clear()
+    with clock.over(expected):
         async with anyio.create_task_group() as group:
             for request in asked:
                 group.start_soon(read, request)
-
-    engine.prefix_cache.clear()
-    begun = time.process_time()
-    anyio.run(main, backend=backend)
-    spent = time.process_time() - begun
-    assert tokens == sum(request.options["max_tokens"] for request in asked)
-    return spent / tokens
+    assert sum(tokens) == expected
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--backend", default="asyncio", choices=["asyncio", "trio"])
-    parser.add_argument("--counts", type=int, nargs="+", default=[1, 4, 8, 16])
-    chosen = parser.parse_args()
-    torch.set_num_threads(1)
-    transformers.utils.logging.disable_progress_bar()
-    with tempfile.TemporaryDirectory() as folder:
-        build_random(Path(folder))
-        serial, batched = (HuggingFaceEngine(folder, threads=1, batch=size) for size in (1, max(2, *chosen.counts)))
+def continuous(clock: Clock, count: int, engine: HuggingFaceEngine) -> None:
+    model = engine.worker.run_sync(engine._loaded)
+    prompts = [model.encode(engine._render(model, request)) for request in equal(count)]
+    settings = transformers.GenerationConfig(max_new_tokens=64, do_sample=False, eos_token_id=-1, pad_token_id=0)
+    small = ContinuousBatchingConfig(num_blocks=64, max_batch_tokens=512)  # else it takes most of the memory, for long
+    with clock.over(64 * count):
+        replies = model.model.generate_batch(prompts, settings, small, warmup=False)
+    assert [len(reply.generated_tokens) for reply in replies.values()] == [64] * count
+
+
+def measure(bench: Bench) -> None:
+    counts = bench.pick(full=[1, 4, 8, 16], quick=[1, 4])
+    with random_model() as folder:
+        serial, batched, other = (HuggingFaceEngine(folder, threads=1, batch=n) for n in (1, max(counts), 1))
         for engine in (serial, batched):
             engine.worker.run_sync(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
-        print(f"{'tokens per CPU-second':28}{'serial':>10}{'batched':>10}{'ratio':>8}")
-        for lengths in ("equal", "ragged"):
-            for count in chosen.counts:
-                asked = requests(count, lengths == "ragged")
-                seen = interleaved(
-                    {
-                        "serial": lambda asked=asked: cost(serial, asked, chosen.backend),
-                        "batched": lambda asked=asked: cost(batched, asked, chosen.backend),
-                    },
-                    chosen.rounds,
-                )
-                ratio = seen["serial"] / seen["batched"]
-                label = f"{lengths}, {count} at once"
-                print(f"{label:28}{1 / seen['serial']:10.1f}{1 / seen['batched']:10.1f}{ratio:8.2f}", flush=True)
-        serial.close()
-        batched.close()
-
-
-if __name__ == "__main__":
-    main()
+        for name, requests in {"equal lengths": equal, "ragged lengths": ragged}.items():
+            ways: dict[str, Way] = {
+                "serial": partial(answered, engine=serial, requests=requests),
+                "aimu": partial(answered, engine=batched, requests=requests),
+            }
+            if requests is equal:
+                ways["transformers, continuous"] = partial(continuous, engine=other)
+            bench.grow(name, counts, ways, along="requests at once", against="serial", operation="token")
+        for engine in (serial, batched, other):
+            engine.close()

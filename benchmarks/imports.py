@@ -1,36 +1,36 @@
-"""Measures the CPU time of `import aimu.aio` over a bare interpreter: user + system, medians over new processes.
-
-python benchmarks/imports.py
-"""
+"""The CPU time of imports above that of a bare interpreter, each in new processes."""
 
 from __future__ import annotations
 
-import os
-import statistics
 import subprocess
 import sys
+from functools import partial
 
-ROUNDS = 7
+from benchmarks.harness import Bench, Clock
 
-
-def cost(statement: str) -> float:
-    """Return the CPU seconds of one new process."""
-    before = os.times()
-    subprocess.run([sys.executable, "-c", statement], check=True)
-    after = os.times()
-    return after.children_user - before.children_user + after.children_system - before.children_system
-
-
-def main() -> None:
-    statements = ["pass", "import aimu.aio", "from aimu.aio import Agent, client", "import anyio, attrs"]
-    for statement in statements:
-        cost(statement)  # warms the file cache and writes the bytecode
-    rounds = [[cost(statement) for statement in statements] for _ in range(ROUNDS)]
-    bare, *others = (statistics.median(column) for column in zip(*rounds, strict=True))
-    print(f"bare interpreter: {bare:.3f} s")
-    for statement, seconds in zip(statements[1:], others, strict=True):
-        print(f"{statement:36} {seconds - bare:+.3f} s")
+SECONDS = (20, 5)
+STATEMENTS = {
+    "aimu": "import aimu",
+    "aimu.aio": "import aimu.aio",
+    "aimu: Agent and client": "from aimu.aio import Agent, client",
+    "anyio and attrs": "import anyio, attrs",
+}
 
 
-if __name__ == "__main__":
-    main()
+def in_new_process(statement: str) -> Clock:
+    clock = Clock()
+    with clock.over(children=True):
+        subprocess.run([sys.executable, "-c", statement], check=True)
+    return clock
+
+
+def above_bare(clock: Clock, statement: str) -> None:
+    bare, whole = in_new_process("pass").cost, in_new_process(statement).cost
+    clock.record(whole.cpu - bare.cpu, whole.wall - bare.wall)
+
+
+def measure(bench: Bench) -> None:
+    for statement in STATEMENTS.values():
+        in_new_process(statement)  # warms the file cache and writes the bytecode
+    ways = {name: partial(above_bare, statement=statement) for name, statement in STATEMENTS.items()}
+    bench.compare("import", ways, operation="process", rounds=9)

@@ -1,14 +1,10 @@
-"""Measures the CPU time of a streamed answer in every wire format while its length doubles: the last column stays at 2.
-
-python benchmarks/streams.py
-"""
+"""The CPU time of the codecs while a streamed answer grows, in every wire format: for each delta it stays the same."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
-from statistics import median
+from functools import partial
 from typing import Any
 
 from aimu.models._spec import ModelSpec
@@ -19,9 +15,9 @@ from aimu.providers._ollama import OllamaCodec
 from aimu.providers._openai_chat import ChatCodec
 from aimu.providers._openai_responses import ResponsesCodec
 from aimu.providers._wire import Codec
+from benchmarks.harness import Bench, Clock
 
-LENGTHS = [8_000, 16_000, 32_000, 64_000, 128_000]  # deltas
-ROUNDS = 3
+SECONDS = (120, 20)
 Events = Callable[[int], Iterator[Any]]
 
 
@@ -68,45 +64,42 @@ def call(arguments: str, **more: Any) -> dict[str, Any]:
 CHAT = ChatCodec(ModelSpec("m", "vllm"), TABLE["vllm"])
 ANTHROPIC = AnthropicCodec(ModelSpec("m", "anthropic"))
 RESPONSES = ResponsesCodec(ModelSpec("m", "openai"))
-WAYS: dict[str, tuple[Codec, Events]] = {
-    "chat, text": (CHAT, chat({"content": "word "})),
-    "chat, inside <think>": (CHAT, chat({"content": "word "}, {"content": "<think>"})),
-    "chat, blanks": (CHAT, chat({"content": " "})),
-    "chat, refusal": (CHAT, chat({"refusal": "word "})),
-    "chat, call arguments": (CHAT, chat(call("12345 "), call("", name="f"))),
-    "anthropic, text": (ANTHROPIC, anthropic("text", {"type": "text_delta", "text": "word "})),
-    "anthropic, thinking": (ANTHROPIC, anthropic("thinking", {"type": "thinking_delta", "thinking": "word "})),
-    "anthropic, input": (ANTHROPIC, anthropic("tool_use", {"type": "input_json_delta", "partial_json": "1234 "})),
-    "responses, text": (RESPONSES, responses("output_text")),
-    "responses, refusal": (RESPONSES, responses("refusal")),
-    "responses, call arguments": (RESPONSES, responses("function_call_arguments")),
-    "ollama, text": (OllamaCodec(ModelSpec("m", "ollama")), ollama),
+WAYS: dict[str, dict[str, tuple[Codec, Events]]] = {
+    "chat completions": {
+        "text": (CHAT, chat({"content": "word "})),
+        "inside <think>": (CHAT, chat({"content": "word "}, {"content": "<think>"})),
+        "blanks": (CHAT, chat({"content": " "})),
+        "refusal": (CHAT, chat({"refusal": "word "})),
+        "call arguments": (CHAT, chat(call("12345 "), call("", name="f"))),
+    },
+    "Anthropic": {
+        "text": (ANTHROPIC, anthropic("text", {"type": "text_delta", "text": "word "})),
+        "thinking": (ANTHROPIC, anthropic("thinking", {"type": "thinking_delta", "thinking": "word "})),
+        "input": (ANTHROPIC, anthropic("tool_use", {"type": "input_json_delta", "partial_json": "1234 "})),
+    },
+    "Responses": {
+        "text": (RESPONSES, responses("output_text")),
+        "refusal": (RESPONSES, responses("refusal")),
+        "call arguments": (RESPONSES, responses("function_call_arguments")),
+    },
+    "Ollama": {"text": (OllamaCodec(ModelSpec("m", "ollama")), ollama)},
 }
 
 
-def cost(codec: Codec, bodies: list[bytes]) -> float:
-    """Return the CPU milliseconds of one stream."""
+def read(clock: Clock, count: int, codec: Codec, events: Events) -> None:
+    lines = [json.dumps(event).encode() for event in events(count)]
+    bodies = [line + b"\n" if events is ollama else b"data: " + line + b"\n\n" for line in lines]
     reader = StreamReader(codec)
-    begin = time.thread_time_ns()
-    for body in bodies:
-        for _ in reader.feed(body):
+    with clock.over(count):
+        for body in bodies:
+            for _ in reader.feed(body):
+                pass
+        for _ in reader.finish():
             pass
-    for _ in reader.finish():
-        pass
-    return (time.thread_time_ns() - begin) / 1e6
 
 
-def main() -> None:
-    print(f"{'CPU ms by number of deltas':<28}" + "".join(f"{length:>10,}" for length in LENGTHS) + "  last/before")
-    for name, (codec, events) in WAYS.items():
-        times: list[float] = []
-        for length in LENGTHS:
-            lines = [json.dumps(event).encode() for event in events(length)]
-            ends = name.startswith("ollama")
-            bodies = [line + b"\n" if ends else b"data: " + line + b"\n\n" for line in lines]
-            times.append(median(cost(codec, bodies) for _ in range(ROUNDS)))
-        print(f"{name:<28}" + "".join(f"{ms:>10.1f}" for ms in times) + f"{times[-1] / times[-2]:>13.2f}")
-
-
-if __name__ == "__main__":
-    main()
+def measure(bench: Bench) -> None:
+    sizes = bench.pick(full=[8_000, 16_000, 32_000, 64_000, 128_000], quick=[1_000, 2_000, 4_000])
+    for wire, kinds in WAYS.items():
+        ways = {kind: partial(read, codec=codec, events=events) for kind, (codec, events) in kinds.items()}
+        bench.grow(wire, sizes, ways, along="deltas", operation="delta")

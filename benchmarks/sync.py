@@ -1,84 +1,68 @@
-"""Measures the CPU time of a sync call over that of the async one: paired rounds, medians.
-
-python benchmarks/sync.py
-"""
+"""Sync calls compared with async ones: what the facade costs. A scripted model answers at once."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from statistics import median
-
-import anyio
+from functools import partial
 
 import aimu
 from aimu import aio
 from aimu.testing import ScriptedProvider
+from benchmarks.harness import Bench, Clock
 
+SECONDS = (20, 5)
 CALLS = 300
-ROUNDS = 15
-TEXT = "one two three four five six seven eight nine ten"
+STREAMS = 30
+WORDS = 10
 
 
-def cost(run: Callable[[], int]) -> float:
-    """Return the CPU microseconds of one unit of `run`, which returns the number of units that it did."""
-    begin = time.thread_time_ns()
-    units = run()
-    return (time.thread_time_ns() - begin) / units / 1e3
+def model() -> ScriptedProvider:
+    return ScriptedProvider(" ".join(["word"] * WORDS), repeat=True)
 
 
-def main() -> None:
-    provider = ScriptedProvider(TEXT, repeat=True)
-    sync_client, async_client = aimu.client(provider), aio.client(provider)
-
-    def sync_calls() -> int:
+def sync_calls(clock: Clock) -> None:
+    client = aimu.client(model())
+    client.generate("x")
+    with clock.over(CALLS):
         for _ in range(CALLS):
-            sync_client.generate("x")
-        provider.requests.clear()
-        return CALLS
+            client.generate("x")
 
-    async def await_calls() -> int:
+
+async def async_calls(clock: Clock) -> None:
+    client = aio.client(model())
+    await client.generate("x")
+    with clock.over(CALLS):
         for _ in range(CALLS):
-            await async_client.generate("x")
-        provider.requests.clear()
-        return CALLS
+            await client.generate("x")
 
-    def sync_stream(entered: bool) -> int:
-        count = 0
-        for _ in range(CALLS // 10):
-            stream = sync_client.generate("x", stream=True)
+
+def sync_stream(clock: Clock, entered: bool) -> None:
+    client = aimu.client(model())
+    client.generate("x")
+    with clock.over(STREAMS * WORDS):
+        for _ in range(STREAMS):
+            stream = client.generate("x", stream=True)
             if entered:
                 with stream:
-                    count += sum(1 for _ in stream)
+                    list(stream)
             else:
-                count += sum(1 for _ in stream)
-        provider.requests.clear()
-        return count
+                list(stream)
 
-    async def await_stream(entered: bool) -> int:
-        count = 0
-        for _ in range(CALLS // 10):
-            stream = async_client.generate("x", stream=True)
+
+async def async_stream(clock: Clock, entered: bool) -> None:
+    client = aio.client(model())
+    await client.generate("x")
+    with clock.over(STREAMS * WORDS):
+        for _ in range(STREAMS):
+            stream = client.generate("x", stream=True)
             if entered:
                 async with stream:
-                    count += len([chunk async for chunk in stream])
+                    [chunk async for chunk in stream]
             else:
-                count += len([chunk async for chunk in stream])
-        provider.requests.clear()
-        return count
-
-    pairs: dict[str, tuple[Callable[[], int], Callable[[], int]]] = {
-        "a call": (sync_calls, lambda: anyio.run(await_calls)),
-        "a chunk, pulled": (lambda: sync_stream(False), lambda: anyio.run(await_stream, False)),
-        "a chunk, entered": (lambda: sync_stream(True), lambda: anyio.run(await_stream, True)),
-    }
-    for name, (sync, plain) in pairs.items():
-        sync(), plain()
-        rounds = [(cost(sync), cost(plain)) for _ in range(ROUNDS)]
-        over = median(a - b for a, b in rounds)
-        ours, plain_cost = median(a for a, _ in rounds), median(b for _, b in rounds)
-        print(f"{name}: sync {ours:.0f} µs, async {plain_cost:.0f} µs, over {over:.0f} µs")
+                [chunk async for chunk in stream]
 
 
-if __name__ == "__main__":
-    main()
+def measure(bench: Bench) -> None:
+    bench.compare("call", {"async": async_calls, "sync": sync_calls}, against="async", rounds=15)
+    for name, entered in (("chunk, pulled", False), ("chunk, entered", True)):
+        ways = {"async": partial(async_stream, entered=entered), "sync": partial(sync_stream, entered=entered)}
+        bench.compare(name, ways, against="async", operation="chunk", rounds=15)

@@ -1,5 +1,6 @@
 """Both backends for every async test: any test or fixture that is a coroutine runs on asyncio and on trio."""
 
+import gc
 import os
 import signal
 
@@ -9,11 +10,20 @@ from hypothesis import HealthCheck, settings
 from aimu.testing import virtual_time
 
 pytest_plugins = ["tests.watchdog"]
-settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("any machine")
+# The same examples in every run; `nox -s explore` looks for others.
+settings.register_profile("fixed", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+EXPLORE = {"derandomize": False, "max_examples": 10 * settings.get_profile("fixed").max_examples, "print_blob": True}
+settings.register_profile("explore", settings.get_profile("fixed"), **EXPLORE)
+settings.load_profile(os.environ.get("AIMU_EXAMPLES", "fixed"))  # here, before a module decorates with settings
 os.environ["HF_HUB_OFFLINE"] = "1"  # otherwise a wrong path looks for a hub for a minute
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Takes what the imports made out of all garbage collections and searches of the heap: a million objects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -4,7 +4,8 @@
 
 The first segment of a URL's path says what goes wrong: `/ok/v1` nothing, `/5/v1` five requests in a hundred (429, 500,
 a reset connection, before or inside the answer), `/paced/v1` nothing either, but the events of a stream come one by
-one, a millisecond apart. What a model would say follows from the question:
+one, a millisecond apart, and `/2ms/v1` the same two milliseconds apart. `/8calls/v1` asks for eight tool calls at once
+instead of one. What a model would say follows from the question:
 
 - with tools, and no tool result yet: a call of the first tool with `{"number": <the question>}`;
 - streamed without tools: as many deltas as the model's name says ("500" is 500 deltas);
@@ -73,8 +74,12 @@ class Connection(asyncio.Protocol):
         if share.isdecimal() and self.chance.random() * 100 < float(share):
             fault = self.chance.choice(["429", "500", "reset", *([] if stream else ["cut"])])
             self.fail(fault, request)
-        elif stream:
-            self.stream(request, paced=share == "paced")
+            return
+        if share.endswith("calls"):
+            request["calls"] = int(share.removesuffix("calls"))
+        if stream:
+            pace = "1" if share == "paced" else share.removesuffix("ms") if share.endswith("ms") else "0"
+            self.stream(request, pause=int(pace) / 1000)
         else:
             self.send(200, completion(request))
 
@@ -101,20 +106,20 @@ class Connection(asyncio.Protocol):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.transport.abort()
 
-    def stream(self, request: dict[str, Any], *, paced: bool) -> None:
+    def stream(self, request: dict[str, Any], *, pause: float) -> None:
         lines = ["HTTP/1.1 200 OK", "content-type: text/event-stream", "transfer-encoding: chunked", "", ""]
         self.transport.write("\r\n".join(lines).encode())
         pieces = chunks(json.dumps(request))
-        if paced:
-            self.write_next(iter(pieces))
+        if pause:
+            self.write_next(iter(pieces), pause)
         else:
             self.transport.write(b"".join(pieces))
 
-    def write_next(self, left: Iterator[bytes]) -> None:
+    def write_next(self, left: Iterator[bytes], pause: float) -> None:
         piece = next(left, None)
         if piece is not None and not self.transport.is_closing():
             self.transport.write(piece)
-            asyncio.get_running_loop().call_later(0.001, self.write_next, left)
+            asyncio.get_running_loop().call_later(pause, self.write_next, left, pause)
 
 
 @cache
@@ -137,8 +142,12 @@ def reply(request: dict[str, Any]) -> tuple[dict[str, Any], str]:
     if not request.get("tools") or last["role"] == "tool":
         return {"content": last["content"]}, "stop"
     name, arguments = request["tools"][0]["function"]["name"], json.dumps({"number": int(last["content"])})
-    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": name, "arguments": arguments}}
-    return {"content": None, "tool_calls": [call]}, "tool_calls"
+    function = {"name": name, "arguments": arguments}
+    calls = [
+        {"index": index, "id": f"call_{index + 1}", "type": "function", "function": function}
+        for index in range(request.get("calls", 1))
+    ]
+    return {"content": None, "tool_calls": calls}, "tool_calls"
 
 
 def events(request: dict[str, Any]) -> Iterator[str]:

@@ -52,6 +52,7 @@ class Service:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else each small write waits for an acknowledgement, of up to 40 ms
 
     def do_POST(self):
         service = self.server.service

@@ -151,7 +151,7 @@ def altered(event, data):
 
 
 @given(st.data())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=4 * settings().max_examples)
 def test_any_json_gives_text_or_one_of_our_errors(data):
     recording = data.draw(st.sampled_from(SHORT))
     codec, body = codec_of(recording), body_of(recording)

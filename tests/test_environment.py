@@ -137,6 +137,15 @@ async def test_a_variable_that_changes_before_the_first_request_is_found_then(mo
         await provider.complete(Request(messages=HELLO))
 
 
+async def test_an_mcp_server_over_http_is_not_asked_with_an_unusable_variable(monkeypatch, tmp_path):
+    servers = {"mcpServers": {"far": {"url": "http://127.0.0.1:9/mcp"}}}
+    for variable, value in (("HTTP_PROXY", "http://localhost:port"), ("SSL_CERT_FILE", str(tmp_path / "missing.pem"))):
+        monkeypatch.setenv(variable, value)
+        with pytest.raises(InvalidOptionError, match=f"{variable} has the value '{value}'"):
+            await aio.MCPClient.connect(config=servers)
+        monkeypatch.delenv(variable)
+
+
 def unusable_certificates(folder):
     (folder / "empty.pem").touch()
     (folder / "words.pem").write_text("no certificate")

@@ -37,6 +37,7 @@ FACTS = {
     errors.NothingToResumeError: lambda kind: kind("the last turn has its final answer"),
     errors.ClosedClientError: lambda kind: kind("the client of openai:gpt-5"),
     errors.UnknownToolError: lambda kind: kind("g", iter(["f", "h"])),
+    errors.NotEnoughMemoryError: lambda kind: kind("a/b", 2 << 30, 1 << 30, "close other programs"),
     errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="KeyError", status=401, retry_after="3"),
     errors.MCPTooLargeError: lambda kind: kind("files", 1000),
     errors.SkillError: lambda kind: kind("it has no name", path=Path("skills/a"), remedy="give it one", loaded=True),

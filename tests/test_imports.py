@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-HEAVY = "torch transformers openai anthropic mcp fastmcp pydantic httpx2 httpx trio llama_cpp jinja2 yaml numpy tqdm"
+HEAVY = (
+    "torch transformers openai anthropic mcp fastmcp pydantic httpx2 httpx trio llama_cpp llguidance jinja2 yaml numpy "
+    "tqdm"
+)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from aimu import aio
 from aimu._core.images import image_part
 from aimu._core.json_text import DEPTH, read_json
 from aimu._core.reply import ToolCall
-from aimu._core.thinking import ThinkSplitter, split_thinking
+from aimu._core.thinking import ThinkSplitter, separate, split_thinking
 from aimu.aio._mcp.config import read_config
 from aimu.aio._workflows.evaluator_optimizer import accepts
 from aimu.aio._workflows.router import named
@@ -37,6 +37,7 @@ from aimu.tools._definition import as_tool
 
 LARGEST = 1 << 20
 MEASURABLE = 0.002  # seconds
+LONG = 0.25  # seconds after which a second look costs more than it tells
 FACTOR = 8
 SEEN = 24  # times that a reader of calls may look at each character
 
@@ -66,13 +67,15 @@ SIGNS = [
 SIGNS += ["1) ", "a", "<!--", "---\n", "\ud800"]
 JSON = ['{"a":', '{"a":"', '{"a": "\\', "[1,", '{"score": ', '{"score":1}', "{}"]
 WORDS = ["score ", "score:", "Score: 0.8\n", "0.8 ", "math ", "PASS ", "- ", "name: a\n"]
-TAGS = ["<think>", "</think>", "</thi", "<tool_call>", '<available_skills digest="0123456789abcdef">\n']
+PROSE = ["the </think> tag ", "say </think>\n", "the <think> tag ", "`</think>` ", "` "]
+TAGS = [*PROSE, "<think>", "</think>", "</thi", "<tool_call>", '<available_skills digest="0123456789abcdef">\n']
 
 SHAPES = [(unit, "", "") for unit in (*BLANKS, *SIGNS, *JSON, *WORDS, *TAGS)]
 SHAPES += [(unit, before, "x") for unit in (" ", "\n") for before in ("0.8", "score", "x", "<a", "add(a=", "math")]
 SHAPES += [("a", "<", ""), ("0", "0.8", "x"), ("\\", "add(a='", ""), ("*", "0.8", "x"), ("_", "math", "x")]
 
 PIECES = [(unit, before, "") for before in ("", "<think>x", "data: x") for unit in (" ", "\n", "<", "</thi", "a")]
+PIECES += [(unit, before, "") for unit in PROSE for before in ("", "<think>", "x")]
 PIECES += [(unit, "", "") for unit in ("<think>", "</think>", "\n\n", "score: ", "data: x\n", "data: x\n\n", "\r")]
 
 
@@ -94,6 +97,7 @@ WHOLE = {
     "a router's answer": lambda text: named(text, ["math", "prose", "math prose"]),
     "an evaluator's verdict": lambda text: accepts(text, "PASS"),
     "thinking": split_thinking,
+    "thinking and answer": separate,
     "arguments of a call": TOOL.bind,
     "an argument of a call": lambda text: TOOL.bind('{"a": "' + text),
     "recorded arguments": arguments_object,
@@ -159,21 +163,22 @@ def text_of(shape, size):
 def growth(read, shape):
     """Return how much longer a text takes than a quarter of it, at the first size that takes a measurable time.
 
-    One sudden rise may be the way into another branch of the reader, so what counts is the next step behind it.
+    A rise or two may be the way into another branch of the reader, so what counts is the step behind them.
     """
-    size, shorter, rises = 1024, None, 0
+    size, shorter, rises, factor = 1024, None, 0, 0
     while size <= LARGEST:
         text = text_of(shape, size)
         longer = seconds(read, text)
         if shorter is not None and longer > MEASURABLE:
-            if longer > FACTOR * shorter:  # perhaps by chance
+            if longer > FACTOR * shorter and (rises or longer < LONG):  # perhaps by chance
                 quarter = text_of(shape, size // 4)
                 longer, shorter = (min(seconds(read, same) for _ in range(2)) for same in (text, quarter))
-            rises += longer > FACTOR * shorter
-            if rises == 2 or longer <= FACTOR * shorter:
-                return longer / max(shorter, 1e-6)
+            factor = longer / max(shorter, 1e-6)
+            rises += factor > FACTOR
+            if rises == 3 or factor <= FACTOR:
+                break
         size, shorter = size * 4, longer
-    return 0
+    return factor if factor <= FACTOR or rises > 1 else 0
 
 
 def growth_to_the_largest(read, shape):
@@ -189,7 +194,7 @@ def too_slow(read, shapes, whole=True):
     suspect = max(found, key=found.get)
     if whole and found[suspect] <= FACTOR:
         found[suspect] = growth_to_the_largest(read, suspect)
-    return {shape: times for shape, times in found.items() if times > FACTOR}
+    return {shape: factor for shape, factor in found.items() if factor > FACTOR}
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +209,7 @@ def uncollected():
 COSTS = {
     "linear": (lambda n: 1e-6 * n, False),
     "a branch that costs forty times as much": (lambda n: 1e-7 * n * (40 if n > 5000 else 1), False),
+    "a branch that begins late": (lambda n: 5e-6 * max(0, n - 12_000), False),
     "quadratic": (lambda n: 1e-9 * n * n, True),
     "quadratic beside slow linear work": (lambda n: 1e-6 * n + 1e-10 * n * n, True),
     "quadratic beside linear work a million times as slow": (lambda n: 1e-6 * n + 3e-12 * n * n, True),

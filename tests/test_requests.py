@@ -5,7 +5,7 @@ import re
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimu._core.messages import assistant_message, check_history
@@ -369,7 +369,6 @@ HISTORIES = st.lists(USERS | assistants(), max_size=6).map(lambda turns: [m for 
 
 
 @given(HISTORIES)
-@settings(deadline=None)
 def test_no_history_makes_a_request_that_anthropic_refuses(history):
     check_history(history)
     messages = AnthropicCodec(ModelSpec("claude-opus-5", "anthropic")).encode(Request(messages=history), stream=False)[
@@ -397,7 +396,6 @@ def test_no_history_makes_a_request_that_anthropic_refuses(history):
 
 
 @given(HISTORIES, st.sampled_from(["openai", "vllm", "responses"]))
-@settings(deadline=None)
 def test_no_history_makes_a_request_that_openai_or_a_server_of_its_formats_refuses(history, name):
     if name == "responses":
         sent = encode(ResponsesCodec(ModelSpec("gpt-5", "openai")), history)["input"]

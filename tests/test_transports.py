@@ -28,7 +28,7 @@ from aimu.errors import (
 from aimu.models._spec import ModelSpec
 from aimu.providers import HTTP_PROVIDERS, make_provider
 from aimu.providers._base import Request
-from tests.holding import join, start
+from tests.holding import PATIENCE, join, start, until
 from tests.recorded import OF_CODEC, RECORDINGS, assert_right, texts
 from tests.replay import ReplayServer
 
@@ -97,7 +97,7 @@ async def test_a_harmless_fault_changes_nothing(server, fault):
     for recording in share(fault):
         if fault == "nodone" and recording["expect"]["stop_reason"] is None:
             continue  # `[DONE]` was its only terminal marker
-        provider = provider_for(server, recording, fault, timeout=2.0)
+        provider = provider_for(server, recording, fault, timeout=PATIENCE)
         assert_right(recording, await ask(provider, recording))
         await provider.aclose()
 
@@ -144,10 +144,7 @@ async def test_a_stream_read_to_its_end_leaves_its_connection_for_the_next(serve
 
 async def closed(server):
     """Wait until the server has seen every connection end."""
-    with anyio.fail_after(5):
-        while server.open:
-            await anyio.wait_all_tasks_blocked()
-            await anyio.sleep(0.01)
+    await until(lambda: not server.open)
 
 
 async def test_a_stream_left_early_closes_its_connection_without_a_warning(server):

@@ -15,6 +15,7 @@ from attrs import frozen
 from pydantic import BaseModel
 from pydantic_core import from_json, to_json
 
+from aimu._output._exact import ExactSchema
 from aimu._output._optional import without_nulls
 from aimu._output._refs import definition, used
 from aimu.errors import InvalidOptionError
@@ -58,6 +59,11 @@ class OutputType(Generic[T]):
         except TypeError:  # not hashable
             return _make(kind)
 
+    @property
+    def exact(self) -> Mapping[str, Any]:
+        """The schema as exactly as JSON Schema can say it; no service accepts all of it."""
+        return _exact(self._model)
+
     def parse(self, text: str) -> T:
         """Return the value that a model's text holds; prose and a Markdown fence around the JSON are ignored.
 
@@ -85,23 +91,33 @@ def _make(kind: Any) -> OutputType[Any]:
         raise InvalidOptionError(f"output_type must be a type, got {type(kind).__name__} {kind!r:.80}")
     try:
         model = Models({}).complete("output", [Argument(WRAPPER, kind)], {})
-        schema = schema_of(model)
-        inner = _resolved(schema["properties"][WRAPPER], schema)
+        schema, wrapped = _shown(schema_of(model))
     except Exception as exc:  # evaluating a type, and whatever is not one, can raise anything
         why = str(exc).splitlines()[0].split(". ")[0]
         raise InvalidOptionError(
             f"output_type={kind!r} has no JSON Schema: {why}; "
             "use plain types, dataclasses, attrs classes, TypedDicts or pydantic models"
         ) from exc
+    return OutputType(_name(kind), schema, wrapped, model)
+
+
+@lru_cache(maxsize=256)
+def _exact(model: type[BaseModel]) -> Mapping[str, Any]:
+    return _shown(model.model_json_schema(schema_generator=ExactSchema))[0]
+
+
+def _shown(schema: dict[str, Any]) -> tuple[Mapping[str, Any], bool]:
+    """Return the schema of what a model writes, and whether the value is its property `response`."""
+    inner = resolved(schema["properties"][WRAPPER], schema)
     wrapped = inner.get("type") != "object"
-    return OutputType(_name(kind), schema if wrapped else inner, wrapped, model)
+    return (schema if wrapped else inner), wrapped
 
 
 def _name(kind: Any) -> str:
     return _NOT_IN_A_NAME.sub("_", getattr(kind, "__name__", "")).strip("_")[:64] or "output"
 
 
-def _resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
+def resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
     """Return a property's schema as one that stands alone; its own keywords win over those that it refers to."""
     defs = root.get("$defs", {})
     made, seen = dict(node), set[str]()

@@ -18,7 +18,7 @@ from aimu._core.reply import ToolCall
 from aimu.aio._place import Subtasks
 from aimu.aio._run import ENCLOSING, Run, Sink, Steps
 from aimu.aio._turn import Turn
-from aimu.tools._current import CALL, CurrentCall
+from aimu.tools._current import CALL, CurrentCall, current_listener
 from aimu.tools._toolbox import Toolbox
 
 
@@ -32,7 +32,9 @@ async def run_calls(
         return StreamChunk(StreamingContentType.TOOL_CALLING, content, label, turn.iteration)
 
     async def perform(call: ToolCall, run: Run) -> StreamChunk:
-        current = CurrentCall(call.id, call.name, label, turn.iteration, run.account.context, turn.messages)
+        current = CurrentCall(
+            call.id, call.name, label, turn.iteration, run.account.context, turn.messages, current_listener()
+        )
         tokens = ENCLOSING.set(run), AROUND.set(run.account), CALL.set(current)
         try:
             await toolbox.call(

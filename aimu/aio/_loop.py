@@ -114,8 +114,10 @@ async def _message(conversation: Conversation, task: Task) -> Message:
     spec = conversation.provider.spec
     if isinstance(images, str | bytes | bytearray | os.PathLike | Mapping):
         raise InvalidImageError(f"images= must be a list, got {type(images).__name__}; put a single image in a list")
+    row = TABLE.get(spec.provider)
+    if row is not None and row.sightless:
+        raise InvalidImageError(f"{spec} cannot see images: {row.sightless}")
     if spec.vision is False:
         raise InvalidImageError(f"{spec} has no vision; omit images= or choose a model with vision")
-    row = TABLE.get(spec.provider)
     accepted = row.images if row is not None and not row.in_process else None
     return user_message(task.text, await image_parts(images, accepted, str(spec)))

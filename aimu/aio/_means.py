@@ -73,6 +73,10 @@ def means_for(
         InvalidOptionError: The run asks for a means that the provider or the model does not have.
     """
     mode = expected.mode
+    if mode in ("auto", "grammar") and provider.holds_grammars:
+        output = OutputSchema(name=expected.type.name, schema=expected.type.exact, mode="grammar")
+        # A grammar does not tell the model what is wanted, only what is possible.
+        return Means(output=output, instruction=instruction(expected.type.schema), retries=expected.retries)
     if mode == "grammar":
         raise InvalidOptionError(
             f"{provider.spec} has no constrained decoding; use output_mode='auto', which takes the strongest means"

@@ -118,6 +118,12 @@ class SharedProvider:
         held: Mapping[str, Any] = own(schema, tools=tools)
         return held
 
+    @property
+    def holds_grammars(self) -> bool:
+        """Whether the provider can decode against a grammar."""
+        own = getattr(self.provider, "holds_grammars", None)
+        return own is not None and bool(own())
+
     def forces_tools(self, options: Mapping[str, Any]) -> bool:
         """Return whether the provider can make the model call a tool, with these options."""
         own = getattr(self.provider, "forces_tools", None)

@@ -1,4 +1,4 @@
-"""Runs a GGUF model in llama.cpp, tokens in and tokens out: loading, prefill, decoding, sampling, states.
+"""Runs a GGUF model in llama.cpp, tokens in and tokens out: loading, prefill, decoding, sampling.
 
 Imports llama_cpp and jinja2, so only `_llamacpp` imports it, when it loads weights. Runs in the engine's thread; knows
 no messages, options or requests. Uses llama.cpp's C interface only: the class `Llama` above it keeps one prompt only,
@@ -9,31 +9,32 @@ https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h (that of llama
 from __future__ import annotations
 
 import ctypes
-import logging
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
-from typing import Any, final
-from weakref import finalize, ref
+from math import isfinite
+from typing import TYPE_CHECKING, Any, final
+from weakref import finalize
 
 from attrs import field, frozen, validators
 
-from aimu._core.escaping import escaping
+from aimu.engines._gguf_context import GGUFContext, SequenceStates, errors, reason
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
+from aimu.engines._grammars.vocabulary import Vocabulary
+from aimu.engines._pictures import Prompt
 from aimu.engines._rounds import StopFlag
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidImageError, InvalidOptionError
+
+if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
 
 llama_cpp: Any = import_module("llama_cpp")  # Any, since the ctypes module does not behave as its annotations say
 
 PREFILL_SLICE = 512
 """Number of prompt tokens computed between two checks of the stop flag; a CPU also checks it within a slice."""
 
-_ABORTED = 2
-_ERROR = 4
 _RANDOM = 0xFFFFFFFF
 _RECOMMENDED = {
     "temperature": "temp",
@@ -44,35 +45,10 @@ _RECOMMENDED = {
 }
 """Option -> key below "general.sampling" in the file. https://github.com/ggml-org/llama.cpp/pull/17120"""
 
-log = escaping(logging.getLogger("aimu.engines"))
-_said = threading.local()
 
-# llama.cpp calls an abort callback with our pointer at each node of a graph, and aborts if the result is not 0. The
-# callback is `strlen`, so that it aborts if the C string at the pointer is not empty. A Python function would take the
-# GIL about forty times for each token.
-_abort_if_not_empty = ctypes.cast(
-    (ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)).strlen, llama_cpp.ggml_abort_callback
-)
-
-
-def _to_logging(level: int, text: bytes, _: Any) -> None:
-    line = text.decode(errors="replace").strip()
-    if level == _ERROR:
-        _errors().append(line)
-    if line:
-        log.debug("llama.cpp: %s", line)
-
-
-def _errors() -> deque[str]:
-    """Return the last errors that llama.cpp logged in this thread."""
-    if not hasattr(_said, "errors"):
-        _said.errors = deque[str](maxlen=2)
-    errors: deque[str] = _said.errors
-    return errors
-
-
-def _reason(what: str) -> str:
-    return ": ".join([what, *_errors()])
+def offloads() -> bool:
+    """Return whether this build of llama.cpp keeps layers on a GPU."""
+    return bool(llama_cpp.llama_supports_gpu_offload())
 
 
 def _free(context: Any, model: Any) -> None:
@@ -80,35 +56,9 @@ def _free(context: Any, model: Any) -> None:
     llama_cpp.llama_model_free(model)
 
 
-_log_callback = llama_cpp.llama_log_callback(_to_logging)
-llama_cpp.llama_log_set(_log_callback, None)
-
-
-@final
-class SequenceStates:
-    """The states of one sequence; implements `_prefix_cache.States`.
-
-    The states of the sequence that ran last are in the model's context; those of others are in the bytes `saved`.
-    Either may hold more than `length` tokens; the surplus is cut off when the sequence runs again.
-    """
-
-    def __init__(self, model: GGUFModel, length: int = 0, saved: Any = None, shortest: int = 0) -> None:
-        self._model = model
-        self.length = length
-        self.saved = saved
-        self.shortest = shortest
-        self.nbytes = 0
-
-    def __len__(self) -> int:
-        return self.length
-
-    def crop(self, length: int) -> None:
-        self.length = length
-
-    def copy(self, length: int) -> SequenceStates:
-        if self.saved is None:
-            self._model.save()
-        return SequenceStates(self._model, length, self.saved, self.shortest)
+def _finite(_: Any, attribute: Any, value: float) -> None:
+    if not isfinite(value):
+        raise ValueError(f"{attribute.name} must be a finite number, got {value}")
 
 
 def _number(default: float, *checks: Any) -> Any:
@@ -122,8 +72,8 @@ class Sampling:
 
     With `temperature` 0 the likeliest token is picked. Otherwise the candidates are narrowed in llama.cpp's own order:
     top_k, typical_p, top_p, min_p, temperature. `repeat_penalty` counts the tokens of prompt and answer;
-    `presence_penalty` and `frequency_penalty` count those of the answer. `grammar` is GBNF and governs the whole
-    text, thinking included. Raises ValueError if a value is invalid.
+    `presence_penalty` and `frequency_penalty` count those of the answer. Only tokens that `constraint` allows are
+    picked. Raises ValueError if a value is invalid.
     """
 
     temperature: float = _number(0.8, validators.ge(0))
@@ -132,10 +82,10 @@ class Sampling:
     min_p: float = _number(0.05, validators.ge(0), validators.le(1))
     typical_p: float = _number(1.0, validators.gt(0), validators.le(1))
     repeat_penalty: float = _number(1.0, validators.gt(0))
-    presence_penalty: float = _number(0.0)
-    frequency_penalty: float = _number(0.0)
+    presence_penalty: float = _number(0.0, _finite)
+    frequency_penalty: float = _number(0.0, _finite)
     seed: int | None = None
-    grammar: str | None = None
+    constraint: Constraint | None = None
 
 
 @final
@@ -147,54 +97,48 @@ class GGUFModel:
         context: Number of tokens that prompt and answer may have together. None: the model's own, at most 8,192.
         layers_on_gpu: Number of layers that a build with a GPU keeps there; -1 means all.
         threads: Number of threads of one evaluation. None: half of the CPUs.
+        rows: Number of sequences that can share a forward pass; each has a context of its own.
 
     Raises:
         ValueError: llama.cpp cannot load the file, or cannot allocate the context.
+        InvalidOptionError: There are more rows than llama.cpp allows.
     """
 
-    def __init__(self, path: str, *, context: int | None, layers_on_gpu: int, threads: int | None) -> None:
-        _errors().clear()
+    def __init__(
+        self, path: str, *, context: int | None, layers_on_gpu: int, threads: int | None, rows: int = 1
+    ) -> None:
+        if rows > (most := int(llama_cpp.llama_max_parallel_sequences())):
+            raise InvalidOptionError(f"llama.cpp computes at most {most} sequences at once, got batch={rows}")
+        errors().clear()
         model_settings = llama_cpp.llama_model_default_params()
         model_settings.n_gpu_layers = layers_on_gpu
         self._model = llama_cpp.llama_model_load_from_file(os.fsencode(path), model_settings)
         if not self._model:
-            raise ValueError(_reason("llama.cpp cannot load the file"))
+            raise ValueError(reason("llama.cpp cannot load the file"))
         settings = llama_cpp.llama_context_default_params()
         # llama.cpp allocates the whole context at once: the 131,072 tokens of today's models must be asked for.
-        settings.n_ctx = context or min(8192, llama_cpp.llama_model_n_ctx_train(self._model))
+        length: int = context or min(8192, llama_cpp.llama_model_n_ctx_train(self._model))
+        settings.n_ctx, settings.n_seq_max = length * rows, rows
         settings.n_batch = settings.n_ubatch = PREFILL_SLICE
         settings.swa_full = True  # else a window keeps its last tokens only, and its states cannot be cut
         settings.n_threads = settings.n_threads_batch = threads or max(1, (os.cpu_count() or 1) // 2)
-        if not llama_cpp.llama_supports_gpu_offload():
-            # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold.
+        if not offloads():
+            # On a CPU, flash attention slows down the short prompts of a continued conversation, up to tenfold, and
+            # doubles the time of each token behind thousands of others.
             settings.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
-        self._context = llama_cpp.llama_init_from_model(self._model, settings)
-        if not self._context:
+        pointer = llama_cpp.llama_init_from_model(self._model, settings)
+        if not pointer:
             llama_cpp.llama_model_free(self._model)
-            raise ValueError(_reason(f"cannot allocate a context of {settings.n_ctx} tokens; give a smaller n_ctx"))
-        self.close = finalize(self, _free, self._context, self._model)
+            many, remedy = (f" for each of {rows} requests", " or batch") if rows > 1 else ("", "")
+            raise ValueError(
+                reason(f"cannot allocate a context of {length} tokens{many}; give a smaller n_ctx{remedy}")
+            )
+        self.close = finalize(self, _free, pointer, self._model)
         self.close.atexit = False  # the worker's thread may still be computing when finalizers run at exit
-        self._memory = llama_cpp.llama_get_memory(self._context)
-        self._window: int = llama_cpp.llama_model_n_swa(self._model)
-        self._crops = self._can_crop()
+        self.slots = GGUFContext(pointer, self._model)
         self._vocabulary = GGUFVocabulary(self._model)
-        self._inside: Callable[[], SequenceStates | None] = lambda: None
-        self.context: int | None = context or int(llama_cpp.llama_n_ctx(self._context))
+        self.context: int | None = context or int(llama_cpp.llama_n_ctx_seq(pointer))
         self.ends: Container[int] = self._vocabulary.ends
-
-    def _can_crop(self) -> bool:
-        """Compute two tokens; return whether the states of the second can be dropped: recurrent ones cannot."""
-        if not self._memory:
-            raise ValueError("llama.cpp keeps no states for this model: it embeds texts or fills gaps in them")
-        if llama_cpp.llama_model_has_encoder(self._model):
-            raise ValueError("the model has an encoder beside its decoder, and the engine runs decoders only")
-        two = (llama_cpp.llama_token * 2)(0, 0)
-        code = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(two, 2))
-        if code:
-            raise ValueError(_reason(f"the first forward pass failed: llama_decode returned {code}"))
-        crops = bool(llama_cpp.llama_memory_seq_rm(self._memory, 0, 1, -1))
-        llama_cpp.llama_memory_clear(self._memory, True)
-        return crops
 
     @property
     def templates(self) -> Mapping[str, str]:
@@ -218,6 +162,16 @@ class GGUFModel:
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         return self._vocabulary.detokenizer(shown)
 
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        return self._vocabulary.vocabulary(shown)
+
+    def look(
+        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
+    ) -> Generator[Callable[[], object], None, Prompt | None]:
+        """Refuse images."""
+        raise InvalidImageError("llama-cpp-python has no part for images")
+        yield  # makes it a generator
+
     def sampling(self, values: Mapping[str, Any]) -> Sampling:
         """Return the file's recommended sampling (or llama.cpp's defaults), with `values` in place of some."""
         found = {name: self._metadata(f"general.sampling.{key}") for name, key in _RECOMMENDED.items()}
@@ -228,91 +182,44 @@ class GGUFModel:
         return nullcontext()
 
     def new_states(self) -> SequenceStates:
-        return SequenceStates(self)
-
-    def save(self) -> None:
-        """Save the states in the context as bytes, if they are still in use."""
-        states = self._inside()
-        self._inside = lambda: None
-        if states is not None and len(states):
-            size = self._bytes_inside()
-            states.saved = (ctypes.c_uint8 * size)()
-            if self._window:
-                states.nbytes = llama_cpp.llama_state_get_data(self._context, states.saved, size)
-            else:
-                states.nbytes = llama_cpp.llama_state_seq_get_data(self._context, states.saved, size, 0)
-
-    def _load(self, saved: Any) -> int:
-        if self._window:
-            return int(llama_cpp.llama_state_set_data(self._context, saved, len(saved)))
-        return int(llama_cpp.llama_state_seq_set_data(self._context, saved, len(saved), 0))
-
-    def _bytes_inside(self) -> int:
-        """Return the size of the states in the context.
-
-        With windows the whole context is saved: of a single sequence, llama.cpp saves the last window only, and those
-        states could not be cut.
-        """
-        if self._window:
-            return int(llama_cpp.llama_state_get_size(self._context))
-        return int(llama_cpp.llama_state_seq_get_size(self._context, 0))
-
-    def _shortest_inside(self) -> int:
-        """Return the shortest length that the states in the context can be cut to."""
-        if not self._crops:
-            return int(llama_cpp.llama_memory_seq_pos_max(self._memory, 0)) + 1
-        # Cells of tokens that no window reaches any more are reused, and the first tokens are then missing.
-        first = int(llama_cpp.llama_memory_seq_pos_min(self._memory, 0)) if self._window else 0
-        return first + self._window - 1 if first > 0 else 0
+        return SequenceStates(self.slots)
 
     def tokens(self, ids: list[int], states: SequenceStates, sampler: Sampling, stopped: StopFlag) -> Generator[int]:
         """Generate tokens; see `LanguageModel.tokens`."""
-        cell = (ctypes.c_char * len(stopped.cell)).from_buffer(stopped.cell)
-        chain = self._chain(sampler, ids)
+        with self.picking(sampler, ids) as pick, self.slots.until(stopped):
+            try:
+                slot = self.slots.enter(states)
+                while not stopped():
+                    if not self.slots.extend(ids[len(states) : len(states) + PREFILL_SLICE], states, slot):
+                        return
+                    if len(states) == len(ids):
+                        token = pick(-1)
+                        ids.append(token)
+                        yield token
+            finally:
+                self.slots.measure(states)
+
+    @contextmanager
+    def picking(self, sampling: Sampling, ids: Sequence[int]) -> Generator[Callable[[int], int]]:
+        """Return a context with the function that picks the next token of a sequence by the number of its logits."""
+        chain = self._chain(sampling, ids)
         try:
-            self._enter(states)
-            llama_cpp.llama_set_abort_callback(self._context, _abort_if_not_empty, ctypes.addressof(cell))
-            while not stopped():
-                if not self._compute(ids[len(states) : len(states) + PREFILL_SLICE], states):
-                    return
-                if len(states) == len(ids):
-                    token: int = llama_cpp.llama_sampler_sample(chain, self._context, -1)
-                    ids.append(token)
-                    yield token
+            if sampling.constraint is None:
+                yield partial(llama_cpp.llama_sampler_sample, chain, self.slots.pointer)
+            else:
+                yield partial(self._pick, chain, sampling.constraint)
         finally:
-            llama_cpp.llama_set_abort_callback(self._context, llama_cpp.ggml_abort_callback(), None)
             llama_cpp.llama_sampler_free(chain)
-            states.nbytes, states.shortest = self._bytes_inside(), self._shortest_inside()
 
-    def _enter(self, states: SequenceStates) -> None:
-        """Load the first `len(states)` tokens, and no others, into the context."""
-        if self._inside() is not states:
-            self.save()
-            llama_cpp.llama_memory_clear(self._memory, False)
-            saved, states.saved = states.saved, None
-            if saved is not None and not self._load(saved):
-                raise RuntimeError(_reason("llama.cpp cannot load the saved states"))
-            self._inside = ref(states)
-        self._cut(states)
-
-    def _cut(self, states: SequenceStates) -> None:
-        """Drop all but the first `len(states)` tokens from the context, or all of them if it cannot be cut there."""
-        if len(states) < self._shortest_inside() or not llama_cpp.llama_memory_seq_rm(self._memory, 0, len(states), -1):
-            llama_cpp.llama_memory_clear(self._memory, False)
-            states.length = 0
-
-    def _compute(self, step: Sequence[int], states: SequenceStates) -> bool:
-        """Run one forward pass; return False if it was stopped midway, and keep what was computed."""
-        batch = (llama_cpp.llama_token * len(step))(*step)
-        code = llama_cpp.llama_decode(self._context, llama_cpp.llama_batch_get_one(batch, len(step)))
-        if code == 0:
-            states.length += len(step)
-        elif code == _ABORTED:
-            states.length *= self._crops  # states that cannot be cut are lost: they have been overwritten
-            self._cut(states)
-        else:
-            raise RuntimeError(_reason(f"llama_decode returned {code}"))
-        return bool(code == 0)
+    def _pick(self, chain: Any, constraint: Constraint, row: int) -> int:
+        """Return the token that follows the logits of a number, which are changed."""
+        found = llama_cpp.llama_get_logits_ith(self.slots.pointer, row)
+        count = llama_cpp.llama_vocab_n_tokens(self._vocabulary.pointer)
+        logits = constraint.view(ctypes.addressof(found.contents), count)
+        constraint.mask(logits)
+        token = int(llama_cpp.llama_sampler_sample(chain, self.slots.pointer, row))
+        # A sampler that rounds a probability of 0 up has to be overruled.
+        return token if constraint.allows(token) else int(logits.argmax())
 
     def _chain(self, sampling: Sampling, ids: Sequence[int]) -> Any:
         chain = llama_cpp.llama_sampler_chain_init(llama_cpp.llama_sampler_chain_default_params())
@@ -322,14 +229,6 @@ class GGUFModel:
             llama_cpp.llama_vocab_n_tokens(self._vocabulary.pointer),
             self.context,
         )
-        if sampling.grammar is not None:
-            grammar = llama_cpp.llama_sampler_init_grammar(self._vocabulary.pointer, sampling.grammar.encode(), b"root")
-            if not grammar:
-                llama_cpp.llama_sampler_free(chain)
-                raise InvalidOptionError(
-                    f"invalid grammar {sampling.grammar!r}; it must be GBNF with a rule named root"
-                )
-            add(grammar)
         if sampling.repeat_penalty != 1:
             repeat = penalties(sampling.repeat_penalty, 0.0, 0.0)
             for token in ids:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from importlib import import_module
 from typing import Any, final
 
+from aimu.engines._grammars.vocabulary import Vocabulary
 from aimu.engines._seams import Seams
 
 llama_cpp: Any = import_module("llama_cpp")  # Any, since the ctypes module does not behave as its annotations say
@@ -62,6 +63,21 @@ class GGUFVocabulary:
         """As `LanguageModel.detokenizer`."""
         decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         return lambda token: "" if self._silent(token, shown) else decoder.decode(self._piece(token))
+
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        """As `LanguageModel.vocabulary`."""
+        count: int = llama_cpp.llama_vocab_n_tokens(self.pointer)
+        never = llama_cpp.LLAMA_TOKEN_ATTR_UNKNOWN | llama_cpp.LLAMA_TOKEN_ATTR_UNUSED
+        tokens, special = [b""] * count, dict[int, str]()
+        for token in range(count):
+            attributes, raw = llama_cpp.llama_vocab_get_attr(self.pointer, token), self._piece(token)
+            text = raw.decode(errors="replace") if self._is_added(token) else ""
+            if attributes & llama_cpp.LLAMA_TOKEN_ATTR_CONTROL or (text and shown(text)):
+                special[token] = text
+            if not attributes & never:
+                tokens[token] = raw
+        ends = [token for token in range(count) if token in self.ends]
+        return Vocabulary(tokens=tokens, special=special, ends=ends, encode=self._tokens)
 
     def _tokens(self, text: str) -> list[int]:
         raw = text.encode(errors="replace")

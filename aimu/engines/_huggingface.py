@@ -10,15 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
+from attrs import evolve
+
 from aimu._doors import public
-from aimu.engines._local import LocalEngine, Tokens
+from aimu.engines._hub import Place, fetch_model, weights_of
+from aimu.engines._local import LocalEngine
+from aimu.engines._memory import check_memory, weights_bytes
 from aimu.engines._rounds import StopFlag
-from aimu.errors import EngineError, InvalidOptionError
+from aimu.errors import EngineError
 from aimu.models._spec import ModelSpec
 
 if TYPE_CHECKING:
-    from aimu.engines._torch_batch import TorchBatch
+    from aimu.engines._grammars.constraint import Constraint
+    from aimu.engines._torch_batch import TorchRows
     from aimu.engines._torch_model import Sampler, TorchModel
+
+_REMEDY = (
+    "close other programs, choose a smaller model, load it in 16 bits (dtype='bfloat16'), or quantized or spread over "
+    "devices by model_kwargs={'quantization_config': …} or {'device_map': 'auto'}"
+)
 
 
 @public("aimu.engines")
@@ -26,8 +36,9 @@ if TYPE_CHECKING:
 class HuggingFaceEngine(LocalEngine["TorchModel"]):
     """A provider that runs a language model of transformers; a multimodal one answers text only.
 
-    `generate_kwargs["extra_body"]` may hold `chat_template_kwargs` and the fields of transformers' GenerationConfig by
-    which a token is picked; a field that GenerationConfig does not have raises InvalidOptionError. The engine logs a
+    `generate_kwargs["extra_body"]` may hold `chat_template_kwargs`, the fields of transformers' GenerationConfig by
+    which a token is picked, and one of `json_schema`, `regex` and `grammar` (GBNF), which the answer then follows; a
+    field that GenerationConfig does not have raises InvalidOptionError. The engine logs a
     warning, once, about each option that it does not support.
 
     Args:
@@ -44,7 +55,8 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
             reach the tokenizer, too; those whose name begins with `tokenizer_` reach only the tokenizer.
 
     Raises:
-        EngineError: The weights cannot be found or loaded, or requests to this model cannot be batched.
+        NotEnoughMemoryError: The weights are larger than the memory that is free.
+        EngineError: The weights cannot be found, fetched or loaded, or requests to this model cannot be batched.
         MissingExtraError: torch, transformers or jinja2 is not installed.
         InvalidOptionError: `batch` is below 1.
 
@@ -53,6 +65,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         client = aimu.client(engine)
     """
 
+    row: ClassVar[str] = "hf"
     extra: ClassVar[str] = "hf"
     packages: ClassVar[tuple[str, ...]] = ("torch", "transformers", "jinja2")
     distributions: ClassVar[tuple[str, ...]] = ("transformers", "torch")
@@ -70,40 +83,44 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
         batch: int = 1,
         model_kwargs: Mapping[str, Any] | None = None,
     ) -> None:
-        spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf", vision=False)
-        if batch < 1:
-            raise InvalidOptionError(
-                f"batch must be at least 1, got batch={batch!r}; use 1 to answer one request at a time"
-            )
+        spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "hf")
         self._source = _source(spec.id)
-        self._size = batch
-        self._batch: TorchBatch | None = None
         self._settings: dict[str, Any] = {
             "device": device,
             "dtype": dtype,
             "threads": threads,
             "kwargs": dict(model_kwargs or {}),
         }
-        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format, share=batch)
+        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format, batch=batch)
 
-    def _load(self) -> TorchModel:
+    def _load(self, stopped: StopFlag) -> TorchModel:
+        from aimu.engines._torch_load import free_memory
         from aimu.engines._torch_model import TorchModel
 
+        kwargs = self._settings["kwargs"]
+        folder = Path(self._source)
+        if not folder.is_dir():
+            place = Place(self._source, kwargs.get("revision") or "main", kwargs.get("token"), kwargs.get("cache_dir"))
+            if "/" in self._source and not (
+                kwargs.keys() & {"gguf_file", "variant", "force_download"} or kwargs.get("local_files_only")
+            ):
+                fetch_model(place, kwargs.get("subfolder", ""), stopped)
+            folder = place.snapshot
+        files = weights_of(folder / kwargs.get("subfolder", "")) or []
+        if not kwargs.keys() & {"device_map", "quantization_config"}:
+            bits, free = free_memory(self._settings["device"], self._settings["dtype"])
+            check_memory(self.spec.id, weights_bytes(files, bits), free, _REMEDY)
         model = TorchModel(self._source, **self._settings)
-        if self._size > 1:
-            from aimu.engines._torch_batch import TorchBatch
-
-            self._batch = TorchBatch(model)
+        if self.spec.vision is None:
+            self.spec = evolve(self.spec, vision=model.sees)
         return model
 
-    def _free(self) -> None:
-        self._batch = None
-        super()._free()
+    def _rows(self, model: TorchModel) -> TorchRows:
+        from aimu.engines._torch_batch import TorchRows
 
-    def _tokens(self, model: TorchModel, ids: list[int], states: Any, sampler: Any, stopped: StopFlag) -> Tokens:
-        return (self._batch or model).tokens(ids, states, sampler, stopped)
+        return TorchRows(model)
 
-    def _sampler(self, model: TorchModel, options: Mapping[str, Any]) -> Sampler:
+    def _sampler(self, model: TorchModel, options: Mapping[str, Any], constraint: Constraint | None) -> Sampler:
         settings = model.settings()
         for field, value in self._extra_body(options, model.settings_fields, vars(settings)).items():
             setattr(settings, field, value)
@@ -119,6 +136,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
             seed=options.get("seed"),
             presence=options.get("presence_penalty", 0.0),
             frequency=options.get("frequency_penalty", 0.0),
+            constraint=constraint,
         )
 
 

@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from attrs import fields_dict
 
 from aimu._doors import public
+from aimu.engines._hub import fetch_gguf, gguf_name, gguf_parts
 from aimu.engines._local import LocalEngine
+from aimu.engines._memory import available_memory, check_memory
+from aimu.engines._rounds import StopFlag
 from aimu.errors import EngineError, InvalidOptionError
 from aimu.models._spec import ModelSpec
 
 if TYPE_CHECKING:
+    from aimu.engines._gguf_batch import GGUFRows
     from aimu.engines._gguf_model import GGUFModel, Sampling
+    from aimu.engines._grammars.constraint import Constraint
+
+_REMEDY = "close other programs, or choose a smaller quant, such as Q4_K_M, or a smaller model"
 
 
 @public("aimu.engines")
@@ -26,14 +33,16 @@ if TYPE_CHECKING:
 class LlamaCppEngine(LocalEngine["GGUFModel"]):
     """A provider that runs a GGUF file with llama.cpp.
 
-    `generate_kwargs["extra_body"]` may hold `min_p`, `typical_p`, `grammar` (GBNF) and `chat_template_kwargs`; another
-    field raises InvalidOptionError. The engine logs a warning, once, about each option that it does not support.
-    llama.cpp's own log of the whole process goes to the logger "aimu.engines" at DEBUG.
+    `generate_kwargs["extra_body"]` may hold `min_p`, `typical_p`, `chat_template_kwargs`, and one of `json_schema`,
+    `regex` and `grammar` (GBNF), which the answer then follows; another field raises InvalidOptionError. The engine
+    logs a warning, once, about each option that it does not support. llama.cpp's own log of the whole process goes to
+    the logger "aimu.engines" at DEBUG.
 
     Args:
-        model: Path of the file, or a ModelSpec with it. A ModelSpec of the catalog names a repository; then
-            `model_path` is needed.
-        model_path: Path of the file that was downloaded from the repository.
+        model: Path of the file, or a file on the Hugging Face Hub: `"<org>/<repo>:<quant or file>"`, or
+            `"<org>/<repo>"` if it has one GGUF model only. It is taken from the hub's cache, or downloaded when the
+            weights are loaded. Or a ModelSpec with either.
+        model_path: Path or name of the file to run in place of the ModelSpec's id.
         lazy: Whether to load the weights at the first request or `load()`, instead of now, which blocks.
         n_ctx: Number of tokens that prompt and answer may have together, at least 1; its memory is allocated at once.
             None: the model's own, at most 8,192.
@@ -41,17 +50,21 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         threads: Number of threads of one evaluation, at least 1. None: half of the CPUs.
         prefix_cache_bytes: Upper bound of the memory for states of past prompts, in bytes; 0 keeps nothing.
         tool_format: The format of tool calls. By default read off the chat template.
+        batch: Number of concurrent requests that may share forward passes, 1 to 256; 1 means that none do. Each has
+            memory for `n_ctx` tokens.
 
     Raises:
-        EngineError: The file does not exist, or llama.cpp cannot load it.
+        EngineError: The file does not exist or cannot be fetched, or llama.cpp cannot load it.
+        NotEnoughMemoryError: The file is larger than the memory that is free.
         MissingExtraError: llama-cpp-python or jinja2 is not installed.
-        InvalidOptionError: `n_ctx` or `threads` is below 1.
+        InvalidOptionError: `n_ctx`, `threads` or `batch` is out of its range.
 
     Example:
         engine = LlamaCppEngine("models/qwen3-0.6b-q8_0.gguf", n_ctx=16_384)
         client = aimu.client(engine)
     """
 
+    row: ClassVar[str] = "llamacpp"
     extra: ClassVar[str] = "llamacpp"
     packages: ClassVar[tuple[str, ...]] = ("llama_cpp", "jinja2")
     distributions: ClassVar[tuple[str, ...]] = ("llama-cpp-python",)
@@ -67,6 +80,7 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         threads: int | None = None,
         prefix_cache_bytes: int = 256 << 20,
         tool_format: str | None = None,
+        batch: int = 1,
     ) -> None:
         spec = model if isinstance(model, ModelSpec) else ModelSpec(os.fspath(model), "llamacpp", vision=False)
         for name, value in (("n_ctx", n_ctx), ("threads", threads)):
@@ -74,26 +88,47 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
                 raise InvalidOptionError(
                     f"{name} must be at least 1 or None, got {name}={value!r}; use None for the default"
                 )
-        self._path = _gguf(spec.id if model_path is None else os.fspath(model_path))
-        self._settings: dict[str, Any] = {"context": n_ctx, "layers_on_gpu": n_gpu_layers, "threads": threads}
-        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format)
+        name = spec.id if model_path is None else os.fspath(model_path)
+        self._name = None if Path(name).exists() else gguf_name(name)
+        self._path = name if self._name else _gguf(name)
+        self._settings: dict[str, Any] = {
+            "context": n_ctx,
+            "layers_on_gpu": n_gpu_layers,
+            "threads": threads,
+            "rows": batch,
+        }
+        super().__init__(spec, lazy=lazy, prefix_cache_bytes=prefix_cache_bytes, tool_format=tool_format, batch=batch)
 
-    def _load(self) -> GGUFModel:
-        from aimu.engines._gguf_model import GGUFModel
+    def _load(self, stopped: StopFlag) -> GGUFModel:
+        from aimu.engines._gguf_model import GGUFModel, offloads
 
+        def check(needed: int) -> None:
+            if not offloads():
+                check_memory(self.spec.id, needed, available_memory(), _REMEDY)
+
+        if self._name:
+            self._path = _gguf(os.fspath(fetch_gguf(self._name, stopped, check)))
+        check(sum(part.stat().st_size for part in gguf_parts(Path(self._path))))
         return GGUFModel(self._path, **self._settings)
+
+    def _rows(self, model: GGUFModel) -> GGUFRows:
+        from aimu.engines._gguf_batch import GGUFRows
+
+        return GGUFRows(model)
 
     def _free(self) -> None:
         if self._model is not None:
             self._model.close()
         super()._free()
 
-    def _sampler(self, model: GGUFModel, options: Mapping[str, Any]) -> Sampling:
+    def _sampler(self, model: GGUFModel, options: Mapping[str, Any], constraint: Constraint | None) -> Sampling:
         from aimu.engines._gguf_model import Sampling
 
-        names = fields_dict(Sampling)
-        given = {**options, **self._extra_body(options, names)}
-        return model.sampling({name: value for name, value in given.items() if name in names})
+        names = fields_dict(Sampling).keys() - {"constraint"}
+        given = {**options, **self._extra_body(options, sorted(names))}
+        return model.sampling(
+            {name: value for name, value in given.items() if name in names} | {"constraint": constraint}
+        )
 
 
 def _gguf(name: str) -> str:
@@ -103,7 +138,7 @@ def _gguf(name: str) -> str:
         what = "is a folder" if path.is_dir() else "does not exist"
         raise EngineError(
             f"{os.fspath(path)!r} {what}; give the path of a GGUF file, as a model string 'llamacpp:<path>' or as "
-            "model_path=. `hf download <repository> <file>.gguf` fetches one from the Hugging Face Hub"
+            "model_path=, or a file on the Hugging Face Hub, as 'llamacpp:<org>/<repo>:<quant or file>'"
         )
     with path.open("rb") as file:
         if file.read(4) != b"GGUF":

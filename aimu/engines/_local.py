@@ -1,7 +1,7 @@
 """Turns a request into a reply, for every engine: template, prefix cache, tokens, reply; in the worker's thread.
 
 Owns the lifetime of an engine, and the options that mean the same to all engines. Knows no library: a `LanguageModel`
-computes. Refuses images: engines run text models only.
+computes.
 """
 
 from __future__ import annotations
@@ -9,18 +9,26 @@ from __future__ import annotations
 import importlib.util
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from collections.abc import Collection, Container, Mapping
+from contextlib import closing
 from functools import partial
-from typing import Any, ClassVar, Generic, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from attrs import evolve
 
 from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
 from aimu._core.reply import Delta, Reply, StopReason, Usage
+from aimu.engines._batch import Batch, Rows
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.stops import StopStrings
-from aimu.engines._prefix_cache import PrefixCache, States
-from aimu.engines._rounds import Emit, Shared, Steps, StopFlag
+from aimu.engines._formats.writing import images_of
+from aimu.engines._grammars.asking import FIELDS, asked
+from aimu.engines._grammars.holding import Holding, is_possible
+from aimu.engines._language_model import LanguageModel
+from aimu.engines._pictures import Prompt, without_faulty
+from aimu.engines._prefix_cache import PrefixCache
+from aimu.engines._rounds import Emit, Shared, Steps, StopFlag, Stopped
 from aimu.engines._tested import versions_note
 from aimu.engines._worker import Worker
 from aimu.errors import (
@@ -28,11 +36,16 @@ from aimu.errors import (
     BadRequestError,
     ContextLengthError,
     EngineError,
+    InvalidImageError,
     InvalidOptionError,
     MissingExtraError,
 )
 from aimu.models._spec import ModelSpec
+from aimu.models._table import TABLE
 from aimu.providers._base import ReplyStream, Request
+
+if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
 
 _HONOURED = frozenset(
     (
@@ -42,64 +55,10 @@ _HONOURED = frozenset(
 )
 _TEMPLATE_FIELD = "chat_template_kwargs"
 _PROMPT_END = 512  # characters that may have begun the reply
+_OF_CALLS = "tool_choice", "parallel_tool_calls"
 _HARMLESS = {"tool_choice": ("auto", "none"), "parallel_tool_calls": (True,)}
 
 log = escaping(logging.getLogger("aimu.engines"))
-
-S = TypeVar("S", bound=States)
-Tokens: TypeAlias = Generator[int | Callable[[], object]]
-"""Yields tokens; if sequences share the model, also functions to call before this sequence can continue."""
-
-
-class LanguageModel(Protocol[S]):
-    """Weights and tokenizer, tokens in and tokens out. Used in the engine's thread only."""
-
-    ends: Container[int]
-    """Tokens that end a reply."""
-    context: int | None
-    """Number of tokens that prompt and answer may have together; None means no limit."""
-
-    @property
-    def templates(self) -> Mapping[str, str]:
-        """Texts of the chat templates, "default" and perhaps "tool_use"; a base model has none."""
-        ...
-
-    @property
-    def variables(self) -> Mapping[str, str]:
-        """Special tokens by the names that templates use."""
-        ...
-
-    def encode(self, text: str) -> list[int]:
-        """Turn the text of a prompt into tokens."""
-        ...
-
-    def encode_rest(self, text: str, after: int) -> list[int] | None:
-        """Turn the rest of a prompt, behind a token, into tokens; return None if only `encode` can tell them."""
-        ...
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Turn tokens into text, special tokens included."""
-        ...
-
-    def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
-        """Return a function from each next token to its text; "" inside a character and for tokens not `shown`."""
-        ...
-
-    def new_states(self) -> S:
-        """Return states of no tokens."""
-        ...
-
-    def inference(self) -> AbstractContextManager[Any]:
-        """Return the context in which the model computes."""
-        ...
-
-    def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Tokens:
-        """Generate tokens after `ids` without end, and append each to `ids`; `states` grow along, one token behind.
-
-        Ends between two steps once `stopped()` is true.
-        """
-        ...
-
 
 M = TypeVar("M", bound=LanguageModel[Any])
 
@@ -107,6 +66,8 @@ M = TypeVar("M", bound=LanguageModel[Any])
 class LocalEngine(ABC, Generic[M]):
     """Base class of the engines: a provider on weights in this process."""
 
+    row: ClassVar[str]
+    """The name of the provider."""
     extra: ClassVar[str]
     """The extra of aimu that installs the packages."""
     packages: ClassVar[tuple[str, ...]]
@@ -115,8 +76,12 @@ class LocalEngine(ABC, Generic[M]):
     """The distributions, by their name on PyPI, whose versions decide whether weights can be loaded."""
 
     def __init__(
-        self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None, share: int = 1
+        self, spec: ModelSpec, *, lazy: bool, prefix_cache_bytes: int, tool_format: str | None, batch: int
     ) -> None:
+        if batch < 1:
+            raise InvalidOptionError(
+                f"batch must be at least 1, got batch={batch!r}; use 1 to answer one request at a time"
+            )
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
                 raise MissingExtraError(package, self.extra)
@@ -124,9 +89,12 @@ class LocalEngine(ABC, Generic[M]):
         ChatFormat.of("", tool_format=tool_format)  # raises where there is no format of that name
         self._tool_format = tool_format
         self._model: M | None = None
+        self._size = batch
+        self._batch: Batch[Any] | None = None
         self._warned: set[str] = set()
+        self._holding = Holding(self.extra, self._warn)
         self.prefix_cache: PrefixCache[Any] = PrefixCache(prefix_cache_bytes)
-        self.worker: Worker = Worker(f"aimu {spec}", share=share)
+        self.worker: Worker = Worker(f"aimu {spec}", share=batch)
         if not lazy:
             try:
                 self.load()
@@ -149,7 +117,7 @@ class LocalEngine(ABC, Generic[M]):
             EngineError: The weights cannot be loaded.
             ClosedClientError: The engine is closed.
         """
-        self.worker.run_sync(self._loaded)
+        self.worker.run_stoppable(self._loaded)
 
     async def complete(self, request: Request) -> Reply:
         """Generate the reply to a request.
@@ -177,6 +145,18 @@ class LocalEngine(ABC, Generic[M]):
         """
         return self.worker.stream(Shared(partial(self._generate, request)))
 
+    def holds_grammars(self) -> bool:
+        """Return whether the engine can hold replies to grammars: llguidance has to be installed."""
+        return is_possible()
+
+    def forces_tools(self, options: Mapping[str, Any]) -> bool:
+        """Return whether the engine can make the model call a tool.
+
+        Args:
+            options: The options of the request.
+        """
+        return self.holds_grammars() and not options.get("extra_body", {}).keys() & set(FIELDS)
+
     def close(self) -> None:
         """Stop all requests, free the weights and end the thread; blocks. Idempotent."""
         self.worker.close(self._free)
@@ -188,18 +168,30 @@ class LocalEngine(ABC, Generic[M]):
     # The methods below run in the worker's thread.
 
     @abstractmethod
-    def _load(self) -> M:
-        """Load the weights; any exception says why they cannot be loaded."""
+    def _load(self, stopped: StopFlag) -> M:
+        """Load the weights; any exception says why they cannot be loaded.
+
+        Raises Stopped if `stopped()` becomes true while they are fetched.
+        """
 
     @abstractmethod
-    def _sampler(self, model: M, options: Mapping[str, Any]) -> Any:
-        """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid."""
+    def _rows(self, model: M) -> Rows[Any]:
+        """Return what computes requests side by side; raise ValueError if the model does not allow it."""
 
-    def _loaded(self) -> M:
+    @abstractmethod
+    def _sampler(self, model: M, options: Mapping[str, Any], constraint: Constraint | None) -> Any:
+        """Return the rule to pick tokens by, as `options` say; raise ValueError if one is invalid.
+
+        Only tokens that `constraint` allows may be picked; the caller tells it which were.
+        """
+
+    def _loaded(self, stopped: StopFlag) -> M:
         if self._model is None:
             try:
-                self._model = self._load()
-            except AimuError:
+                model = self._load(stopped)
+                self._batch = Batch(self._rows(model)) if self._size > 1 else None
+                self._model = model
+            except (AimuError, Stopped):
                 raise
             except Exception as exc:
                 reason = str(exc) or type(exc).__name__
@@ -208,17 +200,14 @@ class LocalEngine(ABC, Generic[M]):
         return self._model
 
     def _free(self) -> None:
-        self._model = None
+        self._model = self._batch = None
+        self._holding.clear()
         self.prefix_cache.clear()
-
-    def _tokens(self, model: M, ids: list[int], states: Any, sampler: Any, stopped: StopFlag) -> Tokens:
-        """Generate tokens; see `LanguageModel.tokens`."""
-        return model.tokens(ids, states, sampler, stopped)
 
     def _generate(self, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
         failure: BaseException | None = None
         try:
-            model = self._loaded()
+            model = self._loaded(stopped)
             steps = self._reply(model, request, emit, stopped)
             while True:
                 with model.inference():  # it is the thread's, so it is not held across a yield
@@ -231,7 +220,7 @@ class LocalEngine(ABC, Generic[M]):
         except StopIteration as end:
             reply: Reply = end.value
             return reply
-        except (AimuError, GeneratorExit):
+        except (AimuError, GeneratorExit, Stopped):
             raise
         except BaseException as exc:
             # BaseException too: a KeyboardInterrupt or SystemExit in the engine's thread must not end the reader's.
@@ -240,21 +229,31 @@ class LocalEngine(ABC, Generic[M]):
             del failure  # breaks the reference cycle of its traceback and this frame
 
     def _reply(self, model: M, request: Request, emit: Emit[Delta], stopped: StopFlag) -> Steps[Reply]:
-        options = request.options
-        self._warn_of(options)
-        try:
-            sampler = self._sampler(model, options)
-        except ValueError as exc:
-            raise InvalidOptionError(str(exc)) from exc
-        form, prompt = self._format(model, request), self._render(model, request)
-        entry = self.prefix_cache.take(prompt, encode=model.encode, encode_rest=model.encode_rest, new=model.new_states)
+        options, wanted = request.options, asked(request)
+        self._warn_of(options, () if wanted is None else _OF_CALLS)
+        request, images = self._shown(model, request)
+        form, text = self._format(model, request), self._render(model, request)
+        verbatim = wanted is not None and wanted.verbatim
+        reader = form.reader(tools=request.tools, prompt_end=text[-_PROMPT_END:], verbatim=verbatim)
+        constraint = None
+        if wanted is not None:
+            constraint = self._holding.constraint(model, wanted, form, begun=reader.thinking, options=options)
+        sampler = self._valid_sampler(model, options, constraint)
+        prompt: Prompt | None = Prompt(text, model.encode, model.encode_rest)
+        if images:
+            prompt = yield from model.look(text, images, stopped)
+        if prompt is None:  # the reader has left
+            return reader.reply(StopReason.MAX_TOKENS, Usage(), self.spec.id)
+        entry = self.prefix_cache.take(
+            prompt.text, encode=prompt.encode, encode_rest=prompt.encode_rest, new=model.new_states
+        )
         length, reused = len(entry.ids), len(entry.states)
         limit = self._limit(model, length, options)
-        reader = form.reader(tools=request.tools, prompt_end=prompt[-_PROMPT_END:])
+        prompt.bind(entry.states, entry.ids)
         stops = StopStrings(_stop(options))
         text_of = model.detokenizer(form.shows)
         reason = StopReason.MAX_TOKENS
-        with closing(self._tokens(model, entry.ids, entry.states, sampler, stopped)) as tokens:
+        with closing((self._batch or model).tokens(entry.ids, entry.states, sampler, stopped)) as tokens:
             for token in tokens:
                 if not isinstance(token, int):
                     yield token
@@ -267,15 +266,38 @@ class LocalEngine(ABC, Generic[M]):
                 if stops.stopped:
                     reason = StopReason.STOP_SEQUENCE
                     break
+                if constraint is not None and wanted is not None and self._holding.ends(constraint, token, wanted):
+                    reason = StopReason.END
+                    break
                 if len(entry.ids) - length >= limit:
                     break
         for delta in reader.feed(stops.rest()) + reader.end():
             emit(delta)
         entry.text += model.decode(entry.ids[length:])
         entry.marks.append((len(entry.text), len(entry.ids)))
+        prompt.release(entry.states)
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
         return reader.reply(reason, usage, self.spec.id)
+
+    def _valid_sampler(self, model: M, options: Mapping[str, Any], constraint: Constraint | None) -> Any:
+        try:
+            return self._sampler(model, options, constraint)
+        except ValueError as exc:
+            raise InvalidOptionError(str(exc)) from exc
+
+    def _shown(self, model: M, request: Request) -> tuple[Request, list[str]]:
+        """Return the request without images of tools that cannot be shown, and the URLs of the others."""
+        if not images_of(request.messages):
+            return request, []
+        sightless = TABLE[self.row].sightless
+        seen = self._format(model, request).plan.images
+        blind = sightless or ("" if seen else "the chat template shows no images")
+        shown = evolve(request, messages=without_faulty(request.messages, blind))
+        images = images_of(shown.messages)
+        if images and sightless:
+            raise InvalidImageError(f"{self.spec} cannot see images: {sightless}")
+        return shown, images
 
     def _format(self, model: M, request: Request) -> ChatFormat:
         templates = model.templates
@@ -317,7 +339,7 @@ class LocalEngine(ABC, Generic[M]):
     ) -> dict[str, Any]:
         """Return the fields of `extra_body` for the sampler; raise InvalidOptionError at an unknown one."""
         extra: Mapping[str, Any] = options.get("extra_body", {})
-        known = [*honoured, _TEMPLATE_FIELD]
+        known = [*honoured, *FIELDS, _TEMPLATE_FIELD]
         for name in extra.keys() - set(known):
             if name not in ignored:
                 raise InvalidOptionError(
@@ -327,10 +349,10 @@ class LocalEngine(ABC, Generic[M]):
             self._warn(name, f"this engine does not support the field {name!r} of extra_body and ignores it")
         return {name: value for name, value in extra.items() if name in honoured}
 
-    def _warn_of(self, options: Mapping[str, Any]) -> None:
-        """Log a warning, once, about each option that the engine does not support."""
+    def _warn_of(self, options: Mapping[str, Any], honoured: Collection[str]) -> None:
+        """Log a warning, once, about each option that the engine does not support; it honours these, too."""
         for name, value in options.items():
-            if name not in _HONOURED and value not in _HARMLESS.get(name, ()):
+            if name not in _HONOURED and name not in honoured and value not in _HARMLESS.get(name, ()):
                 self._warn(name, f"this engine does not support the option {name}={value!r} and ignores it")
 
     def _warn(self, about: str, text: str) -> None:

@@ -26,6 +26,10 @@ R = TypeVar("R")
 log = escaping(logging.getLogger("aimu.engines"))
 
 
+class Stopped(Exception):
+    """Ends a job whose stop flag is set; nobody waits for its result."""
+
+
 @final
 class StopFlag:
     """Tells a request to stop; call it to ask whether it is set.
@@ -119,7 +123,7 @@ class QueuedRequest(Generic[T, R]):
         return None
 
     def leave(self) -> None:
-        if self.error is not None and self.stopped():
+        if self.error is not None and self.stopped() and not isinstance(self.error, Stopped):
             _log_failure(logging.WARNING, "a request failed after it was stopped", self.error)
         self._steps = None
         self.left = True

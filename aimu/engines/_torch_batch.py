@@ -1,54 +1,29 @@
-"""Runs several sequences in the same forward passes, each at its own position: keys and values, prefill, decoding.
+"""Computes several sequences of a Hugging Face model in the same forward passes, each at its own position.
 
-Owns the order in which sequences are computed between two steps of the requests. All but the last token of a prompt are
-computed alone; from then on the sequence is a row of the batch. Runs in the engine's thread; knows no requests. Refuses
-models that keep more than plain keys and values.
+Owns their keys and values; `_batch` decides what is computed when. Refuses models that keep more than plain keys and
+values.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from typing import Any, final
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeAlias, final
 
 import torch
-from attrs import define
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from aimu.engines import _torch_model as torch_model
-from aimu.engines._prefix_cache import common_prefix
-from aimu.engines._torch_model import KVStates, Sampler, TorchModel
+from aimu.engines._batch import BatchSequence
+from aimu.engines._rounds import StopFlag
+from aimu.engines._torch_model import NO_ODDS, Sampler, TorchModel
+from aimu.engines._torch_states import KVStates
 
 _DIFFERENCE = 0.01
 """Tolerance of float32 logits in a batch against the sequence alone, as a fraction of the greatest logit."""
 
-
-@define(eq=False)
-class _Sequence:
-    """A sequence between two steps of its request; `token` is the result of the last one."""
-
-    ids: list[int]
-    states: KVStates
-    sampler: Sampler
-    token: int | None = None
-    error: Exception | None = None
-
-    def take(self) -> int | None:
-        """Return the new token, if there is one; raise the error that the computation of it raised."""
-        error, self.error = self.error, None
-        if error is not None:
-            raise error
-        token, self.token = self.token, None
-        return token
-
-    def pick(self, logits: Any) -> Any:
-        """Return the next token, shape (1, 1). An error in the options of a request fails that request only."""
-        try:
-            return self.sampler(logits)
-        except Exception as exc:  # noqa: BLE001 - raised by `take`
-            self.error = exc
-            return torch.zeros((1, 1), dtype=torch.long, device=logits.device)
+_Sequence: TypeAlias = BatchSequence[KVStates]
 
 
 class _RowsLayer(DynamicLayer):  # type: ignore[misc]
@@ -80,7 +55,7 @@ class _RowsLayer(DynamicLayer):  # type: ignore[misc]
 
 
 @final
-class _Rows:
+class _RoomForRows:
     """Keys and values of the rows of a batch; `states` of no tokens define the shapes."""
 
     def __init__(self, states: KVStates) -> None:
@@ -133,126 +108,87 @@ class _Rows:
 
 
 @final
-class TorchBatch:
-    """Runs the sequences of one model together; raises ValueError if the model does not allow it."""
+class TorchRows:
+    """Implements `_batch.Rows`; raises ValueError if sequences of the model cannot be computed together."""
 
     def __init__(self, model: TorchModel) -> None:
         self._model = model
-        self._arrived: deque[_Sequence] = deque()
-        self._running: list[_Sequence] = []  # in the order of their rows
         if reason := _obstacle(model):
             raise ValueError(f"batch: requests cannot share the forward passes of this model, {reason}; use batch=1")
         with torch.inference_mode():
-            self._rows = _Rows(self._check())
+            self._room = _RoomForRows(self._check())
 
-    def tokens(
-        self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
-    ) -> Generator[int | Callable[[], object]]:
-        """Generate tokens as `TorchModel.tokens`, but yield `compute`, which computes for all, before each token."""
-        sampler.start(ids, self._model.model.device)
-        sequence = _Sequence(ids, states, sampler)
-        self._arrived.append(sequence)
-        try:
-            while not stopped():
-                yield self.compute
-                if (token := sequence.take()) is not None:
-                    ids.append(token)
-                    yield token
-        finally:
-            self._leave(sequence)
+    @property
+    def slice_length(self) -> int:
+        return torch_model.PREFILL_SLICE
 
-    def compute(self) -> None:
-        """Compute a slice of the new prompts, first come first served, then a token for each row."""
-        with torch.inference_mode():
-            self._prefill()
-            try:
-                self._decode()
-            except Exception as exc:  # noqa: BLE001 - raised by `take`, in each of the requests
-                for sequence in self._running:
-                    sequence.error = exc
+    def inference(self) -> AbstractContextManager[Any]:
+        return self._model.inference()
 
-    def _prefill(self) -> None:
-        budget = torch_model.PREFILL_SLICE
-        while self._arrived and budget > 0:
-            sequence = self._arrived[0]
-            try:
-                self._adopt(sequence)
-                known = len(sequence.states)
-                step = sequence.ids[known : min(known + budget, len(sequence.ids) - 1)]
-                budget -= len(step)
-                if step:
-                    self._model.extend(self._tensor([step]), sequence.states)
-                if len(sequence.states) == len(sequence.ids) - 1:
-                    self._join(sequence)
-            except Exception as exc:  # noqa: BLE001 - raised by `take`
-                sequence.error = exc
-                self._arrived.remove(sequence)
+    def picking(self, sampler: Sampler, ids: list[int]) -> AbstractContextManager[Callable[[Any], Any]]:
+        sampler.start(self._model.real(ids), self._model.model.device)
+        return nullcontext(sampler)
 
-    def _adopt(self, sequence: _Sequence) -> None:
-        """Copy the longest common prefix from a row: many agents share a system message and tools."""
-        known = [min(common_prefix(row.ids, sequence.ids), len(row.states)) for row in self._running]
-        longest = min(max(known, default=0), len(sequence.ids) - 1)
-        if longest > len(sequence.states):
-            self._rows.copy(known.index(max(known)), longest, sequence.states)
+    def adopt(self, row: int, length: int, states: KVStates) -> None:
+        self._room.copy(row, length, states)
 
-    def _join(self, sequence: _Sequence) -> None:
-        row, lengths = len(self._running), [len(other.states) for other in (*self._running, sequence)]
-        self._rows.fit(row + 1, max(lengths) + 1)
-        self._rows.join(row, sequence.states)
-        self._arrived.remove(sequence)
-        self._running.append(sequence)
+    def enter(self, states: KVStates) -> None:
+        pass
 
-    def _leave(self, sequence: _Sequence) -> None:
-        if sequence in self._running:
-            row, last = self._running.index(sequence), len(self._running) - 1
-            self._running[row] = self._running[last]
-            del self._running[last]
-            self._rows.leave(row, last, sequence.states)
-        elif sequence in self._arrived:
-            self._arrived.remove(sequence)
+    def extend(self, ids: list[int], states: KVStates, end: int, stopped: StopFlag) -> None:
+        self._model.advance(ids, states, end)
 
-    def _decode(self) -> None:
-        if not self._running:
-            return
-        logits = self._forward()
-        picked = [sequence.pick(logits[row : row + 1]) for row, sequence in enumerate(self._running)]
-        for sequence, (token,) in zip(self._running, torch.cat(picked).tolist(), strict=True):
-            sequence.token = token
+    def join(self, sequences: Sequence[_Sequence]) -> None:
+        self._room.fit(len(sequences), max(len(sequence.states) for sequence in sequences) + 1)
+        self._room.join(len(sequences) - 1, sequences[-1].states)
 
-    def _forward(self) -> Any:
+    def leave(self, row: int, last: int, states: KVStates) -> None:
+        self._room.leave(row, last, states)
+
+    def step(self, sequences: Sequence[_Sequence]) -> None:
+        logits = self._forward(sequences)
+        picked = [(sequence.pick(logits[row : row + 1]), sequence) for row, sequence in enumerate(sequences)]
+        good = [(token, sequence) for token, sequence in picked if token is not None]
+        if good:
+            tokens = torch.cat([token for token, _ in good]).tolist()  # one transfer from the device for all rows
+            for (_, sequence), (token,) in zip(good, tokens, strict=True):
+                if token < 0:
+                    sequence.error = ValueError(NO_ODDS)
+                else:
+                    sequence.token = token
+
+    def _forward(self, sequences: Sequence[_Sequence]) -> Any:
         """Append the last token of each row to its states; return the logits after it, shape (rows, vocabulary)."""
-        lengths = [len(sequence.states) for sequence in self._running]
+        lengths = [len(sequence.states) for sequence in sequences]
         span = max(lengths) + 1
-        self._rows.fit(len(lengths), span)
-        last = [sequence.ids[-1] for sequence in self._running]
-        tokens, positions, rows = self._tensor([last, lengths, range(len(lengths))])
-        mask = self._rows.place(rows, positions, span)
+        self._room.fit(len(lengths), span)
+        last = [sequence.ids[-1] for sequence in sequences]
+        shifts = [sequence.states.shift for sequence in sequences]
+        tokens, places, rows, shift = self._model.tensor([last, lengths, range(len(lengths)), shifts])
+        mask = self._room.place(rows, places, span)
         logits = self._model.forward(
-            tokens[:, None], self._rows.cache, position_ids=positions[:, None], attention_mask=mask
+            tokens[:, None], self._room.cache, position_ids=(places + shift)[:, None], attention_mask=mask
         )
-        for sequence in self._running:
+        for sequence in sequences:
             sequence.states.length += 1
         return logits
-
-    def _tensor(self, values: Sequence[Sequence[int]]) -> Any:
-        return torch.tensor([list(row) for row in values], device=self._model.model.device)
 
     def _check(self) -> KVStates:
         """Check that two sequences of different lengths compute the same together as alone; return empty states."""
         model, sampler = self._model, self._model.sampler(self._model.settings())
         alone: list[Any] = []
+        rows: list[_Sequence] = []
         for ids in ([1, 2, 3, 4, 5], [3, 2, 1]):
             states = model.new_states()
-            model.extend(self._tensor([ids[:-1]]), states)
+            model.extend(model.tensor([ids[:-1]]), states)
             empty = states.copy(0)
-            if not alone:
-                self._rows = _Rows(states.copy(0))
-            self._arrived.append(_Sequence(ids, states.copy(len(states)), sampler))
-            self._join(self._arrived[0])
-            alone.append(model.extend(self._tensor([ids[-1:]]), states))
+            if not rows:
+                self._room = _RoomForRows(states.copy(0))
+            rows.append(BatchSequence(ids, states.copy(len(states)), sampler, StopFlag()))
+            self.join(rows)
+            alone.append(model.extend(model.tensor([ids[-1:]]), states))
         logits = torch.cat(alone)
-        together = self._forward()
-        self._running.clear()
+        together = self._forward(rows)
         allowed = max(_DIFFERENCE, torch.finfo(logits.dtype).eps ** 0.5) * logits.abs().max()
         if not (together - logits).abs().max() <= allowed:
             raise ValueError("batch: this model computes other results when requests share forward passes; use batch=1")

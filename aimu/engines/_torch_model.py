@@ -1,7 +1,7 @@
 """Runs a causal language model of transformers, tokens in and tokens out: loading, prefill, decoding, sampling, states.
 
 Imports torch, so only `_huggingface` imports it, when it loads weights. Runs in the engine's thread; knows no messages,
-options or requests. Does not support beam search and images.
+options or requests. Does not support beam search.
 """
 
 from __future__ import annotations
@@ -10,21 +10,30 @@ import copy
 import inspect
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import partial
-from typing import Any, cast, final
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, cast, final
 
 import torch
 import transformers
 from tokenizers.decoders import DecodeStream
-from transformers import DynamicCache
-from transformers.cache_utils import DynamicLayer
 
+from aimu.engines._pictures import Prompt, content_of_url
 from aimu.engines._seams import Seams
-from aimu.engines._torch_load import load
-from aimu.engines._torch_probe import cache_argument, check_cache, check_windows, continues, tensors
+from aimu.engines._torch_load import load, load_processor
+from aimu.engines._torch_probe import cache_argument, check_cache, check_windows, continues
+from aimu.engines._torch_states import KVStates, moved
+from aimu.engines._torch_vocabulary import vocabulary_of
+from aimu.errors import InvalidImageError
+
+if TYPE_CHECKING:
+    from aimu.engines._grammars.constraint import Constraint
+    from aimu.engines._grammars.vocabulary import Vocabulary
+    from aimu.engines._torch_vision import Vision
 
 PREFILL_SLICE = 512
 """Number of prompt tokens computed between two checks of the stop flag."""
+
+NO_ODDS = "the odds of the next token are not numbers; check the options of sampling"
 
 _CONTEXT = "max_position_embeddings", "n_positions", "max_target_positions", "max_seq_len", "context_length"
 """Fields of a configuration, of which it has one or none, that tell how many tokens the model takes."""
@@ -46,79 +55,6 @@ _WARPERS: tuple[tuple[str, Any, Any], ...] = (
 )
 
 
-class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
-    """A layer of the cache with room at its end, so that a new token is written in place and no other is copied."""
-
-    _room: tuple[Any, Any] | None = None
-
-    def update(self, key_states: Any, value_states: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-            self.keys, self.values = key_states[..., :0, :], value_states[..., :0, :]
-        known: Any = self.keys
-        start = known.shape[-2]
-        end = start + key_states.shape[-2]
-        if self._room is None or self._room[0].shape[-2] < end:
-            length = end + max(256, end // 4)
-            self._room = _moved(self.keys, length), _moved(self.values, length)
-        keys, values = self._room
-        keys[..., start:end, :], values[..., start:end, :] = key_states, value_states
-        self.keys, self.values = keys[..., :end, :], values[..., :end, :]
-        return self.keys, self.values
-
-
-def _moved(states: Any, length: int) -> Any:
-    room = states.new_empty(*states.shape[:-2], length, states.shape[-1])
-    room[..., : states.shape[-2], :] = states
-    return room
-
-
-@final
-class KVStates:
-    """The cache of one sequence; implements `_prefix_cache.States`."""
-
-    def __init__(self, config: Any, *, continues: bool = True) -> None:
-        self._config, self._continues = config, continues
-        self.cache: Any = DynamicCache(config=config)
-        self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
-        self.length = 0  # counted here, since recurrent layers do not count
-
-    def __len__(self) -> int:
-        return self.length
-
-    @property
-    def plain(self) -> bool:
-        """Whether they are the keys and values of all tokens."""
-        return all(type(layer) is _GrowingLayer for layer in self.cache.layers)
-
-    @property
-    def shortest(self) -> int:
-        return 0 if self.plain else self.length + (not self._continues)
-
-    @property
-    def nbytes(self) -> int:
-        found = (tensor.untyped_storage() for layer in self.cache.layers for tensor in tensors(layer))
-        storages = {storage.data_ptr(): storage.nbytes() for storage in found}
-        return sum(storages.values())
-
-    def crop(self, length: int) -> None:
-        self.cache.crop(length - self.length)
-        self.length = length
-
-    def move_out(self) -> list[tuple[Any, Any]]:
-        """Return keys and values of each layer, shape (1, heads, length, width), and drop them here."""
-        tensors = [(layer.keys, layer.values) for layer in self.cache.layers]
-        self.cache = KVStates(self._config).cache
-        return tensors
-
-    def copy(self, length: int) -> KVStates:
-        copied = KVStates(self._config)
-        copied.length = length
-        for index, layer in enumerate(self.cache.layers):
-            copied.cache.update(layer.keys[..., :length, :], layer.values[..., :length, :], index)
-        return copied
-
-
 @final
 class Sampler:
     """Picks the next token; raises ValueError if a setting is invalid.
@@ -129,10 +65,18 @@ class Sampler:
         seed: Seed of the request's own random generator. None: torch's global generator.
         presence: Subtracted once from the logits of each token that the answer contains.
         frequency: Subtracted for each occurrence of a token in the answer.
+        constraint: Allows some of the tokens only. None: all are allowed.
     """
 
     def __init__(
-        self, settings: Any, device: Any, *, seed: int | None = None, presence: float = 0.0, frequency: float = 0.0
+        self,
+        settings: Any,
+        device: Any,
+        *,
+        seed: int | None = None,
+        presence: float = 0.0,
+        frequency: float = 0.0,
+        constraint: Constraint | None = None,
     ) -> None:
         self._sampling = bool(settings.do_sample)
         self._processors = _built(_PROCESSORS, settings)
@@ -141,6 +85,7 @@ class Sampler:
         self._generator = None if seed is None else torch.Generator(device).manual_seed(seed)
         self._counts: Any = None
         self._ids: Any = None
+        self._constraint = constraint
 
     def start(self, ids: Sequence[int], device: Any) -> None:
         """Remember the prompt, which some processors need."""
@@ -149,10 +94,13 @@ class Sampler:
 
     def __call__(self, logits: Any) -> Any:
         """Return the next token, shape (1, 1), for logits of shape (1, vocabulary)."""
+        allowed = None if self._constraint is None else limits(self._constraint, logits)
         if self._processors or self._warpers or self._counts is not None or any(self._penalties):
-            logits = self._processed(logits.float())
+            logits = self._processed(logits.float(), allowed)
+        elif allowed is not None:
+            logits = torch.minimum(logits.float(), allowed)
         if self._sampling:
-            token = torch.multinomial(torch.softmax(logits.float(), dim=-1), 1, generator=self._generator)
+            token = self._drawn(torch.softmax(logits.float(), dim=-1))
         else:
             token = logits.argmax(dim=-1, keepdim=True)
         if self._processors:
@@ -161,7 +109,18 @@ class Sampler:
             self._counts[0, token[0]] += 1
         return token
 
-    def _processed(self, scores: Any) -> Any:
+    def _drawn(self, odds: Any) -> Any:
+        """Return a token drawn by its odds, or -1 if they are not numbers.
+
+        On a GPU, `multinomial` would wait for its check of the odds; here they go the way of the token itself.
+        """
+        if odds.device.type == "cpu":
+            return torch.multinomial(odds, 1, generator=self._generator)
+        token = (odds / torch.empty_like(odds).exponential_(generator=self._generator)).argmax(dim=-1, keepdim=True)
+        return torch.where(odds.sum(dim=-1, keepdim=True).isfinite(), token, -1)
+
+    def _processed(self, scores: Any, allowed: Any) -> Any:
+        own = scores
         for processor in self._processors:
             scores = processor(self._ids, scores)
         presence, frequency = self._penalties
@@ -169,9 +128,32 @@ class Sampler:
             if self._counts is None:
                 self._counts = torch.zeros_like(scores)
             scores = scores - presence * (self._counts > 0) - frequency * self._counts
+        if allowed is not None:
+            scores = torch.minimum(scores, allowed)
+            if torch.isneginf(scores).all():  # a processor has ruled out all tokens that are allowed
+                scores = torch.minimum(own, allowed)
         for warper in self._warpers:
             scores = warper(self._ids, scores)
         return scores
+
+
+def limits(constraint: Constraint, logits: Any) -> Any:
+    """Return upper limits of logits, of the same shape: minus infinity for tokens that are not allowed."""
+    if logits.device.type == "cpu":
+        found = torch.from_numpy(constraint.limits())[None]
+    else:  # the bits are a thirty-second of the limits to move
+        bits = torch.from_numpy(constraint.bits()).to(logits.device)
+        found = _limits_on(logits.device).index_select(0, bits.int()).view(1, -1)
+    found = found[:, : logits.shape[-1]]
+    missing = logits.shape[-1] - found.shape[-1]
+    return torch.nn.functional.pad(found, (0, missing), value=-torch.inf) if missing else found
+
+
+@cache
+def _limits_on(device: Any) -> Any:
+    from aimu.engines._grammars.constraint import LIMITS
+
+    return torch.from_numpy(LIMITS).to(device)
 
 
 def _built(table: Any, settings: Any) -> list[Any]:
@@ -225,17 +207,21 @@ class TorchModel:
         self.model = model.eval()
         sizes = (getattr(model.config.get_text_config(), name, None) for name in _CONTEXT)
         self.context: int | None = next((size for size in sizes if size), None)
-        self.ends: Container[int] = _ends(model, self.tokenizer)
+        self._end_ids = _ends(model, self.tokenizer)
+        self.ends: Container[int] = self._end_ids
         tokenizer, added = self.tokenizer, frozenset(self.tokenizer.added_tokens_decoder)
         self._seams = Seams(partial(_encode, tokenizer), partial(_decode, tokenizer), added.__contains__)
         self.takes = takes = frozenset(inspect.signature(model.forward).parameters)
         self._cache_argument = cache_argument(model, takes)
         self._last_only = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
-        self._continues = True
+        self._processor = partial(load_processor, source, model.config, kwargs)
+        self._vision: Vision | str | None = None  # a text says why there is none
+        self.sees: bool = any("pixel" in name for name in takes)
+        self.continues = True
         with self.inference():
             check_cache(model, self.new_states, self.extend)
             if not self.new_states().plain:
-                self._continues = continues(self.new_states, self.extend, model.device)
+                self.continues = continues(self.new_states, self.extend, model.device)
         check_windows(model, self.new_states().cache)
 
     @property
@@ -264,8 +250,12 @@ class TorchModel:
         special = zip(self.tokenizer.all_special_ids, self.tokenizer.all_special_tokens, strict=True)
         return Detokenizer(self.tokenizer, frozenset(token for token, text in special if not shown(text)))
 
+    def vocabulary(self, shown: Callable[[str], bool]) -> Vocabulary:
+        """As `LanguageModel.vocabulary`."""
+        return vocabulary_of(self.tokenizer, self._end_ids, self.model.config.get_text_config().vocab_size, shown)
+
     def new_states(self) -> KVStates:
-        return KVStates(self.model.config, continues=self._continues)
+        return KVStates(self.model.config, continues=self.continues)
 
     settings_fields = ("do_sample", *(field for field, _, _ in (*_PROCESSORS, *_WARPERS)))
     """Fields of a generation config that a sampler honours."""
@@ -286,35 +276,74 @@ class TorchModel:
         output = self.model(input_ids=step, use_cache=True, **self._last_only, **kwargs)
         return output.logits[:, -1]
 
-    def extend(self, step: Any, states: KVStates) -> Any:
+    def extend(self, step: Any, states: KVStates, **inputs: Any) -> Any:
         """Append the states of `step`, shape (1, tokens); return the logits after it, shape (1, vocabulary)."""
         length = states.length + step.shape[-1]
-        positions = {}
-        if "position_ids" in self.takes:  # as `generate` does; models count for themselves in different ways
-            positions["position_ids"] = torch.arange(states.length, length, device=step.device)[None]
-        logits = self.forward(step, states.cache, **positions)
+        # As `generate` does; models count for themselves in different ways.
+        if "position_ids" in self.takes and "position_ids" not in inputs:
+            inputs["position_ids"] = torch.arange(states.length, length, device=step.device)[None] + states.shift
+        logits = self.forward(step, states.cache, **inputs)
         states.length = length
         return logits
+
+    def advance(self, ids: Sequence[int], states: KVStates, end: int) -> Any:
+        """Append the states of the next tokens of a prompt, up to `end` or so that images are whole; see `extend`."""
+        begin = len(states)
+        inputs: dict[str, Any] = {}
+        if states.pictures is not None:
+            end, inputs = states.pictures.step(ids, begin, end)
+        step = ids[begin:end] if states.pictures is None else states.pictures.real(ids[begin:end])
+        return self.extend(self.tensor([step]), states, **inputs)
+
+    def real(self, ids: Sequence[int]) -> Sequence[int]:
+        """Return tokens with the model's own token in the place of each feature of an image."""
+        return ids if self._vision is None or isinstance(self._vision, str) else self._vision.real(ids)
+
+    def tensor(self, values: Sequence[Sequence[int]]) -> Any:
+        """Return a tensor of integers on the model's device."""
+        return moved(torch.tensor([list(row) for row in values]), self.model.device)
+
+    def look(
+        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
+    ) -> Generator[Callable[[], object], None, Prompt | None]:
+        """As `LanguageModel.look`."""
+        return (yield from self._sight(urls[0]).look(prompt, urls, stopped))
 
     def tokens(
         self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
     ) -> Generator[int | Callable[[], object]]:
         """Generate tokens; see `LanguageModel.tokens`."""
-        device = self.model.device
-        sampler.start(ids, device)
+        sampler.start(self.real(ids), self.model.device)
+        most = PREFILL_SLICE if self.continues else len(ids)
         step: Any = None
-        most = PREFILL_SLICE if self._continues else len(ids)
         while not stopped():
             if step is None:
-                step = torch.tensor([ids[len(states) : len(states) + most]], device=device)
-            logits = self.extend(step, states)
+                logits = self.advance(ids, states, min(len(ids), len(states) + most))
+            else:
+                logits = self.extend(step, states)
             if len(states) < len(ids):
-                step = None
                 continue
             step = sampler(logits)
-            token = int(step)
+            token = checked(int(step))  # the only time that a GPU is waited for
             ids.append(token)
             yield token
+
+    def _sight(self, url: str) -> Vision:
+        """Return what the model needs to see images; look for it when the first one comes, and try it with that."""
+        if self._vision is None:
+            from aimu.engines._torch_vision import vision_of
+
+            self._vision = vision_of(self, self._processor, content_of_url(url))
+        if isinstance(self._vision, str):
+            raise InvalidImageError(f"this engine cannot show images to {type(self.model).__name__}: {self._vision}")
+        return self._vision
+
+
+def checked(token: int) -> int:
+    """Return a token that was drawn; raise ValueError if its odds were not numbers."""
+    if token < 0:
+        raise ValueError(NO_ODDS)
+    return token
 
 
 def _encode(tokenizer: Any, text: str) -> list[int]:

@@ -17,7 +17,7 @@ import anyio
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from aimu._core.slots import loop_caller
-from aimu.engines._rounds import Job, QueuedRequest, RequestQueue, Shared
+from aimu.engines._rounds import Job, QueuedRequest, RequestQueue, Shared, StopFlag
 from aimu.errors import EngineError
 
 T = TypeVar("T")
@@ -130,13 +130,17 @@ class Worker:
 
     def run_sync(self, fn: Callable[[], R]) -> R:
         """Run `fn` and return its result; blocks the calling thread."""
+        return self.run_stoppable(lambda stopped: fn())
+
+    def run_stoppable(self, fn: Callable[[StopFlag], R]) -> R:
+        """Run `fn` as `run_sync`, with a flag that is set if the calling thread is interrupted or this is closed."""
         done = Event()
 
         def notify() -> bool:
             done.set()
             return True
 
-        request = QueuedRequest[None, R](lambda emit, stopped: fn(), notify, discard=True)
+        request = QueuedRequest[None, R](lambda emit, stopped: fn(stopped), notify, discard=True)
         hold = self._put(request)
         try:
             done.wait()  # as long as `fn` takes: the caller is sync code, and an exception in it stops the wait

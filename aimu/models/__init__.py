@@ -10,10 +10,15 @@ from aimu.models._resolve import CATALOGS, PROVIDERS, resolve_model_string
 from aimu.models._spec import Model, ModelSpec
 from aimu.models._table import TABLE
 
+if TYPE_CHECKING:
+    from aimu.engines._cached import LocalModel, local
+
 __all__ = [
     "PROVIDERS",
+    "LocalModel",
     "Model",
     "ModelSpec",
+    "local",
     "resolve_model_string",
 ]
 
@@ -103,4 +108,5 @@ __all__ += [
 if not TYPE_CHECKING:  # type checkers take the imports above, and report a wrong name
     _catalogs = {name: module for module, name in CATALOGS.values()}
     _clients = [f"{row.stem}Client" for row in TABLE.values()]
-    __getattr__, __dir__ = door(__name__, {**_catalogs, **dict.fromkeys(_clients, "aimu._sync.clients")})
+    _cached = dict.fromkeys(("LocalModel", "local"), "aimu.engines._cached")
+    __getattr__, __dir__ = door(__name__, {**_catalogs, **_cached, **dict.fromkeys(_clients, "aimu._sync.clients")})

@@ -115,6 +115,7 @@ class ProviderRow:
         connection: How to reach it; None for a model that runs in this process.
         chat: How it differs from OpenAI, where `wire` is "openai_chat".
         images: The media types of the images that it accepts; others are converted or refused.
+        sightless: Why none of its models can see images, and what to do; "" if some can.
         responses: Whether it offers OpenAI's Responses API as well.
         missing_model: What to do about a model that the service does not have; `{model}` stands for the id.
         engine: The engine that runs its models in this process, as "module:class"; None for a service.
@@ -129,6 +130,7 @@ class ProviderRow:
     connection: Connection | None = None
     chat: ChatQuirks = field(factory=ChatQuirks)
     images: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp", "image/gif")
+    sightless: str = ""
     responses: bool = False
     missing_model: str = ""
     engine: str | None = None

@@ -530,6 +530,9 @@ _ROWS = (
         catalog="aimu.models._llamacpp",
         wire=None,
         engine="aimu.engines._llamacpp:LlamaCppEngine",
+        # The wheel has libllama and libggml only: read in that of 0.3.36, 2026-11-26.
+        sightless="libmtmd, llama.cpp's library for images, is not in the wheel of llama-cpp-python; run a model with "
+        "vision as 'hf:<hub id>', or behind a server",
     ),
 )
 

@@ -71,7 +71,8 @@ class Provider(Protocol):
     A provider that can hold a model to a JSON Schema also has `output_schema(schema, *, tools)`. It returns the schema
     in the form that a request's `output` must have, or raises ValueError with the reason why it cannot; `tools` says
     whether the request has tools too. A provider that can force tool calls has `forces_tools(options)`, which returns
-    whether it can with these options.
+    whether it can with these options. A provider that decodes against grammars has `holds_grammars()`, which returns
+    whether it can now; the `output` of a request may then have the mode "grammar", with any JSON Schema.
     """
 
     @property

@@ -49,6 +49,12 @@ def tls() -> ssl.SSLContext:
     return _tls(*(os.environ.get(name) or None for name in _TLS))
 
 
+def names_proxies() -> bool:
+    """Return whether the environment names a proxy for some URL."""
+    found = getproxies()
+    return any(found.get(kind) for kind in ("http", "https", "all"))
+
+
 def proxy_of(url: str) -> str | None:
     """Return the proxy that the environment names for a URL as `VARIABLE='value'`, without password; None if none."""
     parts = urlsplit(url)

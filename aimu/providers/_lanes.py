@@ -1,7 +1,7 @@
-"""HTTP clients of event loops, in lanes: who has which, when they close, and what every request carries.
+"""Where requests go, in lanes: which event loop has which connections, when they close, and which errors they raise.
 
-An HTTP client belongs to the event loop that first used it, so each loop has its own; `aclose` of the provider or the
-end of the loop closes it. Sends nothing.
+A connection belongs to the event loop that opened it, so each loop has lanes of its own; `aclose` of the provider or
+the end of the loop closes them. Sends nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import cache, cached_property
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, final
 from urllib.parse import urlsplit
 
 import anyio
@@ -18,10 +18,12 @@ from attrs import define, field, frozen
 from aimu._core.loop_end import loop_end
 from aimu._core.secrets import hide
 from aimu.errors import ProviderError
-from aimu.providers._bounded import CODINGS, BodyError
+from aimu.providers._bounded import BodyError
 
 if TYPE_CHECKING:
     import httpx2
+
+    from aimu.providers._http import Http
 
 # Seconds without a byte before a request fails, unless the user sets a timeout. Connecting may take long if a thousand
 # requests start at once. The wait for a free connection has no limit here: the caller's deadline applies.
@@ -56,29 +58,30 @@ class Endpoint:
         return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
-# Makes the HTTP client of one event loop, or takes the user's, and returns it with its endpoint.
-Connect = Callable[["httpx2.AsyncClient | None"], "tuple[httpx2.AsyncClient, Endpoint]"]
+# Makes what sends requests in one event loop, over the user's client if there is one.
+Connect = Callable[["httpx2.AsyncClient | None"], "Http"]
 
 
 @define(eq=False)
 class Lane:
-    """One HTTP client and the number of its requests in progress; a request is a `with` block.
+    """What sends requests, and the number of those in progress; a request is a `with` block.
 
     A connection pool looks at all its connections for each request and response, so the cost of many concurrent
     requests on one pool is quadratic. Several lanes keep the pools small.
     """
 
-    client: httpx2.AsyncClient
-    endpoint: Endpoint
-    owned: bool
+    http: Http
     advice: Callable[[ProviderError], str]
     busy: int = field(default=0, init=False)
-    _patterns: dict[str, httpx2.Request] = field(factory=dict, init=False)
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return self.http.endpoint
 
     @property
     def open(self) -> bool:
         """Whether there is room for another request; a client from the user has no limit here."""
-        return self.busy < _LANE or not self.owned
+        return self.busy < _LANE or self.http.shared
 
     def __enter__(self) -> Lane:
         self.busy += 1
@@ -91,33 +94,9 @@ class Lane:
                 _hide(self.endpoint.secret, exc)
             exc.args = (f"{exc}{self.advice(exc)}",)
 
-    def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
-        """Return a POST request as the client would build it.
-
-        Building a request costs as much as sending it, so our own clients build one without a body for each path, and
-        requests are copies of it. A user's client builds each one, because its headers or cookies may have changed.
-        """
-        import httpx2
-
-        pattern = self._patterns.get(path)
-        if pattern is None:
-            given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
-            url = self.endpoint.url(path)
-            headers = {**self.endpoint.headers, "Accept-Encoding": CODINGS}
-            body = b"" if self.owned else content
-            pattern = self.client.build_request("POST", url, content=body, headers=headers, **given)
-            if not self.owned:
-                return pattern
-            self._patterns[path] = pattern
-        copied = httpx2.Headers(pattern.headers)
-        copied["Content-Length"] = str(len(content))
-        stream = httpx2.ByteStream(content)  # with `content=`, httpx2 would work out all headers again
-        return httpx2.Request("POST", pattern.url, headers=copied, stream=stream, extensions=pattern.extensions)
-
     async def aclose(self) -> None:
-        if self.owned:  # shielded and bounded, as `CLOSING` says
-            with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):
-                await self.client.aclose()
+        with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):  # shielded and bounded: see `CLOSING`
+            await self.http.aclose()
 
 
 @define(eq=False)

@@ -19,7 +19,6 @@ from aimu._core.reply import Reply
 from aimu._core.secrets import hide
 from aimu.errors import (
     AuthenticationError,
-    ClosedClientError,
     InvalidOptionError,
     MalformedResponseError,
     ModelNotFoundError,
@@ -53,7 +52,7 @@ class HttpProvider:
 
     Args:
         codec: The wire format.
-        connect: Gives each event loop its HTTP client and endpoint.
+        connect: Gives each event loop what sends its requests.
         timeout: Seconds without a byte after which a request fails; None for the default.
         http_client: The user's HTTP client, used for all requests and closed by the user.
     """
@@ -145,12 +144,11 @@ class HttpProvider:
 
     async def _send(self, lane: Lane, path: str, content: Mapping[str, Any]) -> Body:
         """Send a request and return the body of a response with a status of success."""
-        if lane.client.is_closed:
-            raise ClosedClientError("the http_client of this provider")
-        request = lane.request(path, _written(content), self._silence)
+        http = lane.http
+        request = http.request(path, _written(content), self._silence)
         for redirects in count():
             try:
-                response = await lane.client.send(request, stream=True, follow_redirects=False)
+                response = await http.send(request)
             except foreign() as exc:
                 response = getattr(exc, "response", None)
                 if response is None:
@@ -186,18 +184,24 @@ class HttpProvider:
 
     def _redirected(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Request:
         """Return the request that a redirect asks for; raise ProviderConnectionError if it must not be sent."""
-        onward = response.next_request
-        if onward is None or response.status_code not in (307, 308):  # with other statuses, a POST becomes a GET
-            raise self._misdirected("redirects the request", response)
-        if _origin(onward.url) != _origin(request.url):
-            raise self._misdirected("redirects the conversation to another origin", response)
-        return onward
+        import httpx2
+
+        try:
+            url = request.url.join(response.headers["location"])
+        except httpx2.InvalidURL:
+            raise self._misdirected("redirects the request to what is no URL", response) from None
+        place = "{}://{}:{}".format(*_origin(url))
+        if response.status_code not in (307, 308):  # with other statuses, a POST becomes a GET
+            raise self._misdirected(f"redirects the request: {place}", response)
+        if _origin(url) != _origin(request.url):
+            raise self._misdirected(f"redirects the conversation to another origin: {place}", response)
+        return httpx2.Request(
+            request.method, url, headers=request.headers, stream=request.stream, extensions=request.extensions
+        )
 
     def _misdirected(self, what: str, response: httpx2.Response) -> ProviderConnectionError:
-        onward = response.next_request
-        place = "" if onward is None else f": {'://'.join(map(str, _origin(onward.url)[:2]))}:{_origin(onward.url)[2]}"
         return ProviderConnectionError(
-            f"the server {what}{place}; nothing was sent there; "
+            f"the server {what}; nothing was sent there; "
             "if the address is right, set base_url= to the address of the API there",
             provider=self.codec.spec.provider,
             status=response.status_code,
@@ -227,8 +231,7 @@ class HttpProvider:
         lanes = lanes_here().of.setdefault(self, [])
         lane = next((lane for lane in lanes if lane.open), None)
         if lane is None:
-            client, endpoint = self._connect(self._http_client)
-            lane = Lane(client, endpoint, owned=self._http_client is None, advice=self._advice)
+            lane = Lane(self._connect(self._http_client), self._advice)
             lanes.append(lane)
         return lane
 
@@ -262,7 +265,7 @@ class HttpProvider:
             retryable = False
         reason = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         advice = "check that the server runs and that base_url= is right"
-        proxy = proxy_of(lane.endpoint.base_url) if lane.owned else None
+        proxy = None if lane.http.shared else proxy_of(lane.endpoint.base_url)
         if proxy is not None:
             advice += f", and the proxy {proxy} between (NO_PROXY exempts hosts)"
         return ProviderConnectionError(

@@ -1,6 +1,6 @@
 """How to reach a service: its URL, key, headers and HTTP client, from arguments, the environment and its row.
 
-The vendors' SDKs supply headers and HTTP clients and nothing else: their typed models cost more than the rest of a
+The vendors' SDKs supply headers and nothing else: their typed models cost more than the rest of a
 request, and their retries would run inside ours. URL and key are read at construction, so that a missing key is
 reported before the first request.
 """
@@ -17,15 +17,16 @@ from urllib.parse import SplitResult, urlsplit
 
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError
 from aimu.models._row import Connection
-from aimu.providers._environment import check_environment, tls
-from aimu.providers._lanes import Connect, Endpoint, timeouts
+from aimu.providers._environment import check_environment, names_proxies
+from aimu.providers._http import ClientHttp, Http, OwnHttp
+from aimu.providers._lanes import Connect, Endpoint
 
 if TYPE_CHECKING:
     import httpx2
 
 
 def connect(provider: str, at: Connection, *, base_url: str | None, api_key: str | None) -> Connect:
-    """Return the function that gives each event loop its HTTP client and its endpoint.
+    """Return the function that gives each event loop what sends its requests.
 
     Args:
         provider: The provider's name, for errors.
@@ -44,25 +45,30 @@ def connect(provider: str, at: Connection, *, base_url: str | None, api_key: str
     if at.key_required and not (key or token):
         raise MissingKeyError(provider, at.key_variables[0])
     url = _base_url(provider, at, base_url)
+    endpoint = Endpoint(url, _headers(at, sdk, url, key, token), key or token)
 
-    def make(client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
-        if client is None:  # the variables may have changed since construction
-            check_environment()
-        if sdk is None:
-            return _plain(url, key, client)
-        return _over_sdk(at, sdk, url, key, token, client)
+    def make(client: httpx2.AsyncClient | None) -> Http:
+        if client is None:
+            check_environment()  # the variables may have changed since construction
+            if not names_proxies():
+                return OwnHttp(endpoint)
+        return ClientHttp(client, endpoint)
 
     return make
 
 
-def _over_sdk(
-    at: Connection, vendor: Any, url: str, key: str | None, token: str | None, client: httpx2.AsyncClient | None
-) -> tuple[httpx2.AsyncClient, Endpoint]:
-    http: httpx2.AsyncClient = client or vendor.DefaultAsyncHttpxClient(timeout=timeouts(), verify=tls())
+def _headers(at: Connection, vendor: Any, url: str, key: str | None, token: str | None) -> dict[str, str]:
+    """Return the headers of every request, which include the key."""
+    if vendor is None:
+        given = {"Content-Type": "application/json"}
+        return given if key is None else {**given, "Authorization": f"Bearer {key}"}
+    import httpx2
+
+    unused = httpx2.AsyncClient(transport=httpx2.AsyncBaseTransport())  # a usable one takes milliseconds to make
     if at.sdk == "anthropic":
-        sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=url, http_client=http, max_retries=0)
+        sdk = vendor.AsyncAnthropic(api_key=key, auth_token=token, base_url=url, http_client=unused)
     else:
-        sdk = vendor.AsyncOpenAI(api_key=key or token or "none", base_url=url, http_client=http, max_retries=0)
+        sdk = vendor.AsyncOpenAI(api_key=key or token or "none", base_url=url, http_client=unused)
     headers = _sent({**sdk.default_headers, **sdk.auth_headers})
     if at.key_header is not None and key is not None:
         del headers["Authorization"]
@@ -71,21 +77,7 @@ def _over_sdk(
         headers.pop("Authorization", None)
     if not at.account_headers:
         headers = {name: value for name, value in headers.items() if not name.startswith("OpenAI-")}
-    return http, Endpoint(url, headers, key or token)
-
-
-def _plain(url: str, key: str | None, client: httpx2.AsyncClient | None) -> tuple[httpx2.AsyncClient, Endpoint]:
-    import httpx2
-
-    client = client or httpx2.AsyncClient(
-        timeout=timeouts(),
-        verify=tls(),
-        limits=httpx2.Limits(max_connections=1000, max_keepalive_connections=100),
-    )
-    headers = {"Content-Type": "application/json"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
-    return client, Endpoint(url, headers, key)
+    return headers
 
 
 def _base_url(provider: str, at: Connection, given: str | None) -> str:

@@ -6,12 +6,12 @@ from aimu._doors import door
 from aimu.errors import ToolSignatureError
 from aimu.tools._current import CurrentCall, current_call
 from aimu.tools._definition import Tool, as_tool, tool
-from aimu.tools._serve import serve_mcp
 from aimu.tools._toolbox import Toolbox
 
 if TYPE_CHECKING:
     from aimu._sync.mcp import MCPClient
     from aimu.aio._mcp.terminal import ask_in_terminal
+    from aimu.aio._serve.server import serve_mcp
 
 __all__ = [
     "CurrentCall",
@@ -27,4 +27,11 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:  # type checkers see the import above, so they still report a wrong name
-    __getattr__, __dir__ = door(__name__, {"MCPClient": "aimu._sync.mcp", "ask_in_terminal": "aimu.aio._mcp.terminal"})
+    __getattr__, __dir__ = door(
+        __name__,
+        {
+            "MCPClient": "aimu._sync.mcp",
+            "ask_in_terminal": "aimu.aio._mcp.terminal",
+            "serve_mcp": "aimu.aio._serve.server",
+        },
+    )

@@ -2,19 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from math import inf
-from typing import Any, final
+from typing import Any, Literal, Protocol, TypeAlias, final, get_args
 
 import anyio
 from anyio import from_thread
 from attrs import define, field
 
+from aimu._core.escaping import escaping
 from aimu._core.messages import Message, copy_history
 from aimu._doors import public
-from aimu.errors import NoCurrentCallError
+from aimu.errors import InvalidOptionError, NoCurrentCallError
+
+log = escaping(logging.getLogger("aimu.tools"))
+
+Level: TypeAlias = Literal["debug", "info", "warning", "error", "critical"]
+
+
+class Listener(Protocol):
+    """Hears what a running tool reports; called from any thread, and does not wait."""
+
+    def progress(self, done: float, total: float | None, message: str | None) -> object:
+        """Hear how far the tool is."""
+        ...
+
+    def log(self, level: Level, text: str) -> object:
+        """Hear a record of the tool."""
+        ...
 
 
 @public("aimu.tools")
@@ -39,6 +57,7 @@ class CurrentCall:
     iteration: int = 0
     context: Any = None
     _seen: Callable[[], list[Message]] = field(default=list[Message], repr=False)
+    _listener: Listener | None = field(default=None, repr=False)
     _deadline: float | None = field(default=None, init=False, repr=False)
 
     @property
@@ -61,6 +80,36 @@ class CurrentCall:
             left = from_thread.run(_left_there)
         return time.monotonic() + left
 
+    def progress(self, done: float, total: float | None = None, message: str | None = None) -> None:
+        """Report how far the tool is to the program that called it over MCP; nobody hears it in other calls.
+
+        It does not wait, and works in sync and async tools and in threads that they start.
+
+        Args:
+            done: How much is done; more than in the report before.
+            total: How much there is to do; None if unknown.
+            message: What the tool is doing, for a person to read.
+        """
+        if self._listener is not None:
+            self._listener.progress(done, total, message)
+
+    def log(self, text: str, level: Level = "info") -> None:
+        """Log a text: to the program that called the tool over MCP, else to the logger `aimu.tools`.
+
+        Args:
+            text: The text.
+            level: "debug", "info", "warning", "error" or "critical".
+
+        Raises:
+            InvalidOptionError: There is no such level.
+        """
+        if level not in get_args(Level):
+            raise InvalidOptionError(f"level must be one of {', '.join(map(repr, get_args(Level)))}, got {level!r}")
+        if self._listener is not None:
+            self._listener.log(level, text)
+        else:
+            log.log(getattr(logging, level.upper()), "tool %r: %s", self.name, text)
+
     def keep_deadline(self) -> None:
         """Look the deadline up now, in the async task of the call, for a tool on a thread that cannot do so."""
         left = _left()
@@ -76,6 +125,12 @@ async def _left_there() -> float:
 
 
 CALL: ContextVar[CurrentCall | None] = ContextVar("aimu_current_call", default=None)
+
+
+def current_listener() -> Listener | None:
+    """Return who hears what the tool that is running here reports; the tools in a run that it starts inherit it."""
+    call = CALL.get()
+    return None if call is None else call._listener
 
 
 @public("aimu.tools")

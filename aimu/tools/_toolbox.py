@@ -109,6 +109,27 @@ class Toolbox:
         Raises:
             Exception: The tool raised an exception that its `raises` names. `on_end` has been called.
         """
+        await self.execute(
+            call,
+            on_start=on_start,
+            on_result=lambda result: on_end(content_of(result)),
+            on_failure=lambda reason: on_end(f"Error: {reason}"),
+            in_thread=in_thread,
+        )
+
+    async def execute(
+        self,
+        call: ToolCall,
+        *,
+        on_start: Callable[[], object],
+        on_result: Callable[[Any], object],
+        on_failure: Callable[[str], object],
+        in_thread: InThread = run_in_thread,
+    ) -> None:
+        """Execute one tool call like `call`, but report what the function returns, or why there is nothing.
+
+        If `on_result` raises, the tool has failed. If the tool raised, `on_failure` is called before this raises.
+        """
         try:
             tool = self._tools.get(call.name)
             if tool is None:
@@ -116,16 +137,16 @@ class Toolbox:
             arguments = tool.bind(call.arguments)
         except ToolError as exc:
             log.warning("did not execute a tool call: %s", exc)
-            on_end(f"Error: {exc}")
+            on_failure(str(exc))
             return
 
         def begin() -> list[Awaitable[Any]]:  # in a list, since trio refuses a coroutine as the result of a thread
             on_start()
-            with _reported_failures(tool, on_end):
+            with _reported_failures(tool, on_failure):
                 result = tool.function(**arguments)
                 if (pending := pending_of(result)) is not None:
                     return [pending]
-                on_end(content_of(result))
+                on_result(result)
             return []
 
         here = tool.is_async or tool.on_event_loop
@@ -133,22 +154,22 @@ class Toolbox:
             if not here and in_thread is not run_in_thread and (current := CALL.get()) is not None:
                 current.keep_deadline()
             for pending in begin() if here else await in_thread(begin):
-                with _reported_failures(tool, on_end), single_failure(levels=0):
-                    on_end(content_of(await pending))
+                with _reported_failures(tool, on_failure), single_failure(levels=0):
+                    on_result(await pending)
         if scope.cancelled_caught:
             log.warning("stopped tool %r at its timeout of %g s", tool.name, tool.timeout)
-            on_end(f"Error: {tool.name} did not end within {tool.timeout:g} seconds and was stopped.")
+            on_failure(f"{tool.name} did not end within {tool.timeout:g} seconds and was stopped.")
 
 
 @contextmanager
-def _reported_failures(tool: Tool, on_end: OnEnd) -> Generator[None]:
+def _reported_failures(tool: Tool, on_failure: Callable[[str], object]) -> Generator[None]:
     try:
         yield
     except Exception as exc:  # a tool may raise anything; the exception becomes its result
         error = unwrap(exc)
         log.warning("tool %r failed", tool.name, exc_info=exc)
         reason = without_bound(tool.function, str(error))
-        on_end(": ".join(filter(None, ("Error", type(error).__name__, reason))))
+        on_failure(": ".join(filter(None, (type(error).__name__, reason))))
         try:
             if isinstance(error, tool.raises):
                 raise error
@@ -172,15 +193,22 @@ def content_of(result: Any) -> Content:
     """Convert a result for the model: text and content parts stay as they are, other values become JSON or `str()`."""
     if type(result) is str:
         return result
-    if _is_parts(result):
-        return result
+    return result if is_parts(result) else text_of(plain_data(result))
+
+
+def text_of(value: Any) -> str:
+    """Return JSON data as a text for the model; a string stays as it is."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def plain_data(result: Any) -> Any:
+    """Convert a result to JSON data."""
     from pydantic_core import PydanticSerializationError, to_jsonable_python
 
     try:
-        value = to_jsonable_python(result, fallback=_plain)
+        return to_jsonable_python(result, fallback=_plain)
     except (UnicodeError, PydanticSerializationError):
-        value = _by_parts(result)
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        return _by_parts(result)
 
 
 def _plain(value: Any) -> Any:
@@ -219,7 +247,8 @@ def _key(key: Any) -> str:
         return str(key)
 
 
-def _is_parts(result: Any) -> TypeGuard[list[dict[str, Any]]]:
+def is_parts(result: Any) -> TypeGuard[list[dict[str, Any]]]:
+    """Return whether a result is a list of content parts."""
     if not isinstance(result, list) or not result:
         return False
     return all(isinstance(part, dict) and _is_part(part) for part in result)

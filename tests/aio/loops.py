@@ -1,8 +1,9 @@
 """Ends event loops over streams that are in every state, and counts the loops that stay in memory.
 
-    python -m tests.aio.loops URL HOW BACKEND STATE
+    python -m tests.aio.loops URL BACKEND HOW:STATE...
 
-Warnings are errors, except those of asyncio and trio about what this program does.
+Before each state its name is written to both outputs. Warnings are errors, except those of asyncio and trio about what
+this program does.
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from aimu.testing import reply, scripted_client
 from aimu.tools import tool
 
 TIMES = 5
-held = []
+DELTAS = 60  # of an answer, which takes as many milliseconds
+held, ended = [], []
 
 
 async def plain(client):
@@ -47,7 +49,7 @@ async def several(client):
 async def in_a_chain(client):
     chain = aio.Chain([aio.Agent(client), aio.Parallel([aio.Agent(client)]), aio.Agent(client)])
     stream = chain.run("Hi", stream=True, timeout=30)
-    for _ in range(1200):
+    for _ in range(2 * DELTAS + DELTAS // 2):  # into the third agent
         await anext(stream)
     held.append(stream)
 
@@ -139,8 +141,8 @@ def run(main, backend, how):
         anyio.run(main, backend=backend)
 
 
-def loops_alive(url, how, backend, state):
-    client = aio.client("openai:500", base_url=f"{url}/paced/v1", api_key="key")
+def loops_alive(url, backend, how, state):
+    client = aio.client(f"openai:{DELTAS}", base_url=f"{url}/paced/v1", api_key="key")
     loops = []
 
     async def main():
@@ -160,7 +162,10 @@ def loops_alive(url, how, backend, state):
         else:
             assert state in ("finished", "closed", "failed", "entered", "left")
     gc.collect()
-    return sum(loop() is not None for loop in loops)
+    count = sum(loop() is not None for loop in loops)
+    ended.extend(held)  # until the interpreter ends, which is quiet too
+    held.clear()
+    return count
 
 
 if __name__ == "__main__":
@@ -168,4 +173,7 @@ if __name__ == "__main__":
     warnings.simplefilter(
         "ignore", ResourceWarning
     )  # trio's for a dropped stream; asyncio's for a closed loop's socket
-    print(loops_alive(*sys.argv[1:]))
+    for case in sys.argv[3:]:
+        for output in (sys.stdout, sys.stderr):
+            print(case, file=output, flush=True)
+        print(loops_alive(*sys.argv[1:3], *case.split(":")))

@@ -309,7 +309,7 @@ class Turns:
             assert first not in rest
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=3 * settings().max_examples)
 @given(st.data())
 def test_the_history_is_valid_and_true_whatever_happens_in_a_turn(data):
     turns = Turns(data.draw)
@@ -352,3 +352,15 @@ def test_an_invalid_reply_settles_the_turn():
         turn.receive("no reply")
     assert turn.state is State.SETTLED
     assert turn.history.messages == []
+
+
+def test_a_paused_reply_without_text_at_the_limit_replaces_what_was_streamed():
+    turn = turn_of(max_iterations=1)
+    turn.next_request()
+    turn.receive(Reply(text="First.", calls=(ToolCall("a", "add", "{}"),)))
+    turn.next_request()
+    turn.feed(Delta(StreamingContentType.GENERATING, "Yes."))
+    with pytest.raises(IterationLimitError) as caught:
+        turn.receive(Reply(stop_reason=StopReason.PAUSED))
+    assert caught.value.partial == "First."
+    assert [message.get("content") for message in turn.history.messages if message["role"] == "assistant"] == ["First."]

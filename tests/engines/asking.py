@@ -1,5 +1,6 @@
 """Requests to the tiny model, for the tests of engines."""
 
+import base64
 from contextlib import aclosing
 
 from aimu._core.reply import Delta
@@ -18,6 +19,17 @@ STORY = [{"role": "user", "content": "Tell me a story."}]
 
 def user(text):
     return {"role": "user", "content": text}
+
+
+def part(content):
+    """Return the bytes of an image as a content part."""
+    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{base64.b64encode(content).decode()}"}}
+
+
+def show(*parts):
+    """Return a user message of texts and images."""
+    content = [{"type": "text", "text": it} if isinstance(it, str) else part(it) for it in parts]
+    return {"role": "user", "content": content}
 
 
 def ask(*messages, tools=(), **options):

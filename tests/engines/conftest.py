@@ -17,6 +17,7 @@ ENGINES = {
     "hf": partial(HuggingFaceEngine, MODELS["hf"]),
     "hf batch": partial(HuggingFaceEngine, MODELS["hf"], batch=4),
     "llamacpp": partial(LlamaCppEngine, MODELS["llamacpp"]),
+    "llamacpp batch": partial(LlamaCppEngine, MODELS["llamacpp"], batch=4),
 }
 
 
@@ -63,15 +64,27 @@ def engine(request, opened):
     return opened(request.param)
 
 
+@pytest.fixture(params=MODELS)
+def library(request):
+    """The provider of each engine."""
+    return request.param
+
+
+@pytest.fixture
+def serial_engine(library, opened):
+    """An engine that runs one request at a time."""
+    return opened(library)
+
+
+@pytest.fixture
+def batch_engine(library, opened):
+    """An engine that runs four requests at once."""
+    return opened(f"{library} batch")
+
+
 @pytest.fixture
 def hf_engine(opened):
     return opened("hf")
-
-
-@pytest.fixture
-def batch_engine(opened):
-    """An engine that runs four requests at once."""
-    return opened("hf batch")
 
 
 @pytest.fixture
@@ -95,3 +108,34 @@ def slice_prefill(monkeypatch):
             monkeypatch.setattr(f"aimu.engines.{model}.PREFILL_SLICE", length)
 
     return set_slice
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory):
+    """Writes the model of a family once."""
+    written = {}
+
+    def write_once(kind):
+        from tests.engines.vision_models import write_model
+
+        if kind not in written:
+            written[kind] = write_model(kind, tmp_path_factory.mktemp(kind))
+        return written[kind]
+
+    return write_once
+
+
+@pytest.fixture(scope="session")
+def seeing(folders):
+    """Opens an engine on the model of a family, once for each number of requests at a time."""
+    engines = {}
+
+    def open_once(kind, batch=1):
+        if (kind, batch) not in engines:
+            engines[kind, batch] = HuggingFaceEngine(folders(kind), threads=1, batch=batch)
+        engines[kind, batch].prefix_cache.clear()
+        return engines[kind, batch]
+
+    yield open_once
+    for engine in engines.values():
+        engine.close()

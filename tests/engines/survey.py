@@ -16,7 +16,7 @@ from aimu.engines._llamacpp import LlamaCppEngine
 from aimu.errors import EngineError
 from aimu.testing import tiny_model
 from tests.engines.architectures import NotBuilt, Outcome, examine, kinds, random_model, reason
-from tests.engines.comparing import TURNS, compare
+from tests.engines.comparing import TURNS, compare, compare_together
 from tests.engines.fresh import Fresh
 from tests.engines.gguf_kinds import CHATML, KINDS, REFUSED, byte_level, random_gguf
 
@@ -87,13 +87,18 @@ def gguf_tables():
             fresh = Fresh(path)
             found = anyio.run(compare, engine, fresh.differs)
             engine.close()
+            together = LlamaCppEngine(path, threads=1, batch=3)
+            if anyio.run(compare_together, together, fresh.differs):
+                found.differ.append("batch")
+            together.close()
             fresh.close()
-            turns, reused = cells(Outcome(differ=found.differ, reused=found.reused))
-            rows.append([name, f"`{kind.architecture}`", *turns, reused])
+            outcome = Outcome(differ=found.differ, reused=found.reused)
+            turns, reused = cells(outcome)
+            rows.append([name, f"`{kind.architecture}`", *turns, batch(outcome), reused])
             differ += [name] * bool(found.differ)
     text = [
         f"### GGUF: {len(rows)} kinds",
-        table(["model", "architecture", *SHOWN.values(), "other turns", "reused"], rows),
+        table(["model", *HEADS[:1], *HEADS[2:]], rows),
         table(["refused at loading", "architecture", "reason"], refused),
     ]
     return text, differ

@@ -1,4 +1,4 @@
-"""A Hugging Face engine with `batch=4`: requests share forward passes, and nothing else."""
+"""Engines with `batch=4`: requests share forward passes, and nothing else."""
 
 import random
 from contextlib import aclosing
@@ -10,7 +10,6 @@ import pytest
 
 import aimu
 from aimu._core.messages import assistant_message, tool_message
-from aimu.engines._huggingface import HuggingFaceEngine
 from aimu.errors import (
     BadRequestError,
     ClosedClientError,
@@ -18,10 +17,10 @@ from aimu.errors import (
     EngineError,
     InvalidOptionError,
 )
-from aimu.testing import tiny_gguf
 from aimu.testing._recipe.world import CITIES, PLAIN, SUMS, SYSTEM_PROMPTS, THOUGHTFUL, WEATHER_QUESTIONS
 from tests.engines.asking import STORY, TOOLS, ask, streamed, user
-from tests.engines.evaluations import Passes, evaluations
+from tests.engines.conftest import ENGINES
+from tests.engines.evaluations import Passes
 from tests.holding import Hold, join, start, until, wait_in_thread
 
 STORIES = [ask(*STORY, max_tokens=tokens) for tokens in (40, 50, 60)]
@@ -29,11 +28,9 @@ STORIES = [ask(*STORY, max_tokens=tokens) for tokens in (40, 50, 60)]
 
 @pytest.fixture
 def passes(batch_engine):
-    with evaluations(batch_engine) as counts:
-        seen = Passes(batch_engine)
-        counts.before = seen.note
+    seen = Passes(batch_engine)
+    with seen.recorded():
         yield seen
-        assert counts.most <= 1
     check_idle(batch_engine)
 
 
@@ -85,19 +82,20 @@ async def at_once(engine, requests):
     return replies
 
 
-async def test_each_of_many_requests_gets_the_same_answer_as_alone(hf_engine, batch_engine, passes):
+async def test_each_of_many_requests_gets_the_same_answer_as_alone(serial_engine, batch_engine, passes):
     chance = random.Random(7)
     requests = [greedy_request(chance) for _ in range(40)]
     passes.gather = 40
-    assert await at_once(batch_engine, requests) == await one_by_one(hf_engine, requests)
+    assert await at_once(batch_engine, requests) == await one_by_one(serial_engine, requests)
     assert max(passes.rows) == passes.most_running == 4
 
 
-async def test_draws_with_a_seed_do_not_depend_on_other_requests(hf_engine, batch_engine, passes):
-    requests = [ask(*STORY, temperature=4.0, top_k=50, seed=seed, max_tokens=30) for seed in range(6)]
+async def test_draws_with_a_seed_do_not_depend_on_other_requests(serial_engine, batch_engine, passes):
+    hot = {"temperature": 4.0, "top_k": 50, "top_p": 1.0, "extra_body": {"min_p": 0.0}, "max_tokens": 30}
+    requests = [ask(*STORY, seed=seed, **hot) for seed in range(6)]
     requests += [ask("Who are you?", temperature=1.0, seed=0, repeat_penalty=1.3)]
     replies = await at_once(batch_engine, requests)
-    assert replies == await one_by_one(hf_engine, requests)
+    assert replies == await one_by_one(serial_engine, requests)
     assert len({reply[0] for reply in replies}) > 5
 
 
@@ -112,11 +110,11 @@ async def test_forward_passes_are_shared(batch_engine, passes):
 def held(passes, number):
     """Hold the forward pass with that number."""
     hold = Hold()
-    passes.before = lambda ids: hold() if len(passes.rows) == number else None
+    passes.before = lambda rows, ids: hold() if len(passes.rows) == number else None
     return hold
 
 
-async def test_a_new_request_joins_the_running_ones(hf_engine, batch_engine, passes):
+async def test_a_new_request_joins_the_running_ones(serial_engine, batch_engine, passes):
     late = [ask("What is 3 plus 4?", tools=TOOLS), ask("Who are you?"), ask("Is 9 a prime number?")]
     came = []
 
@@ -129,11 +127,11 @@ async def test_a_new_request_joins_the_running_ones(hf_engine, batch_engine, pas
             await until(hold.reached.is_set)
             group.start_soon(others)
             await until(lambda: batch_engine.worker.waiting == 3)
-    assert came == await one_by_one(hf_engine, late)
+    assert came == await one_by_one(serial_engine, late)
     assert max(passes.rows) == 4
 
 
-async def test_other_requests_continue_during_a_long_prompt(hf_engine, batch_engine, passes, slice_prefill):
+async def test_other_requests_continue_during_a_long_prompt(serial_engine, batch_engine, passes, slice_prefill):
     slice_prefill(16)
     long, came = ask("weather " * 300, max_tokens=5), []
 
@@ -145,7 +143,7 @@ async def test_other_requests_continue_during_a_long_prompt(hf_engine, batch_eng
 
     async with anyio.create_task_group() as group:
         with Hold() as hold:
-            passes.gather, passes.before = 3, lambda ids: hold() if len(ids) == 3 else None
+            passes.gather, passes.before = 3, lambda rows, ids: hold() if rows == 3 else None
             group.start_soon(stories)
             await until(hold.reached.is_set)
             group.start_soon(last)
@@ -154,7 +152,7 @@ async def test_other_requests_continue_during_a_long_prompt(hf_engine, batch_eng
     assert decoding.count(0) > 10
     assert not any(a == b == 0 for a, b in pairwise(decoding))
     slice_prefill(512)
-    assert sorted(came) == sorted(await one_by_one(hf_engine, [*STORIES, long]))
+    assert sorted(came) == sorted(await one_by_one(serial_engine, [*STORIES, long]))
 
 
 async def test_requests_beyond_the_batch_size_wait_and_begin_in_order_of_arrival(batch_engine, passes, monkeypatch):
@@ -178,22 +176,22 @@ WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
 @pytest.mark.parametrize(("anyio_backend", "way"), WAYS)
 @pytest.mark.parametrize("when", ["prefill", "decode", "waiting"])
 async def test_cancelling_one_request_does_not_affect_the_others(
-    hf_engine, batch_engine, passes, slice_prefill, when, way
+    serial_engine, batch_engine, passes, slice_prefill, when, way
 ):
     """The forward pass during which the cancellation comes is held, so that the count of later ones is exact."""
     slice_prefill(16)
     victim = LONG if when == "prefill" else STORIES[2]
     others = STORIES if when != "waiting" else [*STORIES, ask("Count to ten.")]
-    expected = await one_by_one(hf_engine, others)
-    rows, robot = [], hf_engine._model.encode(" robot")[0]
+    expected = await one_by_one(serial_engine, others)
+    held, robot = [], serial_engine._model.encode(" robot")[0]
     passes.gather = len(others) + 1
     worker = batch_engine.worker
 
-    def before(ids):
-        mine = when == "prefill" and ids.shape[0] == 1 and (ids == robot).sum() > 5
+    def before(rows, ids):
+        mine = when == "prefill" and rows == 0 and ids.count(robot) > 5
         waits = when == "waiting" and (worker.running, worker.waiting) == (4, 1)
-        if mine or waits or (when == "decode" and len(ids) == 4):
-            rows.append(len(ids))
+        if mine or waits or (when == "decode" and rows == 4):
+            held.append(rows)
             hold()
 
     passes.before = before
@@ -228,34 +226,37 @@ async def test_cancelling_one_request_does_not_affect_the_others(
                         scope.cancel()
             assert worker.running + worker.waiting <= len(others)
     assert found == expected
-    assert when == "waiting" or len(rows) == 1
+    assert when == "waiting" or len(held) == 1
     check_idle(batch_engine)
 
 
-async def test_dropped_and_stalled_readers_do_not_delay_others(hf_engine, batch_engine, passes):
+async def test_dropped_and_stalled_readers_do_not_delay_others(serial_engine, batch_engine, passes):
     stalled = batch_engine.stream(STORIES[2])
     async with aclosing(stalled):
         first = await anext(stalled)
         left = batch_engine.stream(ask(*STORY))
         await anext(left)
         await left.aclose()
-        assert await at_once(batch_engine, STORIES[:2]) == await one_by_one(hf_engine, STORIES[:2])
+        assert await at_once(batch_engine, STORIES[:2]) == await one_by_one(serial_engine, STORIES[:2])
         *deltas, reply = [piece async for piece in stalled]
     assert "".join(delta.text for delta in (first, *deltas)) == reply.text
-    assert said(reply) == (await one_by_one(hf_engine, STORIES[2:]))[0]
+    assert said(reply) == (await one_by_one(serial_engine, STORIES[2:]))[0]
 
 
+NO_NUMBER = ask("Hi", temperature=1, frequency_penalty=float("nan"))
 FAILING = {
     "an option": (ask("Hi", max_tokens=0), InvalidOptionError),
     "a prompt that is too long": (ask("hello " * 5000), ContextLengthError),
-    "an option that breaks a draw": (ask("Hi", temperature=1, frequency_penalty=float("nan")), EngineError),
+    "an option that breaks a draw": (NO_NUMBER, {"hf": EngineError, "llamacpp": InvalidOptionError}),
     "the chat template": (ask({"role": "user"}, extra_body={"chat_template_kwargs": {"messages": 1}}), BadRequestError),
 }
 
 
 @pytest.mark.parametrize("what", FAILING)
-async def test_a_failing_request_does_not_affect_the_others(hf_engine, batch_engine, passes, what):
+async def test_a_failing_request_does_not_affect_the_others(serial_engine, batch_engine, passes, library, what):
     request, error = FAILING[what]
+    if isinstance(error, dict):
+        error = error[library]
     caught = []
 
     async def failing():
@@ -266,16 +267,16 @@ async def test_a_failing_request_does_not_affect_the_others(hf_engine, batch_eng
     async with anyio.create_task_group() as group:
         group.start_soon(failing)
         group.start_soon(failing)
-        assert await at_once(batch_engine, STORIES) == await one_by_one(hf_engine, STORIES)
+        assert await at_once(batch_engine, STORIES) == await one_by_one(serial_engine, STORIES)
     assert len(caught) == 2
 
 
 @pytest.mark.parametrize("error", [ArithmeticError, MemoryError, KeyboardInterrupt, SystemExit])
 async def test_a_failing_forward_pass_fails_the_requests_that_shared_it_and_the_next_one_works(
-    hf_engine, batch_engine, passes, error
+    serial_engine, batch_engine, passes, error
 ):
-    def fail(ids):
-        if len(ids) == 3:
+    def fail(rows, ids):
+        if rows == 3:
             raise error("no such luck")
 
     passes.gather, passes.before = 3, fail
@@ -293,8 +294,8 @@ async def test_a_failing_forward_pass_fails_the_requests_that_shared_it_and_the_
             group.start_soon(one, request)
     assert len({id(failure) for failure in failures}) == 3
     check_idle(batch_engine)
-    passes.before = lambda ids: None
-    assert await at_once(batch_engine, STORIES) == await one_by_one(hf_engine, STORIES)
+    passes.before = lambda rows, ids: None
+    assert await at_once(batch_engine, STORIES) == await one_by_one(serial_engine, STORIES)
 
 
 async def test_each_conversation_reuses_its_prefix_in_the_next_turn(batch_engine, passes):
@@ -312,17 +313,17 @@ async def test_each_conversation_reuses_its_prefix_in_the_next_turn(batch_engine
     assert 0 < batch_engine.prefix_cache.bytes <= batch_engine.prefix_cache.limit
 
 
-async def test_a_common_prefix_of_concurrent_requests_is_computed_once(hf_engine, batch_engine, passes):
+async def test_a_common_prefix_of_concurrent_requests_is_computed_once(serial_engine, batch_engine, passes):
     system = {"role": "system", "content": "Use tools when needed. " * 40}
     requests = [ask(system, question, tools=TOOLS) for question in ("Say hello.", "Who are you?", "Hi", "Thanks!")]
     replies = await at_once(batch_engine, requests)
-    assert replies == await one_by_one(hf_engine, requests)
+    assert replies == await one_by_one(serial_engine, requests)
     prompts = [reply[-2] for reply in replies]
     assert min(prompts) > 250
     assert passes.tokens < max(prompts) + sum(reply[-1] for reply in replies) + 4 * 20
 
 
-def test_two_loops_in_two_threads_share_forward_passes(hf_engine, batch_engine, passes):
+def test_two_loops_in_two_threads_share_forward_passes(serial_engine, batch_engine, passes):
     chance = random.Random(11)
     requests = {backend: [greedy_request(chance) for _ in range(10)] for backend in ("asyncio", "trio")}
     found = {}
@@ -332,11 +333,11 @@ def test_two_loops_in_two_threads_share_forward_passes(hf_engine, batch_engine, 
 
     join(start(*(partial(run, backend) for backend in requests)))
     for backend, asked in requests.items():
-        assert found[backend] == anyio.run(one_by_one, hf_engine, asked, backend="asyncio")
+        assert found[backend] == anyio.run(one_by_one, serial_engine, asked, backend="asyncio")
 
 
-async def test_closing_stops_running_requests_and_refuses_waiting_ones(tiny):
-    engine = HuggingFaceEngine(tiny, threads=1, batch=2)
+async def test_closing_stops_running_requests_and_refuses_waiting_ones(library):
+    engine = ENGINES[library](threads=1, batch=2)
     refused = []
 
     async def one():
@@ -344,10 +345,10 @@ async def test_closing_stops_running_requests_and_refuses_waiting_ones(tiny):
             await engine.complete(ask(*STORY))
         refused.append(1)
 
-    with evaluations(engine) as counts:
-        seen, queue = Passes(engine), engine.worker._queue
-        counts.before, seen.gather = seen.note, 4
-        seen.before = lambda ids: wait_in_thread(lambda: counts.calls < 4 or queue.closed)
+    seen, queue = Passes(engine), engine.worker._queue
+    with seen.recorded() as counts:
+        seen.gather = 4
+        seen.before = lambda rows, ids: wait_in_thread(lambda: counts.calls < 4 or queue.closed)
         async with anyio.create_task_group() as group:
             for _ in range(4):
                 group.start_soon(one)
@@ -360,18 +361,13 @@ async def test_closing_stops_running_requests_and_refuses_waiting_ones(tiny):
     assert engine._batch is None
 
 
-async def test_lazily_loaded_weights_are_batched(tiny, hf_engine):
-    engine = HuggingFaceEngine(tiny, threads=1, batch=3, lazy=True)
-    assert await at_once(engine, STORIES) == await one_by_one(hf_engine, STORIES)
+async def test_lazily_loaded_weights_are_batched(library, serial_engine):
+    engine = ENGINES[library](threads=1, batch=3, lazy=True)
+    assert await at_once(engine, STORIES) == await one_by_one(serial_engine, STORIES)
     await engine.aclose()
 
 
 @pytest.mark.parametrize("batch", [0, -1])
-def test_a_batch_size_below_one_is_refused(tiny, batch):
+def test_a_batch_size_below_one_is_refused(model_string, batch):
     with pytest.raises(InvalidOptionError, match=f"batch={batch}"):
-        aimu.client(f"hf:{tiny}", batch=batch)
-
-
-def test_llamacpp_has_no_option_batch():
-    with pytest.raises(InvalidOptionError, match="has no option 'batch'"):
-        aimu.client(f"llamacpp:{tiny_gguf()}", batch=2)
+        aimu.client(model_string, batch=batch)

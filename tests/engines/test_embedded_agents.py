@@ -1,5 +1,6 @@
 """Agents on real weights: correct answers, true histories wherever they are stopped, one generation at a time."""
 
+import itertools
 import random
 from functools import partial
 
@@ -113,10 +114,17 @@ WAYS = [
     ("llamacpp", "trio", "scope"),
 ]
 RUNS = {"plain": (False, True, 7), "bare": (False, True, 30), "entered": (True, False, 80)}
+LONG = {("bare", *WAYS[2]), ("bare", *WAYS[3]), ("entered", *WAYS[1]), ("entered", *WAYS[4])}
+"""The long combinations that the suite runs: each engine, backend and way to cancel at least once."""
 
 
-@pytest.mark.parametrize(("model_string", "backend", "how"), WAYS, indirect=["model_string"])
-@pytest.mark.parametrize("mode", RUNS)
+COMBINATIONS = [
+    pytest.param(mode, *way, marks=[] if mode == "plain" or (mode, *way) in LONG else [pytest.mark.exhaustive])
+    for mode, way in itertools.product(RUNS, WAYS)
+]
+
+
+@pytest.mark.parametrize(("mode", "model_string", "backend", "how"), COMBINATIONS, indirect=["model_string"])
 def test_an_agent_cancelled_at_any_step_leaves_a_valid_and_true_history(weights, mode, backend, how):
     concurrent, sync_tools, minimum = RUNS[mode]
     make = partial(EmbeddedScenario, weights, mode, concurrent=concurrent, sync_tools=sync_tools)

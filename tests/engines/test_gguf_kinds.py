@@ -8,7 +8,7 @@ import pytest
 from aimu.engines._llamacpp import LlamaCppEngine
 from aimu.errors import EngineError
 from tests.engines.asking import ask, user
-from tests.engines.comparing import TURNS, compare
+from tests.engines.comparing import TURNS, compare, compare_together
 from tests.engines.fresh import Fresh
 from tests.engines.gguf_kinds import (
     BRACKETS,
@@ -53,9 +53,22 @@ async def test_each_turn_is_what_llama_cpp_computes_afresh(opened_file, kind):
     assert reused == (CONTINUED if kind in RECURRENT else set(TURNS) - {"first"})
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_sequences_in_a_batch_are_what_llama_cpp_computes_alone(opened_file, kind):
+    engine, fresh = opened_file(KINDS[kind], byte_level(CHATML.replace(START, "")), batch=3)
+    assert not await compare_together(engine, fresh.differs)
+    engine.prefix_cache.clear()
+    found = await compare(engine, fresh.differs)
+    assert found.differ == []
+    reused = {turn for turn in TURNS if found.reused[turn]}
+    whole = kind in RECURRENT or "attention.sliding_window" in KINDS[kind].keys
+    assert reused == (CONTINUED if whole else set(TURNS) - {"first"})
+
+
 @pytest.mark.parametrize("kind", ["Gemma 3", "gpt-oss"])
-async def test_windows_hold_in_conversations_that_alternate_fork_and_shrink(opened_file, kind):
-    engine, fresh = opened_file(KINDS[kind], byte_level(CHATML.replace(START, "")))
+@pytest.mark.parametrize("batch", [1, 2])
+async def test_windows_hold_in_conversations_that_alternate_fork_and_shrink(opened_file, kind, batch):
+    engine, fresh = opened_file(KINDS[kind], byte_level(CHATML.replace(START, "")), batch=batch)
     chance, histories, reused = Random(3), [[], [], []], 0
     for _ in range(15):
         history = chance.choice(histories)

@@ -186,7 +186,7 @@ def test_two_clients_on_one_file_have_two_instances_and_a_fork_shares_one():
     with aimu.client(string, threads=1) as one, aimu.client(string, threads=1) as other:
         engines = [client.__aio__.provider.provider for client in (one, one.fork(), other)]
         assert engines[0] is engines[1]
-        assert engines[0]._model._context is not engines[2]._model._context
+        assert engines[0]._model.slots.pointer is not engines[2]._model.slots.pointer
         assert one.chat("Say hello.") == other.chat("Say hello.") == HELLO
 
 

@@ -58,7 +58,7 @@ def seams(made):
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=2 * settings().max_examples)
 @given(start=TEXTS, rest=TEXTS)
 def test_the_rest_has_the_tokens_of_the_whole_text_or_is_not_told(name, start, rest):
     encode, cut = seams(TOKENIZERS[name])

@@ -77,11 +77,16 @@ def accepting(process, port):
             time.sleep(0.05)
 
 
+def free_port():
+    """Return a port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
 def friend_url():
     """A FastMCP server over HTTP in its own process."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with subprocess.Popen([FRIEND["command"], *FRIEND["args"], str(port)], stderr=subprocess.DEVNULL) as process:
         try:
             accepting(process, port)

@@ -14,6 +14,7 @@ import pytest
 from aimu import aio
 from aimu.errors import ClosedClientError, InvalidOptionError, MCPConnectionError, MCPError, MCPTimeoutError, ToolError
 from aimu.testing import leak_check
+from tests.holding import PATIENCE
 from tests.mcp.conftest import FRIEND, TINY, tiny
 
 
@@ -206,8 +207,9 @@ async def test_a_failed_reconnect_raises_and_the_next_call_tries_again(opened, t
         assert await client.call_tool("echo", {"text": "back"}) == "back"
 
 
-async def test_cancelling_a_connect_reaps_the_child(opened, children):
-    with anyio.fail_after(1.5), anyio.move_on_after(0.2) as scope:
+async def test_cancelling_a_connect_reaps_the_child(opened, children, monkeypatch):
+    monkeypatch.setattr("aimu.aio._mcp.process.EXIT", 90)  # which is not waited for
+    with anyio.fail_after(PATIENCE), anyio.move_on_after(0.2) as scope:
         async with opened(config=tiny("mute", "stubborn")):
             raise AssertionError("it never answers")
     assert scope.cancelled_caught

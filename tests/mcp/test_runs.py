@@ -8,6 +8,7 @@ from aimu import aio
 from aimu.errors import MCPError
 from aimu.testing import reply, scripted_client
 from aimu.tools import MCPClient
+from tests.holding import PATIENCE
 from tests.mcp.conftest import TINY, tiny, wild
 
 PNG = {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}
@@ -76,9 +77,10 @@ async def test_a_result_that_does_not_fit_its_output_schema_ends_its_call_with_t
         assert "tool 'echo' has an invalid output schema" in caplog.text
 
 
-async def test_cancelling_a_connect_does_not_wait_for_servers_that_are_connected(opened, children):
+async def test_cancelling_a_connect_does_not_wait_for_servers_that_are_connected(opened, children, monkeypatch):
+    monkeypatch.setattr("aimu.aio._mcp.process.EXIT", 90)
     config = {"stubborn": tiny("stubborn")["mcpServers"]["tiny"], "mute": tiny("mute")["mcpServers"]["tiny"], "x": TINY}
-    with anyio.fail_after(2.5), anyio.move_on_after(1) as scope:
+    with anyio.fail_after(PATIENCE), anyio.move_on_after(1) as scope:
         async with opened(config=config):
             raise AssertionError("one never answers")
     assert scope.cancelled_caught

@@ -1,7 +1,9 @@
 """Servers of other projects: `nox -s servers` installs and starts them.
 
 `AIMU_MCP_PYTHON` is the interpreter that has mcp-server-time and mcp-server-git (default: this one),
-`AIMU_MCP_EVERYTHING` is the command of @modelcontextprotocol/server-everything (default: that name on the PATH).
+`AIMU_MCP_EVERYTHING` is the command of @modelcontextprotocol/server-everything (default: that name on the PATH), and
+`AIMU_MCP_RUST`, `AIMU_MCP_GO` and `AIMU_MCP_DOTNET` are cortex-mcp (on rmcp), mcp-time (on mcp-go) and azmcp (on the
+.NET SDK).
 """
 
 import json
@@ -16,7 +18,7 @@ import pytest
 
 import aimu
 from aimu import aio
-from aimu.errors import MCPConnectionError, MCPTimeoutError, ToolError
+from aimu.errors import MCPConnectionError, MCPError, MCPTimeoutError, ToolError
 from aimu.testing import leak_check, reply, scripted_client, tiny_model
 from tests.mcp.conftest import FRIEND, accepting
 
@@ -29,6 +31,14 @@ PYTHON = os.environ.get("AIMU_MCP_PYTHON", sys.executable)
 EVERYTHING = os.environ.get("AIMU_MCP_EVERYTHING", "mcp-server-everything")
 TIME = {"command": PYTHON, "args": ["-m", "mcp_server_time", "--local-timezone", "Etc/UTC"]}
 GIT = {"command": PYTHON, "args": ["-m", "mcp_server_git"]}
+RUST = {"command": os.environ.get("AIMU_MCP_RUST", "cortex-mcp")}
+GO = {"command": os.environ.get("AIMU_MCP_GO", "mcp-time")}
+DOTNET = {
+    "command": os.environ.get("AIMU_MCP_DOTNET", "azmcp"),
+    "args": ["server", "start"],
+    "env": {"DOTNET_SYSTEM_GLOBALIZATION_INVARIANT": "1", "AZURE_MCP_COLLECT_TELEMETRY": "false"},
+}
+NOON = "2026-11-26T12:00:00+01:00"
 STOCKHOLM = {"source_timezone": "Europe/Stockholm", "time": "12:00", "target_timezone": "Asia/Kolkata"}
 
 
@@ -140,3 +150,60 @@ async def test_server_everything_reports_progress_and_is_cancelled(opened, every
         with pytest.raises(MCPTimeoutError):
             await client.call_tool("trigger-long-running-operation", {"duration": 60, "steps": 600}, timeout=0.5)
         assert await client.call_tool("echo", {"message": "still there"}) == "Echo: still there"
+
+
+async def half_past_four(client, arguments):
+    """Convert a time, refuse a time zone, and answer calls at once."""
+    with pytest.raises(ToolError):
+        await client.call_tool("convert_timezone", {**arguments, list(arguments)[-1]: "Mars/Olympus"})
+    results = []
+
+    async def convert():
+        results.append(await client.call_tool("convert_timezone", arguments))
+
+    async with anyio.create_task_group() as group:
+        for _ in range(10):
+            group.start_soon(convert)
+    assert ["16:30:00+05:30" in result for result in results] == [True] * 10
+
+
+async def killed_and_started_again(client, children, arguments):
+    names = [tool["function"]["name"] for tool in await client.ping()]
+    assert "convert_timezone" in names
+    await half_past_four(client, arguments)
+    [server] = children()
+    os.kill(server.pid, signal.SIGKILL)
+    with pytest.raises(MCPConnectionError, match="killed by SIGKILL"):
+        for _ in range(1000):
+            await client.call_tool("convert_timezone", arguments)
+    await half_past_four(client, arguments)
+
+
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
+async def test_a_rust_server_answers_refuses_and_dies(opened, children, protocol):
+    arguments = {"datetime": NOON, "target_timezone": "Asia/Kolkata"}
+    options = {"config": {"rust": RUST}, "protocol": protocol, "timeout": 60, "reconnect": True}
+    async with leak_check(within=5), opened(**options) as client:
+        await killed_and_started_again(client, children, arguments)
+    assert children() == []
+
+
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
+async def test_a_go_server_answers_refuses_and_dies(opened, children, protocol):
+    arguments = {"time": NOON, "output_timezone": "Asia/Kolkata"}
+    options = {"config": {"go": GO}, "protocol": protocol, "timeout": 60, "reconnect": True}
+    async with leak_check(within=5), opened(**options) as client:
+        await killed_and_started_again(client, children, arguments)
+    assert children() == []
+
+
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
+async def test_a_dotnet_server_lists_and_answers(opened, children, protocol):
+    async with leak_check(within=5), opened(config={"azure": DOTNET}, protocol=protocol, timeout=60) as client:
+        names = [tool["function"]["name"] for tool in await client.get_tools()]
+        assert len(names) > 20
+        told = await client.call_tool("get_azure_bestpractices", {"intent": "learn", "learn": True})
+        assert "Best Practices" in told
+        with pytest.raises((ToolError, MCPError)):
+            await client.call_tool("no_such_tool")
+    assert children() == []

@@ -12,7 +12,7 @@ import pytest
 
 from aimu.errors import MCPConnectionError, MCPError, MCPTooLargeError
 from aimu.tools import MCPClient
-from tests.holding import join, start
+from tests.holding import PATIENCE, join, start
 from tests.mcp.web import INVALID, UNFINISHED, Server, greeting, text
 
 pytestmark = UNFINISHED
@@ -135,17 +135,18 @@ async def test_a_server_that_is_none_is_refused_with_the_reason(opened):
             raise AssertionError("it is down")
 
 
-async def test_cancelling_a_connect_to_a_silent_server_is_prompt(opened):
+async def test_cancelling_a_connect_to_a_silent_server_is_prompt(opened, monkeypatch):
+    monkeypatch.setattr("aimu.aio._mcp.owner.GRACE", 90)  # which is not waited for
     stop = threading.Event()
 
     class Silent(BaseHTTPRequestHandler):
         def do_GET(self):
-            stop.wait(30)
+            stop.wait(60)
 
     server = Server(("127.0.0.1", 0), Silent)
     threads = start(partial(server.serve_forever, 0.01))
     try:
-        with anyio.fail_after(2), anyio.move_on_after(0.3) as scope:
+        with anyio.fail_after(PATIENCE), anyio.move_on_after(0.3) as scope:
             async with opened(config={"old": {"type": "sse", "url": f"http://127.0.0.1:{server.server_port}/sse"}}):
                 raise AssertionError("it never answers")
         assert scope.cancelled_caught

@@ -80,6 +80,27 @@ def test_a_server_that_cannot_do_both_is_held_by_a_tool_beside_other_tools():
     assert (means.output.mode, means.forced) == ("tool", False)
 
 
+@pytest.mark.parametrize("mode", ["auto", "grammar"])
+def test_a_provider_that_decodes_against_grammars_gets_the_exact_schema(mode):
+    own = SharedProvider(SimpleNamespace(spec=ModelSpec("m", "own"), holds_grammars=lambda: True))
+    kind = tuple[int, str]
+    means = means_for(expected(kind, mode), own, {}, ["search"])
+    assert (means.output.mode, means.tool, means.forced) == ("grammar", None, False)
+    assert means.output.schema["properties"]["response"]["prefixItems"] == [{"type": "integer"}, {"type": "string"}]
+    assert "prefixItems" not in means.instruction
+    assert means.instruction.startswith("Answer with JSON alone")
+    with pytest.raises(InvalidOptionError, match="no mode for JSON Schemas"):
+        means_for(expected(kind, "schema"), own, {}, [])
+    assert means_for(expected(kind, "prompt"), own, {}, []).output is None
+
+
+def test_a_provider_that_cannot_decode_against_grammars_now_uses_other_means():
+    own = SharedProvider(SimpleNamespace(spec=ModelSpec("m", "own"), holds_grammars=lambda: False))
+    assert means_for(expected(), own, {}, []).output.mode == "tool"
+    with pytest.raises(InvalidOptionError, match="no constrained decoding"):
+        means_for(expected(mode="grammar"), own, {}, [])
+
+
 @pytest.mark.parametrize(("model", "beside"), [("xai:m", True), ("cerebras:m", False), ("moonshot:m", False)])
 def test_a_schema_without_limits_on_values_is_sent_beside_tools_where_that_is_known(model, beside):
     service = provider(model)

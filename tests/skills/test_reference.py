@@ -1,7 +1,7 @@
 """Never stricter than the format's reference library: what `skills-ref` takes, loads here."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from skills_ref.errors import SkillError as RefusedByReference
 from skills_ref.parser import read_properties
@@ -66,7 +66,7 @@ LINES = st.sampled_from(
 )
 
 
-@settings(ON_ONE_FOLDER, max_examples=100, deadline=None)
+@ON_ONE_FOLDER
 @given(st.lists(LINES, max_size=12), st.sampled_from(["\n", "\r\n", "\r"]))
 def test_no_file_that_the_reference_reads_is_refused_here(tmp_path, lines, newline):
     for body in (lines, ["---", "name: pdf", *lines], ["---", "name: pdf", "description: d", *lines, "---", "x"]):

@@ -129,7 +129,10 @@ def main():
         else:
             make = lambda: aimu.client(ScriptedProvider(answer, repeat=True), max_concurrency=1)  # noqa: E731
             longest = 0.002
-        storm(make(), make(), kind, longest, rounds)
+        client, other = make(), make()
+        client.fork().chat("1")  # imports all that a request needs
+        gc.freeze()
+        storm(client, other, kind, longest, rounds)
 
 
 if __name__ == "__main__":

@@ -123,26 +123,26 @@ def press_twice(pause):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(pause)
 
-    threading.Thread(target=press).start()
+    return start(press)
 
 
 @pytest.mark.parametrize("pause", [0, 0.001, 0.02])
 @pytest.mark.parametrize("place", [lambda consume, client: consume(client), in_asyncio], ids=["plain", "asyncio"])
 @ways
 def test_after_two_ctrl_c_calls_work_at_once(place, consume, pause):
+    pressing = []
+
     def stubborn(request):
-        press_twice(pause)
+        pressing.extend(press_twice(pause))
         return reply("late", delay=FOREVER)
 
     client = aimu.client(ScriptedProvider(stubborn, "better"), max_concurrency=1)
-    with pytest.raises(KeyboardInterrupt):
-        place(consume, client)
-        time.sleep(1)  # the second one comes after the end of the call
-    for _ in range(100):  # the second one comes now
-        try:
-            time.sleep(0.001)
-        except KeyboardInterrupt:
-            break
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            place(consume, client)
+        join(pressing)  # perhaps the second one comes after the end of the call
+    except KeyboardInterrupt:
+        join(pressing)
     assert client.fork().chat("?") == "better"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

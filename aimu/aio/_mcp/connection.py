@@ -20,7 +20,7 @@ from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.process import ServerProcess
 from aimu.aio._mcp.session import Session
 from aimu.aio._mcp.unasked import Unasked
-from aimu.errors import ClosedClientError, MCPConnectionError, MCPTimeoutError
+from aimu.errors import ClosedClientError, InvalidOptionError, MCPConnectionError, MCPTimeoutError
 
 log = escaping(logging.getLogger("aimu.aio"))
 
@@ -153,6 +153,8 @@ class Connection:
             return MCPTimeoutError(*failure.args)
         if isinstance(failure, MCPConnectionError):
             return MCPConnectionError(name, failure.reason)
+        if isinstance(failure, InvalidOptionError):  # in a variable of the environment
+            return InvalidOptionError(*failure.args)
         fault = fault_of(failure)
         if fault is not None:
             return error_of(fault, name, place, hint)
@@ -189,7 +191,9 @@ class Connection:
         from aimu.aio._mcp import sse
         from aimu.aio._mcp.http import Client
         from aimu.aio._mcp.login import Login, is_needed
+        from aimu.providers._environment import check_environment, tls
 
+        check_environment()
         silence = max(HTTP_SILENCE, self._settings.timeout or 0)
         async with (
             Client(
@@ -198,6 +202,7 @@ class Connection:
                 auth=Login(self._settings) if is_needed(self._settings) else None,
                 headers=dict(spec.headers),
                 timeout=httpx2.Timeout(HTTP_TIMEOUT, read=silence, pool=None),
+                verify=tls(),
             ) as http,
             sse.streams(http, spec.url)
             if attempt.sse

@@ -23,8 +23,15 @@ from aimu.engines._formats.probing import Probe, find_plan
 from aimu.engines._formats.reader import Reader
 from aimu.engines._formats.rows import ANYTHING, NAMED, ROWS, rows_for
 from aimu.engines._formats.table import THINK, table_of
-from aimu.engines._formats.writing import Plan, shaped, variables_of
-from aimu.errors import AimuError, BadRequestError, EngineError, InvalidOptionError, MissingExtraError
+from aimu.engines._formats.writing import Plan, images_of, shaped, variables_of
+from aimu.errors import (
+    AimuError,
+    BadRequestError,
+    EngineError,
+    InvalidImageError,
+    InvalidOptionError,
+    MissingExtraError,
+)
 
 if TYPE_CHECKING:
     from aimu.engines._formats.template import Template
@@ -82,9 +89,14 @@ class ChatFormat:
         reader.feed(text)
         return reader.finish()
 
-    def reader(self, *, tools: Iterable[Mapping[str, Any]] = (), prompt_end: str = "") -> Reader:
-        """A reader that takes the text in pieces; what it reads does not depend on where they are cut."""
-        return Reader(self.rows, tools=tools, prompt_end=prompt_end)
+    def reader(
+        self, *, tools: Iterable[Mapping[str, Any]] = (), prompt_end: str = "", verbatim: bool = False
+    ) -> Reader:
+        """A reader that takes the text in pieces; what it reads does not depend on where they are cut.
+
+        With `verbatim`, marks in an answer that has begun are its text, and it may begin with any JSON.
+        """
+        return Reader(self.rows, tools=tools, prompt_end=prompt_end, verbatim=verbatim)
 
     def shows(self, token: str) -> bool:
         """Whether the text of a special token means something to the reader."""
@@ -112,12 +124,14 @@ class ChatFormat:
         Raises:
             BadRequestError: If the template refuses the conversation, or there is none.
             EngineError: If the template cannot be read, or does more than any honest one.
-            InvalidImageError: If there is an image.
+            InvalidImageError: If there is an image, and the template writes nothing for one.
         """
         if self._broken:
             raise EngineError(self._broken)
         if self._template is None:
             raise BadRequestError("there is no chat template: it is a base model, not one to talk with")
+        if not self.plan.images and images_of(messages):
+            raise InvalidImageError("the chat template shows no images: it was written for a model of text")
         values = {
             "bos_token": "",
             "eos_token": "",

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from aimu._core.messages import Message
 from aimu.engines._formats.bounds import TemplateLimit
-from aimu.engines._formats.writing import THINKING_KEYS, UNSET, Plan, Switch, shaped, variables_of
+from aimu.engines._formats.writing import IMAGE, THINKING_KEYS, UNSET, Plan, Switch, shaped, variables_of
 
 if TYPE_CHECKING:
     from aimu.engines._formats.template import Template
@@ -130,13 +130,29 @@ def find_plan(probe: Probe, inline: Iterable[tuple[str, str]] = ()) -> Plan:
 
     `inline` are marks between which thinking may stand in the content, where the template has no key for it.
     """
-    plan = _with_system(probe, Plan())
+    plan = _with_images(probe, _with_parts(probe, Plan()))
+    plan = _with_system(probe, plan)
     plan = _with_switch(probe, plan)
     plan = _with_tools(probe, plan)
     plan = _with_merging(probe, plan)
     plan = _with_calls(probe, plan)
     plan = _with_thinking(probe, plan, inline)
     return _with_text(probe, plan)
+
+
+def _with_parts(probe: Probe, plan: Plan) -> Plan:
+    for parts in (False, True):
+        tried = evolve(plan, parts=parts)
+        if USER in (probe([user], tried, tools=False, generate=True) or ""):
+            return tried
+    return plan
+
+
+def _with_images(probe: Probe, plan: Plan) -> Plan:
+    """Whether something is written for an image, and not the list of parts as Python prints it."""
+    picture: Message = {"role": "user", "content": IMAGE + USER}
+    text, without = (probe([message], plan, tools=False, generate=True) or "" for message in (picture, user))
+    return evolve(plan, images=USER in text and text != without and "'type'" not in text)
 
 
 def _with_system(probe: Probe, plan: Plan) -> Plan:

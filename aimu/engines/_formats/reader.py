@@ -39,10 +39,17 @@ class Reader:
     """Reads one reply: `feed` pieces, then `finish`.
 
     `tools` are those that were offered, in OpenAI's function format; `prompt_end` is the end of the rendered prompt,
-    which may have opened the thinking already.
+    which may have opened the thinking already. With `verbatim` the answer is not searched once it has begun.
     """
 
-    def __init__(self, rows: Sequence[Row], *, tools: Iterable[Mapping[str, Any]] = (), prompt_end: str = "") -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        *,
+        tools: Iterable[Mapping[str, Any]] = (),
+        prompt_end: str = "",
+        verbatim: bool = False,
+    ) -> None:
         self._tools = {tool["function"]["name"]: tool["function"] for tool in tools}
         self._table = table_of(tuple(rows))
         self._begins = (*_BEGINS, *(f'{{"{name}":{{' for name in self._tools))
@@ -51,6 +58,7 @@ class Reader:
         self._bodies = Bodies(self._source, self._table, self._tools)
         self._output = Output()
         self._label = ""
+        self._verbatim = verbatim
         self._steps = self._run()
         self._advance(prompt_tail(prompt_end, self._table))
 
@@ -58,6 +66,11 @@ class Reader:
     def scanned(self) -> int:
         """How many characters were looked at so far, each as often as it was."""
         return self._source.scanned
+
+    @property
+    def thinking(self) -> bool:
+        """Whether the text is in thinking."""
+        return self._output.thinking
 
     def feed(self, piece: str) -> list[Delta]:
         """The deltas that are certain with this piece. The text of calls is in none."""
@@ -107,7 +120,9 @@ class Reader:
         mark = yield from self._source.until(marks, output.say, left=UNMARKED)
         if mark is None:
             return False
-        if mark in UNMARKED:
+        if self._verbatim and (output.place.said or mark in UNMARKED):
+            output.say(self._source.take(self._source.at + len(mark)) if mark in UNMARKED else self._source.last)
+        elif mark in UNMARKED:
             yield from self._unmarked(mark)
         elif (self._tools and mark in table.openings and (yield from self._call(mark))) or (
             mark in table.starts and (yield from self._header(mark))

@@ -26,7 +26,7 @@ def typed(text: str, schema: Any, hint: str = "") -> Any:
     """
     data = _CDATA.fullmatch(text)
     text = data[1] if data else text
-    types = _types(schema)
+    types = types_of(schema)
     if hint == "string" and not types - {"string"}:
         return text
     value = _literal(text)
@@ -61,7 +61,7 @@ def _type(value: Any) -> set[str]:
     return {names[type(value)]}
 
 
-def _types(schema: Any, depth: int = 0) -> set[str]:
+def types_of(schema: Any, depth: int = 0) -> set[str]:
     """The JSON types that a schema names."""
     if not isinstance(schema, Mapping) or depth > DEPTH:
         return set()
@@ -75,7 +75,7 @@ def _types(schema: Any, depth: int = 0) -> set[str]:
     for key in ("anyOf", "oneOf", "allOf"):
         options = schema.get(key)
         if isinstance(options, list | tuple):
-            types = types.union(*(_types(option, depth + 1) for option in options))
+            types = types.union(*(types_of(option, depth + 1) for option in options))
     return types
 
 

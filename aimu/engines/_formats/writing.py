@@ -1,7 +1,7 @@
 """A history as a template reads it: the plan says what the template takes, and the messages are made so.
 
-Owns the shape only; which plan fits a template is found in `probing`. The history itself is never changed. Raises
-InvalidImageError where there is an image: the engines run text models.
+Owns the shape only; which plan fits a template is found in `probing`. The history itself is never changed. An image
+becomes a part without its data, where the template writes the placeholder of its model.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ import base64
 import hashlib
 import json
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, final
 
 from attrs import frozen
 
-from aimu._core.messages import Message, text_of
+from aimu._core.images import url_of
+from aimu._core.messages import Message, content_of
 from aimu.engines._formats.marks import CallMarks, Syntax
 from aimu.engines._formats.values import loads
 from aimu.errors import InvalidImageError
@@ -23,6 +25,8 @@ from aimu.errors import InvalidImageError
 GENERIC = CallMarks(syntax=Syntax.JSON, opening=("<tool_call>\n",), closing=("\n</tool_call>",))
 """How calls are written as text for a template that knows none."""
 _PART, _INLINE = "content part", "content"
+IMAGE = f"\0{secrets.token_hex(8)}\0"
+"""Stands for an image in the text of a message until the message is finished; no text can have it by chance."""
 
 
 @final
@@ -51,11 +55,14 @@ class Plan:
     `arguments` are an object or text. `calls` are several in a message, single ones, or text in the content, written
     with `marks`. `results` is the role of tool results. `ids` are short, or hold the function's name. `tools_as` is
     the variable that takes the tools, and `functions` tells that they are the bare functions, as JSON text.
-    Thinking goes under the key `thinking`, or into the content between the marks `inline`.
+    Thinking goes under the key `thinking`, or into the content between the marks `inline`. Text is a list of `parts`
+    where the template reads no other content; `images` tells that it writes something for an image.
     """
 
     system: bool = True
     merge: bool = False
+    parts: bool = False
+    images: bool = False
     arguments: str = "object"
     empty: str | None = ""
     ids: str = "short"
@@ -92,7 +99,7 @@ def variables_of(plan: Plan, tools: Sequence[Any], thinking: bool | None) -> dic
 
 def shaped(history: Sequence[Message], plan: Plan, thinking: bool | None = None) -> list[Message]:
     """The messages that the template gets; new ones, which it may change."""
-    messages = [_plain(message) for message in history]
+    messages = [_plain(message) for message in _images_of_tools_behind(history)]
     if thinking is not None and plan.switch is not None and plan.switch.role:
         messages = _switched(messages, plan.switch, thinking)
     if not plan.system:
@@ -107,20 +114,63 @@ def shaped(history: Sequence[Message], plan: Plan, thinking: bool | None = None)
         messages = [part for message in messages for part in _split(message)]
     numbers: dict[str, str] = {}
     messages = [_finished(message, plan, numbers) for message in messages]
-    return _merged(messages) if plan.merge else messages
+    if plan.merge:
+        messages = _merged(messages)
+    return [_in_parts(message, plan) for message in messages]
+
+
+def images_of(history: Iterable[Message]) -> list[str]:
+    """The URLs of all images, in the order in which a template comes to them."""
+    messages = _images_of_tools_behind(history)
+    return [url_of(part) for message in messages for part in content_of(message) if part["type"] == "image_url"]
+
+
+def _images_of_tools_behind(history: Iterable[Message]) -> Iterable[Message]:
+    """Images of tool results in a user message behind the results: templates take only text from a tool."""
+    pictures: list[Any] = []
+    for message in history:
+        if message["role"] == "tool" and not isinstance(message["content"], str):
+            pictures += [part for part in content_of(message) if part["type"] == "image_url"]
+            yield {**message, "content": [part for part in message["content"] if part["type"] != "image_url"]}
+            continue
+        if pictures and message["role"] != "tool":
+            yield {"role": "user", "content": pictures}
+            pictures = []
+        yield message
+    if pictures:
+        yield {"role": "user", "content": pictures}
 
 
 def _plain(message: Message) -> Message:
     """What every template knows: role, text, thinking, calls, and the name and id of a result."""
-    if not isinstance(content := message.get("content"), str):
-        for part in content or ():
-            if part["type"] != "text":
-                raise InvalidImageError(f"this engine runs text models: it cannot take a content part {part['type']!r}")
-    plain: Message = {"role": message["role"], "content": text_of(message)}
+    content = message.get("content")
+    text = content if isinstance(content, str) else "".join(_text(part) for part in content or ())
+    plain: Message = {"role": message["role"], "content": text}
     for key in ("thinking", "tool_calls", "tool_call_id", "name"):
         if message.get(key) and (key != "name" or message["role"] == "tool"):
             plain[key] = message[key]
     return plain
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    if part["type"] == "image_url":
+        return IMAGE
+    if part["type"] != "text":
+        raise InvalidImageError(f"this engine takes text and images: it cannot take a content part {part['type']!r}")
+    text: str = part["text"]
+    return text
+
+
+def _in_parts(message: Message, plan: Plan) -> Message:
+    """The content as a list of parts, if there is an image or the template reads nothing else."""
+    content = message["content"]
+    if not isinstance(content, str) or not (plan.parts or IMAGE in content):
+        return message
+    parts: list[Any] = []
+    for index, text in enumerate(content.split(IMAGE)):
+        parts += [{"type": "image"}] if index else []
+        parts += [{"type": "text", "text": text}] if text else []
+    return {**message, "content": parts}
 
 
 def _switched(messages: list[Message], switch: Switch, thinking: bool) -> list[Message]:

@@ -71,10 +71,14 @@ class PlayedEngine(LocalEngine):
 
     def __init__(self, template, replies, *, tool_format=None):
         self.played = PlayedModel(template, replies)
-        super().__init__(ModelSpec("played", "hf"), lazy=False, prefix_cache_bytes=1 << 20, tool_format=tool_format)
+        spec = ModelSpec("played", "hf")
+        super().__init__(spec, lazy=False, prefix_cache_bytes=1 << 20, tool_format=tool_format, batch=1)
 
-    def _load(self):
+    def _load(self, stopped):
         return self.played
 
-    def _sampler(self, model, options):
+    def _rows(self, model):
+        raise ValueError("a played model has no batches")
+
+    def _sampler(self, model, options, constraint):
         return None

@@ -1,11 +1,11 @@
 """An agent of ten families on the real engines: the tokens are given, all else is computed, tokenized and reused."""
 
-import json
-
+import numpy as np
 import pytest
 import torch
 
 from aimu.engines._gguf_model import Sampling
+from aimu.engines._grammars.constraint import Constraint
 from tests.engines.formats.families import FAMILIES
 from tests.engines.formats.test_family_agents import THOUGHTS, agent_of, replies
 
@@ -13,7 +13,7 @@ TEN = "hermes", "xml", "glm", "mistral", "deepseek-r1", "kimi", "harmony", "comm
 
 
 class Given:
-    """Picks the tokens of a text instead of the likeliest ones."""
+    """Picks given tokens instead of the likeliest ones: as the sampler of `hf`, or as a constraint in `llamacpp`."""
 
     def __init__(self, tokens):
         self._tokens = iter(tokens)
@@ -23,6 +23,15 @@ class Given:
 
     def __call__(self, logits):
         return torch.tensor([[next(self._tokens)]])
+
+    view = staticmethod(Constraint.view)
+
+    def mask(self, logits):
+        logits[:] = -np.inf
+        logits[next(self._tokens)] = 0
+
+    def allows(self, token):
+        return True
 
 
 @pytest.fixture(params=["hf", "llamacpp"])
@@ -37,9 +46,11 @@ def play(request, opened, monkeypatch):
             monkeypatch.setattr(model.tokenizer, "chat_template", family.template)
             monkeypatch.setattr(engine, "_sampler", lambda *args: Given([*model.encode(next(written)), end]))
         else:
+            vocabulary = model.vocabulary(lambda text: False)
+            end = min(vocabulary.ends)
             monkeypatch.setattr(model._vocabulary, "templates", {"default": family.template})
-            grammars = (f"root ::= {json.dumps(reply)}" for reply in written)
-            monkeypatch.setattr(engine, "_sampler", lambda *args: Sampling(temperature=0, grammar=next(grammars)))
+            given = (Given([*vocabulary.encode(reply), end]) for reply in written)
+            monkeypatch.setattr(engine, "_sampler", lambda *args: Sampling(temperature=0, constraint=next(given)))
         return engine
 
     return play

@@ -68,7 +68,7 @@ def test_messages_are_what_templates_read_and_leave_the_history_alone():
 
 def test_an_image_is_refused():
     image = {"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}
-    with pytest.raises(InvalidImageError, match="text models"):
+    with pytest.raises(InvalidImageError, match="shows no images"):
         ChatFormat.of(FAMILIES["hermes"].template).render([{"role": "user", "content": [image]}])
 
 
@@ -214,3 +214,50 @@ def test_a_format_is_found_once():
     assert ChatFormat.of(FAMILIES["xml"].template) is ChatFormat.of(FAMILIES["xml"].template)
     assert ChatFormat.of(CALLS) is not ChatFormat.of(CALLS, tool_format="json")
     assert ChatFormat.of(FAMILIES["xml"].template, tool_format="mistral").name == "mistral"
+
+
+PARTS = (
+    "{% for m in messages %}{% for p in m['content'] %}"
+    "{% if p['type'] == 'text' %}{{ p['text'] }}|{% endif %}{% endfor %}{% endfor %}"
+)
+WITH_IMAGES = PARTS.replace("{% endif %}", "{% elif p['type'] == 'image' %}<image>|{% endif %}")
+
+
+def pictured(*parts):
+    url = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    return {"role": "user", "content": [url if part is None else {"type": "text", "text": part} for part in parts]}
+
+
+def test_a_template_that_reads_parts_only_gets_parts():
+    form = ChatFormat.of(PARTS)
+    assert form.render([{"role": "system", "content": "Be brief."}, user("Hi")]) == "Be brief.|Hi|"
+    with pytest.raises(InvalidImageError, match="shows no images"):
+        form.render([pictured("What", None)])
+
+
+def test_images_stand_where_they_were_given():
+    form = ChatFormat.of(WITH_IMAGES)
+    assert form.render([pictured(None, "one", None, "two")]) == "<image>|one|<image>|two|"
+
+
+def test_the_images_of_tools_stand_behind_all_their_results():
+    history = [
+        pictured("a"),
+        {**pictured("b", None), "role": "tool"},
+        {**pictured(None, "c"), "role": "tool"},
+        user("d"),
+    ]
+    messages = shaped(history, Plan(images=True, parts=True))
+    assert [message["role"] for message in messages] == ["user", "tool", "tool", "user", "user"]
+    assert messages[3]["content"] == [{"type": "image"}, {"type": "image"}]
+
+
+def test_a_template_that_prints_its_parts_as_python_does_shows_no_images():
+    form = ChatFormat.of("{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    with pytest.raises(InvalidImageError, match="shows no images"):
+        form.render([pictured("What", None)])
+
+
+def test_a_content_part_of_another_kind_is_refused():
+    with pytest.raises(InvalidImageError, match="'input_audio'"):
+        ChatFormat.of(WITH_IMAGES).render([{"role": "user", "content": [{"type": "input_audio"}]}])

@@ -1,0 +1,130 @@
+"""Makes the constraint of a request: from what it asks, the chat format and the vocabulary of its model.
+
+An engine has one `Grammars`, which is used in the engine's thread only. A schema that llguidance does not enforce as a
+whole is left to validation; `warn` is told so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, final
+
+from attrs import define, field
+
+from aimu.engines._formats.chat_format import ChatFormat
+from aimu.engines._grammars.asking import Asked
+from aimu.engines._grammars.calls import calls, shape_of
+from aimu.engines._grammars.constraint import Compiler, Constraint, of_regex, refusal
+from aimu.engines._grammars.gbnf import lark_of
+from aimu.engines._grammars.headers import has_headers, header_calls, headers_of
+from aimu.engines._grammars.lark import Lark
+from aimu.engines._grammars.replies import reply
+from aimu.engines._grammars.schemas import Rewriting
+from aimu.engines._grammars.vocabulary import Vocabulary
+from aimu.errors import InvalidOptionError
+
+Warn = Callable[[str, str], object]
+"""Logs a warning about a subject, once."""
+
+# A model may indent, but not go on with blanks for ever.
+_SPACING = {"x-guidance": {"whitespace_pattern": r"( {1,2}|\r?\n[ \t]{0,24})"}}
+
+
+@final
+@define(eq=False)
+class Grammars:
+    """The grammars of one set of weights.
+
+    Args:
+        vocabulary_of: Returns the vocabulary, with the tokens as marks whose text means something in the chat format;
+            raises ValueError if there is none.
+        warn: Logs a warning, once.
+    """
+
+    vocabulary_of: Callable[[Callable[[str], bool]], Vocabulary]
+    warn: Warn
+    _compilers: dict[frozenset[int], Compiler] = field(factory=dict[frozenset[int], Compiler])
+    _of_formats: dict[int, tuple[ChatFormat, Compiler]] = field(factory=dict[int, tuple[ChatFormat, Compiler]])
+    _readable: dict[str, bool] = field(factory=dict[str, bool])
+
+    def constraint(self, asked: Asked, form: ChatFormat, *, begun: bool, thinking: bool) -> Constraint | None:
+        """Return a new constraint for a request; None if it cannot be enforced, which is logged.
+
+        Args:
+            asked: What the request asks.
+            form: The chat format of its prompt.
+            begun: Whether the prompt has begun the thinking.
+            thinking: Whether the reply may think first.
+
+        Raises:
+            InvalidOptionError: A grammar that the user gave as an option cannot be enforced.
+        """
+        try:
+            compiler = self._compiler(form)
+            return compiler.constraint(self._grammar(asked, form, compiler.vocabulary, begun=begun, thinking=thinking))
+        except ValueError as exc:
+            if asked.own:
+                raise InvalidOptionError(f"invalid extra_body[{asked.kind!r}] {asked.value!r:.200}: {exc}") from exc
+            what = "the tool call" if asked.forced else "the output"
+            self.warn(f"grammar {exc}", f"{what} is not held by a grammar, and only validated: {exc}")
+            return None
+
+    def _compiler(self, form: ChatFormat) -> Compiler:
+        known = self._of_formats.get(id(form))
+        if known is None:
+            vocabulary = self.vocabulary_of(form.shows)
+            marks = frozenset(vocabulary.special)
+            compiler = self._compilers.get(marks) or Compiler(vocabulary)
+            self._compilers[marks] = compiler
+            known = self._of_formats[id(form)] = form, compiler  # the format, so that its id stays its own
+        return known[1]
+
+    def _grammar(self, asked: Asked, form: ChatFormat, vocabulary: Vocabulary, *, begun: bool, thinking: bool) -> str:
+        lark, answers, parts = Lark(vocabulary), list[str](), list[dict[str, Any]]()
+        if asked.kind and not asked.forced:
+            answers.append(f"{lark.exact(headers_of(form).answer)} @answer" if has_headers(form) else "@answer")
+            parts.append({"name": "answer", **self._answer(asked)})
+        if asked.tools:
+            answers.append(self._calls(lark, form, asked, beside=bool(answers)))
+        elif asked.forced:
+            raise ValueError("tool_choice names no tool that is offered")
+        text = lark.text(reply(lark, form, answers, begun=begun, thinking=thinking))
+        return json.dumps({"grammars": [{"lark_grammar": text}, *parts]})
+
+    def _answer(self, asked: Asked) -> dict[str, Any]:
+        if asked.kind == "json_schema":
+            return {"json_schema": self._schema("the output type", asked.value)}
+        if asked.kind == "regex":
+            return {"lark_grammar": json.loads(of_regex(asked.value))["grammars"][0]["lark_grammar"]}
+        try:
+            return {"lark_grammar": lark_of(asked.value)}
+        except ValueError as exc:
+            raise ValueError(f"it must be GBNF with a rule named root: {exc}") from exc
+
+    def _calls(self, lark: Lark, form: ChatFormat, asked: Asked, *, beside: bool) -> str:
+        def schema_of(schema: Mapping[str, Any]) -> Any:
+            return self._schema("the arguments of a tool", schema)
+
+        if has_headers(form):
+            return header_calls(lark, form, asked.tools, schema_of)
+        shape = shape_of(form)
+        if beside and not shape.marked:
+            raise ValueError(f"a tool call of the format {form.name!r} may begin like an answer")
+        return calls(lark, shape, asked.tools, several=asked.several, schema_of=schema_of)
+
+    def _schema(self, what: str, schema: Mapping[str, Any]) -> Any:
+        """Return a schema that llguidance accepts."""
+        rewriting = Rewriting(self._reads, schema.get("$defs", {}))
+        made = rewriting.schema(schema)
+        for reason in rewriting.lost:
+            self.warn(f"grammar {what} {reason}", f"{what} is held by a grammar, but {reason} is only validated")
+        return {**made, **_SPACING} if isinstance(made, Mapping) else made
+
+    def _reads(self, pattern: str) -> bool:
+        """Return whether llguidance can read a regular expression."""
+        if pattern not in self._readable:
+            if len(self._readable) >= 1024:
+                self._readable.clear()
+            self._readable[pattern] = not refusal(of_regex(pattern))
+        return self._readable[pattern]

@@ -1,0 +1,153 @@
+"""Rewrites a JSON Schema for llguidance, so that what its grammar allows is what Python's types accept.
+
+llguidance refuses a schema with a keyword that it does not know, and its dates have a 31st in each month. A rewriting
+only narrows, such as an object to its named properties, or leaves a keyword out, which is then validated afterwards.
+https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md (that of 1.9).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+from attrs import define, field
+
+_KEPT = frozenset(
+    (
+        *("type", "enum", "const", "required", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format"),
+        *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "$ref", "minProperties"),
+        "maxProperties",
+    )
+)
+_SAYING = frozenset(
+    (
+        *("title", "description", "default", "examples", "$schema", "$id", "$comment", "discriminator", "deprecated"),
+        *("readOnly", "writeOnly", "contentMediaType", "contentEncoding", "contentSchema", "uniqueItems"),
+    )
+)
+"""Keywords that a grammar need not enforce: a set may be written with an item twice."""
+
+_YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
+_DAYS = "((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
+_LEAP = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|(0[48]|[2468][048]|[13579][26])00)"
+_DATE = f"({_YEAR}-{_DAYS}|{_LEAP}-02-29)"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6})?)?"
+_ZONE = "(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])"
+_SECONDS = r"[0-9]{1,5}(\.[0-9]{1,6})?S"
+_CLOCK = f"T([0-9]{{1,5}}H([0-9]{{1,5}}M)?({_SECONDS})?|[0-9]{{1,5}}M({_SECONDS})?|{_SECONDS})"
+_FORMATS = {
+    "date": _DATE,
+    "date-time": f"{_DATE}T{_TIME}{_ZONE}?",
+    "time": f"{_TIME}{_ZONE}?",
+    "duration": f"-?P([0-9]{{1,5}}D({_CLOCK})?|{_CLOCK})",
+    "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
+}
+"""What Python's `datetime` and `uuid` can represent."""
+_ENFORCED = frozenset({"email", "hostname", "ipv4", "ipv6", "uri"})
+_ANY_TEXT = frozenset({"binary", "path", "password", "byte"})
+_LARGEST = 10**15
+"""Greatest bound of a number that llguidance is asked to make a regular expression of."""
+
+
+@final
+@define
+class Rewriting:
+    """Rewrites one schema; `lost` says what the grammar will not enforce.
+
+    Args:
+        accepts: Whether llguidance can read a regular expression.
+        definitions: The `$defs` of the schema.
+    """
+
+    accepts: Callable[[str], bool]
+    definitions: Mapping[str, Any]
+    lost: list[str] = field(factory=list[str])
+
+    def schema(self, node: Any) -> Any:
+        """Return the schema to compile."""
+        if not isinstance(node, Mapping):
+            return node
+        made: dict[str, Any] = {}
+        for key, value in node.items():
+            if key in ("properties", "$defs", "definitions"):
+                made[key] = {name: self.schema(item) for name, item in value.items()}
+            elif key in ("anyOf", "oneOf"):
+                made["anyOf"] = self._alternatives(value)
+            elif key in ("allOf", "prefixItems"):
+                made[key] = [self.schema(item) for item in value]
+            elif key in ("items", "additionalProperties"):
+                made[key] = self.schema(value)
+            elif key in _KEPT:
+                made[key] = value
+            elif key not in _SAYING and key not in ("propertyNames", "patternProperties"):
+                self.lost.append(f"the keyword {key!r}")
+        self._names(node, made)
+        self._text(made)
+        self._number(made)
+        return made
+
+    def _alternatives(self, nodes: Sequence[Any]) -> list[Any]:
+        """Return the alternatives that can be enforced; all of them, in part, if none can be."""
+        whole, partly, lost = list[Any](), list[Any](), list[str]()
+        for node in nodes:
+            inner = Rewriting(self.accepts, self.definitions)
+            made = inner.schema(node)
+            (partly if inner.lost else whole).append(made)
+            lost += inner.lost
+        if not whole:
+            self.lost += lost
+        return whole or partly
+
+    def _names(self, node: Mapping[str, Any], made: dict[str, Any]) -> None:
+        """Say which properties an object may have."""
+        patterns = dict(node.get("patternProperties") or {})
+        names, others = node.get("propertyNames"), node.get("additionalProperties", True)
+        if isinstance(names, Mapping) and others is not False:
+            pattern = self._pattern_of(names)
+            if pattern is None:
+                self.lost.append("the names of properties")
+            else:
+                patterns[pattern] = {} if others is True else others
+                made["additionalProperties"] = False
+        usable = {pattern: self.schema(item) for pattern, item in patterns.items() if self.accepts(pattern)}
+        if len(usable) < len(patterns):
+            self.lost.append("a pattern of properties")
+        if usable:
+            made["patternProperties"] = usable
+        if made.get("properties") or usable:
+            made.setdefault("additionalProperties", False)
+
+    def _pattern_of(self, names: Mapping[str, Any]) -> str | None:
+        """Return a pattern for the names of properties, or None."""
+        while isinstance(ref := names.get("$ref"), str):
+            names = self.definitions.get(ref.rpartition("/")[2], {})
+        if "enum" in names or "const" in names:
+            values = names.get("enum", [names.get("const")])
+            return f"^({'|'.join(re.escape(str(value)) for value in values)})$"
+        form = _FORMATS.get(names.get("format", ""))
+        pattern = names.get("pattern", None if form is None else f"^{form}$")
+        return pattern if not names.keys() - {"type", "pattern", "format", *_SAYING} else None
+
+    def _text(self, made: dict[str, Any]) -> None:
+        form, bounds = made.pop("format", None), made.keys() & {"minLength", "maxLength"}
+        if form is not None and made.get("type") == "string" and "pattern" not in made:
+            if form in _FORMATS:
+                made["pattern"] = f"^{_FORMATS[form]}$"
+            elif form in _ENFORCED:
+                made["format"] = form
+                if bounds - {"minLength"} or made.pop("minLength", 1) > 1:
+                    self.lost.append(f"the lengths of the format {form!r}")
+                    made.pop("maxLength", None)
+            elif form not in _ANY_TEXT:
+                self.lost.append(f"the format {form!r}")
+        pattern = made.get("pattern")
+        if pattern is not None and not self.accepts(pattern):
+            del made["pattern"]
+            self.lost.append(f"the pattern {pattern!r}")
+
+    def _number(self, made: dict[str, Any]) -> None:
+        for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
+            if key in made and not abs(made[key]) <= _LARGEST:
+                del made[key]
+                self.lost.append(f"the keyword {key!r}")

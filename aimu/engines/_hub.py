@@ -1,0 +1,358 @@
+"""Fetches weights from the Hugging Face Hub into its cache: which files, resumed, stopped at once, refused in words.
+
+What is in the cache is taken from there without a request. A download goes into a file beside its blob and is continued
+from there, which huggingface_hub does not do (read in 2.4.0); everything else of the cache is left to it. Imports
+huggingface_hub inside functions, since that takes half a second.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from aimu._core.nearest import nearest
+from aimu.engines._rounds import Stopped
+from aimu.errors import AimuError, EngineError, MissingExtraError
+
+T = TypeVar("T")
+
+_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
+_ETAG = re.compile(r"[\w.-]{1,128}")
+_POLL = 0.02  # seconds between two looks at the stop flag
+_SHOWN = 12  # files that an error lists
+_SMALL = ".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"
+"""Endings of the files beside the weights that transformers may read."""
+
+
+@frozen
+class Place:
+    """Where the files of a repository are found, on the hub and in the cache."""
+
+    repository: str
+    revision: str = "main"
+    token: Any = None
+    cache: str | None = None
+
+    @property
+    def folder(self) -> Path:
+        from huggingface_hub import constants
+
+        return Path(self.cache or constants.HF_HUB_CACHE).expanduser() / f"models--{self.repository.replace('/', '--')}"
+
+    @property
+    def snapshot(self) -> Path:
+        """The folder of the cached files of the revision, whether or not it exists."""
+        named = self.folder / "refs" / self.revision
+        commit = named.read_text("utf8").strip() if named.is_file() else self.revision
+        return self.folder / "snapshots" / commit
+
+    def cached(self) -> dict[str, int]:
+        """Return the sizes of the cached files, by their path in the repository."""
+        snapshot = self.snapshot
+        found = (path for path in snapshot.rglob("*") if path.is_file())
+        return {path.relative_to(snapshot).as_posix(): path.stat().st_size for path in found}
+
+
+def gguf_name(name: str) -> tuple[str, str] | None:
+    """Return the repository and the quant or file that a name asks for, "" for any; None if it is a path."""
+    repository, _, wanted = name.partition(":")
+    if repository.lower().endswith(".gguf") or not _REPOSITORY.fullmatch(repository):
+        return None
+    return None if Path(repository).parent.is_dir() else (repository, wanted)
+
+
+def choose_gguf(repository: str, paths: Iterable[str], wanted: str) -> list[str]:
+    """Return the file of a quant, or its parts in order.
+
+    Args:
+        repository: The repository, for errors.
+        paths: The files that there are.
+        wanted: A quant such as "Q4_K_M", a file or its path, or "" if there is one model only.
+
+    Raises:
+        EngineError: No file fits, several do, or a part is missing; the text lists what there is.
+    """
+    models = models_in(paths)
+    fitting = [name for name, files in models.items() if _fits(wanted, name, files)]
+    if len(fitting) != 1:
+        names = fitting or list(models)
+        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
+        asked = f" for {wanted!r}" if wanted else ""
+        if fitting:
+            raise EngineError(f"{repository} has several files{asked}: {shown}; write 'llamacpp:{repository}:<file>'")
+        near = nearest(wanted, names) if wanted else []
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise EngineError(f"{repository} has no GGUF file{asked}; it has: {shown or 'none at all'}{hint}")
+    files = models[fitting[0]]
+    part = _PART.fullmatch(files[0])
+    if part and len(files) != int(part[3]):
+        raise EngineError(f"{repository} has only {len(files)} of the {int(part[3])} parts of {fitting[0]}")
+    return files
+
+
+def models_in(paths: Iterable[str]) -> dict[str, list[str]]:
+    """Return the GGUF models among files, each with its file or its parts in order."""
+    models: dict[str, list[str]] = {}
+    for path in sorted(paths):
+        if path.lower().endswith(".gguf") and not re.search(r"mmproj|imatrix", path.rpartition("/")[2].lower()):
+            part = _PART.fullmatch(path)
+            models.setdefault(f"{part[1]}.gguf" if part else path, []).append(path)
+    return models
+
+
+def gguf_parts(file: Path) -> list[Path]:
+    """Return a GGUF file with its other parts, if it is the first of several."""
+    part = _PART.fullmatch(file.name)
+    if part is None:
+        return [file]
+    parts = (file.with_name(f"{part[1]}-{number:05}-of-{part[3]}.gguf") for number in range(1, int(part[3]) + 1))
+    return [path for path in parts if path.is_file()]
+
+
+def _fits(wanted: str, name: str, files: Sequence[str]) -> bool:
+    if not wanted:
+        return True
+    if wanted.lower().endswith(".gguf"):
+        known = (name, *files)
+        return wanted in known or wanted in (path.rpartition("/")[2] for path in known)
+    return bool(re.search(rf"(?:^|[-./_]){re.escape(wanted)}$", name[: -len(".gguf")], re.IGNORECASE))
+
+
+def fetch_gguf(name: tuple[str, str], stopped: Callable[[], bool], check: Callable[[int], None]) -> Path:
+    """Return the path of a GGUF model, its first part if it has several, downloaded if it is not cached.
+
+    Args:
+        name: As `gguf_name` returns it.
+        stopped: Asked again and again; once true, this raises Stopped.
+        check: Called with the bytes of the model before it is downloaded.
+
+    Raises:
+        EngineError: The model cannot be found or fetched.
+        Stopped: `stopped()` became true; what has arrived is kept.
+    """
+    repository, wanted = name
+    _need_hub("llamacpp")
+    place = Place(repository)
+    try:
+        cached = choose_gguf(repository, place.cached(), wanted)
+    except EngineError as exc:
+        _refuse_offline(place, str(exc), "give the path of a file as model_path=", exc)
+    else:
+        return place.snapshot / cached[0]
+    sizes = abandonable(lambda gone: listed(place), stopped)
+    files = choose_gguf(repository, sizes, wanted)
+    check(sum(sizes[path] for path in files))
+    fetch(place, {path: sizes[path] for path in files}, stopped)
+    return place.snapshot / files[0]
+
+
+def fetch_model(place: Place, subfolder: str, stopped: Callable[[], bool]) -> None:
+    """Download what transformers reads of a repository, unless its weights are cached; raises as `fetch_gguf`."""
+    if weights_of(place.snapshot / subfolder) is not None:
+        return
+    _refuse_offline(place, f"{place.repository} is not complete in the cache", "give the path of a folder")
+    sizes = abandonable(lambda gone: listed(place), stopped)
+    inside = {path: size for path, size in sizes.items() if path.rpartition("/")[0] == subfolder}
+    names = [path.rpartition("/")[2] for path in inside]
+    weights = next((kind for kind in _WEIGHTS if any(kind.fullmatch(name) for name in names)), None)
+    wanted = {
+        path: size
+        for path, size in inside.items()
+        if path.endswith(_SMALL) or (weights is not None and weights.fullmatch(path.rpartition("/")[2]))
+    }
+    fetch(place, wanted, stopped)
+
+
+_WEIGHTS = re.compile(r"model(-\d+-of-\d+)?\.safetensors"), re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin")
+
+
+def weights_of(folder: Path) -> list[Path] | None:
+    """Return the files of weights in a folder, as transformers chooses them; None if one is missing."""
+    for whole in ("model.safetensors", "pytorch_model.bin"):
+        index = folder / f"{whole}.index.json"
+        if (folder / whole).is_file():
+            return [folder / whole]
+        if index.is_file():
+            parts = [folder / name for name in set(json.loads(index.read_text("utf8"))["weight_map"].values())]
+            return parts if all(part.is_file() for part in parts) else None
+    return None
+
+
+def _need_hub(extra: str) -> None:
+    if importlib.util.find_spec("huggingface_hub") is None:
+        raise MissingExtraError("huggingface_hub", extra)
+
+
+def _refuse_offline(place: Place, why: str, remedy: str, cause: BaseException | None = None) -> None:
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
+        where = place.folder.parent
+        raise EngineError(
+            f"{why} (looked in the cache, {where}, since HF_HUB_OFFLINE is set); unset it to download, or {remedy}"
+        ) from cause
+
+
+def listed(place: Place) -> dict[str, int]:
+    """Ask the hub for the files of a repository, with their sizes."""
+    from huggingface_hub import HfApi
+
+    hub: Any = HfApi()
+    with _words(place):
+        entries = hub.list_repo_tree(place.repository, recursive=True, revision=place.revision, token=place.token)
+        return {entry.path: entry.size for entry in entries if hasattr(entry, "size")}  # folders have none
+
+
+def fetch(place: Place, sizes: Mapping[str, int], stopped: Callable[[], bool]) -> None:
+    """Download files into the cache, and continue those that were interrupted; raises as `fetch_gguf`."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    known = place.cached()
+    missing = sum(size for path, size in sizes.items() if path not in known)
+    free = shutil.disk_usage(place.folder).free
+    if missing > free:
+        raise EngineError(
+            f"{place.repository} needs {missing:,} bytes of disk in {place.folder.parent}, where {free:,} are free; "
+            "free some, or set HF_HOME to a folder elsewhere"
+        )
+    for path in sizes:
+        abandonable(lambda gone, path=path: _download(place, path, gone), stopped)  # type: ignore[misc]
+
+
+def abandonable(work: Callable[[threading.Event], T], stopped: Callable[[], bool]) -> T:
+    """Return the result of `work`, which runs in a thread of its own; raise Stopped as soon as `stopped()` is true.
+
+    A thread that waits for the network cannot be ended: `work` gets an event that tells it to stop when it goes on.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+    gone = threading.Event()
+
+    def run() -> None:
+        try:
+            results.append(work(gone))
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            errors.append(exc)
+
+    thread = threading.Thread(target=run, name="aimu download", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        if stopped():
+            gone.set()
+            raise Stopped
+        thread.join(_POLL)
+    if errors:
+        raise errors.pop()
+    return results[0]
+
+
+def _download(place: Place, path: str, gone: threading.Event) -> None:
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers
+
+    with _words(place, path):
+        url = hf_hub_url(place.repository, path, revision=place.revision)
+        found = get_hf_file_metadata(url, token=place.token)
+        etag = found.etag or ""
+        blob = place.folder / "blobs" / etag
+        if _ETAG.fullmatch(etag) and not blob.exists():
+            source = found.location if found.xet_file_data is None else url
+            headers = dict(build_hf_headers(token=place.token))
+            if urlsplit(source).netloc != urlsplit(url).netloc:
+                headers.pop("authorization", None)  # a signed URL of a store is not for the token
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            lock = place.folder.parent / ".locks" / place.folder.name / f"{etag}.lock"
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            partial = blob.with_name(f"{etag}.resumable")
+            with WeakFileLock(lock):
+                if not blob.exists():
+                    _continue(http_get, source, partial, found.size, headers, _bar(path, gone))
+                    os.replace(partial, blob)
+        hf_hub_download(
+            place.repository,
+            path,
+            revision=place.revision,
+            token=place.token,
+            cache_dir=place.cache or constants.HF_HUB_CACHE,
+            tqdm_class=_bar(path, gone),
+        )
+
+
+def _continue(http_get: Any, url: str, partial: Path, size: int | None, headers: Any, bar: Any) -> None:
+    """Download into a file behind what it has already."""
+    with partial.open("ab") as file:
+        known = file.tell()
+        if size is not None and known > size:
+            file.truncate(0)
+            known = 0
+        if known == size:
+            return
+        try:
+            http_get(url, file, resume_size=known, headers=headers, expected_size=size, tqdm_class=bar)
+        finally:
+            file.flush()
+    if size is not None and partial.stat().st_size != size:
+        partial.unlink()
+        raise OSError(f"the file has another size than {size:,} bytes; what arrived is deleted")
+
+
+def _bar(path: str, gone: threading.Event) -> Any:
+    """Return a class of progress bars that are shown in terminals only, and that end a download once `gone` is set."""
+    utils: Any = import_module("huggingface_hub.utils")
+
+    class Bar(utils.tqdm):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            kwargs["disable"] = True if not sys.stderr.isatty() else kwargs.get("disable")
+            super().__init__(*args, **kwargs)
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if gone.is_set():
+                raise Stopped
+            shown: bool | None = super().update(n)
+            return shown
+
+    return Bar
+
+
+@contextmanager
+def _words(place: Place, path: str = "") -> Generator[None]:
+    """Raise what the hub or the network raises as EngineError, in words that say what to do."""
+    try:
+        yield
+    except (AimuError, Stopped):
+        raise
+    except Exception as exc:
+        raise EngineError(_told(place, path, exc)) from exc
+
+
+def _told(place: Place, path: str, exc: Exception) -> str:
+    from huggingface_hub import constants, errors
+
+    name, status = place.repository, getattr(getattr(exc, "response", None), "status_code", None)
+    login = "log in with `hf auth login`, or set HF_TOKEN"
+    if isinstance(exc, errors.GatedRepoError):
+        return f"{name} is gated: accept its conditions at {constants.ENDPOINT}/{name}, then {login}"
+    if isinstance(exc, errors.RevisionNotFoundError):
+        return f"{name} has no revision {place.revision!r}"
+    if isinstance(exc, errors.EntryNotFoundError):
+        return f"{name} has no file {path!r} at revision {place.revision!r}"
+    if isinstance(exc, errors.RepositoryNotFoundError) or status in (401, 403, 404):
+        known = "the token was refused" if status in (401, 403) else "it does not exist"
+        return f"the Hub has no model {name!r} for you: {known}, or it is private; check the name, and {login}"
+    what = f"{path!r} of {name}" if path else f"the files of {name}"
+    kept = "; what has arrived is kept, and the next try goes on from there" if path else ""
+    return f"cannot fetch {what} from {constants.ENDPOINT}: {type(exc).__name__}: {exc}{kept}"

@@ -1,0 +1,99 @@
+"""The site: nothing of the code is missing on the reference pages made from tables; links and navigation lead on."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from aimu import errors
+from aimu._tools.site import paths, tables
+from aimu.models._options import VOCABULARY
+from aimu.models._resolve import CATALOGS
+from aimu.models._table import TABLE
+from aimu.types import ClientOptions, MCPOptions
+
+ROOT = Path(__file__).parents[1]
+PAGES = tables.pages(ROOT)
+
+
+@pytest.mark.parametrize("name", errors.__all__)
+def test_every_error_says_its_cause_and_its_remedy(name):
+    doc = getattr(errors, name).__doc__
+    cause, remedy = doc.partition("\n\n")[0], doc.partition("\n    Remedy:\n        ")[2]
+    assert re.match(r"[A-Z`].+[.;]", cause, re.DOTALL)
+    assert re.match(r"[A-Z].+\.", remedy, re.DOTALL)
+    assert f"\n::: aimu.errors.{name}\n" in PAGES["reference/errors.md"]
+    assert f"[`{name}`][aimu.errors.{name}]" in PAGES["reference/errors.md"]
+
+
+@pytest.mark.parametrize("row", TABLE.values(), ids=lambda row: row.name)
+def test_the_pages_have_each_provider_with_its_variables(row):
+    assert f"| [{row.title}]({row.link}) | `{row.name}:…` |" in PAGES["reference/providers.md"]
+    if row.connection is not None:
+        at = row.connection
+        for variable in (*at.key_variables, *at.token_variables, *at.url_variables):
+            assert f"| `{variable}` | {row.title}: " in PAGES["reference/environment.md"]
+            assert f"`{variable}`" in PAGES["reference/providers.md"]
+
+
+@pytest.mark.parametrize("provider", CATALOGS)
+def test_the_page_of_models_has_each_member_of_each_catalog(provider):
+    module, kind = CATALOGS[provider]
+    catalog = getattr(__import__(module, fromlist=[kind]), kind)
+    for member in catalog:
+        assert f"| `{member.spec}` | `{member.name}` |" in PAGES["reference/models.md"]
+
+
+@pytest.mark.parametrize("key", [*VOCABULARY, *ClientOptions.__annotations__, *MCPOptions.__annotations__])
+def test_the_page_of_options_says_what_each_means(key):
+    assert re.search(rf"^\| `{key}` \| .*\w.*\.+ \|$", PAGES["reference/options.md"], re.MULTILINE)
+
+
+def test_the_changelog_shows_every_news_fragment_as_unreleased():
+    page = PAGES["reference/changelog.md"]
+    unreleased = page.partition("## Unreleased")[2].partition("\n## ")[0]
+    fragments = [path.read_text("utf8").strip() for path in (ROOT / "changelog.d").glob("+*.md")]
+    assert sorted(re.findall(r"^- (.+)$", unreleased, re.MULTILINE)) == sorted(fragments)
+    head, _, rest = (ROOT / "CHANGELOG.md").read_text("utf8").partition("<!-- towncrier release notes start -->\n")
+    assert page.startswith(head)
+    assert page.endswith(rest)
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head():
+    for page, text in PAGES.items():
+        for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+            assert len({line.count("|") for line in block.splitlines()}) == 1, page
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "wanted"),
+    [
+        ("clients.md", "answers.md", "answers.md"),
+        ("how-to/stream.md", "../clients.md", "../clients.md"),
+        ("architecture.md", "../CONTRIBUTING.md", "contributing.md"),
+        ("reference/index.md", "../../CHANGELOG.md", "changelog.md"),
+        ("how-to/stream.md", "../../changelog.d/README.md", "../news-fragments.md"),
+        ("contributing.md", "docs/architecture.md", "architecture.md"),
+        ("contributing.md", "changelog.d/README.md", "news-fragments.md"),
+        ("reference/changelog.md", "docs/performance.md", "../performance.md"),
+        ("clients.md", "https://example.org/README.md", "https://example.org/README.md"),
+        ("clients.md", "#streams", "#streams"),
+        ("index.md", "../README.md#an-agent", "index.md#an-agent"),
+    ],
+)
+def test_a_link_leads_to_the_same_page_on_the_site(page, link, wanted):
+    assert (
+        paths.relinked(f"see [it]({link}), twice: [it]({link})", page) == f"see [it]({wanted}), twice: [it]({wanted})"
+    )
+
+
+def test_a_folder_in_the_navigation_stands_for_its_pages_that_are_not_named(tmp_path):
+    for name in ("a/one.md", "a/two.md", "a/three.md", "b/four.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    nav = ["index.md", {"A": ["a/two.md", "a/*"]}, {"B": [{"Inner": ["b/*"]}]}, {"None": ["c/*"]}]
+    assert paths.expanded(nav, tmp_path) == [
+        "index.md",
+        {"A": ["a/two.md", "a/one.md", "a/three.md"]},
+        {"B": [{"Inner": ["b/four.md"]}]},
+    ]
