@@ -38,7 +38,7 @@ def add(a: int, b: int) -> int:
 def random_hf():
     """An engine of random weights."""
     engine = HuggingFaceEngine(tiny_model(), threads=1, batch=4)
-    engine.worker.run_sync(lambda: [values.normal_(0, 0.3) for values in engine._loaded().model.state_dict().values()])
+    engine.worker.run_sync(lambda: [values.normal_(0, 0.3) for values in engine._model.model.state_dict().values()])
     yield engine
     engine.close()
 

@@ -180,7 +180,7 @@ def test_the_embedded_models_have_the_same_vocabulary(opened):
     found = []
     for kind in ("hf", "llamacpp"):
         engine = opened(kind)
-        found.append(engine.worker.run_sync(lambda engine=engine: engine._loaded().vocabulary(shown)))
+        found.append(engine.worker.run_sync(lambda engine=engine: engine._model.vocabulary(shown)))
     one, other = found
     assert list(one.tokens[:900]) == list(other.tokens[:900])
     assert one.special == other.special
