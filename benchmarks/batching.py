@@ -60,7 +60,7 @@ async def answered(
 
 
 def continuous(clock: Clock, count: int, engine: HuggingFaceEngine) -> None:
-    model = engine.worker.run_sync(engine._loaded)
+    model = engine.worker.run_stoppable(engine._loaded)
     prompts = [model.encode(engine._render(model, request)) for request in equal(count)]
     settings = transformers.GenerationConfig(max_new_tokens=64, do_sample=False, eos_token_id=-1, pad_token_id=0)
     small = ContinuousBatchingConfig(num_blocks=64, max_batch_tokens=512)  # else it takes most of the memory, for long
@@ -74,7 +74,7 @@ def measure(bench: Bench) -> None:
     with random_model() as folder:
         serial, batched, other = (HuggingFaceEngine(folder, threads=1, batch=n) for n in (1, max(counts), 1))
         for engine in (serial, batched):
-            engine.worker.run_sync(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
+            engine.worker.run_stoppable(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
         for name, requests in {"equal lengths": equal, "ragged lengths": ragged}.items():
             ways: dict[str, Way] = {
                 "serial": partial(answered, engine=serial, requests=requests),

@@ -43,7 +43,7 @@ def measure(bench: Bench) -> None:
     with random_gguf() as path:
         serial, batched = (LlamaCppEngine(path, n_ctx=1024, threads=1, batch=size) for size in (1, max(2, *counts)))
         for engine in (serial, batched):
-            engine.worker.run_sync(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
+            engine.worker.run_stoppable(engine._loaded).ends = frozenset()  # so that each writes exactly `max_tokens`
         for name, requests in {"equal lengths": equal, "agents": agents}.items():
             ways = {"serial": partial(answered, engine=serial, requests=requests),
                     "aimu": partial(answered, engine=batched, requests=requests)}  # fmt: skip

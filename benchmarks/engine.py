@@ -26,7 +26,7 @@ def measure(bench: Bench) -> None:
     with random_model() as folder:
         for name, source in (("tiny model", tiny_model()), ("29M model", folder)):
             engine = HuggingFaceEngine(source, threads=1)
-            model = engine.worker.run_sync(engine._loaded)
+            model = engine.worker.run_stoppable(engine._loaded)
             ids = model.encode(engine._render(model, Request(messages=STORY)))
             model.ends = frozenset()  # so that both sides write exactly `TOKENS`
             ways = {

@@ -24,7 +24,7 @@ TURNS = 4
 
 def measure(bench: Bench) -> None:
     engine = LlamaCppEngine(tiny_gguf(), threads=1)
-    model = engine.worker.run_sync(engine._loaded)
+    model = engine.worker.run_stoppable(engine._loaded)
     llama = llama_cpp.Llama(str(tiny_gguf()), n_ctx=4096, n_threads=1, verbose=False)
     ids = llama.tokenize(engine._render(model, Request(messages=STORY)).encode(), add_bos=False, special=True)
     ways = {"llama-cpp-python": partial(plain, llama=llama, ids=ids), "aimu": partial(streamed, engine=engine)}

@@ -217,7 +217,7 @@ async def test_an_invalid_option_is_an_error_of_its_request_only(engine, field):
 
 async def test_a_grammar_wins_over_options_that_rule_out_all_that_it_allows(opened):
     engine = opened("hf")
-    model = engine.worker.run_sync(engine._loaded)
+    model = engine.worker.run_stoppable(engine._loaded)
     ruled_out = [token for token in range(900) if "a" in model.decode([token])]
     options = {"extra_body": {"regex": "a", "suppress_tokens": ruled_out}, "thinking": False}
     assert (await engine.complete(ask("Say hello.", **options))).text == "a"

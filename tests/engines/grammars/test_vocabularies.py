@@ -159,7 +159,7 @@ def test_gguf_files(kind, tmp_path):
     path = random_gguf(tmp_path / "model.gguf", KINDS["Llama"], kind(CHATML.replace("{{ START }}", "")))
     engine = LlamaCppEngine(path, threads=1)
     try:
-        model = engine.worker.run_sync(engine._loaded)
+        model = engine.worker.run_stoppable(engine._loaded)
         words = model.vocabulary(lambda text: False)
         assert list(words.ends) == [token for token in range(len(words.tokens)) if token in model.ends]
         assert set(words.ends) <= words.special.keys()
