@@ -3,7 +3,6 @@
 import pytest
 
 import aimu
-from aimu import aio
 from aimu.errors import InvalidOptionError, NothingToResumeError, OutputError
 from aimu.testing import ScriptedProvider, reply
 from tests.output.kinds import Cat
@@ -104,11 +103,13 @@ async def test_options_of_the_output_are_checked_at_the_call():
     assert await agent.resume() == CAT
 
 
-async def test_an_orchestrator_is_held_too():
-    client = aio.client(ScriptedProvider(reply(calls=[("clerk", {"task": "look"})]), "found", CAT))
-    team = aio.OrchestratorAgent.assemble(client, "Lead.", workers=[aio.Agent(client, "Work.", name="clerk")])
-    team.history = HISTORIES["question"]
-    assert (await team.resume(output_type=Cat)).output.lives == 3
+async def test_an_agent_under_a_client_of_its_own_is_held_too():
+    agent, provider = agent_of(DOG, CAT)
+    agent.history = HISTORIES["question"]
+    handle = agent.as_model_client()
+    assert (await agent.resume(output_type=Cat)).output.lives == 3
+    assert [request.output is not None for request in provider.requests] == [True, True]
+    assert handle.messages == agent.history
 
 
 def test_the_sync_surface_gives_the_same():
