@@ -64,8 +64,11 @@ def _bounded(limits: Mapping[str, float]) -> dict[str, float]:
 
 def _of_digits(digits: int, places: int | None) -> str:
     """Return a pattern for numbers of at most so many digits, and at most so many of them behind the point."""
-    most = digits - 1 if places is None else min(places, digits)
-    whole = [f"[1-9][0-9]{{0,{digits - 1}}}"] if places is None else []
-    before = range(1, digits) if places is None else [digits - most] if digits > most else []
-    parts = [f"(0|[1-9][0-9]{{0,{left - 1}}})(\\.[0-9]{{1,{digits - left}}})?" for left in before if digits > left]
-    return f"-?({'|'.join(['0', *whole, *parts])})"
+    if places is None:
+        parts = [f"(0|[1-9][0-9]{{0,{left - 1}}})(\\.[0-9]{{1,{digits - left}}})?" for left in range(1, digits)]
+        return f"-?({'|'.join(['0', f'[1-9][0-9]{{0,{digits - 1}}}', *parts])})"
+    behind = min(places, digits)
+    before = digits - behind
+    if not before:  # pydantic counts the 0 of "0", but not that of "0.5"
+        return f"-?0\\.[0-9]{{1,{behind}}}"
+    return f"-?(0|[1-9][0-9]{{0,{before - 1}}})" + (f"(\\.[0-9]{{1,{behind}}})?" if behind else "")

@@ -21,6 +21,7 @@ from aimu._output._optional import without_nulls
 from aimu._output._refs import definition, used
 from aimu.errors import InvalidOptionError
 from aimu.tools._models import Models, given, problems, schema_of
+from aimu.tools._schema import untitled
 from aimu.tools._signature import Argument
 
 T = TypeVar("T")
@@ -104,7 +105,7 @@ def _make(kind: Any) -> OutputType[Any]:
 
 @lru_cache(maxsize=256)
 def _exact(model: type[BaseModel]) -> Mapping[str, Any]:
-    return _shown(model.model_json_schema(schema_generator=ExactSchema))[0]
+    return _shown(untitled(model.model_json_schema(schema_generator=ExactSchema)))[0]
 
 
 def _shown(schema: dict[str, Any]) -> tuple[Mapping[str, Any], bool]:

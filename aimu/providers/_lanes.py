@@ -95,7 +95,7 @@ class Lane:
             exc.args = (f"{exc}{self.advice(exc)}",)
 
     async def aclose(self) -> None:
-        with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):  # bounded, as `CLOSING` says
+        with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):  # shielded, bounded: see `CLOSING`
             await self.http.aclose()
 
 

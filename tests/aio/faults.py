@@ -28,14 +28,14 @@ FAULTS = {
     ),
     "an await between a tool and its result": (
         "aimu.tools._toolbox",
-        "                    on_end(content_of(await pending))\n",
+        "                    on_result(await pending)\n",
         "                    value = await pending\n"
         "                    await anyio.lowlevel.checkpoint()\n"
-        "                    on_end(content_of(value))\n",
+        "                    on_result(value)\n",
     ),
     "a sync tool's result stored by the task that waits": (
         "aimu.tools._toolbox",
-        "                on_end(content_of(result))\n            return []\n",
+        "                on_result(result)\n            return []\n",
         "\n                async def later():\n                    return result\n\n"
         "                return [later()]\n            return []\n",
     ),

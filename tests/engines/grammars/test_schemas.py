@@ -37,6 +37,7 @@ MORE = {
     "decimal digits": Annotated[Decimal, Field(max_digits=4)],
     "decimal one digit": Annotated[Decimal, Field(max_digits=1)],
     "decimal only places": Annotated[Decimal, Field(decimal_places=2)],
+    "decimal no places": Annotated[Decimal, Field(max_digits=3, decimal_places=0)],
     "decimal all places": Annotated[Decimal, Field(max_digits=2, decimal_places=2)],
     "decimal bounds": Annotated[Decimal, Field(ge=0, lt=Decimal("1.5"))],
     "decimal steps": Annotated[Decimal, Field(multiple_of=Decimal("0.5"))],
