@@ -50,6 +50,9 @@ async def on_the_async_surface(server: aio.MCPClient, made: Tool) -> None:
     assert_type(await client.chat("How many?", output_type=int), Answer[int])
     assert_type((await client.generate("How many?", output_type=list[int])).output, list[int])
     assert_type((await agent.run("How many?", output_type=int | None)).output, int | None)
+    assert_type(await agent.resume(), Answer)
+    assert_type((await agent.resume(output_type=list[int], output_retries=1)).output, list[int])
+    assert_type(agent.resume(stream=True, output_type=int), aio.Stream)
     assert_type((await aio.chat("How many?", model="openai:gpt-5", output_type=dict[str, int])).output, dict[str, int])
     async with aio.amap(agent, ["Go."], output_type=int) as numbers:
         async for _, number in numbers:
@@ -91,3 +94,6 @@ def on_the_sync_surface(server: MCPClient) -> None:
     agent = agents.Agent(client, tools=[add, server])
     assert_type(agent.run("Go."), Answer)
     assert_type(agent.run("Go.", stream=True), aimu.Stream)
+    assert_type(agent.resume(), Answer)
+    assert_type(agent.resume(output_type=int | None).output, int | None)
+    assert_type(agent.resume(stream=True, output_type=int), aimu.Stream)

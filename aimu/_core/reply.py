@@ -100,10 +100,17 @@ class Usage:
 @final
 @define(unsafe_hash=True)  # a value, see StreamChunk
 class Delta:
-    """A streamed piece of text; `phase` is THINKING or GENERATING."""
+    """A streamed piece of text.
+
+    Attributes:
+        phase: THINKING or GENERATING.
+        text: The piece.
+        of_call: Whether it is a piece of the arguments of the tool that takes the output, which are the answer's text.
+    """
 
     phase: StreamingContentType
     text: str
+    of_call: bool = field(default=False, eq=False, repr=False)
 
 
 @public("aimu.types")

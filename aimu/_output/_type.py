@@ -6,6 +6,7 @@ property, `response`.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -159,7 +160,23 @@ def _json_in(text: str) -> _Json:
             return _Json(candidate, from_json(candidate))
         except ValueError as exc:
             failure = failure or exc
-    raise ValueError("the answer is empty" if failure is None else f"the answer is not JSON: {failure}") from failure
+    if failure is None:
+        raise ValueError("the answer is empty")
+    if (count := _values_in(text)) > 1:
+        raise ValueError(f"there are {count} answers; give one")
+    raise ValueError(f"the answer is not JSON: {failure}") from failure
+
+
+def _values_in(text: str) -> int:
+    """Return how many JSON objects a text is, or 0 if it is anything else."""
+    count, rest, decoder = 0, text.strip(), json.JSONDecoder()
+    while rest.startswith("{"):
+        try:
+            _, end = decoder.raw_decode(rest)
+        except (ValueError, RecursionError):
+            return 0
+        count, rest = count + 1, rest[end:].lstrip()
+    return 0 if rest else count
 
 
 def _candidates(text: str) -> Iterable[str]:

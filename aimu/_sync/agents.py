@@ -6,12 +6,13 @@ The sync twins of Agent, SkillAgent, OrchestratorAgent. They decide nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
 
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include
 from aimu._core.messages import Message
 from aimu._doors import public
+from aimu._output._expected import RETRIES, OutputMode, OutputValidator
 from aimu._sync import bridge
 from aimu._sync.client import BaseModelClient
 from aimu._sync.own import Orchestrating, client_of
@@ -19,12 +20,15 @@ from aimu._sync.reader import perform
 from aimu._sync.runner import TwinRunner
 from aimu._sync.stream import Stream
 from aimu._sync.twin import FACTORY, aio_of, field_of, twin_of
-from aimu.aio._agent import DEFAULT_CONTINUATION_PROMPT
+from aimu.aio._agent import DEFAULT_CONTINUATION_PROMPT, T
 from aimu.aio._agent import Agent as AsyncAgent
 from aimu.aio._orchestrator import OrchestratorAgent as AsyncOrchestratorAgent
 from aimu.aio._skill_agent import SkillAgent as AsyncSkillAgent
 from aimu.skills import SkillManager
 from aimu.tools._like import ToolLike
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 
 @public("aimu.agents")
@@ -189,7 +193,22 @@ class Agent(TwinRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
+        output_type: None = None,
     ) -> Answer: ...
+    @overload
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+        output_type: TypeForm[T],
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[T]: ...
     @overload
     def resume(
         self,
@@ -199,6 +218,10 @@ class Agent(TwinRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
     ) -> Stream: ...
     @overload
     def resume(
@@ -209,7 +232,11 @@ class Agent(TwinRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
-    ) -> Answer | Stream: ...
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[Any] | Stream: ...
     def resume(
         self,
         *,
@@ -218,7 +245,11 @@ class Agent(TwinRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
-    ) -> Answer | Stream:
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Answer[Any] | Stream:
         """Continue the history as it stands, after a run that was cut off or a history that was loaded.
 
         The first request sends the history. If it ends with an answer that did not end normally, `continuation_prompt`
@@ -230,6 +261,11 @@ class Agent(TwinRunner):
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
             context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+            output_type: The type that the answer must have, as in `run`; None takes any text.
+            output_mode: How the model is held to the type, as in `run`.
+            output_retries: How often the model may give another answer after one that does not fit.
+            output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
+                A sync one runs where sync tools run, and a timeout or a cancellation waits for its end.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -243,7 +279,15 @@ class Agent(TwinRunner):
         """
         return perform(
             self.__aio__.resume(
-                generate_kwargs=generate_kwargs, stream=stream, timeout=timeout, include=include, context=context
+                generate_kwargs=generate_kwargs,
+                stream=stream,
+                timeout=timeout,
+                include=include,
+                context=context,
+                output_type=output_type,
+                output_mode=output_mode,
+                output_retries=output_retries,
+                output_validator=output_validator,
             )
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, Literal, Self, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from attrs import Attribute, define, field, frozen
 
@@ -12,6 +12,7 @@ from aimu._core.chunks import Include
 from aimu._core.field_docs import with_field_docs
 from aimu._core.messages import Message
 from aimu._doors import public
+from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
 from aimu.aio._base_client import AsyncBaseModelClient, duplicate
 from aimu.aio._checks import at_least_one, tool_list
 from aimu.aio._conversation import Conversation
@@ -24,6 +25,11 @@ from aimu.aio._runner import AsyncRunner, StepRunner, labels, run_of, start, ste
 from aimu.aio._stream import Stream
 from aimu.errors import InvalidOptionError
 from aimu.tools._like import ToolLike
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+T = TypeVar("T")
 
 DEFAULT_CONTINUATION_PROMPT = (
     "Your last message was empty or was cut off. Go on with the task, or answer it if it is done."
@@ -153,7 +159,22 @@ class Agent(StepRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
+        output_type: None = None,
     ) -> Coroutine[Any, Any, Answer]: ...
+    @overload
+    def resume(
+        self,
+        *,
+        generate_kwargs: dict[str, Any] | None = None,
+        stream: Literal[False] = False,
+        timeout: float | None = None,
+        include: Include = None,
+        context: Any = None,
+        output_type: TypeForm[T],
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[T]]: ...
     @overload
     def resume(
         self,
@@ -163,6 +184,10 @@ class Agent(StepRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
     ) -> Stream: ...
     @overload
     def resume(
@@ -173,7 +198,11 @@ class Agent(StepRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
-    ) -> Coroutine[Any, Any, Answer] | Stream: ...
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[Any]] | Stream: ...
     def resume(
         self,
         *,
@@ -182,7 +211,11 @@ class Agent(StepRunner):
         timeout: float | None = None,
         include: Include = None,
         context: Any = None,
-    ) -> Coroutine[Any, Any, Answer] | Stream:
+        output_type: TypeForm[Any] | None = None,
+        output_mode: OutputMode = "auto",
+        output_retries: int = RETRIES,
+        output_validator: OutputValidator | None = None,
+    ) -> Coroutine[Any, Any, Answer[Any]] | Stream:
         """Continue the history as it stands, after a run that was cut off or a history that was loaded.
 
         The first request sends the history. If it ends with an answer that did not end normally, `continuation_prompt`
@@ -194,6 +227,11 @@ class Agent(StepRunner):
             timeout: Seconds for the whole run; None is no limit.
             include: The phases that a stream yields; None yields all.
             context: Any object for the tools of this run, which get it with `aimu.tools.current_call().context`.
+            output_type: The type that the answer must have, as in `run`; None takes any text.
+            output_mode: How the model is held to the type, as in `run`.
+            output_retries: How often the model may give another answer after one that does not fit.
+            output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
+                A sync one runs where sync tools run, and a timeout or a cancellation waits for its end.
 
         Returns:
             The answer, or with `stream=True` a `Stream`.
@@ -205,7 +243,8 @@ class Agent(StepRunner):
             BusyConversationError: The conversation is in use.
             ProviderError: The model service fails, or its answer is unusable.
         """
-        task = Task("", generate_kwargs)
+        expected = Expected.asked(output_type, output_mode, output_retries, output_validator)
+        task = Task("", generate_kwargs, expected=expected)
         return start(
             lambda run: self._loop(self.model_client._responder.beneath, task, run, resume=True),
             name=f"{type(self).__name__}.resume",

@@ -7,7 +7,7 @@ longer of the two, or an error.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, final
 
 from attrs import evolve, fields
@@ -48,30 +48,61 @@ class Border:
         self._output_tool = output.name if output is not None and output.mode == "tool" else None
         self._text: list[str] = []
         self._thinking: list[str] = []
+        self._held: list[str] = []  # text that may turn out to stand beside the output tool's call
+        self._called = self._moved = False  # whether that call has begun, and whether text before it was shown
 
     def late(self, given: object) -> NoReturn:
         """Refuse what comes after the reply of a stream."""
         self._refuse("a stream must end with its Reply", given)
 
-    def delta(self, given: Any) -> Delta:
-        """Return a delta, and remember its text."""
+    def delta(self, given: Any) -> Sequence[Delta]:
+        """Return what to show of a delta, and remember its text."""
         if type(given) is not Delta:
             self._refuse("a stream must yield Delta objects and then one Reply", given)
         text = given.text
         if not isinstance(text, str):
             self._refuse("Delta.text must be a str", text)
         if given.phase is GENERATING:
+            if self._output_tool is not None:
+                return self._beside_call(given)
             self._text.append(text)
         elif given.phase is THINKING:
             self._thinking.append(text)
         else:
             self._refuse("Delta.phase must be THINKING or GENERATING", given.phase)
-        return given
+        return (given,)
+
+    def _beside_call(self, given: Delta) -> Sequence[Delta]:
+        """Return what to show of a text when a tool takes the output.
+
+        Only the call tells whether the text before it is the answer, or stands beside it and is shown as thinking. Text
+        is held back until then, unless it may be the answer itself, as JSON.
+        """
+        if given.of_call:
+            prose = _apart("" if self._moved else "".join(self._thinking), "".join(self._held))
+            self._text.append(given.text)
+            self._called = True
+            if not prose:
+                return (given,)
+            self._moved = True
+            self._held.clear()
+            self._thinking.append(prose)
+            return (Delta(THINKING, prose), given)
+        if self._text and not self._called:
+            self._text.append(given.text)
+            return (given,)
+        self._held.append(given.text)
+        if self._called or "{" not in given.text:
+            return ()
+        self._text, self._held = ["".join(self._held)], []
+        return (Delta(GENERATING, self._text[0]),)
 
     def end(self, given: Any) -> tuple[list[Delta], Reply]:
         """Return what was not streamed of a reply that ends a stream, and the reply, held to what was streamed."""
         reply = self._checked(given)
-        said, thought = "".join(self._text), "".join(self._thinking)
+        shown, thought = "".join(self._text), "".join(self._thinking)
+        held = "" if reply.final else "".join(self._held)
+        said = shown + held
         text = agree(said, reply.text, reply.thinking)
         if text is None:
             raise self._error("the streamed answer and the final one contradict each other")
@@ -84,7 +115,8 @@ class Border:
         if text.text != reply.text:
             log.warning("%s: the final answer is shorter than the streamed one, which is kept", self._spec)
         reply = evolve(reply, text=text.text, thinking=thinking.text)
-        missing = [Delta(THINKING, "" if text.moved else thinking.missing), Delta(GENERATING, text.missing)]
+        rest = text.text if held and not shown else held + text.missing
+        missing = [Delta(THINKING, "" if text.moved and shown else thinking.missing), Delta(GENERATING, rest)]
         return [delta for delta in missing if delta.text], self._ended(reply)
 
     def whole(self, given: Any) -> Reply:
@@ -112,19 +144,21 @@ class Border:
         return reply if self._output_tool is None else self._with_output(reply)
 
     def _with_output(self, reply: Reply) -> Reply:
-        """Return a reply whose text has the arguments of the output tool, which is then no call any more.
+        """Return a reply whose text is the arguments of the output tool, which is then no call any more.
 
-        What the service needs back verbatim has that call, and is dropped.
+        Text beside the call is thinking. Equal calls are one answer; calls that differ are a text that is no JSON, so
+        that the model is asked again. What the service needs back verbatim has the call, and is dropped.
         """
         given = [call for call in reply.calls if call.name == self._output_tool]
         if not given:
             return reply
         others = tuple(call for call in reply.calls if call.name != self._output_tool)
-        text = "".join([reply.text, *(call.arguments for call in given)])
+        text = "\n".join(dict.fromkeys(call.arguments for call in given))
+        thinking = reply.thinking + _apart(reply.thinking, reply.text)
         stop = reply.stop_reason
         if not others and stop is StopReason.TOOL_CALLS:
             stop = StopReason.END
-        return evolve(reply, text=text, calls=others, final=True, stop_reason=stop, replay={})
+        return evolve(reply, text=text, thinking=thinking, calls=others, final=True, stop_reason=stop, replay={})
 
     def _named_stop(self, reply: Reply, word: Any) -> Reply:
         """Return a reply with a StopReason for a word; one that is unknown is the service's own."""
@@ -191,5 +225,12 @@ class Border:
     def _error(self, reason: str, reply: Reply | None = None) -> MalformedResponseError:
         request_id = reply.request_id if reply is not None else None
         return MalformedResponseError(
-            reason, provider=self._spec.provider, partial="".join(self._text), request_id=request_id
+            reason, provider=self._spec.provider, partial="".join([*self._text, *self._held]), request_id=request_id
         )
+
+
+def _apart(thinking: str, text: str) -> str:
+    """Return a text as it goes on after the thinking; "" if it is blank."""
+    if not text.strip():
+        return ""
+    return f"\n\n{text}" if thinking else text

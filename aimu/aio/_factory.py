@@ -299,6 +299,7 @@ def chat(
             tool that takes the answer, "prompt" by asking; "auto" takes the strongest that there is.
         output_retries: How often the model may give another answer after one that does not fit.
         output_validator: A function, sync or async, that gets the value and raises ValueError with what is wrong.
+            A sync one runs where sync tools run, and a timeout or a cancellation waits for its end.
 
     Returns:
         The answer, or with `stream=True` a `Stream`.

@@ -169,7 +169,8 @@ class SharedProvider:
                         if reply is not None:
                             border.late(delta)
                         if type(delta) is not Reply:
-                            yield border.delta(delta)
+                            for shown in border.delta(delta):
+                                yield shown
                             continue
                         missing, reply = border.end(delta)
                         self._used(reply)

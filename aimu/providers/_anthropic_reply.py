@@ -96,9 +96,9 @@ class AnthropicDecoder:
             if pieces is None:
                 begun = self._blocks[at].get(key)
                 pieces = self._pieces[at][key] = [begun] if isinstance(begun, str) else []
-            if key == "input" and self._blocks[at].get("name") == self.shown_call and delta[source]:
+            if key == "input" and delta[source] and self._shows(at):
                 pieces.append(as_text(delta[source]))
-                return (Delta(GENERATING, pieces[-1]),)
+                return (Delta(GENERATING, pieces[-1], of_call=True),)
             return self._said(key, as_text(delta[source]), pieces)
         if kind == "citations_delta":
             block = self._blocks[at]
@@ -106,6 +106,13 @@ class AnthropicDecoder:
                 block["citations"] = []
             block["citations"].append(delta["citation"])
         return ()
+
+    def _shows(self, at: int) -> bool:
+        """Return whether a block is the first call of the tool whose arguments are shown."""
+        shown = self.shown_call
+        if shown is None or self._blocks[at].get("name") != shown:
+            return False
+        return next(block for block in self._blocks if block.get("name") == shown) is self._blocks[at]
 
     def _said(self, key: str, text: str, pieces: list[str]) -> Iterable[Delta]:
         if not text:

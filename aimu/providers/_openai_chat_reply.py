@@ -108,7 +108,7 @@ class ChatDecoder:
         if delta.get("refusal"):
             self._refusal.append(as_text(delta["refusal"]))
         shown = [self._calls.add(call, self.shown_call) for call in delta.get("tool_calls") or ()]
-        deltas += [Delta(GENERATING, text) for text in shown if text]
+        deltas += [Delta(GENERATING, text, of_call=True) for text in shown if text]
         for key in KEPT:
             if delta.get(key):
                 self._keep(key, delta[key])

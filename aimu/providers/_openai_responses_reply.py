@@ -145,9 +145,15 @@ class ResponsesDecoder:
             self._text.append(text)
             return (Delta(GENERATING, text),)
         if item.kind == "function_call":
-            name = item.shown.get("name")
-            return (Delta(GENERATING, text),) if name is not None and name == self.shown_call else ()
+            return (Delta(GENERATING, text, of_call=True),) if self._shows(item) else ()
         return (Delta(THINKING, text),)
+
+    def _shows(self, item: _Item) -> bool:
+        """Return whether an item is the first call of the tool whose arguments are shown."""
+        shown = self.shown_call
+        if shown is None or item.shown.get("name") != shown:
+            return False
+        return next(one for one in self._items.values() if one.shown.get("name") == shown) is item
 
     def _done_item(self, event: Mapping[str, Any]) -> Iterable[Delta]:
         """Keep a whole item, and return the end of its text if that was not streamed."""

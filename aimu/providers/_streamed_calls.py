@@ -129,7 +129,7 @@ class StreamedCalls:
         """Add a piece to the call that it belongs to.
 
         Returns:
-            What it adds to the arguments, if the call has the name `shown`.
+            What it adds to the arguments, if the call is the first with the name `shown`.
         """
         index = piece.get("index")
         if isinstance(index, int):
@@ -147,7 +147,9 @@ class StreamedCalls:
         if call.id:
             self._by_id.setdefault(call.id, call)
         self._last = call
-        return added if shown is not None and call.name == shown else ""
+        if shown is None or call.name != shown:
+            return ""
+        return added if next(one for one in self._order if one.name == shown) is call else ""
 
     def hold_to(self, position: int, piece: Mapping[str, Any], provider: str, partial: str) -> None:
         """Compare with a call of the whole message, and add it if it was not streamed.

@@ -37,6 +37,7 @@ from pydantic_core import ErrorDetails
 from aimu.errors import ToolSignatureError
 from aimu.tools._defaults import FACTORY, default_of, with_names, without_default
 from aimu.tools._docstrings import documented
+from aimu.tools._generics import field_types, shown_name, with_parameters
 from aimu.tools._schema import accepted, untitled
 from aimu.tools._signature import REQUIRED, Argument
 
@@ -87,7 +88,7 @@ class Models:
     """The pydantic models of a function's parameters and of the record classes in their types, also recursive ones."""
 
     _scope: Mapping[str, Any]
-    _keys: dict[type, str] = field(factory=dict[type, str])
+    _keys: dict[Any, str] = field(factory=dict[Any, str])  # by record class, or one with its parameters
     _records: dict[str, type[BaseModel]] = field(factory=dict[str, type[BaseModel]])
     _within: set[type] = field(factory=set[type])
 
@@ -125,7 +126,7 @@ class Models:
 
     def _converted(self, hint: Any) -> Any:
         """Replace every record class in a type by its model."""
-        if isinstance(hint, type) and (fields := self._fields_of(hint)) is not None:
+        if (isinstance(hint, type) or with_parameters(hint)) and (fields := self._fields_of(hint)) is not None:
             return self._record(hint, fields)
         if _is_named_tuple(hint) and hint not in self._within:
             return self._named_tuple(hint)
@@ -150,22 +151,26 @@ class Models:
         shadow._field_defaults = hint._field_defaults
         return Annotated[shadow, AfterValidator(lambda places: hint(*places))]
 
-    def _record(self, record: type, fields: list[Argument]) -> Any:
-        if record not in self._keys:
-            key = self._keys[record] = f"record{len(self._keys)}"
-            automatic = dataclasses.is_dataclass(record) and (record.__doc__ or "").startswith(f"{record.__name__}(")
+    def _record(self, hint: Any, fields: list[Argument]) -> Any:
+        record: type[Any] = get_origin(hint) or hint
+        if hint not in self._keys:
+            name: str = record.__name__
+            key = self._keys[hint] = f"record{len(self._keys)}"
+            automatic = dataclasses.is_dataclass(record) and (record.__doc__ or "").startswith(f"{name}(")
             about, notes = documented(None if automatic else record.__doc__)
-            self._records[key] = self._model(record.__name__, fields, notes, about or None)
-        return Annotated[ForwardRef(self._keys[record]), AfterValidator(partial(_construct, record))]
+            self._records[key] = self._model(shown_name(hint), fields, notes, about or None)
+        return Annotated[ForwardRef(self._keys[hint]), AfterValidator(partial(_construct, record))]
 
-    def _fields_of(self, record: type) -> list[Argument] | None:
+    def _fields_of(self, hint: Any) -> list[Argument] | None:
         """Return the constructor arguments of an attrs class, dataclass or TypedDict; None for any other type."""
+        record: type[Any] = get_origin(hint) or hint
         if hasattr(record, "__pydantic_core_schema__") or hasattr(record, "__get_pydantic_core_schema__"):
             return None
         if not (attrs.has(record) or dataclasses.is_dataclass(record) or hasattr(record, "__required_keys__")):
             return None
         hints = self._hints_of(record)
         if attrs.has(record):
+            hints = field_types(hint, hints)
             return [
                 Argument(a.alias or a.name, hints.get(a.name, Any), _shown(a.default, attrs.NOTHING))
                 for a in attrs.fields(record)

@@ -29,6 +29,7 @@ RESPONSES = ResponsesCodec(ModelSpec("gpt-5", "openai"))
 CLAUDE = AnthropicCodec(ModelSpec("claude-opus-4-8", "anthropic"))
 OLLAMA = OllamaCodec(ModelSpec("qwen3.5:9b", "ollama"))
 TOOL = OutputSchema(name="final_answer", schema=SCHEMA, mode="tool")
+THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 
 
 def body_of(codec, **options):
@@ -166,13 +167,12 @@ def test_the_arguments_of_the_output_tool_are_streamed_as_text(wire):
         StreamReader(codec, shown_call="final_answer"),
         Border(Request(messages=HELLO, output=TOOL), codec.spec),
     )
-    deltas = [border.delta(delta) for delta in reader.feed(events("final_answer"))]
-    assert "".join(delta.text for delta in deltas) == 'Now: {"due": "2026-01-02"}'
-    assert len(deltas) == 3
+    deltas = [shown for delta in reader.feed(events("final_answer")) for shown in border.delta(delta)]
+    assert deltas == [Delta(THINKING, "Now: "), Delta(GENERATING, '{"due": '), Delta(GENERATING, '"2026-01-02"}')]
     (reply,) = reader.finish()
     missing, reply = border.end(reply)
     assert not missing
-    assert (reply.text, reply.calls, reply.final) == ('Now: {"due": "2026-01-02"}', (), True)
+    assert (reply.text, reply.thinking, reply.calls, reply.final) == ('{"due": "2026-01-02"}', "Now: ", (), True)
     assert (reply.stop_reason, reply.replay) == (StopReason.END, {})
 
 
@@ -185,14 +185,75 @@ def test_the_arguments_of_other_tools_are_not(wire):
 
 def test_other_calls_stay_beside_the_output_and_a_provider_need_not_stream_it():
     border = Border(Request(messages=HELLO, output=TOOL), ModelSpec("model", "own"))
-    border.delta(Delta(StreamingContentType.GENERATING, "Now: "))
+    assert not border.delta(Delta(GENERATING, "Now: "))
     calls = (ToolCall("1", "search", "{}"), ToolCall("2", "final_answer", '{"a": 1}'))
     missing, reply = border.end(
         Reply(text="Now: ", calls=calls, stop_reason=StopReason.TOOL_CALLS, replay={"own": {"x": 1}})
     )
-    assert [delta.text for delta in missing] == ['{"a": 1}']
-    assert (reply.text, reply.final, reply.calls) == ('Now: {"a": 1}', True, calls[:1])
+    assert missing == [Delta(THINKING, "Now: "), Delta(GENERATING, '{"a": 1}')]
+    assert (reply.text, reply.thinking, reply.final, reply.calls) == ('{"a": 1}', "Now: ", True, calls[:1])
     assert (reply.stop_reason, reply.replay) == (StopReason.TOOL_CALLS, {})
+
+
+def second_call(wire):
+    """Return the events of a second call of the tool in a stream, before its end."""
+    pieces = ('{"due": ', '"2026-01-02"}')
+    if wire == "chat":
+        calls = [{"index": 1, "id": "c2", "function": {"name": "final_answer", "arguments": piece}} for piece in pieces]
+        return [{"choices": [{"index": 0, "delta": {"tool_calls": [call]}, "finish_reason": None}]} for call in calls]
+    if wire == "claude":
+        block = {"type": "tool_use", "id": "c2", "name": "final_answer"}
+        deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
+        events = [{"type": "content_block_delta", "index": 2, "delta": delta} for delta in deltas]
+        return [{"type": "content_block_start", "index": 2, "content_block": block}, *events]
+    item = {"type": "function_call", "id": "i2", "call_id": "c2", "name": "final_answer", "arguments": ""}
+    kind = "response.function_call_arguments.delta"
+    deltas = [{"type": kind, "output_index": 2, "delta": piece} for piece in pieces]
+    return [{"type": "response.output_item.added", "output_index": 2, "item": item}, *deltas]
+
+
+@pytest.mark.parametrize("wire", STREAMS)
+def test_only_the_first_call_of_the_output_tool_is_streamed(wire):
+    codec, events = STREAMS[wire]
+    reader = StreamReader(codec, shown_call="final_answer")
+    first = "".join(
+        delta.text for delta in reader.feed(events("final_answer").rpartition(b"data: ")[0]) if delta.of_call
+    )
+    assert first.startswith('{"due": ')
+    assert [delta for delta in reader.feed(sse(*second_call(wire))) if delta.of_call] == []
+
+
+def test_text_around_a_call_is_thinking_wherever_it_comes():
+    border = Border(Request(messages=HELLO, output=TOOL), ModelSpec("model", "own"))
+    given = [
+        Delta(THINKING, "Hm."),
+        Delta(GENERATING, "I "),
+        Delta(GENERATING, "answer."),
+        Delta(GENERATING, '{"a": 1}', of_call=True),
+        Delta(GENERATING, " Done."),
+    ]
+    shown = [one for delta in given for one in border.delta(delta)]
+    call = ToolCall("1", "final_answer", '{"a": 1}')
+    missing, reply = border.end(Reply(text="I answer. Done.", thinking="Hm.", calls=(call,)))
+    shown += missing
+    assert reply.text == "".join(one.text for one in shown if one.phase is GENERATING) == '{"a": 1}'
+    assert reply.thinking == "".join(one.text for one in shown if one.phase is THINKING) == "Hm.\n\nI answer. Done."
+
+
+@pytest.mark.parametrize("final", ["I cannot say.", "I cannot", ""])
+def test_a_text_without_a_call_is_the_answer_and_none_of_it_is_lost(final):
+    border = Border(Request(messages=HELLO, output=TOOL), ModelSpec("model", "own"))
+    assert not border.delta(Delta(GENERATING, "I cannot"))
+    assert not border.delta(Delta(GENERATING, " say."))
+    missing, reply = border.end(Reply(text=final))
+    assert (missing, reply.text) == ([Delta(GENERATING, "I cannot say.")], "I cannot say.")
+
+
+def test_a_text_that_may_be_the_answer_is_shown_as_it_arrives():
+    border = Border(Request(messages=HELLO, output=TOOL), ModelSpec("model", "own"))
+    shown = [border.delta(Delta(GENERATING, piece)) for piece in ("Here: ", '{"a"', ": 1}")]
+    assert shown == [(), (Delta(GENERATING, 'Here: {"a"'),), (Delta(GENERATING, ": 1}"),)]
+    assert border.end(Reply(text='Here: {"a": 1}')) == ([], Reply(text='Here: {"a": 1}'))
 
 
 def test_without_the_tool_mode_a_tool_of_that_name_is_any_tool():
