@@ -54,7 +54,7 @@ def free_memory(device: str, dtype: str) -> tuple[int | None, int | None]:
 
     Those for a GPU come through the memory of the CPU.
     """
-    known = getattr(torch, dtype, None)
+    known: Any = getattr(torch, dtype, None)
     bits = known.itemsize * 8 if isinstance(known, torch.dtype) else None
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if kind.startswith("cuda"):
