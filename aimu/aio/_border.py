@@ -24,6 +24,7 @@ log = escaping(logging.getLogger("aimu.aio"))
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 _FIGURES = tuple(attribute.name for attribute in fields(Usage))
+_JSON = ("{", "`")  # how it begins, perhaps fenced
 # The keys of a message that `Reply.replay` must not replace.
 _TAKEN = frozenset(
     {"role", "content", "thinking", "tool_calls", "tool_call_id", "name", "status", "interrupted", "stop_reason"}
@@ -49,6 +50,7 @@ class Border:
         self._text: list[str] = []
         self._thinking: list[str] = []
         self._held: list[str] = []  # text that may turn out to stand beside the output tool's call
+        self._begun = False  # whether any text has come that is not blank
         self._called = self._moved = False  # whether that call has begun, and whether text before it was shown
 
     def late(self, given: object) -> NoReturn:
@@ -75,8 +77,8 @@ class Border:
     def _beside_call(self, given: Delta) -> Sequence[Delta]:
         """Return what to show of a text when a tool takes the output.
 
-        Only the call tells whether the text before it is the answer, or stands beside it and is shown as thinking. Text
-        is held back until then, unless it may be the answer itself, as JSON.
+        Only the call tells that the text before it is not the answer; it is then shown as thinking. Text is held back
+        until then, unless it begins as JSON does, and so may be the answer itself.
         """
         if given.of_call:
             prose = _apart("" if self._moved else "".join(self._thinking), "".join(self._held))
@@ -92,7 +94,9 @@ class Border:
             self._text.append(given.text)
             return (given,)
         self._held.append(given.text)
-        if self._called or "{" not in given.text:
+        begins = not self._begun and given.text.lstrip().startswith(_JSON)
+        self._begun = self._begun or bool(given.text.strip())
+        if self._called or not begins:
             return ()
         self._text, self._held = ["".join(self._held)], []
         return (Delta(GENERATING, self._text[0]),)
@@ -104,6 +108,8 @@ class Border:
         held = "" if reply.final else "".join(self._held)
         said = shown + held
         text = agree(said, reply.text, reply.thinking)
+        if text is None and reply.final:  # what was shown stands beside the call, and is thinking now
+            text = Agreed(reply.text, reply.text, moved=True)
         if text is None:
             raise self._error("the streamed answer and the final one contradict each other")
         thinking = agree(thought, reply.thinking)

@@ -40,6 +40,15 @@ async def test_a_stream_shows_what_is_kept(pieces):
 
 
 @WAYS
+@pytest.mark.parametrize("text", ["I give {this} now.", 'It is {"lives": 3}.', '{"lives": 3}', "```json\n", "\n\n"])
+async def test_any_text_may_stand_beside_the_call(way, text):
+    agent, _ = agent_of(reply(text, calls=[ANSWER], pieces=3))
+    answer = await way(agent, **TYPED)
+    assert (answer, answer.output.lives, answer.requests) == (CAT, 3, 1)
+    assert agent.history[-1].get("thinking", "") == (text if text.strip() else "")
+
+
+@WAYS
 async def test_text_beside_other_calls_stays_text(way):
     agent, _ = agent_of(reply("Let me look.", calls=[LOOK]), reply(calls=[ANSWER]))
     assert (await way(agent, **TYPED)).output.lives == 3

@@ -249,11 +249,31 @@ def test_a_text_without_a_call_is_the_answer_and_none_of_it_is_lost(final):
     assert (missing, reply.text) == ([Delta(GENERATING, "I cannot say.")], "I cannot say.")
 
 
-def test_a_text_that_may_be_the_answer_is_shown_as_it_arrives():
+@pytest.mark.parametrize("first", ["", "\n", "```json\n"])
+def test_a_text_that_may_be_the_answer_is_shown_as_it_arrives(first):
     border = Border(Request(messages=HELLO, output=TOOL), ModelSpec("model", "own"))
-    shown = [border.delta(Delta(GENERATING, piece)) for piece in ("Here: ", '{"a"', ": 1}")]
-    assert shown == [(), (Delta(GENERATING, 'Here: {"a"'),), (Delta(GENERATING, ": 1}"),)]
-    assert border.end(Reply(text='Here: {"a": 1}')) == ([], Reply(text='Here: {"a": 1}'))
+    shown = [one for piece in (first, '{"a"', ": 1}") for one in border.delta(Delta(GENERATING, piece))]
+    assert shown[-1] == Delta(GENERATING, ": 1}")
+    text = first + '{"a": 1}'
+    assert "".join(one.text for one in shown) == text
+    assert border.end(Reply(text=text)) == ([], Reply(text=text))
+
+
+@pytest.mark.parametrize("pieces", [["Here", " ", '{"a": 1}'], ["It is {", '"a"}'], ["see ", "`a`"]])
+def test_prose_with_json_in_it_is_held_back(pieces):
+    border = Border(Request(messages=HELLO, output=TOOL), ModelSpec("model", "own"))
+    assert [one for piece in pieces for one in border.delta(Delta(GENERATING, piece))] == []
+    assert border.end(Reply(text="".join(pieces)))[0] == [Delta(GENERATING, "".join(pieces))]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_json_before_the_call_that_was_shown_already_is_thinking(streamed):
+    border = Border(Request(messages=HELLO, output=TOOL), ModelSpec("model", "own"))
+    shown = list(border.delta(Delta(GENERATING, '{"draft": 1}')))
+    shown += border.delta(Delta(GENERATING, '{"a": 1}', of_call=True)) if streamed else ()
+    missing, reply = border.end(Reply(text='{"draft": 1}', calls=(ToolCall("1", "final_answer", '{"a": 1}'),)))
+    assert "".join(one.text for one in (*shown, *missing)) == '{"draft": 1}{"a": 1}'
+    assert (reply.text, reply.thinking) == ('{"a": 1}', '{"draft": 1}')
 
 
 def test_without_the_tool_mode_a_tool_of_that_name_is_any_tool():
