@@ -65,8 +65,8 @@ class Remains(ref[Any]):
         remains._loop, remains._close, remains.block = loop, close, None
         return remains
 
-    def __init__(self, *args: object) -> None:
-        """Keep `ref` from reading the arguments, which are others than its own."""
+    def __init__(self, reader: Any, loop: Loop, close: Finisher | None) -> None:
+        """Take what `ref` would take for arguments of its own."""
 
     async def finish(self) -> None:
         """Leave the block or close the stream, in its loop; when called again, do nothing."""
