@@ -18,14 +18,16 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Coroutine, Generator
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, ParamSpec, Protocol, TypeAlias, TypeVar, cast, final
+from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast, final
 from weakref import WeakSet
 
 from anyio import from_thread
 
-from aimu._sync.caller import Outcome, context_for, library, set_library
+from aimu._sync.caller import Outcome, context_for, inside_trio, library, set_library
+from aimu._sync.dropped import Dropped, Finisher, Loop, Streams
 from aimu._sync.helper_loop import HURRIED, WAKE, HelperLoop
 from aimu._sync.signals import SignalGuard, uninterrupted
 from aimu.errors import StreamClosedError
@@ -36,7 +38,6 @@ PATIENCE = 1.0  # s; after the second Ctrl-C, a third is raised at once: the loo
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Streams: TypeAlias = "WeakSet[Any]"  # sync streams whose steps a loop makes
 AsyncioTask: TypeAlias = "asyncio.Task[Any]"
 
 
@@ -52,11 +53,11 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a plain function on this thread's loop, where it can see the loop's async tasks, and return its result."""
-    return run(_called(func, *args, **kwargs))
 
+    async def called() -> T:
+        return func(*args, **kwargs)
 
-async def _called(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    return func(*args, **kwargs)
+    return run(called())
 
 
 def here() -> Loop:
@@ -64,6 +65,7 @@ def here() -> Loop:
     loops = _local.loops
     if loops is None or loops.pid != os.getpid():
         loops = _local.loops = _Loops(loops)
+    loops.close_dropped()
     return loops.for_caller()
 
 
@@ -85,8 +87,19 @@ class _Loops:
         self._own: OwnLoop | None = None
         self._helper: HelperLoop | None = None
 
+    def close_dropped(self) -> None:
+        """Close the streams whose readers were dropped and could not do so."""
+        for loop in (self._own, self._helper):
+            while loop is not None and loop.dropped:
+                with uninterrupted():
+                    remains = loop.dropped.popleft()
+                    if loop.free:
+                        loop.run(_finish_all([remains.finish], CLOSING), to_its_end=True)
+                    else:
+                        remains.dismiss()
+
     def for_caller(self) -> Loop:
-        if asyncio._get_running_loop() is not None or _inside_trio() or (self._own is not None and self._own.running):
+        if asyncio._get_running_loop() is not None or inside_trio() or (self._own is not None and self._own.running):
             if self._helper is None or self._helper.closed:
                 with uninterrupted():
                     self._helper = HelperLoop(_serve)
@@ -97,11 +110,6 @@ class _Loops:
                 self._own = OwnLoop()
                 weakref.finalize(self, self._own.close)
         return self._own
-
-
-def _inside_trio() -> bool:
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_run())
 
 
 class _Side(NamedTuple):
@@ -162,6 +170,7 @@ class OwnLoop:
         self._pid = os.getpid()
         self._closed = False
         self.streams: Streams = WeakSet()
+        self.dropped: Dropped = deque()
         self._task: AsyncioTask | None = None
         self._next_check: asyncio.TimerHandle | None = None
         self._outside = _Side.now()  # while the loop runs: what the thread said before
@@ -184,7 +193,7 @@ class OwnLoop:
         if self._thread is not threading.current_thread() or self._task is not None:
             return False
         # A finalizer may run where a call begins or has ended, and the program's signal handlers are being replaced.
-        return not self.closed and not self._guard.engaged and not _inside_trio()
+        return not self.closed and not self._guard.engaged and not inside_trio()
 
     def post(self, callback: Callable[[], object]) -> None:
         """Call a function on the loop, from any thread, when the loop runs next."""
@@ -346,9 +355,8 @@ def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) 
 
 
 async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], streams: Streams, seconds: float) -> None:
-    for stream in list(streams):  # asyncio would close their generators from the innermost one on, and all at once
-        with suppress(Exception):  # of the user's own provider
-            await asyncio.wait_for(stream._finish(), seconds)
+    # Asyncio would close their generators from the innermost one on, and all at once.
+    await _finish_all([stream._finish for stream in streams], seconds)
     tasks = {task for task in tasks if not task.done()}
     for task in tasks:
         task.cancel()
@@ -360,6 +368,12 @@ async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], str
     with suppress(TimeoutError):
         await asyncio.wait_for(loop.shutdown_asyncgens(), seconds)
     await loop.shutdown_default_executor()
+
+
+async def _finish_all(finishers: Iterable[Finisher], seconds: float) -> None:
+    for finish in finishers:
+        with suppress(Exception):  # of the user's own provider
+            await asyncio.wait_for(finish(), seconds)
 
 
 def _serve(started: Callable[[asyncio.AbstractEventLoop], object], streams: Streams) -> None:
@@ -374,19 +388,6 @@ def _serve(started: Callable[[asyncio.AbstractEventLoop], object], streams: Stre
         _wind_up(loop, streams, CLOSING)
     finally:
         loop.close()
-
-
-class Loop(Protocol):
-    """A loop as the readers of streams use it."""
-
-    streams: Streams
-
-    @property
-    def free(self) -> bool: ...
-    @property
-    def closed(self) -> bool: ...
-    def post(self, callback: Callable[[], object]) -> None: ...
-    def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T: ...
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> object:

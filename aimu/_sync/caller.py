@@ -37,6 +37,12 @@ def _prepare(in_thread: InThread, step: Callable[[Coroutine[Any, Any, None]], No
     set_library("asyncio")  # a context copied under trio would name trio as the library
 
 
+def inside_trio() -> bool:
+    """Return whether this thread runs a trio loop."""
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_run())
+
+
 def library() -> str | None:
     """Return the async library that the current context names."""
     variable = _variable()

@@ -10,6 +10,7 @@ import math
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from contextvars import copy_context
@@ -23,6 +24,7 @@ from anyio import get_cancelled_exc_class
 from anyio.lowlevel import checkpoint_if_cancelled
 
 from aimu._sync.caller import Outcome, context_for, library, set_library
+from aimu._sync.dropped import Dropped, Streams
 from aimu._sync.signals import SignalGuard
 from aimu.errors import StreamClosedError, UsageError
 
@@ -41,10 +43,11 @@ class HelperLoop:
             the streams in its second.
     """
 
-    def __init__(self, serve: Callable[[Callable[[Any], object], WeakSet[Any]], object]) -> None:
+    def __init__(self, serve: Callable[[Callable[[Any], object], Streams], object]) -> None:
         self._pid = os.getpid()
         self._owner = threading.current_thread()
-        self.streams: WeakSet[Any] = WeakSet()
+        self.streams: Streams = WeakSet()
+        self.dropped: Dropped = deque()
         started: SimpleQueue[Any] = SimpleQueue()
         self._thread = threading.Thread(target=serve, args=(started.put, self.streams), name="aimu-sync", daemon=True)
         self._thread.start()

@@ -17,6 +17,7 @@ import anyio
 
 from aimu._core.chunks import StreamChunk
 from aimu._sync import bridge
+from aimu._sync.dropped import Loop, Remains
 from aimu._sync.signals import uninterrupted
 from aimu._sync.twin import Facade, sync_of
 from aimu.aio._stream import Stream as AsyncStream
@@ -41,9 +42,10 @@ class Reader(Facade, Generic[T]):
 
     def _hold(self, aio: Any) -> None:
         super()._hold(aio)
-        self._loop: bridge.Loop | None = None
+        self._loop: Loop | None = None
         self._taken: deque[T] = deque()
         self._holder: _Holder | None = None
+        self._remains: Remains | None = None  # from the first step on, until the stream is closed
 
     def __iter__(self) -> Self:
         self.__aio__.__aiter__()
@@ -62,8 +64,8 @@ class Reader(Facade, Generic[T]):
 
     async def _finish(self) -> None:
         """Leave the block or close the stream, in its loop."""
-        if self._holder is not None:
-            await self._holder.leave()
+        if self._remains is not None:
+            await self._remains.finish()
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine that leaves or closes, unless the end of the loop has already done so."""
@@ -75,8 +77,10 @@ class Reader(Facade, Generic[T]):
     def _step(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._taken.clear()  # drops what remains when a reader leaves or closes; before a read it is empty
         if self._loop is None:
-            self._loop = bridge.here()
-            self._loop.streams.add(self)
+            loop = bridge.here()
+            loop.streams.add(self)
+            self._remains = Remains(self, loop, getattr(self.__aio__, "aclose", None))
+            self._loop = loop
         return self._loop.run(coroutine)
 
     def __enter__(self) -> Self:
@@ -89,14 +93,16 @@ class Reader(Facade, Generic[T]):
         return self
 
     async def _enter(self) -> None:
-        self._holder = _Holder(self.__aio__)
-        await self._holder.enter()
+        assert self._remains is not None
+        self._holder = self._remains.block = _Holder(self.__aio__)
+        await self._holder.enter(self._remains)
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._holder is not None
         self._run(self._holder.leave())
+        self._remains = None
 
 
 @final
@@ -112,12 +118,12 @@ class _Holder:
         self._failure: BaseException | None = None
         self._task: object = None
 
-    async def enter(self) -> None:
-        self._task = bridge.spawn(self._hold())
+    async def enter(self, remains: Remains) -> None:
+        self._task = bridge.spawn(self._hold(remains))
         await self._entered.wait()
         self._check()
 
-    async def _hold(self) -> None:
+    async def _hold(self, remains: Remains) -> None:
         try:
             async with self._block:
                 self._entered.set()
@@ -163,12 +169,6 @@ class StreamReader(Reader[StreamChunk]):
                 self.close()
             raise
 
-    async def _finish(self) -> None:
-        if self._holder is None:
-            await self.__aio__.aclose()
-        else:
-            await super()._finish()
-
     def _texts(self) -> Iterator[str]:
         return (chunk.content for chunk in self if chunk.is_text())
 
@@ -177,12 +177,12 @@ class StreamReader(Reader[StreamChunk]):
 
     def __del__(self) -> None:
         # The loop stands still between steps, so without this a dropped stream would stay open until the next call.
-        loop, holder = getattr(self, "_loop", None), self._holder
-        if loop is None or loop.closed:
+        loop, remains = getattr(self, "_loop", None), self._remains
+        if loop is None or remains is None or loop.closed:
             return
-        if not loop.free:  # in another thread or a running call; dropped generators are finalised when the loop runs
-            if holder is not None:
-                loop.post(holder.dismiss)
-            return
-        with uninterrupted():
-            loop.run(self._finish(), to_its_end=True)
+        if loop.free:
+            with uninterrupted():
+                loop.run(remains.finish(), to_its_end=True)
+        else:  # in another thread or a running call; dropped generators are finalised when the loop runs
+            remains.dismiss()
+        self._remains = None

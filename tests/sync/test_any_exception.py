@@ -43,6 +43,12 @@ def test_a_signal_handler_may_raise_at_each_step_of_the_sync_code():
     assert int(run.stdout) > 100
 
 
+def test_a_dropped_stream_closes_although_signal_handlers_raise_in_its_finalizers():
+    command = [sys.executable, "-m", "tests.sync.dropped_streams"]
+    run = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    assert run.returncode == 0, run.stderr.decode()[-4000:]
+
+
 LOOPS = []  # of in_asyncio, in the test that runs
 
 
