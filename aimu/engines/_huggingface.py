@@ -112,7 +112,7 @@ class HuggingFaceEngine(LocalEngine["TorchModel"]):
             check_memory(self.spec.id, weights_bytes(files, bits), free, _REMEDY)
         model = TorchModel(self._source, **self._settings)
         if self.spec.vision is None:
-            self.spec = evolve(self.spec, vision=model.sees)
+            self.spec: ModelSpec = evolve(self.spec, vision=model.sees)
         return model
 
     def _rows(self, model: TorchModel) -> TorchRows:

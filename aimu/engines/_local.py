@@ -85,7 +85,7 @@ class LocalEngine(ABC, Generic[M]):
         for package in self.packages:
             if importlib.util.find_spec(package) is None:
                 raise MissingExtraError(package, self.extra)
-        self.spec = spec
+        self.spec: ModelSpec = spec
         ChatFormat.of("", tool_format=tool_format)  # raises where there is no format of that name
         self._tool_format = tool_format
         self._model: M | None = None
