@@ -115,9 +115,11 @@ async def test_a_code_of_llama_decode_fails_the_requests_of_that_pass_only(four,
 
     with monkeypatch.context() as patch:
         patch.setattr(llama_cpp, "llama_decode", decode)
-        async with anyio.create_task_group() as group:
-            group.start_soon(one)
-            group.start_soon(one)
+        with (seen := Passes(four)).recorded():
+            seen.gather = 2
+            async with anyio.create_task_group() as group:
+                group.start_soon(one)
+                group.start_soon(one)
     assert await at_once(four, [request] * 3) == await one_by_one(llama_engine, [request] * 3)
 
 
