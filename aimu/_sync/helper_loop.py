@@ -62,7 +62,8 @@ class HelperLoop:
 
     @property
     def closed(self) -> bool:
-        return self._pid != os.getpid() or not self._thread.is_alive()
+        # Not `Thread.is_alive`, which counts a living thread as ended once a signal handler has raised in it.
+        return self._pid != os.getpid() or self.loop.is_closed()
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T:
         if self.closed:

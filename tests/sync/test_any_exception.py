@@ -84,6 +84,32 @@ def test_a_call_in_a_loop_ends_first_although_signal_handlers_raise_twice_after_
     in_asyncio(body, client)
 
 
+def test_a_helper_thread_goes_on_although_a_signal_handler_raises_at_any_step_of_asking_whether_it_has_ended():
+    class Burst(BaseException):
+        pass
+
+    async def main():
+        helper = bridge.here()
+        for last in range(20):
+            steps = iter(range(last))
+
+            def on_step(frame, event, argument, steps=steps):
+                if next(steps, None) is None:
+                    raise Burst
+
+            sys.setprofile(on_step)
+            try:
+                assert not helper.closed
+            except Burst:
+                pass
+            finally:
+                sys.setprofile(None)
+        assert not helper.closed
+        assert bridge.here() is helper
+
+    asyncio.run(main())
+
+
 LOOPS = []  # of in_asyncio, in the test that runs
 
 
