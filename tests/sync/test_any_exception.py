@@ -97,13 +97,12 @@ def test_a_helper_thread_goes_on_although_a_signal_handler_raises_at_any_step_of
                 if next(steps, None) is None:
                     raise Burst
 
-            sys.setprofile(on_step)
             try:
+                sys.setprofile(on_step)  # until it raises
                 assert not helper.closed
+                sys.setprofile(None)
             except Burst:
                 pass
-            finally:
-                sys.setprofile(None)
         assert not helper.closed
         assert bridge.here() is helper
 
