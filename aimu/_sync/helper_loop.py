@@ -62,7 +62,8 @@ class HelperLoop:
 
     @property
     def closed(self) -> bool:
-        return self._pid != os.getpid() or not self._thread.is_alive()
+        # Not `Thread.is_alive`, which counts a living thread as ended once a signal handler has raised in it.
+        return self._pid != os.getpid() or self.loop.is_closed()
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T:
         if self.closed:
@@ -116,19 +117,28 @@ class _Visit(Generic[T]):
             self._helper.post(self._begin)
             while not self._ended and time.monotonic() < self._give_up:
                 try:
-                    self._serve_one(guard)
-                except BaseException as exc:  # noqa: BLE001 - Ctrl-C or SystemExit in a tool; raised below
-                    guard.install()  # again, in case a signal handler raised before it began
-                    self._stop_with(exc)
-                self._end_serving()
+                    try:
+                        self._serve_one(guard)
+                    except BaseException as exc:  # noqa: BLE001 - Ctrl-C or SystemExit in a tool; raised below
+                        self._resume(exc, guard)
+                    self._end_serving()
+                except BaseException as exc:  # noqa: BLE001 - of a signal handler, before the guard was back
+                    self._resume(exc, guard)
+                    self._end_serving()
         finally:
-            self._end_serving()
-            if not self._ended:
-                self._helper.post(self._cancel)
-            guard.remove()
+            try:
+                self._end_serving()
+            finally:
+                if not self._ended:
+                    self._helper.post(self._cancel)
+                guard.remove()
         self._outcome.replace(self._stop)
         self._stop = None
         return self._outcome.get()
+
+    def _resume(self, exc: BaseException, guard: SignalGuard) -> None:
+        guard.install()
+        self._stop_with(exc)
 
     def _begin(self) -> None:
         if self._task is None:  # Ctrl-C may come so early that `_cancel` comes first

@@ -18,6 +18,8 @@ import trio
 import aimu
 from aimu import aio
 from aimu._sync import bridge
+from aimu._sync.helper_loop import _Visit
+from aimu._sync.signals import SignalGuard
 from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
 from tests.holding import join, start
@@ -47,6 +49,64 @@ def test_a_dropped_stream_closes_although_signal_handlers_raise_in_its_finalizer
     command = [sys.executable, "-m", "tests.sync.dropped_streams"]
     run = subprocess.run(command, capture_output=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr.decode()[-4000:]
+
+
+def test_a_call_in_a_loop_ends_first_although_signal_handlers_raise_twice_after_a_tool(monkeypatch):
+    class Burst(BaseException):
+        pass
+
+    install = SignalGuard.install
+    left = []
+
+    def interrupted(guard):
+        if left:
+            raise left.pop()
+        install(guard)
+
+    @tool
+    def look() -> str:
+        """Look."""
+        left.extend([Burst(), Burst()])
+        return "seen"
+
+    client = aimu.client(ScriptedProvider(reply(calls=[("look", {})]), "better"), tools=[look], max_concurrency=1)
+    ended = []
+    end = _Visit._end
+    monkeypatch.setattr(_Visit, "_end", lambda visit, task: (ended.append(True), end(visit, task)))
+    monkeypatch.setattr(SignalGuard, "install", interrupted)
+
+    def body(client):
+        with pytest.raises(Burst):
+            client.chat("?")
+        assert ended
+        assert client.chat("?") == "better"
+
+    in_asyncio(body, client)
+
+
+def test_a_helper_thread_goes_on_although_a_signal_handler_raises_at_any_step_of_asking_whether_it_has_ended():
+    class Burst(BaseException):
+        pass
+
+    async def main():
+        helper = bridge.here()
+        for last in range(20):
+            steps = iter(range(last))
+
+            def on_step(frame, event, argument, steps=steps):
+                if next(steps, None) is None:
+                    raise Burst
+
+            try:
+                sys.setprofile(on_step)  # until it raises
+                assert not helper.closed
+                sys.setprofile(None)
+            except Burst:
+                pass
+        assert not helper.closed
+        assert bridge.here() is helper
+
+    asyncio.run(main())
 
 
 LOOPS = []  # of in_asyncio, in the test that runs
