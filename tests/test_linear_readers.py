@@ -172,7 +172,7 @@ def growth(read, shape):
         if shorter is not None and longer > MEASURABLE:
             if longer > FACTOR * shorter and (rises or longer < LONG):  # perhaps by chance
                 quarter = text_of(shape, size // 4)
-                longer, shorter = (min(seconds(read, same) for _ in range(2)) for same in (text, quarter))
+                longer, shorter = (min(seconds(read, same) for _ in range(3)) for same in (text, quarter))
             factor = longer / max(shorter, 1e-6)
             rises += factor > FACTOR
             if rises == 3 or factor <= FACTOR:
@@ -184,8 +184,10 @@ def growth(read, shape):
 def growth_to_the_largest(read, shape):
     """Return how much longer a megabyte takes than a quarter of it."""
     shorter, longer = (seconds(read, text_of(shape, size)) for size in (LARGEST // 4, LARGEST))
-    if longer > FACTOR * shorter:  # perhaps by chance
-        shorter = seconds(read, text_of(shape, LARGEST // 4))
+    for _ in range(2):
+        if longer <= FACTOR * shorter:
+            break
+        longer = min(longer, seconds(read, text_of(shape, LARGEST)))  # a busy machine only makes it longer
     return longer / max(shorter, 1e-6) if longer > MEASURABLE else 0
 
 
