@@ -53,7 +53,10 @@ def dropped(client):
 def in_a_loop(way):
     def run(client):
         async def cell():
-            way(client)
+            try:
+                way(client)
+            finally:
+                loop.stop()  # if a handler raises in the callback that would, asyncio only logs it, and runs for ever
 
         loop = asyncio.new_event_loop()
         try:

@@ -135,5 +135,7 @@ def sections(instruction: str, **parts: str) -> str:
 def accepts(verdict: str, keyword: str) -> bool:
     """Return whether the first or last non-empty line, without markup, starts with `keyword` as a whole word."""
     lines = [line for line in verdict.splitlines() if line.strip()]
-    passing = re.compile(_MARKUP + re.escape(keyword) + r"(?=_*(?:\W|$))")
+    # A possessive repetition remembers no way back, and takes a tenth of the time; a keyword may begin with markup.
+    possessive = "+" if keyword[:1].isalpha() else ""
+    passing = re.compile(_MARKUP + possessive + re.escape(keyword) + r"(?=_*(?:\W|$))")
     return any(passing.match(line) for line in (*lines[:1], *lines[-1:]))
