@@ -57,8 +57,8 @@ class Border:
         """Refuse what comes after the reply of a stream."""
         self._refuse("a stream must end with its Reply", given)
 
-    def delta(self, given: Any) -> Sequence[Delta]:
-        """Return what to show of a delta, and remember its text."""
+    def delta(self, given: Any) -> Delta | Sequence[Delta]:
+        """Return what to show of a delta, mostly the delta itself, and remember its text."""
         if type(given) is not Delta:
             self._refuse("a stream must yield Delta objects and then one Reply", given)
         text = given.text
@@ -72,7 +72,7 @@ class Border:
             self._thinking.append(text)
         else:
             self._refuse("Delta.phase must be THINKING or GENERATING", given.phase)
-        return (given,)
+        return given
 
     def _beside_call(self, given: Delta) -> Sequence[Delta]:
         """Return what to show of a text when a tool takes the output.

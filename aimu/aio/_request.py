@@ -169,8 +169,12 @@ class SharedProvider:
                         if reply is not None:
                             border.late(delta)
                         if type(delta) is not Reply:
-                            for shown in border.delta(delta):
+                            shown = border.delta(delta)
+                            if type(shown) is Delta:
                                 yield shown
+                            else:
+                                for piece in shown:
+                                    yield piece
                             continue
                         missing, reply = border.end(delta)
                         self._used(reply)

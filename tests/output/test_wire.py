@@ -223,6 +223,11 @@ def test_only_the_first_call_of_the_output_tool_is_streamed(wire):
     assert [delta for delta in reader.feed(sse(*second_call(wire))) if delta.of_call] == []
 
 
+def shown_of(border, delta):
+    shown = border.delta(delta)
+    return [shown] if isinstance(shown, Delta) else shown
+
+
 def test_text_around_a_call_is_thinking_wherever_it_comes():
     border = Border(Request(messages=HELLO, output=TOOL), ModelSpec("model", "own"))
     given = [
@@ -232,7 +237,7 @@ def test_text_around_a_call_is_thinking_wherever_it_comes():
         Delta(GENERATING, '{"a": 1}', of_call=True),
         Delta(GENERATING, " Done."),
     ]
-    shown = [one for delta in given for one in border.delta(delta)]
+    shown = [one for delta in given for one in shown_of(border, delta)]
     call = ToolCall("1", "final_answer", '{"a": 1}')
     missing, reply = border.end(Reply(text="I answer. Done.", thinking="Hm.", calls=(call,)))
     shown += missing
