@@ -1,4 +1,4 @@
-"""What sends the requests of a lane: a transport, or an HTTP client over one.
+"""Where requests go, and what sends those of a lane: a transport, or an HTTP client over one.
 
 A client of httpx2 does more than these requests need (flows of authentication, cookies, hooks, redirects), which costs
 a tenth of a request. So it is used only where it is the user's own, or where it has to choose between proxies.
@@ -7,7 +7,12 @@ a tenth of a request. So it is used only where it is the user's own, or where it
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, final
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
 
 from aimu.errors import ClosedClientError
 from aimu.providers._bounded import CODINGS
@@ -16,7 +21,27 @@ from aimu.providers._environment import tls
 if TYPE_CHECKING:
     import httpx2
 
-    from aimu.providers._lanes import Endpoint
+
+@final
+@frozen
+class Endpoint:
+    """Where requests go, and their headers, which include the key."""
+
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    secret: str | None = field(repr=False, default=None)
+
+    def url(self, path: str) -> str:
+        """Return the URL of a path of the API: below the path of the base URL, with its query."""
+        parts = urlsplit(self.base_url)
+        return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
+
+    @cached_property  # each request needs it twice
+    def server(self) -> str:
+        """The host and port of the server, for error texts."""
+        parts = urlsplit(self.base_url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
 
 
 class Http(Protocol):

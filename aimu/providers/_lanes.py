@@ -1,4 +1,4 @@
-"""Where requests go, in lanes: which event loop has which connections, when they close, and which errors they raise.
+"""The lanes of requests: which event loop has which connections, when they close, and which errors they raise.
 
 A connection belongs to the event loop that opened it, so each loop has lanes of its own; `aclose` of the provider or
 the end of the loop closes them. Sends nothing.
@@ -6,24 +6,22 @@ the end of the loop closes them. Sends nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from functools import cache, cached_property
-from typing import TYPE_CHECKING, final
-from urllib.parse import urlsplit
+from functools import cache
+from typing import TYPE_CHECKING
 
 import anyio
-from attrs import define, field, frozen
+from attrs import define, field
 
 from aimu._core.loop_end import loop_end
 from aimu._core.secrets import hide
 from aimu.errors import ProviderError
 from aimu.providers._bounded import BodyError
+from aimu.providers._http import Endpoint, Http
 
 if TYPE_CHECKING:
     import httpx2
-
-    from aimu.providers._http import Http
 
 # Seconds without a byte before a request fails, unless the user sets a timeout. Connecting may take long if a thousand
 # requests start at once. The wait for a free connection has no limit here: the caller's deadline applies.
@@ -35,31 +33,8 @@ CLOSING = 1.0
 # The number of concurrent requests on one HTTP client.
 _LANE = 24
 
-
-@final
-@frozen
-class Endpoint:
-    """Where requests go, and their headers, which include the key."""
-
-    base_url: str
-    headers: Mapping[str, str] = field(repr=False)
-    secret: str | None = field(repr=False, default=None)
-
-    def url(self, path: str) -> str:
-        """Return the URL of a path of the API: below the path of the base URL, with its query."""
-        parts = urlsplit(self.base_url)
-        return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
-
-    @cached_property  # each request needs it twice
-    def server(self) -> str:
-        """The host and port of the server, for error texts."""
-        parts = urlsplit(self.base_url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{host}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
-
-
 # Makes what sends requests in one event loop, over the user's client if there is one.
-Connect = Callable[["httpx2.AsyncClient | None"], "Http"]
+Connect = Callable[["httpx2.AsyncClient | None"], Http]
 
 
 @define(eq=False)
