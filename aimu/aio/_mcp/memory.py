@@ -1,8 +1,8 @@
 """A server object in this program, called in the caller's event loop.
 
 Each request has an MCP session of its own, as one over the wire has with the protocol of 2026-07-28. In that protocol
-the server runs in the async task of the caller, with its context variables. Only this module depends on internals of
-FastMCP.
+the server runs in the async task of the caller, with its context variables. Only this module and `aimu.aio._serve`
+depend on internals of FastMCP.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ def blocks_of(result: Any) -> list[Any]:
     """Return what a function returned as content blocks; blocks of `mcp_types` stay, alone or among parts."""
     items = result if isinstance(result, list) else [result]
     if any(map(is_block, items)):
-        return [item if is_block(item) else made for item in items for made in _blocks(item)]
+        return [block for item in items for block in ([item] if is_block(item) else _blocks(item))]
     return _blocks(result)
 
 
