@@ -9,7 +9,8 @@ from typing import Any, final
 
 from aimu._core.chunks import StreamChunk, StreamingContentType
 from aimu.aio._run import Task
-from aimu.aio._runner import AsyncRunner, labels, run_of, start, steps_of
+from aimu.aio._runner import AsyncRunner, labels, steps_of
+from aimu.aio._stream import Stream
 from aimu.tools._current import Level, Listener, current_call
 from aimu.tools._definition import Tool
 
@@ -26,21 +27,10 @@ def run_tool(runner: Any) -> Tool:
         narration = Narration(call._listener)
         call._listener = narration  # of the calls in the run, too
         given = Task.asked(task, None, None, "task", None)
-        stream: Any = start(
-            lambda run: steps_of(own, given, run),
-            name="run",
-            what=lambda: run_of(own),
-            stream=True,
-            labels=lambda: labels(own),
-            timeout=None,
-            include=None,
-            context=None,
-        )
-        async with stream:
+        async with Stream(lambda run: steps_of(own, given, run), labels=lambda: labels(own)) as stream:
             async for chunk in stream:
                 narration.see(chunk)
-        answer: str = stream.result
-        return str(answer)
+        return str(stream.result)
 
     who = getattr(runner, "name", None) or type(runner).__name__
     return Tool(name="run", function=run, description=f"Give a task to {who}; returns its answer.")

@@ -132,15 +132,12 @@ def _guarded() -> Any:
             return super().http_app(*args, **options)
 
         def _guard(self, options: dict[str, Any]) -> dict[str, Any]:
-            made = dict(options)
-            if made.get("host_origin_protection") is None:
-                made["host_origin_protection"] = "auto"
-            if self.aimu_hosts and made.get("allowed_hosts") is None:
-                made["allowed_hosts"] = list(self.aimu_hosts)
-            if self.aimu_hosts and made.get("allowed_origins") is None:
+            guard: dict[str, Any] = {"host_origin_protection": "auto"}
+            if self.aimu_hosts:
                 # A proxy speaks https to the browser, and http to this server.
-                made["allowed_origins"] = [f"{kind}://{host}" for host in self.aimu_hosts for kind in ("https", "http")]
-            return made
+                origins = [f"{kind}://{host}" for host in self.aimu_hosts for kind in ("https", "http")]
+                guard |= {"allowed_hosts": list(self.aimu_hosts), "allowed_origins": origins}
+            return options | {key: value for key, value in guard.items() if options.get(key) is None}
 
     return Server
 

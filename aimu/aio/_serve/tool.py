@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Any, final
 
 import anyio
+from attrs import evolve
 
 from aimu._core.answer import AROUND, account_within
 from aimu._core.groups import single_failure
@@ -55,12 +56,9 @@ class Caller:
         return results[0] if results else _failed("the client is gone")
 
     async def _called(self, arguments: dict[str, Any], reports: Reports) -> Any:
-        account, outer = account_within(self._context), CALL.get()
-        name = self._tool.name
-        if outer is None:
-            current = CurrentCall(new_call_id(), name, None, 0, account.context, list, reports)
-        else:  # an agent of this process calls, over memory
-            current = CurrentCall(outer.id, name, outer.agent, outer.iteration, account.context, outer._seen, reports)
+        account, name = account_within(self._context), self._tool.name
+        outer = CALL.get() or CurrentCall(new_call_id(), name)  # there is one if an agent of this process calls
+        current = evolve(outer, name=name, context=account.context, listener=reports)
         outcome: list[Any] = []
         tokens = CALL.set(current), AROUND.set(account)
         try:
