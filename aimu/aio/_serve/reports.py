@@ -5,7 +5,6 @@ A tool reports without waiting, from any thread; one async task sends.
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -14,12 +13,9 @@ from typing import Any, final
 
 import anyio
 
-from aimu._core.escaping import escaping
 from aimu._core.slots import loop_caller
 from aimu.aio._serve.blocks import whole
 from aimu.tools._current import Level
-
-log = escaping(logging.getLogger("aimu.aio"))
 
 MOST_UNSENT = 1000  # of one call; beyond that the oldest are dropped, since the client reads too slowly
 
@@ -82,9 +78,6 @@ async def _send_record(context: Any, level: Level, text: str) -> None:
     """
     from fastmcp.server.context import _MCP_LEVEL_SEVERITY, _get_client_log_level
 
-    if context.request_context is None:  # the program itself calls `server.call_tool`
-        log.log(getattr(logging, level.upper()), "%s", text)
-        return
     session = context.session
     least = _get_client_log_level(session)
     if least is not None and _MCP_LEVEL_SEVERITY[level] < _MCP_LEVEL_SEVERITY[least]:

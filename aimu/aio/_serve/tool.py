@@ -15,7 +15,7 @@ from aimu._core.reply import ToolCall, new_call_id
 from aimu.aio._serve.blocks import blocks_of, text_block
 from aimu.aio._serve.output import Output
 from aimu.aio._serve.reports import Reports
-from aimu.tools._current import CALL, CurrentCall
+from aimu.tools._current import CALL, CurrentCall, Listener
 from aimu.tools._definition import Tool
 from aimu.tools._toolbox import Toolbox, plain_data, text_of
 
@@ -43,6 +43,7 @@ class Caller:
 
         context = get_context()
         reports = Reports(context)
+        listener = None if context.request_context is None else reports  # None: the program calls its own server
         results: list[Any] = []
         with single_failure(levels=2):
             async with anyio.create_task_group() as watching:
@@ -50,15 +51,15 @@ class Caller:
                     watching.start_soon(_cancel_when, gone, watching.cancel_scope)
                 async with anyio.create_task_group() as sending:
                     sending.start_soon(reports.send)
-                    results.append(await self._called(arguments, reports))
+                    results.append(await self._called(arguments, listener))
                     reports.close()
                 watching.cancel_scope.cancel()
         return results[0] if results else _failed("the client is gone")
 
-    async def _called(self, arguments: dict[str, Any], reports: Reports) -> Any:
+    async def _called(self, arguments: dict[str, Any], listener: Listener | None) -> Any:
         account, name = account_within(self._context), self._tool.name
         outer = CALL.get() or CurrentCall(new_call_id(), name)  # there is one if an agent of this process calls
-        current = evolve(outer, name=name, context=account.context, listener=reports)
+        current = evolve(outer, name=name, context=account.context, listener=listener)
         outcome: list[Any] = []
         tokens = CALL.set(current), AROUND.set(account)
         try:
