@@ -1,8 +1,8 @@
 """Every command of the project: `nox` runs lint, types and tests; `nox -l` lists the rest.
 
 Each session installs what it needs into its own environment, at the versions that `constraints.txt` pins, from the
-package index and, if it answers, from that of PyTorch; `servers` and `conformance` also use npm. `nox -s lock` writes the file;
-`newest` and `lowest` run without it.
+package index and, if it answers, from that of PyTorch; `servers` and `conformance` also use npm. `nox -s lock` writes
+the file; `newest` and `lowest` run without it.
 """
 
 from __future__ import annotations
