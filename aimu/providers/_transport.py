@@ -17,6 +17,7 @@ from attrs import evolve
 
 from aimu._core.reply import Reply
 from aimu._core.secrets import hide
+from aimu._core.surrogates import whole
 from aimu.errors import (
     AuthenticationError,
     InvalidOptionError,
@@ -284,8 +285,8 @@ def _written(body: Mapping[str, Any]) -> bytes:
         raise InvalidOptionError(f"cannot write the request as JSON: {exc}") from exc
     try:
         return text.encode()
-    except UnicodeEncodeError:  # two adjacent surrogates become one character again
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    except UnicodeEncodeError:
+        return whole(text).encode()
 
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int]:

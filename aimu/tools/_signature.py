@@ -157,22 +157,26 @@ def _is_method(function: AnyCallable) -> bool:
 def arguments_of(function: AnyCallable) -> list[Argument]:
     """Return the parameters with their types, resolving string annotations."""
     parameters = check_parameters(function)
-    names, scope = written(function).__globals__, scope_of(function)
     arguments: list[Argument] = []
     for parameter in parameters:
         if isinstance(parameter.annotation, type):  # nothing in it to resolve
             arguments.append(Argument(parameter.name, parameter.annotation, parameter.default))
             continue
-        holder = SimpleNamespace(__annotations__={parameter.name: parameter.annotation})
         try:
-            hints = get_type_hints(holder, names, scope, include_extras=True)
+            hint = resolved_annotation(function, parameter.annotation)
         except Exception as exc:  # evaluating an annotation can raise anything
             raise ToolSignatureError(
                 f"{origin(function)}: cannot resolve the type {parameter.annotation!r} of parameter "
                 f"{parameter.name!r} ({exc}); define or import it at module level, not under TYPE_CHECKING"
             ) from exc
-        arguments.append(Argument(parameter.name, hints[parameter.name], parameter.default))
+        arguments.append(Argument(parameter.name, hint, parameter.default))
     return arguments
+
+
+def resolved_annotation(function: AnyCallable, annotation: Any) -> Any:
+    """Return the type that an annotation of the function means; evaluating a string in it can raise anything."""
+    holder = SimpleNamespace(__annotations__={"it": annotation})
+    return get_type_hints(holder, written(function).__globals__, scope_of(function), include_extras=True)["it"]
 
 
 def scope_of(function: AnyCallable) -> dict[str, Any]:

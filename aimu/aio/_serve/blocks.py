@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from aimu._core.images import split_data_url, url_of
+from aimu._core.surrogates import whole
 from aimu.tools._toolbox import Content, content_of, is_parts
 
 
@@ -28,11 +29,6 @@ def text_block(text: str) -> Any:
     from mcp_types import TextContent
 
     return TextContent(type="text", text=whole(text))
-
-
-def whole(text: str) -> str:
-    """Return the text with a replacement for each half surrogate, which UTF-8 cannot express."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _blocks(result: Any) -> list[Any]:

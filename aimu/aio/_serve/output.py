@@ -5,7 +5,6 @@ A tool without a return type has none, nor has one that returns text or content 
 
 from __future__ import annotations
 
-import inspect
 import json
 import types
 from collections.abc import (
@@ -21,21 +20,21 @@ from collections.abc import (
     Mapping,
 )
 from enum import Enum
-from types import SimpleNamespace
-from typing import Annotated, Any, Literal, Union, final, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, final, get_args, get_origin
 
 from attrs import field, frozen
+from pydantic import TypeAdapter
 
+from aimu._core.surrogates import whole
 from aimu._output._type import WRAPPER, OutputType, resolved
-from aimu.aio._serve.blocks import whole
 from aimu.errors import InvalidOptionError, ToolError
+from aimu.tools._models import UNUSABLE
 from aimu.tools._schema import untitled
-from aimu.tools._signature import scope_of, written
+from aimu.tools._signature import resolved_annotation, written
 
-_WRAPPER = "result"  # the name that FastMCP and the SDK use
+_RESULT = "result"  # the name that FastMCP and the SDK use
 _SEVERAL = (AsyncGenerator, AsyncIterator, AsyncIterable, Generator, Iterator, Iterable)
 _BLOCKS = ("mcp_types", "fastmcp")  # packages whose classes are content
-_MISSING: Any = inspect.Signature.empty
 
 
 @final
@@ -64,7 +63,7 @@ class Output:
         wrapped = schema.get("type") != "object"
         if wrapped:
             defs = {"$defs": schema.pop("$defs")} if "$defs" in schema else {}
-            schema = {"type": "object", "properties": {_WRAPPER: schema}, "required": [_WRAPPER], **defs}
+            schema = {"type": "object", "properties": {_RESULT: schema}, "required": [_RESULT], **defs}
         return cls(schema, wrapped, Draft202012Validator(schema))
 
     def structured(self, value: Any) -> dict[str, Any]:
@@ -75,7 +74,7 @@ class Output:
         """
         from jsonschema.exceptions import best_match
 
-        made = {_WRAPPER: value} if self.wrapped else value
+        made = {_RESULT: value} if self.wrapped else value
         error = best_match(self._validator.iter_errors(made))
         if error is None:
             try:
@@ -88,15 +87,10 @@ class Output:
 
 def _returned(function: Callable[..., Any]) -> Any:
     """Return the type of what a call gives in the end: of the items, if the function is a generator."""
-    source = written(function)
-    hint = getattr(source, "__annotations__", {}).get("return", _MISSING)
-    holder = SimpleNamespace(__annotations__={"return": hint})
-    scope = scope_of(function) if inspect.isfunction(source) else {}
     try:
-        hints = get_type_hints(holder, getattr(source, "__globals__", {}), scope, include_extras=True)
-    except Exception:  # noqa: BLE001 - evaluating an annotation can raise anything; without it there is no type
-        return _MISSING
-    kind = hints["return"]
+        kind = resolved_annotation(function, written(function).__annotations__["return"])
+    except Exception:  # noqa: BLE001 - evaluating an annotation can raise anything; without it the type is unknown
+        return Any
     while get_origin(kind) in (Awaitable, Coroutine):
         kind = get_args(kind)[-1]
     return list[get_args(kind)[0]] if get_origin(kind) in _SEVERAL else kind  # type: ignore[misc]
@@ -105,7 +99,7 @@ def _returned(function: Callable[..., Any]) -> Any:
 def _content(kind: Any) -> Literal["text", "parts"] | None:
     """Return what a client reads if a tool returns this type, or None if it is data."""
     kind = getattr(kind, "__value__", kind)  # of a `type` statement
-    if kind in (_MISSING, Any, object, str, bytes, None, type(None)):
+    if kind in (Any, object, str, bytes, None, type(None)):
         return "text"
     if get_origin(kind) is Annotated:
         return _content(get_args(kind)[0])
@@ -125,13 +119,10 @@ def _content(kind: Any) -> Literal["text", "parts"] | None:
 
 def _schema(kind: Any) -> dict[str, Any] | None:
     """Return the JSON Schema of what a type looks like as JSON; None if there is none."""
-    from pydantic import PydanticSchemaGenerationError, TypeAdapter
-    from pydantic.errors import PydanticUserError
-
     try:
         schema = TypeAdapter(kind).json_schema(mode="serialization")
         return untitled(resolved(schema, schema))
-    except (PydanticSchemaGenerationError, PydanticUserError, TypeError, NameError):
+    except UNUSABLE:
         pass  # pydantic does not know attrs classes
     try:
         known = OutputType[Any].of(kind)

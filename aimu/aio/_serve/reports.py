@@ -14,7 +14,7 @@ from typing import Any, final
 import anyio
 
 from aimu._core.slots import loop_caller
-from aimu.aio._serve.blocks import whole
+from aimu._core.surrogates import whole
 from aimu.tools._current import Level
 
 MOST_UNSENT = 1000  # of one call; beyond that the oldest are dropped, since the client reads too slowly

@@ -1,0 +1,8 @@
+"""Half surrogates: parts of a character, which JSON can express and UTF-8 cannot."""
+
+from __future__ import annotations
+
+
+def whole(text: str) -> str:
+    """Return the text with a replacement for each half surrogate; two that belong together become their character."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
