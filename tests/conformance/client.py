@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Generator, Iterator
-from typing import Any
+from collections.abc import Iterator
+from contextlib import suppress
+from inspect import isawaitable
+from typing import Any, Protocol
 
 import anyio
 
@@ -27,19 +29,37 @@ CONTEXT = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT") or "{}")
 READS = ("http-standard-headers",)  # the scenarios that want resources and prompts read
 VALUES = {"integer": 3, "number": 3.5, "boolean": True, "string": "text", "array": [], "object": {}}
 
-Request = tuple[str, tuple[Any, ...]]  # a method of the client and its arguments
+
+class Asks(Protocol):
+    """Calls a method of the client; returns an empty result if it raises an error of the library."""
+
+    async def __call__(self, method: str, *arguments: Any) -> Any: ...
 
 
-def requests() -> Generator[Request, Any, None]:
-    """Yield what a scenario wants of a client, and get each result."""
-    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in (yield "get_tools", ())}
+async def act(ask: Asks) -> None:
+    """Do what a scenario wants of a client."""
+    schemas = {tool["function"]["name"]: tool["function"]["parameters"] for tool in await ask("get_tools")}
     for name, arguments in calls(schemas):
-        yield "call_tool", (name, arguments)
+        await ask("call_tool", name, arguments)
     if SCENARIO in READS:
-        for resource in (yield "resources", ()):
-            yield "read", (resource.uri,)
-        for prompt in (yield "prompts", ()):
-            yield "get_prompt", (prompt.name, dict.fromkeys(prompt.required, "text"))
+        for resource in await ask("resources"):
+            await ask("read", resource.uri)
+        for prompt in await ask("prompts"):
+            await ask("get_prompt", prompt.name, dict.fromkeys(prompt.required, "text"))
+
+
+def asking(client: aio.MCPClient | MCPClient) -> Asks:
+    """Return what calls a client; with a sync one it never waits for an event loop."""
+
+    async def ask(method: str, *arguments: Any) -> Any:
+        try:
+            result = getattr(client, method)(*arguments)
+            return await result if isawaitable(result) else result
+        except AimuError as exc:  # a scenario may want it
+            print(type(exc).__name__, exc)
+            return ()
+
+    return ask
 
 
 def calls(schemas: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -70,57 +90,19 @@ def options(url: str) -> dict[str, Any]:
 async def run(url: str, block: bool) -> None:
     if block:
         async with aio.MCPClient(**options(url)) as client:
-            await act(client)
+            await act(asking(client))
         return
     client = await aio.MCPClient.connect(**options(url))
     try:
-        await act(client)
+        await act(asking(client))
     finally:
         await client.aclose()
 
 
-async def act(client: aio.MCPClient) -> None:
-    wanted = requests()
-    request: Request | None = next(wanted)
-    while request is not None:
-        method, arguments = request
-        try:
-            result = await getattr(client, method)(*arguments)
-        except AimuError as exc:
-            result = told(exc)
-        request = following(wanted, result)
-
-
-def act_sync(client: MCPClient) -> None:
-    wanted = requests()
-    request: Request | None = next(wanted)
-    while request is not None:
-        method, arguments = request
-        try:
-            result = getattr(client, method)(*arguments)
-        except AimuError as exc:
-            result = told(exc)
-        request = following(wanted, result)
-
-
-def following(wanted: Generator[Request, Any, None], result: Any) -> Request | None:
-    """Return the next request, or None at the end."""
-    try:
-        return wanted.send(result)
-    except StopIteration:
-        return None
-
-
-def told(error: AimuError) -> tuple[()]:
-    """Print an error, which a scenario may want, and return an empty result."""
-    print(type(error).__name__, error)
-    return ()
-
-
 def main(form: str, url: str) -> None:
     if form == "sync":
-        with MCPClient(**options(url)) as client:
-            act_sync(client)
+        with MCPClient(**options(url)) as client, suppress(StopIteration):
+            act(asking(client)).send(None)
     else:
         anyio.run(run, url, form != "thread", backend="trio" if form == "trio" else "asyncio")
 

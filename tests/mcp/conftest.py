@@ -1,10 +1,8 @@
 """Fixtures for the tests of MCP: configs of servers, the two ways to open a client, and a server over HTTP."""
 
 import gc
-import socket
 import subprocess
 import sys
-import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import psutil
 import pytest
 
 from aimu import aio
+from tests.ports import accepting, free_port
 
 HERE = Path(__file__).parent
 TINY = {"command": sys.executable, "args": ["-S", "-E", str(HERE / "tiny_server.py")]}
@@ -62,25 +61,6 @@ def children():
     """Lists the child processes that were started since the test began."""
     before = set(psutil.Process().children())
     return lambda: [child for child in psutil.Process().children() if child not in before]
-
-
-def accepting(process, port):
-    """Wait until a server accepts connections."""
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            assert time.monotonic() < deadline
-            assert process.poll() is None
-            time.sleep(0.05)
-
-
-def free_port():
-    """Return a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return free.getsockname()[1]
 
 
 @pytest.fixture(scope="module")

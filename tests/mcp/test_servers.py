@@ -9,7 +9,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 
@@ -20,7 +19,8 @@ import aimu
 from aimu import aio
 from aimu.errors import MCPConnectionError, MCPError, MCPTimeoutError, ToolError
 from aimu.testing import leak_check, reply, scripted_client, tiny_model
-from tests.mcp.conftest import FRIEND, accepting
+from tests.mcp.conftest import FRIEND
+from tests.ports import accepting, free_port
 
 pytestmark = [
     pytest.mark.real_servers,
@@ -44,8 +44,7 @@ STOCKHOLM = {"source_timezone": "Europe/Stockholm", "time": "12:00", "target_tim
 
 @pytest.fixture(scope="module")
 def everything_url():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = subprocess.Popen(
         [EVERYTHING, "streamableHttp"],
         env={**os.environ, "PORT": str(port)},

@@ -17,8 +17,8 @@ from aimu.errors import ToolError
 from aimu.testing import leak_check
 from aimu.tools import serve_mcp
 from tests.mcp import served_program
-from tests.mcp.conftest import accepting, free_port
 from tests.mcp.web import UNFINISHED
+from tests.ports import accepting, free_port
 
 pytestmark = UNFINISHED
 PROGRAM = [sys.executable, str(Path(served_program.__file__))]

@@ -2,12 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import time
 import urllib.request
 from contextlib import contextmanager, suppress
 from urllib.error import URLError
+
+from tests.ports import free_port
 
 PATIENCE = 240  # seconds until a server answers; importing torch takes a busy machine a while
 LOGS = {}  # by the name of a running server
@@ -16,8 +17,7 @@ LOGS = {}  # by the name of a running server
 @contextmanager
 def served(name, command, *, ready, folder, **environment):
     """The base URL of a server, as soon as its path `ready` answers; "PORT" in `command` becomes a free one."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     url, log = f"http://127.0.0.1:{port}", folder / f"{name}.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
