@@ -78,6 +78,8 @@ def differences(failed: Mapping[str, str], expected: Mapping[str, str]) -> Itera
 
 
 def main(command: str, *parts: str) -> int:
+    if unknown := set(parts) - {"server", *FORMS}:
+        sys.exit(f"not one of server, {', '.join(FORMS)}: {', '.join(unknown)}")
     suite = Suite(command)
     wrong = []
     for part in parts or ("server", *FORMS):
