@@ -189,7 +189,7 @@ class HttpProvider:
         try:
             url = request.url.join(response.headers["location"])
         except httpx2.InvalidURL:
-            raise self._misdirected("redirects the request to what is no URL", response) from None
+            raise self._misdirected("redirects the request to an invalid URL", response) from None
         place = "{}://{}:{}".format(*_origin(url))
         if response.status_code not in (307, 308):  # with other statuses, a POST becomes a GET
             raise self._misdirected(f"redirects the request: {place}", response)
