@@ -198,7 +198,7 @@ class ResponsesDecoder:
         known = {item.get("call_id") for item in final if item.get("call_id")}
         for index, whole in added:
             if whole.get("call_id") not in known:  # a call that the final form has under another type or place
-                output.insert(min(index, len(output)), whole)
+                output.insert(index, whole)
         return output
 
 
