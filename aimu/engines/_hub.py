@@ -367,7 +367,8 @@ def _words(place: Place, path: str = "") -> Generator[None]:
 def _told(place: Place, path: str, exc: Exception) -> str:
     from huggingface_hub import constants, errors
 
-    name, status = place.repository, getattr(getattr(exc, "response", None), "status_code", None)
+    name, response = place.repository, getattr(exc, "response", None)
+    status = getattr(response, "status_code", None)
     login = "log in with `hf auth login`, or set HF_TOKEN"
     if isinstance(exc, errors.GatedRepoError):
         return f"{name} is gated: accept its conditions at {constants.ENDPOINT}/{name}, then {login}"
@@ -376,7 +377,9 @@ def _told(place: Place, path: str, exc: Exception) -> str:
     if isinstance(exc, errors.EntryNotFoundError):
         return f"{name} has no file {path!r} at revision {place.revision!r}"
     if isinstance(exc, errors.RepositoryNotFoundError) or status in (401, 403, 404):
-        known = "the token was refused" if status in (401, 403) else "it does not exist"
+        # Without a token, the Hub answers 401 for what does not exist, too.
+        refused = response is not None and status != 404 and "authorization" in response.request.headers
+        known = "the token was refused" if refused else "it does not exist"
         return f"the Hub has no model {name!r} for you: {known}, or it is private; check the name, and {login}"
     what = f"{path!r} of {name}" if path else f"the files of {name}"
     kept = "; what has arrived is kept, and the next try goes on from there" if path else ""

@@ -151,12 +151,16 @@ class TestRefused:
         hub.files["org/tiny"] = {"a-Q4_K_M.gguf": b"GGUF"}
         assert "has no GGUF file for 'Q5_K_M'; it has: a-Q4_K_M.gguf" in await self.said("org/tiny:Q5_K_M")
 
-    async def test_a_repository_that_does_not_exist(self, hub):
+    @pytest.mark.parametrize("answer", [(404, "RepoNotFound"), (401, "RepoNotFound"), (401, "")])
+    async def test_a_repository_that_does_not_exist(self, hub, monkeypatch, answer):
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        hub.refusals["org/nothing"] = answer
         assert "the Hub has no model 'org/nothing' for you: it does not exist, or it is private" in await self.said(
             "org/nothing:Q8_0"
         )
 
-    async def test_a_refused_token(self, hub):
+    async def test_a_refused_token(self, hub, monkeypatch):
+        monkeypatch.setenv("HF_TOKEN", "hf_refused")
         hub.refusals["org/tiny"] = 401, ""
         assert "the token was refused, or it is private; check the name, and log in" in await self.said("org/tiny:Q8_0")
 
