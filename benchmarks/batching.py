@@ -17,7 +17,7 @@ from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from aimu.engines import HuggingFaceEngine, LlamaCppEngine
 from aimu.providers import Request
-from benchmarks._models import random_model, words
+from benchmarks._random_model import random_model, words
 from benchmarks.harness import Bench, Clock
 from benchmarks.harness.bench import Way
 

@@ -14,7 +14,7 @@ import transformers
 from aimu.engines import HuggingFaceEngine
 from aimu.providers import Request
 from aimu.testing import tiny_model
-from benchmarks._models import random_model, words
+from benchmarks._random_model import random_model, words
 from benchmarks.harness import Bench, Clock
 
 SECONDS = (240, 60)

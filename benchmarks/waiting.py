@@ -15,7 +15,7 @@ import anyio
 from aimu.engines import HuggingFaceEngine, LlamaCppEngine
 from aimu.providers import Request
 from aimu.testing import tiny_gguf
-from benchmarks._models import random_model, words
+from benchmarks._random_model import random_model, words
 from benchmarks.harness import Bench, Clock
 from benchmarks.harness.bench import Way
 
