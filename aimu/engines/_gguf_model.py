@@ -1,8 +1,8 @@
 """Runs a GGUF model in llama.cpp, tokens in and tokens out: loading, prefill, decoding, sampling.
 
-Imports llama_cpp and jinja2, so only `_llamacpp` imports it, when it loads weights. Runs in the engine's thread; knows
-no messages, options or requests. Uses llama.cpp's C interface only: the class `Llama` above it keeps one prompt only,
-and silences the C library by closing the stderr of the process.
+Imports llama_cpp, so only `_llamacpp`, when it loads weights, and `_gguf_batch` import it. Runs in the engine's thread;
+knows no messages, options or requests. Uses llama.cpp's C interface only: the class `Llama` above it keeps one prompt
+only, and silences the C library by closing the stderr of the process.
 https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h (that of llama-cpp-python 0.3.36).
 """
 

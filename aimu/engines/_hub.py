@@ -1,8 +1,8 @@
 """Fetches weights from the Hugging Face Hub into its cache: which files, resumed, stopped at once, refused in words.
 
 What is in the cache is taken from there without a request. A download goes into a file beside its blob and is continued
-from there, which huggingface_hub does not do (read in 2.4.0); everything else of the cache is left to it. Imports
-huggingface_hub inside functions, since that takes half a second.
+from there, which huggingface_hub does not do (read in 2.4.0). Everything else of the cache is left to it, as are files
+that the hub does not send by HTTP. Imports huggingface_hub inside functions, since that takes half a second.
 """
 
 from __future__ import annotations
@@ -294,7 +294,8 @@ def _download(place: Place, path: str, gone: threading.Event) -> None:
         if etag in (".", "..") or re.search(r"[/\\]", etag):
             raise EngineError(f"the hub gives {path!r} of {place.repository} the ETag {etag!r}, a path; not fetched")
         blob = place.folder / "blobs" / etag
-        if _ETAG.fullmatch(etag) and not blob.exists():
+        by_http = (found.size or 0) <= constants.MAX_HTTP_DOWNLOAD_SIZE
+        if by_http and _ETAG.fullmatch(etag) and not blob.exists():
             source = found.location if found.xet_file_data is None else url
             headers = dict(build_hf_headers(token=place.token))
             if urlsplit(source)[:2] != urlsplit(url)[:2]:

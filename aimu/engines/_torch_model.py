@@ -1,7 +1,7 @@
 """Runs a causal language model of transformers, tokens in and tokens out: loading, prefill, decoding, sampling, states.
 
-Imports torch, so only `_huggingface` imports it, when it loads weights. Runs in the engine's thread; knows no messages,
-options or requests. Does not support beam search.
+Imports torch, so only `_huggingface`, when it loads weights, and `_torch_batch` import it. Runs in the engine's thread;
+knows no messages, options or requests. Does not support beam search.
 """
 
 from __future__ import annotations

@@ -214,6 +214,21 @@ async def test_a_token_is_sent_to_the_hub_only(hub, monkeypatch, xet):
         assert set(hub.store.tokens) == {None}
 
 
+async def test_a_file_too_large_for_http_comes_from_the_store_of_its_chunks(hub, monkeypatch):
+    def chunks(*, incomplete_path, **_):
+        incomplete_path.write_bytes(GGUF)
+
+    monkeypatch.setattr(constants, "MAX_HTTP_DOWNLOAD_SIZE", len(GGUF) - 1)
+    monkeypatch.setattr("huggingface_hub.file_download.is_xet_available", lambda: True)
+    monkeypatch.setattr("huggingface_hub.file_download.xet_get", chunks)
+    hub.files["org/tiny"], hub.xet = {"tiny-Q8_0.gguf": GGUF}, True
+    with serving_hub() as hub.store:
+        engine = opened("org/tiny")
+        assert await hello(engine) == HELLO
+        await engine.aclose()
+        assert hub.store.asked == []
+
+
 def arrived():
     """Return the bytes of downloads that were interrupted."""
     return sum(path.stat().st_size for path in Path(constants.HF_HUB_CACHE).rglob("*.resumable"))
