@@ -4,7 +4,6 @@ Adding texts copies what came before, for each piece again; joining them once do
 the same with doubled lengths.
 """
 
-import gc
 import json
 from time import thread_time
 
@@ -122,14 +121,6 @@ def read(name, pieces):
     for last in end:
         list(decoder.feed(last))
     return decoder.reply(), thread_time() - began
-
-
-@pytest.fixture
-def uncollected():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.parametrize("name", STREAMS)
