@@ -29,6 +29,13 @@ def pytest_collection_finish():
     gc.freeze()
 
 
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request):
+    if request.node.get_closest_marker("virtual_time"):
+        return request.param, virtual_time(request.param)
+    return request.param
+
+
 @pytest.fixture
 def uncollected():
     """Keeps the garbage collector, whose time depends on the whole process, out of what a test measures."""
@@ -36,10 +43,3 @@ def uncollected():
     gc.disable()
     yield
     gc.enable()
-
-
-@pytest.fixture(params=["asyncio", "trio"])
-def anyio_backend(request):
-    if request.node.get_closest_marker("virtual_time"):
-        return request.param, virtual_time(request.param)
-    return request.param

@@ -3,9 +3,9 @@
     python tests/loopback.py        # prints its port, serves until its standard input ends
 
 The first segment of a URL's path says what goes wrong: `/ok/v1` nothing, `/5/v1` five requests in a hundred (429, 500,
-a reset connection, before or inside the answer), `/1ms/v1` nothing either, but the events of a stream come one by one,
-a millisecond apart. `/8calls/v1` asks for eight tool calls at once instead of one. What a model would say follows from
-the question:
+a reset connection, before or inside the answer), `/2ms/v1` nothing either, but the events of a stream come one by one,
+two milliseconds apart. `/8calls/v1` asks for eight tool calls at once instead of one. What a model would say follows
+from the question:
 
 - with tools, and no tool result yet: a call of the first tool with `{"number": <the question>}`;
 - streamed without tools: as many deltas as the model's name says ("500" is 500 deltas);
@@ -78,7 +78,8 @@ class Connection(asyncio.Protocol):
         if share.endswith("calls"):
             request["calls"] = int(share.removesuffix("calls"))
         if stream:
-            self.stream(request, pause=int(share.removesuffix("ms")) / 1000 if share.endswith("ms") else 0)
+            pace = share.removesuffix("ms") if share.endswith("ms") else "0"
+            self.stream(request, pause=int(pace) / 1000)
         else:
             self.send(200, completion(request))
 

@@ -113,11 +113,21 @@ async def test_a_redirect_that_would_turn_the_request_into_a_get_is_refused(stat
     assert len(served.requests) == 1
 
 
+@pytest.mark.parametrize("location", ["http://[::1", "http://host:port/", "//:80:90/"])
+async def test_a_redirect_to_an_invalid_url_is_refused(location):
+    answer = response(b"", f"location: {location}", status="307 Temporary Redirect")
+    with serving(lambda request: [answer]) as served:
+        error = await asked(provider_of("openai", served.url), stream=False)
+    assert type(error) is ProviderConnectionError
+    assert "redirects the request to an invalid URL" in str(error)
+    assert len(served.requests) == 1
+
+
 async def test_redirects_have_an_end():
     with serving(lambda request: [response(b"", "location: /again", status="307 Temporary Redirect")]) as served:
         error = await asked(provider_of("openai", served.url), stream=True)
     assert type(error) is ProviderConnectionError
-    assert "again and again" in str(error)
+    assert f"again and again: http://127.0.0.1:{served.url.rpartition(':')[2].partition('/')[0]};" in str(error)
     assert len(served.requests) == 6
 
 

@@ -35,6 +35,7 @@ from aimu.testing import ScriptedProvider, reply
 from aimu.tools._definition import as_tool
 
 pytestmark = pytest.mark.usefixtures("uncollected")
+
 LARGEST = 1 << 20
 MEASURABLE = 0.002  # seconds
 LONG = 0.25  # seconds after which a second look costs more than it tells

@@ -67,7 +67,7 @@ BLOCKS = {
     "anthropic input": anthropic("tool_use", {"type": "input_json_delta", "partial_json": PIECE}),
     "anthropic citations": anthropic("text", {"type": "citations_delta", "citation": {"x": 1}}),
 }
-# The codec, what begins a stream, the event that is repeated, what ends it, and where the letters are in the reply.
+# The codec, what begins a stream, the event that is repeated, what ends it, and where the pieces are in the reply.
 STREAMS = {
     "chat text": (CHAT, [], chat({"content": PIECE}), CHAT_END, "text"),
     "chat thinking": (CHAT, [], chat({"reasoning_content": PIECE}), CHAT_END, "thinking"),

@@ -34,7 +34,8 @@ from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._bounded import LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
-from aimu.providers._lanes import CLOSING, Connect, Lane, foreign, lanes_here, timeouts
+from aimu.providers._http import Connect
+from aimu.providers._lanes import CLOSING, Lane, foreign, lanes_here, timeouts
 from aimu.providers._pictures import presentable
 from aimu.providers._replay import for_host, with_origin
 from aimu.providers._wire import Codec
@@ -162,7 +163,7 @@ class HttpProvider:
                 raise await self._refused(body, lane)
             await _close(body)
             if redirects == _REDIRECTS:
-                raise self._misdirected("redirects again and again", response)
+                raise self._misdirected(f"redirects again and again: {_place(request.url)}", response)
             request = self._redirected(request, response)
         raise AssertionError("unreachable")
 
@@ -189,8 +190,8 @@ class HttpProvider:
         try:
             url = request.url.join(response.headers["location"])
         except httpx2.InvalidURL:
-            raise self._misdirected("redirects the request to what is no URL", response) from None
-        place = "{}://{}:{}".format(*_origin(url))
+            raise self._misdirected("redirects the request to an invalid URL", response) from None
+        place = _place(url)
         if response.status_code not in (307, 308):  # with other statuses, a POST becomes a GET
             raise self._misdirected(f"redirects the request: {place}", response)
         if _origin(url) != _origin(request.url):
@@ -290,6 +291,10 @@ def _written(body: Mapping[str, Any]) -> bytes:
 
 def _origin(url: httpx2.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+
+
+def _place(url: httpx2.URL) -> str:
+    return "{}://{}:{}".format(*_origin(url))
 
 
 async def _close(body: Body) -> None:

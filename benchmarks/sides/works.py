@@ -15,7 +15,14 @@ from benchmarks.harness.clock import Clock
 
 DELTAS = 250
 MODEL = str(DELTAS)  # the server streams as many deltas as the model's name says
-DESCRIPTION = "Double a number."
+SCHEMA: dict[str, Any] = {  # of the tool `double`, for libraries that take it as JSON
+    "type": "function",
+    "function": {
+        "name": "double",
+        "description": "Double a number.",
+        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
+    },
+}
 
 
 @dataclass(frozen=True)
