@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+SHARE = re.compile(r"ok|\d+(ms|calls)?")
 STATUS = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
 USAGE = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
 
@@ -71,6 +73,9 @@ class Connection(asyncio.Protocol):
     def answer(self, path: str, request: dict[str, Any]) -> None:
         share = urlsplit(path).path.split("/")[1]  # a proxy is sent whole URLs
         stream = request.get("stream", False)
+        if not SHARE.fullmatch(share):
+            self.send(404, {"error": {"message": f"no such path: {path}", "type": "not_found_error"}})
+            return
         if share.isdecimal() and self.chance.random() * 100 < float(share):
             fault = self.chance.choice(["429", "500", "reset", *([] if stream else ["cut"])])
             self.fail(fault, request)

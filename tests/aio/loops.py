@@ -148,7 +148,7 @@ def run(main, backend, how):
 
 def loops_alive(url, backend, how, state):
     deltas = SHORT if state in ("finished", "entered", "in_a_chain") else DELTAS
-    client = aio.client(f"openai:{deltas}", base_url=f"{url}/paced/v1", api_key="key")
+    client = aio.client(f"openai:{deltas}", base_url=f"{url}/1ms/v1", api_key="key")
     loops = []
 
     async def main():
