@@ -31,3 +31,12 @@ def anyio_backend(request):
     if request.node.get_closest_marker("virtual_time"):
         return request.param, virtual_time(request.param)
     return request.param
+
+
+@pytest.fixture
+def uncollected():
+    """Keeps the garbage collector, whose time depends on the whole process, out of what a test measures."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -24,7 +24,7 @@ from aimu.engines._gguf_context import GGUFContext, SequenceStates, errors, reas
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
 from aimu.engines._grammars.vocabulary import Vocabulary
 from aimu.engines._pictures import Prompt
-from aimu.engines._rounds import StopFlag
+from aimu.engines._rounds import Steps, StopFlag
 from aimu.errors import InvalidImageError, InvalidOptionError
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ class GGUFModel:
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         return self._vocabulary.detokenizer(shown)
 
-    def look(
-        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
-    ) -> Generator[Callable[[], object], None, Prompt]:
+    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt]:
         """Refuse images."""
         raise InvalidImageError("llama-cpp-python has no part for images")
         yield  # makes it a generator

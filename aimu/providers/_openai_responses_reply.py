@@ -44,6 +44,7 @@ class _Item:
         pieces: The pieces of its text, summary or arguments.
         refusal: The pieces of its refusal.
         annotations: The annotations of its text.
+        ahead: The end of its text that was taken from the whole item, so that pieces may still repeat it.
     """
 
     kind: str
@@ -51,6 +52,15 @@ class _Item:
     pieces: list[str] = field(factory=list[str])
     refusal: list[str] = field(factory=list[str])
     annotations: list[Any] = field(factory=list[Any])
+    ahead: str = ""
+
+    def new(self, text: str) -> str:
+        """Return what a piece adds to the text."""
+        ahead, self.ahead = self.ahead, ""
+        if ahead.startswith(text):
+            self.ahead = ahead[len(text) :]
+            return ""
+        return text.removeprefix(ahead)
 
     def whole(self, final: Mapping[str, Any], provider: str, partial: str) -> dict[str, Any]:
         """Return the item, from its final form, which may be empty, and its pieces."""
@@ -136,6 +146,8 @@ class ResponsesDecoder:
         if kind == "response.refusal.delta":
             item.refusal.append(text)
             return ()
+        if item.ahead and not (text := item.new(text)):
+            return ()
         item.pieces.append(text)
         return self._said(item, text)
 
@@ -168,6 +180,7 @@ class ResponsesDecoder:
         if not missing:
             return ()
         item.pieces.append(missing)
+        item.ahead = missing
         return self._said(item, missing)
 
     def _end(self, response: dict[str, Any]) -> None:
@@ -198,7 +211,7 @@ class ResponsesDecoder:
         known = {item.get("call_id") for item in final if item.get("call_id")}
         for index, whole in added:
             if whole.get("call_id") not in known:  # a call that the final form has under another type or place
-                output.insert(min(index, len(output)), whole)
+                output.insert(index, whole)
         return output
 
 

@@ -86,7 +86,7 @@ def test_locks_that_another_thread_holds_are_free_in_the_child():
     with Hold() as hold:
 
         def hold_locks():
-            with conversation._lock, provider._counting, provider._slots[0]._lock:
+            with conversation._lock.lock, provider._counting.lock, provider._slots[0]._lock:
                 hold()
 
         threads = start(hold_locks)
