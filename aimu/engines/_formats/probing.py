@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, final
 
 from attrs import evolve
@@ -167,15 +166,15 @@ def _with_system(probe: Probe, plan: Plan) -> Plan:
 def _with_tools(probe: Probe, plan: Plan) -> Plan:
     names = sorted(name for name in probe.template.names if "tool" in name or "function" in name)
     ways = [(variable, functions) for variable in ["tools", *names] for functions in (False, True)]
-    shown = []
+    printed = None  # as Python prints it, unless another way is better
     for variable, functions in ways:
         tried = evolve(plan, tools_as=variable, functions=functions)
         text = probe([user], tried, generate=True)
         if text is not None and all(name in text for name in NAMES):
-            shown.append((f"'name': '{NAMES[0]}'" in text, tried))  # as Python prints it, unless another way is better
-    if not shown:
-        return evolve(plan, lost=plan.lost | {"tools"})
-    return min(shown, key=itemgetter(0))[1]
+            if f"'name': '{NAMES[0]}'" not in text:
+                return tried  # the other ways may be far too much work for the template
+            printed = printed or tried
+    return printed or evolve(plan, lost=plan.lost | {"tools"})
 
 
 def _with_merging(probe: Probe, plan: Plan) -> Plan:

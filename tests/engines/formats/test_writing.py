@@ -190,6 +190,15 @@ def test_tools_go_where_the_template_looks_for_them():
     assert '"name": "book"' in ChatFormat.of(bare).render([user("Go.")], tools=TOOLS)
 
 
+def test_a_way_of_tools_that_is_too_much_work_is_not_tried_behind_one_that_shows_them():
+    loops = "{% for tool in tools %}{% for other in tools %}{{ '' }}{% endfor %}{{ tool | tojson }}{% endfor %}"
+    form = ChatFormat.of(loops + FAMILIES["hermes"].template)
+    history = [user("Go."), assistant(None, BOOK), result(1, "Booked.")]
+    assert form.lost(history, TOOLS) == []
+    assert form.name == "hermes"
+    assert all(word in form.render(history, tools=TOOLS) for word in ("nights", "Oslo", "Booked."))
+
+
 def test_a_template_that_refuses_or_is_none_is_a_bad_request():
     with pytest.raises(BadRequestError, match=r"refuses this conversation: Only cats\."):
         ChatFormat.of("{{ raise_exception('Only cats.') }}").render([user("Go.")])
