@@ -25,6 +25,7 @@ KEYS = ("vukey", "wokey")
 VALUE, OTHER, NUMBER = "Hapjun", "Tilfem", 48613
 IDS = ("Zid4x7q2a", "Zid8k3w5b")
 NO_CALLS = "tool calls and their results"
+NO_SYSTEM = "the system message behind the results of tools"
 _STEPS = 100_000  # of a template's loops, for a conversation of four messages
 
 _TOOLS: list[dict[str, Any]] = [
@@ -136,7 +137,7 @@ def find_plan(probe: Probe, inline: Iterable[tuple[str, str]] = ()) -> Plan:
     plan = _with_merging(probe, plan)
     plan = _with_calls(probe, plan)
     plan = _with_thinking(probe, plan, inline)
-    return _with_text(probe, plan)
+    return _with_rounds(probe, _with_text(probe, plan))
 
 
 def _with_parts(probe: Probe, plan: Plan) -> Plan:
@@ -253,6 +254,14 @@ def _with_text(probe: Probe, plan: Plan) -> Plan:
         if probe.shows((NAMES[0], RESULT), [user, thought, result()], tried):
             return evolve(tried, lost=tried.lost | {"text before a tool call"})
     return plan
+
+
+def _with_rounds(probe: Probe, plan: Plan) -> Plan:
+    """Whether the system message is still there behind the results of tools: some show it before the last question."""
+    text = probe([system, user, assistant("", call()), result()], plan, generate=True)
+    if text is None or RESULT not in text or SYSTEM in text:
+        return plan
+    return evolve(plan, lost=plan.lost | {NO_SYSTEM})
 
 
 def _with_switch(probe: Probe, plan: Plan) -> Plan:
