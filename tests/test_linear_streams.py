@@ -88,6 +88,18 @@ STREAMS = {
         for name, (start, delta) in BLOCKS.items()
     },
     "responses text": (RESPONSES, [], {"type": "response.output_text.delta", "delta": PIECE}, RESPONSES_END, "text"),
+    "responses text after the whole item": (
+        RESPONSES,
+        [
+            {
+                "type": "response.output_item.done",
+                "item": {"type": "message", "content": [{"type": "output_text", "text": PIECE * PIECES}]},
+            }
+        ],
+        {"type": "response.output_text.delta", "delta": PIECE},
+        RESPONSES_END,
+        "text",
+    ),
     "responses refusal": (RESPONSES, [], {"type": "response.refusal.delta", "delta": PIECE}, RESPONSES_END, "refusal"),
     "responses thinking": (
         RESPONSES,

@@ -45,6 +45,7 @@ class _Item:
         refusal: The pieces of its refusal.
         annotations: The annotations of its text.
         ahead: The end of its text that was taken from the whole item, so that pieces may still repeat it.
+        repeated: The number of its characters that they have repeated.
     """
 
     kind: str
@@ -53,14 +54,16 @@ class _Item:
     refusal: list[str] = field(factory=list[str])
     annotations: list[Any] = field(factory=list[Any])
     ahead: str = ""
+    repeated: int = 0
 
     def new(self, text: str) -> str:
         """Return what a piece adds to the text."""
-        ahead, self.ahead = self.ahead, ""
-        if ahead.startswith(text):
-            self.ahead = ahead[len(text) :]
+        if self.ahead.startswith(text, self.repeated):
+            self.repeated += len(text)
             return ""
-        return text.removeprefix(ahead)
+        text = text.removeprefix(self.ahead[self.repeated :])
+        self.ahead = ""
+        return text
 
     def whole(self, final: Mapping[str, Any], provider: str, partial: str) -> dict[str, Any]:
         """Return the item, from its final form, which may be empty, and its pieces."""
@@ -180,7 +183,7 @@ class ResponsesDecoder:
         if not missing:
             return ()
         item.pieces.append(missing)
-        item.ahead = missing
+        item.ahead, item.repeated = missing, 0
         return self._said(item, missing)
 
     def _end(self, response: dict[str, Any]) -> None:
