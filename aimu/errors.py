@@ -17,7 +17,7 @@
     │   ├── SystemMessageError          (RuntimeError) the system message was set too late
     │   ├── NoCurrentCallError          (LookupError)  current_call() outside a tool
     │   ├── NothingToResumeError        (RuntimeError) a history needs no further answer
-    │   ├── StreamClosedError           (RuntimeError) a stream was read after it was closed
+    │   ├── StreamClosedError           (RuntimeError) a stream cannot be read or left at this point
     │   └── ClosedClientError           (RuntimeError) a client was used after it was closed
     ├── ProviderError                   (RuntimeError) a model service failed
     │   ├── AuthenticationError         (PermissionError)
@@ -46,8 +46,8 @@
         ├── EmptyAnswerError            the model answered without text, again after the continuation prompt
         ├── IterationLimitError         a turn reached its limit before the model had answered
         ├── OutputError                 (ValueError)   an answer does not have the type that was asked for
-        ├── RoutingError                (ValueError)
-        └── ScoringError                (ValueError)
+        ├── RoutingError                (ValueError)   the classifier's answer names no handler
+        └── ScoringError                (ValueError)   a scorer gave no score
 
 During a run the model sees the text of a `ToolError`; a caller sees one only after calling a tool directly. Errors
 hold their facts as attributes, word their own message, and can be pickled and copied. None of them holds an API key.
@@ -353,7 +353,10 @@ class NothingToResumeError(UsageError, RuntimeError):
 
 @final
 class StreamClosedError(UsageError, RuntimeError):
-    """A stream was read after it was closed, or after a newer turn on its conversation replaced it.
+    """A stream, or the results of `amap`, cannot be read or left at this point; the text says why.
+
+    It was closed, a newer turn on its conversation replaced it, its event loop ended, its result is not there yet, or
+    the program is not where it may use it: outside its block, in another async task, or inside the run itself.
 
     Remedy:
         Read a stream inside its `async with` or `with` block and before the next turn of its conversation; run the turn
@@ -524,8 +527,8 @@ class ProviderConnectionError(ProviderError, ConnectionError):
     """The connection could not be made, or broke.
 
     Remedy:
-        Check that the service runs, the address, and the proxies and certificates in the environment, all of which the
-        text names; then try again.
+        Check that the service runs at the address that the text names, and the proxies and certificates in the
+        environment; then try again.
     """
 
     retryable = True
@@ -589,14 +592,14 @@ class EngineError(AimuError, RuntimeError):
 class NotEnoughMemoryError(EngineError, MemoryError):
     """The weights of a model are larger than the memory that is free.
 
+    Remedy:
+        Close other programs, choose a smaller model or quant, or spread the model over devices.
+
     Attributes:
         model: The model.
         needed: Bytes that its weights take.
         available: Bytes that are free.
         remedy: What to do about this model.
-
-    Remedy:
-        Close other programs, choose a smaller model or quant, or spread the model over devices.
     """
 
     def __init__(self, model: str, needed: int, available: int, remedy: str) -> None:
@@ -796,8 +799,8 @@ class RoutingError(RunnerError, ValueError):
 
 @final
 class ScoringError(RunnerError, ValueError):
-    """A judge's verdict could not be parsed.
+    """A judge's verdict had no readable score, or a scorer's `score` did not return a number and a text.
 
     Remedy:
-        Use a stronger model as the judge.
+        Use a stronger model as the judge; let `score` of a scorer of your own return a tuple `(number, reason)`.
     """

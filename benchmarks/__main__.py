@@ -66,7 +66,7 @@ def _pictures(path: Path) -> None:
 
     try:
         for name, measurements in by_program(Results.load(path)).items():
-            draw(name, measurements, path.with_suffix(""))
+            draw(name, measurements, path.with_suffix(""), ("svg", "png"))
     except ModuleNotFoundError as missing:
         print(f"no pictures: {missing}; `pip install matplotlib` to get some")
     else:

@@ -10,7 +10,7 @@ from functools import partial
 import anyio
 
 from aimu import aio
-from benchmarks._model import Instant, double
+from benchmarks._instant import Instant, double
 from benchmarks.harness import Bench, Clock
 from benchmarks.sides import aimu
 from benchmarks.sides.works import crowd, server

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 
 from aimu import aio
-from benchmarks._model import Instant, double
+from benchmarks._instant import Instant, double
 from benchmarks.harness import Bench, Clock
 
 SECONDS = (200, 15)

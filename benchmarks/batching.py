@@ -1,7 +1,7 @@
 """Shared forward passes: the cost of a token of concurrent requests, one after the other, batched, and by transformers.
 
 The model is a random one of 29 million parameters. "equal" requests have prompts and answers of equal length; "ragged"
-ones have prompts of 20 to 240 words and answers of 16 to 112 tokens. The time of the prompts counts. The continuous
+ones have prompts of 10 to 240 words and answers of 16 to 112 tokens. The time of the prompts counts. The continuous
 batching of transformers has the same limit of tokens for all requests, so it answers those of equal length only.
 """
 
@@ -17,7 +17,7 @@ from transformers.generation.configuration_utils import ContinuousBatchingConfig
 
 from aimu.engines import HuggingFaceEngine, LlamaCppEngine
 from aimu.providers import Request
-from benchmarks._models import random_model, words
+from benchmarks._random_model import random_model, words
 from benchmarks.harness import Bench, Clock
 from benchmarks.harness.bench import Way
 

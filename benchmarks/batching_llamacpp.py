@@ -11,8 +11,8 @@ from functools import partial
 
 from aimu.engines import LlamaCppEngine
 from aimu.providers import Request
-from benchmarks._gguf_model import Passes, random_gguf
-from benchmarks._models import words
+from benchmarks._random_gguf import Passes, random_gguf
+from benchmarks._random_model import words
 from benchmarks.batching import answered, equal
 from benchmarks.harness import Bench, Clock
 

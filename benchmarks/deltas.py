@@ -9,7 +9,7 @@ import aimu
 from aimu import aio
 from aimu.providers import Request
 from aimu.types import Delta
-from benchmarks._model import Instant
+from benchmarks._instant import Instant
 from benchmarks.harness import Bench, Clock
 
 SECONDS = (240, 10)

@@ -14,7 +14,7 @@ import transformers
 from aimu.engines import HuggingFaceEngine
 from aimu.providers import Request
 from aimu.testing import tiny_model
-from benchmarks._models import random_model, words
+from benchmarks._random_model import random_model, words
 from benchmarks.harness import Bench, Clock
 
 SECONDS = (240, 60)
@@ -43,14 +43,16 @@ def measure(bench: Bench) -> None:
 
 def plain(clock: Clock, model: transformers.PreTrainedModel, ids: torch.Tensor) -> None:
     with clock.over(TOKENS):
-        model.generate(ids, do_sample=False, min_new_tokens=TOKENS, max_new_tokens=TOKENS, pad_token_id=0)
+        whole = model.generate(ids, do_sample=False, min_new_tokens=TOKENS, max_new_tokens=TOKENS, pad_token_id=0)
+    assert whole.shape[1] - ids.shape[1] == TOKENS
 
 
 async def streamed(clock: Clock, engine: HuggingFaceEngine) -> None:
     engine.prefix_cache.clear()
     with clock.over(TOKENS):
-        async for _ in engine.stream(Request(messages=STORY, options={"temperature": 0, "max_tokens": TOKENS})):
-            pass
+        async for piece in engine.stream(Request(messages=STORY, options={"temperature": 0, "max_tokens": TOKENS})):
+            last = piece
+    assert last.usage.output == TOKENS
 
 
 async def turns(clock: Clock, engine: HuggingFaceEngine, reuse: bool) -> None:

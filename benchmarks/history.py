@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from aimu import aio
-from benchmarks._model import Instant
+from benchmarks._instant import Instant
 from benchmarks.harness import Bench, Clock
 from benchmarks.sides import aimu, openai
 from benchmarks.sides.works import MODEL, server

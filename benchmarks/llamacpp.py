@@ -14,7 +14,7 @@ import llama_cpp
 from aimu.engines import LlamaCppEngine
 from aimu.providers import Request
 from aimu.testing import tiny_gguf
-from benchmarks._models import words
+from benchmarks._random_model import words
 from benchmarks.harness import Bench, Clock
 
 SECONDS = (60, 20)

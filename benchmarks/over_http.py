@@ -16,8 +16,6 @@ from benchmarks.sides.works import WORKS, Work, crowd, sequence, server
 
 SECONDS = (300, 60)
 SIDES = {"openai SDK": openai.Side, "aimu": aimu.Side}
-
-
 TARGETS = {"one-shot chat": 0.40, "agent, one tool call": 0.38, "delta": 0.12, "delta every 2 ms": 0.45}
 
 

@@ -6,7 +6,7 @@ import json
 
 from aimu import aio
 from aimu.tools import tool
-from benchmarks._model import Instant
+from benchmarks._instant import Instant
 from benchmarks.harness import Bench, Clock
 
 SECONDS = (60, 10)

@@ -35,7 +35,7 @@ class Peer:
 
     @property
     def label(self) -> str:
-        return "openai SDK" if self.name == "openai" else self.name.replace("_", "-")
+        return REFERENCE if self.name == "openai" else self.name.replace("_", "-")
 
     def __enter__(self) -> Peer:
         return self

@@ -13,10 +13,12 @@ SECONDS = (20, 5)
 CALLS = 300
 STREAMS = 30
 WORDS = 10
+PIECES = ["word "] * (WORDS - 1) + ["word"]
+TEXT = "".join(PIECES)
 
 
 def model() -> ScriptedProvider:
-    return ScriptedProvider(" ".join(["word"] * WORDS), repeat=True)
+    return ScriptedProvider(TEXT, repeat=True)
 
 
 def sync_calls(clock: Clock) -> None:
@@ -24,7 +26,8 @@ def sync_calls(clock: Clock) -> None:
     client.generate("x")
     with clock.over(CALLS):
         for _ in range(CALLS):
-            client.generate("x")
+            answer = client.generate("x")
+    assert answer == TEXT
 
 
 async def async_calls(clock: Clock) -> None:
@@ -32,7 +35,8 @@ async def async_calls(clock: Clock) -> None:
     await client.generate("x")
     with clock.over(CALLS):
         for _ in range(CALLS):
-            await client.generate("x")
+            answer = await client.generate("x")
+    assert answer == TEXT
 
 
 def sync_stream(clock: Clock, entered: bool) -> None:
@@ -43,9 +47,10 @@ def sync_stream(clock: Clock, entered: bool) -> None:
             stream = client.generate("x", stream=True)
             if entered:
                 with stream:
-                    list(stream)
+                    chunks = list(stream)
             else:
-                list(stream)
+                chunks = list(stream)
+    assert [chunk.content for chunk in chunks if chunk.is_text()] == PIECES
 
 
 async def async_stream(clock: Clock, entered: bool) -> None:
@@ -56,9 +61,10 @@ async def async_stream(clock: Clock, entered: bool) -> None:
             stream = client.generate("x", stream=True)
             if entered:
                 async with stream:
-                    [chunk async for chunk in stream]
+                    chunks = [chunk async for chunk in stream]
             else:
-                [chunk async for chunk in stream]
+                chunks = [chunk async for chunk in stream]
+    assert [chunk.content for chunk in chunks if chunk.is_text()] == PIECES
 
 
 def measure(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 
 from aimu import aio
 from aimu.tools import Tool, tool
-from benchmarks._model import Instant
+from benchmarks._instant import Instant
 from benchmarks.harness import Bench, Clock
 from benchmarks.sides import aimu
 from benchmarks.sides.works import server

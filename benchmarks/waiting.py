@@ -15,7 +15,7 @@ import anyio
 from aimu.engines import HuggingFaceEngine, LlamaCppEngine
 from aimu.providers import Request
 from aimu.testing import tiny_gguf
-from benchmarks._models import random_model, words
+from benchmarks._random_model import random_model, words
 from benchmarks.harness import Bench, Clock
 from benchmarks.harness.bench import Way
 
@@ -33,6 +33,10 @@ def measure(bench: Bench) -> None:
             "aimu, batch of 4": batched,
             "aimu, llama.cpp": llama,
         }
+        for engine in engines.values():
+            engine.worker.run_stoppable(
+                engine._loaded
+            ).ends = frozenset()  # so that no answer ends before it is cancelled
         compare = partial(bench.compare, operation="request", shows=("wall",), rounds=5)
         compare("first token, alone", ways(engines, first_token, 0))
         compare("first token, behind a long prompt", ways(engines, first_token, 2000))
@@ -71,14 +75,22 @@ async def first_token(clock: Clock, engine: Engine, number: int) -> None:
 
 async def cancelled(clock: Clock, engine: Engine, number: int) -> None:
     """Measure from the cancellation of a request, 50 ms after its begin, until it has left the engine."""
+    answered = False
+
+    async def ask() -> None:
+        nonlocal answered
+        await engine.complete(request(number, tokens=2000))
+        answered = True
+
     engine.prefix_cache.clear()
     await engine.complete(request(1))
     async with anyio.create_task_group() as group:
-        group.start_soon(engine.complete, request(number, tokens=2000))
+        group.start_soon(ask)
         await anyio.sleep(0.05)
         begun = time.perf_counter()
         group.cancel_scope.cancel()
     clock.record(0.0, time.perf_counter() - begun)
+    assert not answered, "the request ended before it was cancelled"
 
 
 async def last_of_many(clock: Clock, count: int, engine: Engine) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aimu import aio
-from benchmarks._model import Instant
+from benchmarks._instant import Instant
 from benchmarks.harness import Bench, Clock
 
 SECONDS = (30, 5)

@@ -3,9 +3,9 @@
     python tests/loopback.py        # prints its port, serves until its standard input ends
 
 The first segment of a URL's path says what goes wrong: `/ok/v1` nothing, `/5/v1` five requests in a hundred (429, 500,
-a reset connection, before or inside the answer), `/paced/v1` nothing either, but the events of a stream come one by
-one, a millisecond apart, and `/2ms/v1` the same two milliseconds apart. `/8calls/v1` asks for eight tool calls at once
-instead of one. What a model would say follows from the question:
+a reset connection, before or inside the answer), `/2ms/v1` nothing either, but the events of a stream come one by one,
+two milliseconds apart. `/8calls/v1` asks for eight tool calls at once instead of one. What a model would say follows
+from the question:
 
 - with tools, and no tool result yet: a call of the first tool with `{"number": <the question>}`;
 - streamed without tools: as many deltas as the model's name says ("500" is 500 deltas);
@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import socket
 import struct
 import subprocess
@@ -31,6 +32,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+SHARE = re.compile(r"ok|\d+(ms|calls)?")
 STATUS = {200: "OK", 404: "Not Found", 429: "Too Many Requests", 500: "Internal Server Error"}
 USAGE = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
 
@@ -71,6 +73,9 @@ class Connection(asyncio.Protocol):
     def answer(self, path: str, request: dict[str, Any]) -> None:
         share = urlsplit(path).path.split("/")[1]  # a proxy is sent whole URLs
         stream = request.get("stream", False)
+        if not SHARE.fullmatch(share):
+            self.send(404, {"error": {"message": f"no such path: {path}", "type": "not_found_error"}})
+            return
         if share.isdecimal() and self.chance.random() * 100 < float(share):
             fault = self.chance.choice(["429", "500", "reset", *([] if stream else ["cut"])])
             self.fail(fault, request)
@@ -78,7 +83,7 @@ class Connection(asyncio.Protocol):
         if share.endswith("calls"):
             request["calls"] = int(share.removesuffix("calls"))
         if stream:
-            pace = "1" if share == "paced" else share.removesuffix("ms") if share.endswith("ms") else "0"
+            pace = share.removesuffix("ms") if share.endswith("ms") else "0"
             self.stream(request, pause=int(pace) / 1000)
         else:
             self.send(200, completion(request))

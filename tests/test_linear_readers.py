@@ -5,7 +5,6 @@ megabyte, since beside slow linear work a quadratic part shows late. What is com
 without the garbage collector: linear work grows fourfold too, quadratic work sixteenfold.
 """
 
-import gc
 import json
 from time import thread_time
 
@@ -34,6 +33,8 @@ from aimu.skills._frontmatter import split
 from aimu.skills._rules import facts
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools._definition import as_tool
+
+pytestmark = pytest.mark.usefixtures("uncollected")
 
 LARGEST = 1 << 20
 MEASURABLE = 0.002  # seconds
@@ -197,15 +198,6 @@ def too_slow(read, shapes, whole=True):
     if whole and found[suspect] <= FACTOR:
         found[suspect] = growth_to_the_largest(read, suspect)
     return {shape: factor for shape, factor in found.items() if factor > FACTOR}
-
-
-@pytest.fixture(autouse=True)
-def uncollected():
-    """Keeps the garbage collector, whose time depends on the whole process, out of what is measured."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 COSTS = {

@@ -4,7 +4,6 @@ Adding texts copies what came before, for each piece again; joining them once do
 the same with doubled lengths.
 """
 
-import gc
 import json
 from time import thread_time
 
@@ -68,7 +67,7 @@ BLOCKS = {
     "anthropic input": anthropic("tool_use", {"type": "input_json_delta", "partial_json": PIECE}),
     "anthropic citations": anthropic("text", {"type": "citations_delta", "citation": {"x": 1}}),
 }
-# The codec, what begins a stream, the event that is repeated, what ends it, and where the letters are in the reply.
+# The codec, what begins a stream, the event that is repeated, what ends it, and where the pieces are in the reply.
 STREAMS = {
     "chat text": (CHAT, [], chat({"content": PIECE}), CHAT_END, "text"),
     "chat thinking": (CHAT, [], chat({"reasoning_content": PIECE}), CHAT_END, "thinking"),
@@ -89,6 +88,18 @@ STREAMS = {
         for name, (start, delta) in BLOCKS.items()
     },
     "responses text": (RESPONSES, [], {"type": "response.output_text.delta", "delta": PIECE}, RESPONSES_END, "text"),
+    "responses text after the whole item": (
+        RESPONSES,
+        [
+            {
+                "type": "response.output_item.done",
+                "item": {"type": "message", "content": [{"type": "output_text", "text": PIECE * PIECES}]},
+            }
+        ],
+        {"type": "response.output_text.delta", "delta": PIECE},
+        RESPONSES_END,
+        "text",
+    ),
     "responses refusal": (RESPONSES, [], {"type": "response.refusal.delta", "delta": PIECE}, RESPONSES_END, "refusal"),
     "responses thinking": (
         RESPONSES,
@@ -122,14 +133,6 @@ def read(name, pieces):
     for last in end:
         list(decoder.feed(last))
     return decoder.reply(), thread_time() - began
-
-
-@pytest.fixture
-def uncollected():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
 
 
 @pytest.mark.parametrize("name", STREAMS)

@@ -79,6 +79,18 @@ def test_a_misspelt_option_of_a_client_is_suggested(room, typo, meant, model):
         room.client(ScriptedProvider() if model == "own" else model, **{typo: 1})
 
 
+@pytest.mark.parametrize("room", [aio, aimu], ids=IDS)
+@pytest.mark.parametrize(
+    ("given", "meant"), [("temperature", "temperature"), ("max_token", "max_tokens"), ("extrabody", "extra_body")]
+)
+def test_an_option_of_requests_is_sent_to_its_place(room, given, meant):
+    for model in ("ollama:qwen3:8b", ScriptedProvider()):
+        with pytest.raises(
+            InvalidOptionError, match=f"'{given}'; for all its requests, pass generate_kwargs=.'{meant}'"
+        ):
+            room.client(model, **{given: 1})
+
+
 def test_an_option_of_another_provider_is_refused_with_those_that_apply():
     with pytest.raises(InvalidOptionError, match=r"ollama:qwen3:8b has no option 'n_ctx'; the options are: base_url"):
         aio.client("ollama:qwen3:8b", n_ctx=100)

@@ -61,7 +61,19 @@ BODIES = {
         "responses",
         sse(text_delta("Hello "), done(message("Hello ")), text_delta("world"), completed()),
     ),
-    "an item is done before its deltas": ("responses", sse(done(message(WHOLE)), completed())),
+    "an item is done without deltas": ("responses", sse(done(message(WHOLE)), completed())),
+    "a whole item comes before its deltas": (
+        "responses",
+        sse(done(message(WHOLE)), text_delta("Hello "), text_delta("world"), completed()),
+    ),
+    "a whole item comes between its deltas": (
+        "responses",
+        sse(text_delta("Hel"), done(message(WHOLE)), text_delta("lo "), text_delta("world"), completed(message(WHOLE))),
+    ),
+    "a done item lacks the end of its last delta": (
+        "responses",
+        sse(text_delta("Hel"), done(message("Hello")), text_delta("lo world"), completed()),
+    ),
     "no deltas, and the whole at the end": ("responses", sse(completed(message(WHOLE)))),
     "the beginning as deltas": ("responses", sse(text_delta("Hel"), completed(message(WHOLE)))),
     "the end of a done item as no delta": ("responses", sse(text_delta("Hel"), done(message(WHOLE)), completed())),

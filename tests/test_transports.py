@@ -376,3 +376,24 @@ async def test_a_hook_that_raises_for_a_status_changes_no_error(read):
     with pytest.raises(AuthenticationError):
         async for _ in provider.stream(Request(messages=HELLO)):
             pass
+
+
+@pytest.mark.parametrize("status", [200, 401])
+async def test_a_hook_that_takes_the_body_away_is_told_what_to_do(server, status):
+    async def taking(response):
+        async for _ in response.aiter_bytes():
+            pass
+
+    recording = of_api("openai-chat", streaming=False)
+    faults = "" if status == 200 else "fail=401x9"
+    async with httpx2.AsyncClient(event_hooks={"response": [taking]}) as client:
+        provider = provider_for(server, recording, faults, http_client=client)
+        streaming = provider_for(server, of_api("openai-chat"), faults, http_client=client)
+        for ask_it in (partial(ask, provider, recording), partial(ask, streaming, of_api("openai-chat"))):
+            error = await ask_it()
+            assert not error.retryable
+            if status == 200:
+                assert "await response.aread()" in str(error)
+            else:
+                assert isinstance(error, AuthenticationError)
+    await closed(server)

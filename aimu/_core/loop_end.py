@@ -15,7 +15,6 @@ import os
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Generator
 from functools import partial
-from threading import Lock
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, final
 from weakref import WeakKeyDictionary, WeakSet
@@ -24,7 +23,7 @@ from anyio.lowlevel import current_token
 from attrs import define, field
 
 from aimu._core.escaping import escaping
-from aimu._core.forks import renew_in_children
+from aimu._core.forks import FreshLock
 
 log = escaping(logging.getLogger("aimu._core"))
 
@@ -120,16 +119,12 @@ class _Ends:
 
     def __init__(self) -> None:
         self._of: WeakKeyDictionary[object, LoopEnd] = WeakKeyDictionary()
-        self.renew()
-        renew_in_children(self)
-
-    def renew(self) -> None:
-        self._making = Lock()
+        self._making = FreshLock()
 
     def of(self, loop: object) -> LoopEnd:
         end = self._of.get(loop)
         if end is None or end.pid != os.getpid():
-            with self._making:
+            with self._making.lock:
                 self._forget_closed()
                 end = self._of[loop] = LoopEnd(end)
             end.start()

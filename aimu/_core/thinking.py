@@ -28,6 +28,7 @@ TAGS = {
 """The tags of reasoning. `<reasoning>` is not one of them: prompts ask for it as part of the answer."""
 
 CLOSINGS = tuple(TAGS.values())
+_STARTS = {tag[0] for tag in (*TAGS, *CLOSINGS)}
 _MARK = re.compile(r"\n|`+|" + "|".join(re.escape(tag) for tag in (*TAGS, *CLOSINGS)))
 _TO_THE_END = re.compile(r"\s*+\Z")  # blanks
 _QUOTES = tuple("\"'“‘«「(|=>\\")  # before a tag that is quoted
@@ -171,7 +172,7 @@ def separate(text: str, *, apart: bool = False, trim: bool = False, calls: bool 
         trim: Whether to drop whitespace before the answer in that case.
         calls: Whether tool calls follow, so that the answer itself may be empty.
     """
-    if not apart and "<" not in text and "[" not in text and "◁" not in text:  # no tag begins otherwise
+    if not apart and not any(start in text for start in _STARTS):
         return Separated("", text)
     splitter = ThinkSplitter()
     if apart:

@@ -39,7 +39,8 @@ class ExactSchema(GenerateJsonSchema):
             text = {"type": "string", "pattern": f"^{_of_digits(_DIGITS * 2, _DIGITS)}$"}
             return number if limits else {"anyOf": [number, text]}
         if limits:
-            return {"type": "number", **_bounded(limits), "maxDigits": digits}  # not a keyword: it stays unchecked
+            # JSON Schema has no such keywords: whoever makes a grammar of this reports them as unchecked.
+            return {"type": "number", **_bounded(limits), "maxDigits": digits, "maxDecimalPlaces": places}
         return {"type": "string", "pattern": f"^{_of_digits(digits or _DIGITS, places)}$"}
 
     def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:

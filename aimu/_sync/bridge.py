@@ -97,6 +97,7 @@ class _Loops:
                         loop.run(_finish_all([remains.finish], CLOSING), to_its_end=True)
                     else:
                         remains.dismiss()
+                    del remains  # here, where no handler raises in the finalizers of what it holds
 
     def for_caller(self) -> Loop:
         if asyncio._get_running_loop() is not None or inside_trio() or (self._own is not None and self._own.running):

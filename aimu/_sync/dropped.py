@@ -16,7 +16,7 @@ from weakref import WeakSet, ref
 T = TypeVar("T")
 Streams: TypeAlias = "WeakSet[Any]"  # sync streams whose steps a loop makes
 Finisher: TypeAlias = Callable[[], Coroutine[Any, Any, None]]
-Dropped: TypeAlias = "deque[Any]"  # the Remains of streams that the loop is to close
+Dropped: TypeAlias = "deque[Remains]"  # of streams that the loop is to close
 
 
 class Loop(Protocol):
@@ -44,8 +44,8 @@ class Block(Protocol):
 class Remains(ref[Any]):
     """A reference to a reader; joins `loop.dropped` when the reader is freed.
 
-    The reader holds it until the stream is closed. While the stream is entered, so does the task that holds its block:
-    a reference that the garbage collector frees together with its reader would join nothing.
+    The reader holds it until its block is left or its `__del__` has run. While the stream is entered, so does the task
+    that holds its block: a reference that the garbage collector frees together with its reader would join nothing.
 
     Args:
         reader: The reader.

@@ -45,7 +45,7 @@ class Reader(Facade, Generic[T]):
         self._loop: Loop | None = None
         self._taken: deque[T] = deque()
         self._holder: _Holder | None = None
-        self._remains: Remains | None = None  # from the first step on, until the stream is closed
+        self._remains: Remains | None = None  # from the first step on, until the block is left
 
     def __iter__(self) -> Self:
         self.__aio__.__aiter__()

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal, Protocol, final
 
 from attrs import define, field
 from attrs.setters import NO_OP
 
-from aimu._core.forks import renew_in_children
+from aimu._core.forks import FreshLock
 from aimu._core.messages import Message, check_history
 from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
@@ -75,17 +74,10 @@ class Conversation:
     _user: RunState | None = field(default=None, init=False, on_setattr=NO_OP)
     # A superseded run, until the next turn closes its steps:
     _stale: RunState | None = field(default=None, init=False, on_setattr=NO_OP)
-    _lock: Lock = field(init=False, repr=False, on_setattr=NO_OP)
+    _lock: FreshLock = field(factory=FreshLock, init=False, repr=False)
     # Of the lists of tools of its servers:
     _revisions: list[int] = field(factory=list[int], init=False, repr=False, on_setattr=NO_OP)
     _toolbox: tuple[list[Any], Toolbox] = field(default=([], Toolbox()), repr=False, alias="toolbox", on_setattr=NO_OP)
-
-    def __attrs_post_init__(self) -> None:
-        self.renew()
-        renew_in_children(self)
-
-    def renew(self) -> None:
-        self._lock = Lock()
 
     @property
     def busy(self) -> bool:
@@ -108,13 +100,13 @@ class Conversation:
         Raises:
             BusyConversationError: A turn is running.
         """
-        with self._lock:
+        with self._lock.lock:
             self._ensure_free()
             self.history.replace_system_message(text)
 
     def ensure_free(self) -> None:
         """Raise BusyConversationError while a turn is running; settle a turn whose reader abandoned it."""
-        with self._lock:
+        with self._lock.lock:
             self._ensure_free()
 
     def load(self, messages: Sequence[Any]) -> None:
@@ -124,7 +116,7 @@ class Conversation:
             InvalidOptionError: `messages` is not a list.
             BusyConversationError: A turn is running.
         """
-        with self._lock:
+        with self._lock.lock:
             self._ensure_free()
             self.history.load(messages)
 
@@ -134,7 +126,7 @@ class Conversation:
         Raises:
             BusyConversationError: A turn is running.
         """
-        with self._lock:
+        with self._lock.lock:
             self._ensure_free()
             self.history.clear(system_message)
 
@@ -177,7 +169,7 @@ class Conversation:
             InvalidHistoryError: The history is not valid.
             NothingToResumeError: There is no message, and the history has nothing to continue.
         """
-        with self._lock:
+        with self._lock.lock:
             self._ensure_free()
             if terms.reset and message is not None:
                 self.history.clear()

@@ -53,7 +53,7 @@ def ending(
         said: Returns what the model wrote earlier in the turn.
     """
     reason: StopReason = reply.stop_reason
-    blank = not reply.text or reply.text.isspace()  # without a call, since this runs in every turn
+    blank = is_blank(reply)
     if blank and not reply.calls and (prompted or limit is None):
         reason = StopReason.EMPTY
         if prompted:

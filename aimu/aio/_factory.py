@@ -11,7 +11,7 @@ from anyio import move_on_after
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include, StreamingContentType
 from aimu._core.loop_end import Nested
-from aimu._core.nearest import did_you_mean
+from aimu._core.nearest import did_you_mean, nearest
 from aimu._doors import public
 from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
 from aimu.aio._base_client import AsyncBaseModelClient
@@ -24,6 +24,7 @@ from aimu.aio._run import Run, Steps, Task
 from aimu.aio._runner import start
 from aimu.aio._stream import Stream
 from aimu.errors import InvalidOptionError, WeightsLoadedTwiceError
+from aimu.models._options import VOCABULARY
 from aimu.models._resolve import IN_PROCESS, resolve
 from aimu.models._spec import Model, ModelSpec
 from aimu.providers._base import Provider
@@ -152,9 +153,14 @@ def _own_provider(model: Any) -> Provider | None:
 def _refuse_unknown(given: Mapping[str, Any], known: Sequence[str], who: str) -> None:
     for name in given:
         if name not in known:
-            raise InvalidOptionError(
-                f"{who} has no option {name!r}{did_you_mean(name, known)}; the options are: {', '.join(known)}"
-            )
+            meant = did_you_mean(name, known) or _for_requests(name)
+            raise InvalidOptionError(f"{who} has no option {name!r}{meant}; the options are: {', '.join(known)}")
+
+
+def _for_requests(name: str) -> str:
+    """Return the part of an error text that says where an option of requests goes; empty if it is none."""
+    found = nearest(name, VOCABULARY)
+    return f"; for all its requests, pass generate_kwargs={{{found[0]!r}: ...}}" if found else ""
 
 
 def _as_given(provider: Provider, kwargs: Mapping[str, Any]) -> Provider:

@@ -10,13 +10,12 @@ import random
 import weakref
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from itertools import count
-from threading import Lock
 from typing import Any, final
 
 import anyio
 
 from aimu._core.escaping import escaping
-from aimu._core.forks import renew_in_children
+from aimu._core.forks import FreshLock
 from aimu._core.loop_end import Nested
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
@@ -88,16 +87,12 @@ class SharedProvider:
         self.max_retries = max_retries
         self.usage: Usage | None = None
         self.cost: float | None = 0.0 if provider.spec.provider in IN_PROCESS else None  # of one request
-        self.renew()
-        renew_in_children(self)
+        self._counting = FreshLock()  # conversations may run in several threads
         self._slots: list[Slots] = [slots(max_concurrency)] if max_concurrency is not None else []
         if limits is not None:
             self._slots.append(limits._slots)
         self._keepers: weakref.WeakSet[object] = weakref.WeakSet()
         self._closed_client: str | None = None  # its `repr`
-
-    def renew(self) -> None:
-        self._counting = Lock()  # conversations may run in several threads
 
     @property
     def spec(self) -> ModelSpec:
@@ -202,7 +197,7 @@ class SharedProvider:
 
     def _used(self, reply: Reply) -> None:
         if reply.usage is not None:
-            with self._counting:
+            with self._counting.lock:
                 self.usage = reply.usage if self.usage is None else self.usage + reply.usage
 
     async def _pause(self, failure: ProviderError, attempt: int) -> None:

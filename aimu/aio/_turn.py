@@ -306,12 +306,12 @@ class Turn:
             return self._check(Reply(text=self._output))
         if self.means is not None and (not reply.calls or self._last):
             return self._check(reply)
-        prompt, said = self.terms.continuation_prompt, reply.text and not reply.text.isspace()
-        if self._last or (said and not reply.calls):
+        prompt = self.terms.continuation_prompt
+        if self._last:
             return self._finished(reply)
         if reply.calls:  # at the limit
             self._publish()
-        elif prompt is not None and not self._prompted:
+        elif prompt is not None and not self._prompted and is_blank(reply):
             self._prompted = True
             self._reply = self._paused = None  # an empty reply leaves no trace
             self._fed.clear()
@@ -340,9 +340,8 @@ class Turn:
 
     def _finished(self, reply: Reply) -> Finished:
         """End the turn with a reply, or raise if it is no answer."""
-        limit = self.terms.max_iterations
-        last = limit if self._last else None
-        self.stop_reason, failure = ending(reply, limit=last, prompted=self._prompted, said=self._said)
+        limit = self.terms.max_iterations if self._last else None
+        self.stop_reason, failure = ending(reply, limit=limit, prompted=self._prompted, said=self._said)
         self.history.last_stop_reason = self.stop_reason
         if failure is not None:
             raise failure

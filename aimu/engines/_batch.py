@@ -8,12 +8,13 @@ library: a `Rows` computes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Generic, Protocol, TypeVar, final
 
 from attrs import define
 
+from aimu.engines._language_model import Tokens
 from aimu.engines._prefix_cache import States, common_prefix
 from aimu.engines._rounds import StopFlag
 
@@ -101,9 +102,7 @@ class Batch(Generic[S]):
         self._arrived: deque[BatchSequence[S]] = deque()
         self._running: list[BatchSequence[S]] = []  # in the order of their rows
 
-    def tokens(
-        self, ids: list[int], states: S, sampler: Any, stopped: StopFlag
-    ) -> Generator[int | Callable[[], object]]:
+    def tokens(self, ids: list[int], states: S, sampler: Any, stopped: StopFlag) -> Tokens:
         """Generate tokens as `LanguageModel.tokens`, but yield `compute`, which computes for all, before each token."""
         with self._rows.picking(sampler, ids) as picker:
             sequence = BatchSequence(ids, states, picker, stopped)

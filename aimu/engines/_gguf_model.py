@@ -1,8 +1,8 @@
 """Runs a GGUF model in llama.cpp, tokens in and tokens out: loading, prefill, decoding, sampling.
 
-Imports llama_cpp and jinja2, so only `_llamacpp` imports it, when it loads weights. Runs in the engine's thread; knows
-no messages, options or requests. Uses llama.cpp's C interface only: the class `Llama` above it keeps one prompt only,
-and silences the C library by closing the stderr of the process.
+Imports llama_cpp, so only `_llamacpp`, when it loads weights, and `_gguf_batch` import it. Runs in the engine's thread;
+knows no messages, options or requests. Uses llama.cpp's C interface only: the class `Llama` above it keeps one prompt
+only, and silences the C library by closing the stderr of the process.
 https://github.com/ggml-org/llama.cpp/blob/master/include/llama.h (that of llama-cpp-python 0.3.36).
 """
 
@@ -24,7 +24,7 @@ from aimu.engines._gguf_context import GGUFContext, SequenceStates, errors, reas
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
 from aimu.engines._grammars.vocabulary import Vocabulary
 from aimu.engines._pictures import Prompt
-from aimu.engines._rounds import StopFlag
+from aimu.engines._rounds import Steps, StopFlag
 from aimu.errors import InvalidImageError, InvalidOptionError
 
 if TYPE_CHECKING:
@@ -162,9 +162,7 @@ class GGUFModel:
     def detokenizer(self, shown: Callable[[str], bool]) -> Callable[[int], str]:
         return self._vocabulary.detokenizer(shown)
 
-    def look(
-        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
-    ) -> Generator[Callable[[], object], None, Prompt]:
+    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt]:
         """Refuse images."""
         raise InvalidImageError("llama-cpp-python has no part for images")
         yield  # makes it a generator

@@ -1,8 +1,8 @@
 """Fetches weights from the Hugging Face Hub into its cache: which files, resumed, stopped at once, refused in words.
 
 What is in the cache is taken from there without a request. A download goes into a file beside its blob and is continued
-from there, which huggingface_hub does not do (read in 2.4.0); everything else of the cache is left to it. Imports
-huggingface_hub inside functions, since that takes half a second.
+from there, which huggingface_hub does not do (read in 2.4.0). Everything else of the cache is left to it, as are files
+that the hub does not send by HTTP. Imports huggingface_hub inside functions, since that takes half a second.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -31,11 +32,19 @@ T = TypeVar("T")
 
 _REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
-_ETAG = re.compile(r"[\w.-]{1,128}")
+_ETAG = re.compile(r"\w[\w.-]{0,127}")
 _POLL = 0.02  # seconds between two looks at the stop flag
 _SHOWN = 12  # files that an error lists
 _SMALL = ".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"
 """Endings of the files beside the weights that transformers may read."""
+
+
+@frozen
+class Listed:
+    """A file on the hub; its `etag` is the name of its content in the cache."""
+
+    size: int
+    etag: str
 
 
 @frozen
@@ -59,6 +68,10 @@ class Place:
         named = self.folder / "refs" / self.revision
         commit = named.read_text("utf8").strip() if named.is_file() else self.revision
         return self.folder / "snapshots" / commit
+
+    def unfinished(self, etag: str) -> Path:
+        """Return the file into which a content is downloaded, until it is whole."""
+        return self.folder / "blobs" / f"{etag}.resumable"
 
     def cached(self) -> dict[str, int]:
         """Return the sizes of the cached files, by their path in the repository."""
@@ -153,10 +166,10 @@ def fetch_gguf(name: tuple[str, str], stopped: Callable[[], bool], check: Callab
         _refuse_offline(place, str(exc), "give the path of a file as model_path=", exc)
     else:
         return place.snapshot / cached[0]
-    sizes = abandonable(lambda gone: listed(place), stopped)
-    files = choose_gguf(repository, sizes, wanted)
-    check(sum(sizes[path] for path in files))
-    fetch(place, {path: sizes[path] for path in files}, stopped)
+    known = abandonable(lambda gone: listed(place), stopped)
+    files = choose_gguf(repository, known, wanted)
+    check(sum(known[path].size for path in files))
+    fetch(place, {path: known[path] for path in files}, stopped)
     return place.snapshot / files[0]
 
 
@@ -165,13 +178,13 @@ def fetch_model(place: Place, subfolder: str, stopped: Callable[[], bool]) -> No
     if weights_of(place.snapshot / subfolder) is not None:
         return
     _refuse_offline(place, f"{place.repository} is not complete in the cache", "give the path of a folder")
-    sizes = abandonable(lambda gone: listed(place), stopped)
-    inside = {path: size for path, size in sizes.items() if path.rpartition("/")[0] == subfolder}
+    known = abandonable(lambda gone: listed(place), stopped)
+    inside = {path: file for path, file in known.items() if path.rpartition("/")[0] == subfolder}
     names = [path.rpartition("/")[2] for path in inside]
     weights = next((kind for kind in _WEIGHTS if any(kind.fullmatch(name) for name in names)), None)
     wanted = {
-        path: size
-        for path, size in inside.items()
+        path: file
+        for path, file in inside.items()
         if path.endswith(_SMALL) or (weights is not None and weights.fullmatch(path.rpartition("/")[2]))
     }
     fetch(place, wanted, stopped)
@@ -207,29 +220,39 @@ def _refuse_offline(place: Place, why: str, remedy: str, cause: BaseException | 
         ) from cause
 
 
-def listed(place: Place) -> dict[str, int]:
-    """Ask the hub for the files of a repository, with their sizes."""
+def listed(place: Place) -> dict[str, Listed]:
+    """Ask the hub for the files of a repository; raise EngineError if a path leads out of it."""
     from huggingface_hub import HfApi
 
     hub: Any = HfApi()
     with _words(place):
         entries = hub.list_repo_tree(place.repository, recursive=True, revision=place.revision, token=place.token)
-        return {entry.path: entry.size for entry in entries if hasattr(entry, "size")}  # folders have none
+        files = [entry for entry in entries if hasattr(entry, "size")]  # folders have none
+    for entry in files:
+        if ".." in (parts := PurePosixPath(entry.path.replace("\\", "/")).parts) or parts[:1] == ("/",):
+            raise EngineError(f"{place.repository} lists {entry.path!r}, a path outside itself; nothing is fetched")
+    return {entry.path: Listed(entry.size, entry.lfs.sha256 if entry.lfs else entry.blob_id) for entry in files}
 
 
-def fetch(place: Place, sizes: Mapping[str, int], stopped: Callable[[], bool]) -> None:
+def fetch(place: Place, files: Mapping[str, Listed], stopped: Callable[[], bool]) -> None:
     """Download files into the cache, and continue those that were interrupted; raises as `fetch_gguf`."""
     place.folder.mkdir(parents=True, exist_ok=True)
     known = place.cached()
-    missing = sum(size for path, size in sizes.items() if path not in known)
+    missing = sum(file.size - _arrived(place, file) for path, file in files.items() if path not in known)
     free = shutil.disk_usage(place.folder).free
     if missing > free:
         raise EngineError(
             f"{place.repository} needs {missing:,} bytes of disk in {place.folder.parent}, where {free:,} are free; "
             "free some, or set HF_HOME to a folder elsewhere"
         )
-    for path in sizes:
-        abandonable(lambda gone, path=path: _download(place, path, gone), stopped)  # type: ignore[misc]
+    for path in files:
+        abandonable(partial(_download, place, path), stopped)
+
+
+def _arrived(place: Place, file: Listed) -> int:
+    """Return the bytes of a file that an interrupted download has left."""
+    path = place.unfinished(file.etag)
+    return min(path.stat().st_size, file.size) if _ETAG.fullmatch(file.etag) and path.is_file() else 0
 
 
 def abandonable(work: Callable[[threading.Event], T], stopped: Callable[[], bool]) -> T:
@@ -268,20 +291,23 @@ def _download(place: Place, path: str, gone: threading.Event) -> None:
         url = hf_hub_url(place.repository, path, revision=place.revision)
         found = get_hf_file_metadata(url, token=place.token)
         etag = found.etag or ""
+        if etag in (".", "..") or re.search(r"[/\\]", etag):
+            raise EngineError(f"the hub gives {path!r} of {place.repository} the ETag {etag!r}, a path; not fetched")
         blob = place.folder / "blobs" / etag
-        if _ETAG.fullmatch(etag) and not blob.exists():
+        by_http = (found.size or 0) <= constants.MAX_HTTP_DOWNLOAD_SIZE
+        if by_http and _ETAG.fullmatch(etag) and not blob.exists():
             source = found.location if found.xet_file_data is None else url
             headers = dict(build_hf_headers(token=place.token))
-            if urlsplit(source).netloc != urlsplit(url).netloc:
+            if urlsplit(source)[:2] != urlsplit(url)[:2]:
                 headers.pop("authorization", None)  # a signed URL of a store is not for the token
             blob.parent.mkdir(parents=True, exist_ok=True)
             lock = place.folder.parent / ".locks" / place.folder.name / f"{etag}.lock"
             lock.parent.mkdir(parents=True, exist_ok=True)
-            partial = blob.with_name(f"{etag}.resumable")
+            unfinished = place.unfinished(etag)
             with WeakFileLock(lock):
                 if not blob.exists():
-                    _continue(http_get, source, partial, found.size, headers, _bar(path, gone))
-                    os.replace(partial, blob)
+                    _continue(http_get, source, unfinished, found.size, headers, _bar(path, gone))
+                    os.replace(unfinished, blob)
         hf_hub_download(
             place.repository,
             path,
@@ -292,9 +318,9 @@ def _download(place: Place, path: str, gone: threading.Event) -> None:
         )
 
 
-def _continue(http_get: Any, url: str, partial: Path, size: int | None, headers: Any, bar: Any) -> None:
+def _continue(http_get: Any, url: str, path: Path, size: int | None, headers: Any, bar: Any) -> None:
     """Download into a file behind what it has already."""
-    with partial.open("ab") as file:
+    with path.open("ab") as file:
         known = file.tell()
         if size is not None and known > size:
             file.truncate(0)
@@ -305,8 +331,8 @@ def _continue(http_get: Any, url: str, partial: Path, size: int | None, headers:
             http_get(url, file, resume_size=known, headers=headers, expected_size=size, tqdm_class=bar)
         finally:
             file.flush()
-    if size is not None and partial.stat().st_size != size:
-        partial.unlink()
+    if size is not None and path.stat().st_size != size:
+        path.unlink()
         raise OSError(f"the file has another size than {size:,} bytes; what arrived is deleted")
 
 
@@ -342,7 +368,8 @@ def _words(place: Place, path: str = "") -> Generator[None]:
 def _told(place: Place, path: str, exc: Exception) -> str:
     from huggingface_hub import constants, errors
 
-    name, status = place.repository, getattr(getattr(exc, "response", None), "status_code", None)
+    name, response = place.repository, getattr(exc, "response", None)
+    status = getattr(response, "status_code", None)
     login = "log in with `hf auth login`, or set HF_TOKEN"
     if isinstance(exc, errors.GatedRepoError):
         return f"{name} is gated: accept its conditions at {constants.ENDPOINT}/{name}, then {login}"
@@ -351,7 +378,9 @@ def _told(place: Place, path: str, exc: Exception) -> str:
     if isinstance(exc, errors.EntryNotFoundError):
         return f"{name} has no file {path!r} at revision {place.revision!r}"
     if isinstance(exc, errors.RepositoryNotFoundError) or status in (401, 403, 404):
-        known = "the token was refused" if status in (401, 403) else "it does not exist"
+        # Without a token, the Hub answers 401 for what does not exist, too.
+        refused = response is not None and status != 404 and "authorization" in response.request.headers
+        known = "the token was refused" if refused else "it does not exist"
         return f"the Hub has no model {name!r} for you: {known}, or it is private; check the name, and {login}"
     what = f"{path!r} of {name}" if path else f"the files of {name}"
     kept = "; what has arrived is kept, and the next try goes on from there" if path else ""

@@ -34,12 +34,12 @@ _REMEDY = (
 @public("aimu.engines")
 @final
 class HuggingFaceEngine(LocalEngine["TorchModel"]):
-    """A provider that runs a language model of transformers; a multimodal one answers text only.
+    """A provider that runs a language model of transformers, also one that sees images.
 
     `generate_kwargs["extra_body"]` may hold `chat_template_kwargs`, the fields of transformers' GenerationConfig by
     which a token is picked, and one of `json_schema`, `regex` and `grammar` (GBNF), which the answer then follows; a
-    field that GenerationConfig does not have raises InvalidOptionError. The engine logs a
-    warning, once, about each option that it does not support.
+    field that GenerationConfig does not have raises InvalidOptionError. The engine logs a warning, once, about each
+    option that it does not support.
 
     Args:
         model: A folder with config.json and weights, a hub id, or a ModelSpec with one of them.

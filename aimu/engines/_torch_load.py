@@ -1,6 +1,6 @@
 """Loads weights, tokenizer and processor of transformers: chooses the class, and shares out the keyword arguments.
 
-Imports transformers, so only `_torch_model` imports it.
+Imports transformers, so only `_torch_model` and, when it loads weights, `_huggingface` import it.
 """
 
 from __future__ import annotations

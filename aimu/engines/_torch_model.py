@@ -1,7 +1,7 @@
 """Runs a causal language model of transformers, tokens in and tokens out: loading, prefill, decoding, sampling, states.
 
-Imports torch, so only `_huggingface` imports it, when it loads weights. Runs in the engine's thread; knows no messages,
-options or requests. Does not support beam search.
+Imports torch, so only `_huggingface`, when it loads weights, and `_torch_batch` import it. Runs in the engine's thread;
+knows no messages, options or requests. Does not support beam search.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import transformers
 from tokenizers.decoders import DecodeStream
 
 from aimu.engines._pictures import Prompt, content_of_url
+from aimu.engines._rounds import Steps, StopFlag
 from aimu.engines._seams import Seams
 from aimu.engines._torch_load import load, load_processor
 from aimu.engines._torch_probe import cache_argument, check_cache, check_windows, continues
 from aimu.engines._torch_states import KVStates, moved
+from aimu.engines._torch_vision import Vision, vision_of
 from aimu.engines._torch_vocabulary import vocabulary_of
 from aimu.errors import InvalidImageError
 
 if TYPE_CHECKING:
     from aimu.engines._grammars.constraint import Constraint
     from aimu.engines._grammars.vocabulary import Vocabulary
-    from aimu.engines._torch_vision import Vision
 
 PREFILL_SLICE = 512
 """Number of prompt tokens computed between two checks of the stop flag."""
@@ -288,11 +289,9 @@ class TorchModel:
 
     def advance(self, ids: Sequence[int], states: KVStates, end: int) -> Any:
         """Append the states of the next tokens of a prompt, up to `end` or so that images are whole; see `extend`."""
-        begin = len(states)
-        inputs: dict[str, Any] = {}
+        step, inputs = ids[len(states) : end], dict[str, Any]()
         if states.pictures is not None:
-            end, inputs = states.pictures.step(ids, begin, end)
-        step = ids[begin:end] if states.pictures is None else states.pictures.real(ids[begin:end])
+            step, inputs = states.pictures.step(ids, len(states), end)
         return self.extend(self.tensor([step]), states, **inputs)
 
     def real(self, ids: Sequence[int]) -> Sequence[int]:
@@ -303,15 +302,11 @@ class TorchModel:
         """Return a tensor of integers on the model's device."""
         return moved(torch.tensor([list(row) for row in values]), self.model.device)
 
-    def look(
-        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
-    ) -> Generator[Callable[[], object], None, Prompt]:
+    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt]:
         """As `LanguageModel.look`."""
         return (yield from self._sight(urls[0]).look(prompt, urls, stopped))
 
-    def tokens(
-        self, ids: list[int], states: KVStates, sampler: Sampler, stopped: Callable[[], bool]
-    ) -> Generator[int | Callable[[], object]]:
+    def tokens(self, ids: list[int], states: KVStates, sampler: Sampler, stopped: StopFlag) -> Generator[int]:
         """Generate tokens; see `LanguageModel.tokens`."""
         sampler.start(self.real(ids), self.model.device)
         most = PREFILL_SLICE if self.continues else len(ids)
@@ -331,8 +326,6 @@ class TorchModel:
     def _sight(self, url: str) -> Vision:
         """Return what the model needs to see images; look for it when the first one comes, and try it with that."""
         if self._vision is None:
-            from aimu.engines._torch_vision import vision_of
-
             self._vision = vision_of(self, self._processor, content_of_url(url))
         if isinstance(self._vision, str):
             raise InvalidImageError(f"this engine cannot show images to {type(self.model).__name__}: {self._vision}")

@@ -5,15 +5,13 @@ Imports torch, so only the other modules `_torch_*` import it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Sequence
+from typing import Any, Protocol, final
 
 from transformers import DynamicCache
 from transformers.cache_utils import DynamicLayer
 
 from aimu.engines._torch_probe import tensors
-
-if TYPE_CHECKING:
-    from aimu.engines._torch_vision import Pictures
 
 
 class _GrowingLayer(DynamicLayer):  # type: ignore[misc]
@@ -43,6 +41,14 @@ def _roomy(states: Any, length: int) -> Any:
     return room
 
 
+class ImagesOfPrompt(Protocol):
+    """The images of a request, as a forward pass on its prompt needs them."""
+
+    def step(self, ids: Sequence[int], begin: int, end: int) -> tuple[Sequence[int], dict[str, Any]]:
+        """Return the tokens of the step from `begin` to near `end`, as the model knows them, and its other inputs."""
+        ...
+
+
 @final
 class KVStates:
     """The cache of one sequence; implements `_prefix_cache.States`."""
@@ -52,7 +58,7 @@ class KVStates:
         self.cache: Any = DynamicCache(config=config)
         self.cache.layers = [_GrowingLayer() if type(layer) is DynamicLayer else layer for layer in self.cache.layers]
         self.length = 0  # counted here, since recurrent layers do not count
-        self.pictures: Pictures | None = None  # of the request that these states are computed for
+        self.pictures: ImagesOfPrompt | None = None  # of the request that these states are computed for
         self.shift = 0  # from the number of a token to its position: images may have fewer positions than tokens
 
     def __len__(self) -> int:

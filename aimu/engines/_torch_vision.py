@@ -3,7 +3,7 @@
 Each image is processed alone, and computed in a step of its own behind the states of what stands before it; so a
 prefix with images is reused like any other. The tokens of an image are negative numbers made of its content, in prompts
 and in the prefix cache: equal images have equal tokens, different ones never do. Imports torch, so only `_torch_model`
-imports it, when the first image comes.
+imports it, of which it knows the protocol `TextModel`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,16 @@ import hashlib
 import inspect
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, final
 
 import torch
 from attrs import define
 
 from aimu.engines._pictures import Prompt, content_of_url, decoded
-from aimu.engines._rounds import Stopped
+from aimu.engines._rounds import Steps, StopFlag, Stopped
 from aimu.engines._torch_states import KVStates, moved
 from aimu.errors import AimuError, BadRequestError, InvalidImageError
-
-if TYPE_CHECKING:
-    from aimu.engines._torch_model import TorchModel
 
 _KNOWN = 256
 """Number of images whose text and sizes are kept, so that an image in a reused prefix is not even decoded."""
@@ -54,7 +51,32 @@ class Picture:
         return int(self.key, 16)
 
 
-def vision_of(model: TorchModel, load_processor: Callable[[], Any], content: bytes) -> Vision | str:
+class TextModel(Protocol):
+    """What images need of the model whose prompts they are in."""
+
+    model: Any
+    """The model of transformers."""
+    takes: frozenset[str]
+    """The parameters of its `forward`."""
+    sees: bool
+    """Whether it has a part for images."""
+    continues: bool
+    """Whether it can compute a prompt in parts."""
+
+    def encode(self, text: str) -> list[int]: ...
+
+    def encode_rest(self, text: str, after: int) -> list[int] | None: ...
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+    def tensor(self, values: Sequence[Sequence[int]]) -> Any: ...
+
+    def new_states(self) -> KVStates: ...
+
+    def advance(self, ids: Sequence[int], states: KVStates, end: int) -> Any: ...
+
+
+def vision_of(model: TextModel, load_processor: Callable[[], Any], content: bytes) -> Vision | str:
     """Return what a model needs to see images, tried with an image; or say why it cannot see any."""
     if not model.sees:
         return "it takes text only"
@@ -78,7 +100,7 @@ class Vision:
         processor: Its processor of transformers.
     """
 
-    def __init__(self, model: TorchModel, processor: Any) -> None:
+    def __init__(self, model: TextModel, processor: Any) -> None:
         self.model, self._processor = model, processor
         config = model.model.config
         name = type(model.model).__name__
@@ -96,9 +118,7 @@ class Vision:
         self._rope = next((owner.get_rope_index for owner in owners if hasattr(owner, "get_rope_index")), None)
         self._rope_takes = frozenset(inspect.signature(self._rope).parameters) if self._rope else frozenset()
 
-    def look(
-        self, prompt: str, urls: Sequence[str], stopped: Callable[[], bool]
-    ) -> Generator[Callable[[], object], None, Prompt]:
+    def look(self, prompt: str, urls: Sequence[str], stopped: StopFlag) -> Steps[Prompt]:
         """Process the images of a prompt, and yield between two of them; raise Stopped once `stopped()` is true."""
         marks = prompt.count(self.mark or "")
         if marks != len(urls):
@@ -246,11 +266,8 @@ class Pictures:
         """Return the prompt; `text` names each image by its key."""
         return Prompt(text, self._encode, self._encode_rest, self._bind, self._release)
 
-    def step(self, ids: Sequence[int], begin: int, end: int) -> tuple[int, dict[str, Any]]:
-        """Return where the step that begins at `begin` ends, near `end`, and the arguments of its forward pass.
-
-        A step has at most one image, and that whole.
-        """
+    def step(self, ids: Sequence[int], begin: int, end: int) -> tuple[list[int], dict[str, Any]]:
+        """As `ImagesOfPrompt.step`; a step has at most one image, and that whole."""
         inputs: dict[str, Any] = {}
         first = _first_of_image(ids, begin, end)
         if first < end:
@@ -260,11 +277,7 @@ class Pictures:
             inputs = {**self._vision.features_of(picture), **self._vision.kinds(ids[:end])}
         if self._positions is not None:
             inputs["position_ids"] = self._positions[:, :, begin:end]
-        return end, inputs
-
-    def real(self, ids: Sequence[int]) -> list[int]:
-        """Return the tokens that the model knows."""
-        return self._vision.real(ids)
+        return self._vision.real(ids[begin:end]), inputs
 
     def _bind(self, states: KVStates, ids: Sequence[int]) -> None:
         if ids[-1] < 0:

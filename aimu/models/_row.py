@@ -67,8 +67,8 @@ class ChatQuirks:
             switched off; None if all can.
         parallel_tool_calls: Whether the server honours `parallel_tool_calls`.
         stream_usage: Whether to ask for usage in streams with `stream_options`.
-        inline_thinking: Whether the server may leave reasoning at the start of the text, between tags, or whitespace
-            that followed it.
+        trims: Whether to drop whitespace before an answer whose thinking came separately: a server that cuts the
+            thinking out of the text leaves what stood behind it.
         schemas: Which JSON Schemas its mode for them accepts (`response_format`): those of OpenAI's strict mode
             ("strict"), those of them without limits on values ("plain"), or any; None if it has no such mode.
         schema_beside_tools: Whether a request with such a schema may offer tools.
@@ -90,7 +90,7 @@ class ChatQuirks:
     unforced: str | None = None
     parallel_tool_calls: bool = True
     stream_usage: bool = True
-    inline_thinking: bool = False
+    trims: bool = False
     schemas: Literal["strict", "plain", "any"] | None = "strict"
     schema_beside_tools: bool = True
     reasoning_key: str | None = None

@@ -135,7 +135,9 @@ class StreamReader:
         """Return deltas of the beginning of the answer, in which a block of thinking may stand."""
         split: list[Delta] = []
         for delta in deltas:
-            if delta.phase is StreamingContentType.GENERATING:
+            if delta.of_call:  # which no block of thinking reaches into
+                split += [*splitter.finish(), delta]
+            elif delta.phase is StreamingContentType.GENERATING:
                 split += splitter.feed(delta.text)
             else:
                 if not (splitter.answering or splitter.found or self._apart):

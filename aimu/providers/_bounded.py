@@ -45,7 +45,7 @@ class Body:
         self.chunks: AsyncIterator[bytes]
         self._unpacked: AsyncGenerator[bytes, None] | None = None
         if response.is_stream_consumed:
-            self._raw = self.chunks = _one(response.content)
+            self._raw = self.chunks = _kept(response)
         else:
             # Without the layers of httpx2 above the raw stream, which only a compressed body would need.
             self._raw = self.chunks = Nested(cast("AsyncIterable[bytes]", response.stream), whole=True)
@@ -85,7 +85,16 @@ class Body:
             pass
 
 
-async def _one(content: bytes) -> AsyncIterator[bytes]:
+async def _kept(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """Yield the body that a hook of the user's client has read."""
+    import httpx2
+
+    try:
+        content = response.content
+    except httpx2.ResponseNotRead:
+        raise BodyError(
+            "a hook of http_client= took the body and did not keep it; let the hook call `await response.aread()`"
+        ) from None
     yield content
 
 

@@ -7,7 +7,7 @@ a tenth of a request. So it is used only where it is the user's own, or where it
 from __future__ import annotations
 
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, final
 from urllib.parse import urlsplit
@@ -64,6 +64,10 @@ class Http(Protocol):
         ...
 
     async def aclose(self) -> None: ...
+
+
+# Makes what sends requests in one event loop, over the user's client if there is one.
+Connect = Callable[["httpx2.AsyncClient | None"], Http]
 
 
 @final

@@ -30,11 +30,8 @@ CONNECT_TIMEOUT = 60.0
 # Seconds to close a response or a client. Closing is shielded, since a connection must not outlive a cancelled request;
 # it waits for the other side of a TLS connection at most, never for a task of this program.
 CLOSING = 1.0
-# The number of concurrent requests on one HTTP client.
+# The number of concurrent requests in one lane.
 _LANE = 24
-
-# Makes what sends requests in one event loop, over the user's client if there is one.
-Connect = Callable[["httpx2.AsyncClient | None"], Http]
 
 
 @define(eq=False)

@@ -25,7 +25,7 @@ from aimu.providers._base import ReplyStream, Request
 from aimu.providers._extra import overlay_extra, split_extra
 from aimu.providers._failures import from_error
 from aimu.providers._finish import stop_reason, word_of
-from aimu.providers._lanes import Connect
+from aimu.providers._http import Connect
 from aimu.providers._sse import JSONLinesDecoder
 from aimu.providers._transport import HttpProvider
 from aimu.providers._wire import (

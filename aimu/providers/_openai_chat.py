@@ -50,7 +50,7 @@ class ChatCodec:
 
     @property
     def trims(self) -> bool:
-        return self.row.chat.inline_thinking
+        return self.row.chat.trims
 
     def path(self, request: Request) -> str:
         return "chat/completions"

@@ -44,6 +44,8 @@ class _Item:
         pieces: The pieces of its text, summary or arguments.
         refusal: The pieces of its refusal.
         annotations: The annotations of its text.
+        ahead: The end of its text that was taken from the whole item, so that pieces may still repeat it.
+        repeated: The number of its characters that they have repeated.
     """
 
     kind: str
@@ -51,6 +53,17 @@ class _Item:
     pieces: list[str] = field(factory=list[str])
     refusal: list[str] = field(factory=list[str])
     annotations: list[Any] = field(factory=list[Any])
+    ahead: str = ""
+    repeated: int = 0
+
+    def new(self, text: str) -> str:
+        """Return what a piece adds to the text."""
+        if self.ahead.startswith(text, self.repeated):
+            self.repeated += len(text)
+            return ""
+        text = text.removeprefix(self.ahead[self.repeated :])
+        self.ahead = ""
+        return text
 
     def whole(self, final: Mapping[str, Any], provider: str, partial: str) -> dict[str, Any]:
         """Return the item, from its final form, which may be empty, and its pieces."""
@@ -136,6 +149,8 @@ class ResponsesDecoder:
         if kind == "response.refusal.delta":
             item.refusal.append(text)
             return ()
+        if item.ahead and not (text := item.new(text)):
+            return ()
         item.pieces.append(text)
         return self._said(item, text)
 
@@ -168,6 +183,7 @@ class ResponsesDecoder:
         if not missing:
             return ()
         item.pieces.append(missing)
+        item.ahead, item.repeated = missing, 0
         return self._said(item, missing)
 
     def _end(self, response: dict[str, Any]) -> None:
@@ -198,7 +214,7 @@ class ResponsesDecoder:
         known = {item.get("call_id") for item in final if item.get("call_id")}
         for index, whole in added:
             if whole.get("call_id") not in known:  # a call that the final form has under another type or place
-                output.insert(min(index, len(output)), whole)
+                output.insert(index, whole)
         return output
 
 

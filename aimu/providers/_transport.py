@@ -35,7 +35,8 @@ from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._bounded import LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
-from aimu.providers._lanes import CLOSING, Connect, Lane, foreign, lanes_here, timeouts
+from aimu.providers._http import Connect
+from aimu.providers._lanes import CLOSING, Lane, foreign, lanes_here, timeouts
 from aimu.providers._pictures import presentable
 from aimu.providers._replay import for_host, with_origin
 from aimu.providers._wire import Codec

@@ -18,8 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError
 from aimu.models._row import Connection
 from aimu.providers._environment import check_environment, names_proxies
-from aimu.providers._http import ClientHttp, Endpoint, Http, OwnHttp
-from aimu.providers._lanes import Connect
+from aimu.providers._http import ClientHttp, Connect, Endpoint, Http, OwnHttp
 
 if TYPE_CHECKING:
     import httpx2

@@ -82,7 +82,7 @@ class Codec(Protocol):
 
     @property
     def trims(self) -> bool:
-        """Whether whitespace between thinking that came separately and the answer is left in the text."""
+        """Whether to drop whitespace before an answer whose thinking came separately."""
         ...
 
     def path(self, request: Request) -> str:

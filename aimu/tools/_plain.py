@@ -1,4 +1,4 @@
-"""Makes the JSON Schema of a signature whose types are all plain, such as `str` or `list[int]`, as a model of it would.
+"""Makes the JSON Schema of a signature whose types are all plain, such as `str` or `list[int]`, without a model of it.
 
 A program with thousands of tools pays a pydantic model, which costs a millisecond, only for those that are called.
 """
@@ -67,5 +67,5 @@ def _is_plain(hint: Any) -> bool:
 
 @lru_cache(maxsize=1024)
 def _schema_of(written: str, hint: Any) -> Schema:
-    """The schema of a type; by its text too, since `int | str` and `str | int` are equal."""
+    """Return the schema of a type; `written` is part of the key, since `int | str` and `str | int` are equal."""
     return untitled(accepted_part(TypeAdapter(hint).json_schema()))

@@ -1,4 +1,4 @@
-"""Pictures of results by matplotlib: bars for works, curves for growth; SVG and PNG, for light and dark pages."""
+"""Pictures of results by matplotlib: bars for works, curves for growth; for light and dark pages."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MARKERS = "osD^vPX*"
 _WIDTH = 9.0
 
 
-def draw(name: str, measurements: Sequence[Measurement], folder: Path) -> list[Path]:
-    """Draw the measurements of a program; return the files, four for each picture."""
+def draw(name: str, measurements: Sequence[Measurement], folder: Path, kinds: Sequence[str] = ("svg",)) -> list[Path]:
+    """Draw the measurements of a program; return the files, one for each theme and kind ("svg", "png")."""
     import matplotlib as mpl
     import matplotlib.pyplot as plt
 
@@ -42,7 +42,7 @@ def draw(name: str, measurements: Sequence[Measurement], folder: Path) -> list[P
     for theme, colours in THEMES.items() if panels else ():
         with mpl.rc_context(_style(colours)):
             figure = _figure(panels, colours)
-            for suffix in ("svg", "png"):
+            for suffix in kinds:
                 path = folder / f"{name}.{theme}.{suffix}"
                 metadata = {"Date": None} if suffix == "svg" else {"Software": None}
                 figure.savefig(path, dpi=144, metadata=metadata)

@@ -18,7 +18,7 @@ from benchmarks.harness.clock import Cost
 from benchmarks.harness.figures import Figure, figure, ratios
 
 SCHEMA = 1
-UNITS = {"cpu": "s", "wall": "s", "memory": "bytes"}
+UNITS = ("cpu", "wall", "memory")  # seconds, seconds, bytes
 PACKAGES = ("anyio", "trio", "httpx2", "openai", "pydantic", "attrs", "torch", "transformers", "llama-cpp-python")
 
 

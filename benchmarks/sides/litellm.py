@@ -10,19 +10,11 @@ from typing import Any
 os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it would fetch the prices of models from a service
 import litellm
 
-from benchmarks.sides.works import DESCRIPTION, MODEL
+from benchmarks.sides.works import MODEL, SCHEMA
 
 DISTRIBUTION = "litellm"
 IMPORT = "import litellm"
 litellm.REPEATED_STREAMING_CHUNK_LIMIT = 10**9  # all deltas of the server are the same
-SCHEMA = {
-    "type": "function",
-    "function": {
-        "name": "double",
-        "description": DESCRIPTION,
-        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
-    },
-}
 
 
 async def double(number: int) -> str:

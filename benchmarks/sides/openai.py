@@ -7,18 +7,10 @@ from typing import Any
 
 import openai
 
-from benchmarks.sides.works import DESCRIPTION, MODEL
+from benchmarks.sides.works import MODEL, SCHEMA
 
 DISTRIBUTION = "openai"
 IMPORT = "from openai import AsyncOpenAI"
-SCHEMA = {
-    "type": "function",
-    "function": {
-        "name": "double",
-        "description": DESCRIPTION,
-        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
-    },
-}
 TIMEOUT = openai.Timeout(600, connect=60, pool=None)
 
 

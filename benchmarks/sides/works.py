@@ -5,17 +5,26 @@ from __future__ import annotations
 import resource
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
+from importlib import import_module
 from typing import Any, Protocol
 
 import anyio
 
 from benchmarks.harness.clock import Clock
+from tests.loopback import loopback_server
 
 DELTAS = 250
 MODEL = str(DELTAS)  # the server streams as many deltas as the model's name says
-DESCRIPTION = "Double a number."
+SCHEMA: dict[str, Any] = {  # of the tool `double`, for libraries that take it as JSON
+    "type": "function",
+    "function": {
+        "name": "double",
+        "description": "Double a number.",
+        "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -123,19 +132,12 @@ async def idle(clock: Clock, make: type[Side], url: str, count: int) -> None:
 
 def load(name: str) -> type[Side]:
     """Import the side of that name."""
-    from importlib import import_module
-
     side: type[Side] = import_module(f"benchmarks.sides.{name}").Side
     return side
 
 
-def server() -> Any:
+def server() -> AbstractContextManager[str]:
     """The loopback server in a process of its own: a context manager that gives its address."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each connection is an open file, here and in the server
-    root = str(Path(__file__).parents[2])
-    if root not in sys.path:
-        sys.path.insert(0, root)
-    from tests.loopback import loopback_server
-
     return loopback_server()

@@ -1,15 +1,18 @@
 """Ends event loops over streams that are in every state, and counts the loops that stay in memory.
 
-    python -m tests.aio.loops URL BACKEND HOW:STATE...
+    python -m tests.aio.loops URL BACKEND CASE...
 
-Before each state its name is written to both outputs. Warnings are errors, except those of asyncio and trio about what
-this program does.
+A case is HOW:STATE. It is written to both outputs before it begins, and after a failure the next one is tried; a case
+that hangs ends the program with the stacks of all threads. Warnings are errors, except those of asyncio and trio about
+what this program does.
 """
 
 import asyncio
+import faulthandler
 import gc
 import sys
 import threading
+import traceback
 import warnings
 import weakref
 from contextlib import aclosing
@@ -22,7 +25,9 @@ from aimu.testing import reply, scripted_client
 from aimu.tools import tool
 
 TIMES = 5
-DELTAS = 60  # of an answer, which takes as many milliseconds
+LIMIT = 60.0  # s, for one case
+DELTAS = 500  # of an answer, which takes as many milliseconds: it is not over when its loop ends
+SHORT = 60  # the same for an answer that is read to its end
 held, ended = [], []
 
 
@@ -49,7 +54,7 @@ async def several(client):
 async def in_a_chain(client):
     chain = aio.Chain([aio.Agent(client), aio.Parallel([aio.Agent(client)]), aio.Agent(client)])
     stream = chain.run("Hi", stream=True, timeout=30)
-    for _ in range(2 * DELTAS + DELTAS // 2):  # into the third agent
+    for _ in range(2 * SHORT + SHORT // 2):  # into the third agent
         await anext(stream)
     held.append(stream)
 
@@ -142,7 +147,8 @@ def run(main, backend, how):
 
 
 def loops_alive(url, backend, how, state):
-    client = aio.client(f"openai:{DELTAS}", base_url=f"{url}/paced/v1", api_key="key")
+    deltas = SHORT if state in ("finished", "entered", "in_a_chain") else DELTAS
+    client = aio.client(f"openai:{deltas}", base_url=f"{url}/1ms/v1", api_key="key")
     loops = []
 
     async def main():
@@ -162,10 +168,7 @@ def loops_alive(url, backend, how, state):
         else:
             assert state in ("finished", "closed", "failed", "entered", "left")
     gc.collect()
-    count = sum(loop() is not None for loop in loops)
-    ended.extend(held)  # until the interpreter ends, which is quiet too
-    held.clear()
-    return count
+    return sum(loop() is not None for loop in loops)
 
 
 if __name__ == "__main__":
@@ -176,4 +179,10 @@ if __name__ == "__main__":
     for case in sys.argv[3:]:
         for output in (sys.stdout, sys.stderr):
             print(case, file=output, flush=True)
-        print(loops_alive(*sys.argv[1:3], *case.split(":")))
+        faulthandler.dump_traceback_later(LIMIT, exit=True)
+        try:
+            print(loops_alive(*sys.argv[1:3], *case.split(":")), flush=True)
+        except Exception:
+            traceback.print_exc()
+        ended.extend(held)  # until the interpreter ends, which is quiet too
+        held.clear()

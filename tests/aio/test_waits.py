@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_nothing_waits_for_itself():
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "tests/aio/waits.py"]
+    command = [sys.executable, "-m", "pytest", "--maxfail=5", "-q", "-p", "no:cacheprovider", "tests/aio/waits.py"]
     limits = {"AIMU_TEST_LIMIT": "30", "AIMU_LIMIT_GRACE": "5"}
     done = subprocess.run(
         command, capture_output=True, text=True, timeout=240, cwd=ROOT, env={**os.environ, **limits}, check=False

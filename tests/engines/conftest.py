@@ -1,6 +1,7 @@
 """The embedded model, loaded once for all tests: as engines, and as sync clients."""
 
 import os
+import random
 import threading
 from functools import partial
 
@@ -56,6 +57,12 @@ def opened():
     for engine in engines.values():
         engine.close()
     assert not threads & set(threading.enumerate())
+
+
+@pytest.fixture(autouse=True)
+def drawn_numbers(request):
+    """The numbers that a test draws from `random` are the same each time."""
+    random.seed(request.node.nodeid)
 
 
 @pytest.fixture(params=ENGINES)

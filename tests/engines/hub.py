@@ -22,19 +22,29 @@ class Hub:
     """The files of each repository, and what was asked.
 
     `refusals` are the status and error code of a repository, `cut` the number of bytes after which the next GETs break
-    off, and `held` holds a GET after its first bytes. `asked` has the method, the path and the range of each request.
+    off, and `held` holds a GET after its first bytes. If there is a `store`, files are there, and with `xet` the
+    answers say so as those of the Hub do; `etag` names their content if it is set. `asked` has the method, the path and
+    the range of each request, `tokens` what it had to authorize it.
     """
 
     files: dict = field(factory=dict)
     refusals: dict = field(factory=dict)
     cut: list = field(factory=list)
     held: Hold | None = None
+    store: "Hub | None" = None
+    xet: bool = False
+    etag: str = ""
+    tokens: list = field(factory=list)
     asked: list = field(factory=list)
     url: str = ""
 
     def got(self, name):
         """Return the ranges of the GETs of a file."""
         return [span for method, path, span in self.asked if method == "GET" and path.endswith(name)]
+
+
+def _etag(body):
+    return hashlib.sha256(body).hexdigest()
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -53,6 +63,7 @@ class _Answer(BaseHTTPRequestHandler):
     def answer(self):
         path = unquote(self.path.partition("?")[0])
         self.hub.asked.append((self.command, path, self.headers.get("Range")))
+        self.hub.tokens.append(self.headers.get("Authorization"))
         found = re.fullmatch(r"(?:/api/models)?/([^/]+/[^/]+)/(tree|resolve)/([^/]+)(?:/(.*))?", path)
         if not found:
             return self.refuse(404, "EntryNotFound")
@@ -63,18 +74,27 @@ class _Answer(BaseHTTPRequestHandler):
         if files is None:
             return self.refuse(404, "RepoNotFound")
         if what == "tree":
-            tree = [{"type": "file", "path": name, "size": len(body), "oid": "a"} for name, body in files.items()]
+            tree = [
+                {"type": "file", "path": name, "size": len(body), "oid": _etag(body)} for name, body in files.items()
+            ]
             return self.send(json.dumps(tree).encode(), 200, {"Content-Type": "application/json"})
         if name not in files:
             return self.refuse(404, "EntryNotFound")
+        if self.hub.store is not None:
+            return self.elsewhere(files[name])
         return self.file(files[name])
 
     def refuse(self, status, code):
         self.send(b"", status, {"X-Error-Code": code, "X-Error-Message": code})
 
+    def elsewhere(self, body):
+        headers = {"Location": self.hub.store.url + self.path, "X-Repo-Commit": COMMIT, "X-Linked-Size": str(len(body))}
+        headers |= {"X-Linked-Etag": f'"{_etag(body)}"'}
+        xet = {"X-Xet-Hash": _etag(body), "X-Xet-Refresh-Route": "/api/xet"} if self.hub.xet else {}
+        self.send(b"", 302, headers | xet)
+
     def file(self, body):
-        etag = hashlib.sha256(body).hexdigest()
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{self.hub.etag or _etag(body)}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range") or "")
         first = int(asked[1]) if asked else 0
         if asked:

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -150,12 +151,16 @@ class TestRefused:
         hub.files["org/tiny"] = {"a-Q4_K_M.gguf": b"GGUF"}
         assert "has no GGUF file for 'Q5_K_M'; it has: a-Q4_K_M.gguf" in await self.said("org/tiny:Q5_K_M")
 
-    async def test_a_repository_that_does_not_exist(self, hub):
+    @pytest.mark.parametrize("answer", [(404, "RepoNotFound"), (401, "RepoNotFound"), (401, "")])
+    async def test_a_repository_that_does_not_exist(self, hub, monkeypatch, answer):
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        hub.refusals["org/nothing"] = answer
         assert "the Hub has no model 'org/nothing' for you: it does not exist, or it is private" in await self.said(
             "org/nothing:Q8_0"
         )
 
-    async def test_a_refused_token(self, hub):
+    async def test_a_refused_token(self, hub, monkeypatch):
+        monkeypatch.setenv("HF_TOKEN", "hf_refused")
         hub.refusals["org/tiny"] = 401, ""
         assert "the token was refused, or it is private; check the name, and log in" in await self.said("org/tiny:Q8_0")
 
@@ -181,6 +186,68 @@ class TestRefused:
         assert (caught.value.needed, caught.value.available) == (len(GGUF), 1000)
         assert hub.got("tiny-Q8_0.gguf") == []
         await engine.aclose()
+
+    @pytest.mark.parametrize("path", ["../../a.gguf", "/a.gguf", "a/../../b.gguf", "..\\a.gguf"])
+    async def test_a_path_outside_the_repository(self, hub, path):
+        hub.files["org/tiny"] = {path: GGUF}
+        assert f"org/tiny lists {path!r}, a path outside itself; nothing is fetched" in await self.said("org/tiny")
+        assert [what for what, _, _ in hub.asked] == ["GET"]
+
+    @pytest.mark.parametrize("etag", [".", "..", "../../out", "..\\out", "a/b"])
+    async def test_an_etag_that_is_a_path(self, hub, tmp_path, etag):
+        hub.files["org/tiny"], hub.etag = {"tiny-Q8_0.gguf": GGUF}, etag
+        assert f"'tiny-Q8_0.gguf' of org/tiny the ETag {etag!r}, a path; not fetched" in await self.said("org/tiny")
+        assert hub.got("tiny-Q8_0.gguf") == []
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize("xet", [False, True])
+async def test_a_token_is_sent_to_the_hub_only(hub, monkeypatch, xet):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    hub.files["org/tiny"], hub.xet = {"tiny-Q8_0.gguf": GGUF}, xet
+    with serving_hub() as hub.store:
+        hub.store.files = hub.files
+        engine = opened("org/tiny")
+        assert await hello(engine) == HELLO
+        await engine.aclose()
+        assert set(hub.tokens) == {"Bearer hf_secret"}
+        assert set(hub.store.tokens) == {None}
+
+
+async def test_a_file_too_large_for_http_comes_from_the_store_of_its_chunks(hub, monkeypatch):
+    def chunks(*, incomplete_path, **_):
+        incomplete_path.write_bytes(GGUF)
+
+    monkeypatch.setattr(constants, "MAX_HTTP_DOWNLOAD_SIZE", len(GGUF) - 1)
+    monkeypatch.setattr("huggingface_hub.file_download.is_xet_available", lambda: True)
+    monkeypatch.setattr("huggingface_hub.file_download.xet_get", chunks)
+    hub.files["org/tiny"], hub.xet = {"tiny-Q8_0.gguf": GGUF}, True
+    with serving_hub() as hub.store:
+        engine = opened("org/tiny")
+        assert await hello(engine) == HELLO
+        await engine.aclose()
+        assert hub.store.asked == []
+
+
+def arrived():
+    """Return the bytes of downloads that were interrupted."""
+    return sum(path.stat().st_size for path in Path(constants.HF_HUB_CACHE).rglob("*.resumable"))
+
+
+async def test_what_has_arrived_counts_as_free_on_the_disk(hub, monkeypatch):
+    hub.files["org/tiny"] = {"tiny-Q8_0.gguf": GGUF}
+    hub.cut = [100_000] + [0] * 5
+    engine = opened("org/tiny")
+    with pytest.raises(EngineError, match="what has arrived is kept"):
+        await engine.complete(ask("Say hello."))
+    needed, usage = len(GGUF) - arrived(), shutil.disk_usage(constants.HF_HUB_CACHE)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed - 1))
+    assert 0 < arrived() <= 100_000
+    with pytest.raises(EngineError, match=f"org/tiny needs {needed:,} bytes of disk in .*{needed - 1:,} are free"):
+        await engine.complete(ask("Say hello."))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=needed))
+    assert await hello(engine) == HELLO
+    await engine.aclose()
 
 
 def test_a_part_that_is_missing_is_named():

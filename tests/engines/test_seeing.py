@@ -34,8 +34,13 @@ def say(*parts):
 
 
 @pytest.fixture
-def engine(seeing):
-    return seeing("qwen2_5_vl")
+async def engine(seeing):
+    """An engine that has seen its first image, with which it tries its model."""
+    engine = seeing("qwen2_5_vl")
+    if engine._model._vision is None:
+        await engine.complete(say("Say", CAT, "once."))
+        engine.prefix_cache.clear()
+    return engine
 
 
 @pytest.fixture
@@ -78,7 +83,7 @@ async def test_streamed_deltas_are_the_text_of_the_reply(engine):
     assert deltas
 
 
-async def test_options_of_sampling_count_the_tokens_of_an_image_too(engine):
+async def test_a_seed_gives_the_same_text_about_an_image(engine):
     options = {"max_tokens": 6, "seed": 3, "temperature": 1.0, "repeat_penalty": 1.3, "frequency_penalty": 0.5}
     texts = {(await engine.complete(ask(show("What is this?", CAT), **options))).text for _ in range(2)}
     assert len(texts) == 1
@@ -124,7 +129,6 @@ async def test_an_image_in_a_reused_prefix_is_not_decoded_again(engine, decoded)
 
 
 async def test_a_cancellation_takes_effect_between_two_images(engine, monkeypatch):
-    await engine.complete(say("Say", CAT, "once."))
     seen, hold = [], Hold()
     vision = engine._model._vision
     process = vision._picture
@@ -155,7 +159,7 @@ async def test_a_cancelled_answer_about_an_image_leaves_states_that_the_next_req
     await stream.aclose()
     again = await engine.complete(say("What is this?", CAT))
     assert again.text == alone.text
-    assert engine._model.new_states().pictures is None
+    assert again.usage.cache_read == again.usage.input - 1
     assert all(entry.states.pictures is None for entry in engine.prefix_cache._entries)
 
 
@@ -183,9 +187,9 @@ ELSEWHERE = {"type": "image_url", "image_url": {"url": "https://example.org/x.pn
     ("bad", "why"), [(part(CAT[:300]), "cannot be decoded"), (ELSEWHERE, "does not fetch images")], ids=["cut", "URL"]
 )
 async def test_a_picture_of_a_tool_that_cannot_be_shown_becomes_a_text_that_says_so(engine, decoded, caplog, bad, why):
-    request = ask(*looked(bad, part(DOG)), **SHORT)
+    request = ask(*looked(bad, part(picture(44))), **SHORT)
     assert (await engine.complete(request)).usage.output > 0
-    assert decoded.count(DOG) <= 1
+    assert decoded == [picture(44)]
     written = engine.prefix_cache._entries[-1].text
     assert why in written.partition("(a picture is left out: ")[2]
     assert "a picture of a tool is left out" in caplog.text

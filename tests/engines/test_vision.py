@@ -31,7 +31,7 @@ class Library:
         opened = [Image.open(io.BytesIO(image)).convert("RGB") for image in images]
         return self.processor(text=[prompt], images=opened or None, add_special_tokens=False, return_tensors="pt")
 
-    def differs(self, entry, images):
+    def differs(self, entry, images, **options):
         """Whether `generate()` writes other tokens behind the prompt of `entry`."""
         length, known = entry.marks[-2]
         ids = [self.token if token < 0 else token for token in entry.ids]
@@ -42,7 +42,7 @@ class Library:
                 inputs[name] = (prompt == self.token).long()
         inputs |= {"input_ids": prompt, "attention_mask": torch.ones_like(prompt)}
         with torch.inference_mode():
-            written = self.model.generate(**inputs, do_sample=False, max_new_tokens=len(ids) - known)
+            written = self.model.generate(**inputs, do_sample=False, max_new_tokens=len(ids) - known, **options)
         return written[0].tolist() != ids
 
 
@@ -90,6 +90,14 @@ async def test_the_engine_writes_what_generate_writes(seeing, library, slice_pre
     assert talk.reused["next"] == talk.tokens["first"] > 0
     assert talk.reused["an image in the next turn"] == talk.tokens["next"]
     assert talk.reused["another image"] == talk.reused["two images"] == talk.reused["the same image twice"] == 0
+
+
+async def test_penalties_count_the_tokens_of_an_image_too(seeing, library):
+    engine = seeing("qwen2_5_vl")
+    await engine.complete(ask(show("What is this?", CAT), max_tokens=LENGTH, temperature=0, repeat_penalty=5.0))
+    (entry,) = engine.prefix_cache._entries
+    assert not library("qwen2_5_vl").differs(entry, [CAT], repetition_penalty=5.0)
+    assert library("qwen2_5_vl").differs(entry, [CAT])
 
 
 @pytest.mark.parametrize("kind", FAMILIES)

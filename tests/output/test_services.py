@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from aimu.errors import InvalidOptionError
 from tests.output.kinds import KINDS
 from tests.output.rules import check_anthropic, check_openai
 from tests.served import asking, chat_stream, chat_whole, sse
@@ -133,3 +134,21 @@ async def test_every_type(api, mode, stream):
                 assert not service.requests[-1].keys() & {"tools", "response_format", "text", "output_config", "format"}
             else:
                 check_request(api, service.requests[-1], tool=tooled[name])
+
+
+@pytest.mark.parametrize("api", WIRES)
+async def test_a_schema_is_sent_where_it_is_asked_for_or_the_call_says_that_there_is_none(api):
+    strict = [name for name in KINDS if name not in WITHOUT[api]]
+    texts = {name: whole(KINDS[name][1]) for name in KINDS}
+    async with asking(api, *(WIRES[api](texts[name][0], stream=False, tool=False) for name in strict)) as found:
+        client, service = found
+        for name in strict:
+            client.reset()
+            answer = await client.chat("Go.", output_type=KINDS[name][0], output_mode="schema")
+            assert answer.output == texts[name][1], name
+            check_request(api, service.requests[-1], tool=False)
+        client.reset()
+        for name in WITHOUT[api]:
+            with pytest.raises(InvalidOptionError, match="output_mode='schema' is not possible"):
+                await client.chat("Go.", output_type=KINDS[name][0], output_mode="schema")
+        assert (len(service.requests), client.messages) == (len(strict), [])

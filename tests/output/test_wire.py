@@ -177,6 +177,25 @@ def test_the_arguments_of_the_output_tool_are_streamed_as_text(wire):
 
 
 @pytest.mark.parametrize("wire", STREAMS)
+@pytest.mark.parametrize(
+    ("before", "thinking"),
+    [("\n\n", ""), ("<", "<"), ("<thi", "<thi"), ("<think>Hm", "Hm"), ("<think>Hm</th", "Hm</th"), ("</think>", "")],
+)
+def test_text_before_the_call_that_may_begin_a_tag_is_not_mixed_with_the_arguments(wire, before, thinking, caplog):
+    codec, events = STREAMS[wire]
+    reader = StreamReader(codec, shown_call="final_answer")
+    border = Border(Request(messages=HELLO, output=TOOL), codec.spec)
+    body = events("final_answer").replace(b"Now: ", json.dumps(before)[1:-1].encode())
+    *deltas, reply = [*reader.feed(body), *reader.finish()]
+    shown = [one for delta in deltas for one in shown_of(border, delta)]
+    missing, reply = border.end(reply)
+    assert (reply.text, reply.thinking) == ('{"due": "2026-01-02"}', thinking)
+    for phase, kept in ((GENERATING, reply.text), (THINKING, reply.thinking)):
+        assert "".join(one.text for one in (*shown, *missing) if one.phase is phase) == kept
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("wire", STREAMS)
 def test_the_arguments_of_other_tools_are_not(wire):
     codec, events = STREAMS[wire]
     reader = StreamReader(codec, shown_call="final_answer")

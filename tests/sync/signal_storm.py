@@ -127,7 +127,7 @@ def main():
     with ExitStack() as stack:
         if provider == "http":
             url = stack.enter_context(loopback_server())
-            make = lambda: aimu.client("openai:20", base_url=f"{url}/paced/v1", api_key="k", max_concurrency=1)  # noqa: E731
+            make = lambda: aimu.client("openai:20", base_url=f"{url}/1ms/v1", api_key="k", max_concurrency=1)  # noqa: E731
             longest = 0.03
         else:
             make = lambda: aimu.client(ScriptedProvider(answer, repeat=True), max_concurrency=1)  # noqa: E731

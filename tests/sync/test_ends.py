@@ -145,7 +145,7 @@ def test_a_program_that_exits_over_paused_http_streams_prints_nothing(server, en
     script = f"""
         import asyncio, logging, threading, aimu
         logging.getLogger("asyncio").setLevel("ERROR")  # its debug mode reports slow callbacks
-        client = aimu.client("openai:300", base_url="{server}/paced/v1", api_key="k")
+        client = aimu.client("openai:300", base_url="{server}/1ms/v1", api_key="k")
         def go():
             global paused, entered, ran
             paused = client.chat("?", stream=True)

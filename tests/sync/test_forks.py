@@ -47,7 +47,7 @@ def over_http(server, kind="ok", model="5", **options):
 @pytest.fixture
 def held(server):
     """A client whose conversation and only slot another thread is using."""
-    client = over_http(server, "paced", "20", limits=aio.Limits(1))
+    client = over_http(server, "1ms", "20", limits=aio.Limits(1))
     with Hold() as hold:
 
         def read():
@@ -86,7 +86,7 @@ def test_locks_that_another_thread_holds_are_free_in_the_child():
     with Hold() as hold:
 
         def hold_locks():
-            with conversation._lock, provider._counting, provider._slots[0]._lock:
+            with conversation._lock.lock, provider._counting.lock, provider._slots[0]._lock:
                 hold()
 
         threads = start(hold_locks)
@@ -97,7 +97,7 @@ def test_locks_that_another_thread_holds_are_free_in_the_child():
 
 
 def test_a_stream_that_is_paused_goes_on_in_the_parent_and_is_closed_in_the_child(server):
-    client = over_http(server, "paced", "20", max_concurrency=1)
+    client = over_http(server, "1ms", "20", max_concurrency=1)
     paused = client.chat("1", stream=True)
     next(paused)
 

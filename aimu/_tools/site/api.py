@@ -8,15 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Container, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import griffe
 
+from aimu._tools.site.paths import ROOT
 from aimu._tools.site.tables import joined, table
 from aimu.models._table import TABLE
 
-ROOT = Path(__file__).resolve().parents[3]
 MODULES = (
     "aimu.aio",
     "aimu",

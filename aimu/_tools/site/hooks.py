@@ -14,7 +14,6 @@ from mkdocs.structure.files import File
 
 from aimu._tools.site import api, paths, scripts, tables
 
-ROOT = Path(__file__).resolve().parents[3]
 _WIDE = re.compile(r'<pre class="mermaid"><code>sequenceDiagram.*?</pre>', re.DOTALL)
 _OUTSIDE = re.compile(r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"((?:https?:)?//[^"]+)')
 
@@ -27,10 +26,10 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made from the code, those beside docs/, and the scripts."""
-    pages = {**api.pages(), **tables.pages(ROOT)}
+    pages = {**api.pages(), **tables.pages(paths.ROOT)}
     for origin, page in paths.ROOT_PAGES.items():
         if page not in pages and files.get_file_from_path(page) is None:
-            pages[page] = (ROOT / origin).read_text("utf8")
+            pages[page] = (paths.ROOT / origin).read_text("utf8")
     for path, text in pages.items():
         files.append(File.generated(config, path, content=text))
     for path, script in scripts.files().items():

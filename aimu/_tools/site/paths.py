@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[3]
 # Files beside docs/ that are pages too, by their path in the checkout.
 ROOT_PAGES = {
     "CONTRIBUTING.md": "contributing.md",
@@ -16,7 +17,6 @@ ROOT_PAGES = {
     "benchmarks/README.md": "benchmarks.md",
     "README.md": "index.md",
 }
-_ROOT = Path(__file__).resolve().parents[3]
 _LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
@@ -40,7 +40,7 @@ def relinked(markdown: str, page: str) -> str:
             return match[0]
         if target is not None:
             return f"[{text}]({posixpath.relpath(target, posixpath.dirname(page) or '.')}{anchor})"
-        if not (_ROOT / path).exists():
+        if not (ROOT / path).exists():
             return match[0]
         return text if text.strip("`") == path else f"{text} (`{path}`)"
 

@@ -223,7 +223,7 @@ def _environment() -> str:
         "the [guide](../mcp.md).",
         "## Models in this process",
         "The libraries that load weights read variables of their own, such as `HF_HOME`, `HF_TOKEN` and "
-        "`HF_HUB_OFFLINE` of the Hugging Face hub. aimu passes them on unread.",
+        "`HF_HUB_OFFLINE` of the Hugging Face hub. The downloads of aimu follow those of the hub.",
     )
 
 

@@ -19,7 +19,7 @@ from aimu.engines._formats.bounds import TemplateLimit
 from aimu.engines._formats.derive import derive
 from aimu.engines._formats.derive_calls import same, variants
 from aimu.engines._formats.marks import Row
-from aimu.engines._formats.probing import Probe, find_plan
+from aimu.engines._formats.probing import NO_SYSTEM, Probe, find_plan
 from aimu.engines._formats.reader import Reader
 from aimu.engines._formats.rows import ANYTHING, NAMED, ROWS, rows_for
 from aimu.engines._formats.table import THINK, table_of
@@ -169,6 +169,8 @@ class ChatFormat:
         for what in found:
             if what in has:
                 needed = has[what]
+            elif what == NO_SYSTEM:
+                needed = bool(calls) and messages[0]["role"] == "system"
             elif what.startswith("thinking before"):
                 needed = any(message.get("thinking") for message in calls)
             elif what.startswith("text before"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any, final
 
 from attrs import evolve
@@ -26,6 +25,7 @@ KEYS = ("vukey", "wokey")
 VALUE, OTHER, NUMBER = "Hapjun", "Tilfem", 48613
 IDS = ("Zid4x7q2a", "Zid8k3w5b")
 NO_CALLS = "tool calls and their results"
+NO_SYSTEM = "the system message behind the results of tools"
 _STEPS = 100_000  # of a template's loops, for a conversation of four messages
 
 _TOOLS: list[dict[str, Any]] = [
@@ -137,7 +137,7 @@ def find_plan(probe: Probe, inline: Iterable[tuple[str, str]] = ()) -> Plan:
     plan = _with_merging(probe, plan)
     plan = _with_calls(probe, plan)
     plan = _with_thinking(probe, plan, inline)
-    return _with_text(probe, plan)
+    return _with_rounds(probe, _with_text(probe, plan))
 
 
 def _with_parts(probe: Probe, plan: Plan) -> Plan:
@@ -167,15 +167,15 @@ def _with_system(probe: Probe, plan: Plan) -> Plan:
 def _with_tools(probe: Probe, plan: Plan) -> Plan:
     names = sorted(name for name in probe.template.names if "tool" in name or "function" in name)
     ways = [(variable, functions) for variable in ["tools", *names] for functions in (False, True)]
-    shown = []
+    printed = None  # as Python prints it, unless another way is better
     for variable, functions in ways:
         tried = evolve(plan, tools_as=variable, functions=functions)
         text = probe([user], tried, generate=True)
         if text is not None and all(name in text for name in NAMES):
-            shown.append((f"'name': '{NAMES[0]}'" in text, tried))  # as Python prints it, unless another way is better
-    if not shown:
-        return evolve(plan, lost=plan.lost | {"tools"})
-    return min(shown, key=itemgetter(0))[1]
+            if f"'name': '{NAMES[0]}'" not in text:
+                return tried  # the other ways may be far too much work for the template
+            printed = printed or tried
+    return printed or evolve(plan, lost=plan.lost | {"tools"})
 
 
 def _with_merging(probe: Probe, plan: Plan) -> Plan:
@@ -254,6 +254,14 @@ def _with_text(probe: Probe, plan: Plan) -> Plan:
         if probe.shows((NAMES[0], RESULT), [user, thought, result()], tried):
             return evolve(tried, lost=tried.lost | {"text before a tool call"})
     return plan
+
+
+def _with_rounds(probe: Probe, plan: Plan) -> Plan:
+    """Whether the system message is still there behind the results of tools: some show it before the last question."""
+    text = probe([system, user, assistant("", call()), result()], plan, generate=True)
+    if text is None or RESULT not in text or SYSTEM in text:
+        return plan
+    return evolve(plan, lost=plan.lost | {NO_SYSTEM})
 
 
 def _with_switch(probe: Probe, plan: Plan) -> Plan:

@@ -76,7 +76,7 @@ def _checked(kind: str, value: Any) -> Any:
     if kind == "json_schema" and isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise InvalidOptionError(f"extra_body['json_schema'] is not JSON: {exc}") from exc
     wanted: Any = Mapping if kind == "json_schema" else str
     if not isinstance(value, wanted):

@@ -9,6 +9,7 @@ https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md (read 2026-
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias, final
 
@@ -171,7 +172,10 @@ class _Parser:
             raise self._error("an escape that GBNF has")
         if escaped[4]:
             return _CONTROLS.get(escaped[4], escaped[4])
-        return chr(int(escaped[1] or escaped[2] or escaped[3], 16))
+        code = int(escaped[1] or escaped[2] or escaped[3], 16)
+        if code > sys.maxunicode:
+            raise ValueError(f"{escaped[0]} is not a character")
+        return chr(code)
 
     def _times(self) -> tuple[int, int | None] | None:
         sign = self.text[self.at : self.at + 1]

@@ -1,13 +1,14 @@
 """Makes the constraint of a request: from what it asks, the chat format and the vocabulary of its model.
 
-An engine has one `Grammars`, which is used in the engine's thread only. A schema that llguidance does not enforce as a
-whole is left to validation; `warn` is told so.
+An engine has one `Grammars`, which is used in the engine's thread only. What llguidance cannot enforce of a type or a
+tool's schema is left to validation, and logged; in a schema that the user gave as an option it is an error.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from reprlib import Repr
 from typing import Any, final
 
 from attrs import define, field
@@ -29,6 +30,9 @@ Warn = Callable[[str, str], object]
 
 # A model may indent, but not go on with blanks for ever.
 _SPACING = {"x-guidance": {"whitespace_pattern": r"( {1,2}|\r?\n[ \t]{0,24})"}}
+
+_SHORT = Repr()
+_SHORT.maxstring = 200
 
 
 @final
@@ -63,11 +67,13 @@ class Grammars:
         try:
             compiler = self._compiler(form)
             return compiler.constraint(self._grammar(asked, form, compiler.vocabulary, begun=begun, thinking=thinking))
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
+            why = "it nests too deeply" if isinstance(exc, RecursionError) else str(exc)
             if asked.own:
-                raise InvalidOptionError(f"invalid extra_body[{asked.kind!r}] {asked.value!r:.200}: {exc}") from exc
+                given = _SHORT.repr(asked.value)
+                raise InvalidOptionError(f"invalid extra_body[{asked.kind!r}] {given}: {why}") from exc
             what = "the tool call" if asked.forced else "the output"
-            self.warn(f"grammar {exc}", f"{what} is not held by a grammar, and only validated: {exc}")
+            self.warn(f"grammar {why}", f"{what} is not held by a grammar, and only validated: {why}")
             return None
 
     def _compiler(self, form: ChatFormat) -> Compiler:
@@ -94,7 +100,7 @@ class Grammars:
 
     def _answer(self, asked: Asked) -> dict[str, Any]:
         if asked.kind == "json_schema":
-            return {"json_schema": self._schema("the output type", asked.value)}
+            return {"json_schema": self._schema("the output type", asked.value, whole=asked.own)}
         if asked.kind == "regex":
             return {"lark_grammar": json.loads(of_regex(asked.value))["grammars"][0]["lark_grammar"]}
         try:
@@ -113,10 +119,15 @@ class Grammars:
             raise ValueError(f"a tool call of the format {form.name!r} may begin like an answer")
         return calls(lark, shape, asked.tools, several=asked.several, schema_of=schema_of)
 
-    def _schema(self, what: str, schema: Mapping[str, Any]) -> Any:
-        """Return a schema that llguidance accepts."""
+    def _schema(self, what: str, schema: Mapping[str, Any], *, whole: bool = False) -> Any:
+        """Return a schema that llguidance accepts; raise ValueError if the `whole` is wanted and cannot be enforced."""
         rewriting = Rewriting(self._reads, schema.get("$defs", {}))
-        made = rewriting.schema(schema)
+        try:
+            made = rewriting.schema(schema)
+        except (AttributeError, TypeError) as exc:  # a tool's schema can come from a server, and hold anything
+            raise ValueError(f"it is not a JSON Schema: {exc}") from exc
+        if whole and rewriting.lost:
+            raise ValueError(f"{', '.join(rewriting.lost)} cannot be enforced")
         for reason in rewriting.lost:
             self.warn(f"grammar {what} {reason}", f"{what} is held by a grammar, but {reason} is only validated")
         return {**made, **_SPACING} if isinstance(made, Mapping) else made

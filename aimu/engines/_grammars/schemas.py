@@ -13,6 +13,8 @@ from typing import Any, final
 
 from attrs import define, field
 
+from aimu._output._refs import definition
+
 _KEPT = frozenset(
     (
         *("type", "enum", "const", "required", "minItems", "maxItems", "minLength", "maxLength", "pattern", "format"),
@@ -120,8 +122,10 @@ class Rewriting:
 
     def _pattern_of(self, names: Mapping[str, Any]) -> str | None:
         """Return a pattern for the names of properties, or None."""
-        while isinstance(ref := names.get("$ref"), str):
-            names = self.definitions.get(ref.rpartition("/")[2], {})
+        seen = set[str]()
+        while isinstance(ref := names.get("$ref"), str) and ref not in seen:
+            seen.add(ref)
+            names = self.definitions.get(definition(ref), {})
         if "enum" in names or "const" in names:
             values = names.get("enum", [names.get("const")])
             return f"^({'|'.join(re.escape(str(value)) for value in values)})$"

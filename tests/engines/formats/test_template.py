@@ -24,6 +24,7 @@ HOSTILE = {
     "loops": "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
     "macros": "{% macro m(n) %}{% if n %}{{ m(n - 1) }}{{ m(n - 1) }}{% endif %}{% endmacro %}{{ m(60) }}",
     "joined text": grows("'ab'", "{% set ns.x = ns.x ~ ns.x %}"),
+    "joined text in memory": repeats("{% set ns.x = [ns.x, text ~ 'b'] %}", "{% set ns = namespace(x=0) %}"),
     "added text": grows("'ab'", "{% set ns.x = ns.x + ns.x %}"),
     "captured text": grows("'ab'", "{% set x %}{{ ns.x }}{{ ns.x }}{% endset %}{% set ns.x = x %}"),
     "replaced text": grows("'ab'", "{% set ns.x = ns.x.replace('a', 'aaaaaaaaaa') %}"),
@@ -71,6 +72,14 @@ def test_a_hostile_template_is_stopped(name, monkeypatch):
     with pytest.raises(EngineError, match="no honest one") as caught:
         form.render([{"role": "user", "content": "Hello."}])
     assert isinstance(caught.value.__cause__, TemplateLimit)
+
+
+def test_an_honest_template_may_join_all_that_it_writes():
+    joins = (
+        "{% set ns = namespace(x='') %}{% for m in messages %}{% set ns.x = ns.x ~ m.role ~ m.content %}{% endfor %}"
+    )
+    history = [{"role": "user", "content": "x" * 5000}] * 150
+    assert len(ChatFormat.of(joins + "{{ ns.x }}").render(history)) > 750_000
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,21 @@ def test_what_is_not_shown_is_named():
     assert "no switch" in deaf.unheard(True)[0]
 
 
+def test_a_system_message_that_is_not_shown_behind_results_of_tools_is_named():
+    late = (
+        "{% for m in messages %}{% if m.role == 'user' and loop.last and messages[0].role == 'system' %}"
+        "<system>{{ messages[0].content }}{% endif %}{% if m.role != 'system' %}<{{ m.role }}>{{ m.content }}"
+        "{% for c in m.tool_calls or [] %}<call>{{ c.function | tojson }}</call>{% endfor %}{% endif %}{% endfor %}"
+        "{{ tools | tojson if tools }}"
+    )
+    form = ChatFormat.of(late)
+    system = {"role": "system", "content": "Be brief."}
+    round_of_tools = [user("Go."), assistant(None, BOOK), result(1, "3")]
+    assert "the system message behind the results of tools" in form.lost([system, *round_of_tools], TOOLS)
+    assert not any("system" in what for what in form.lost(round_of_tools, TOOLS))
+    assert not any("system" in what for what in form.lost([system, user("Go.")], TOOLS))
+
+
 @pytest.mark.parametrize(
     ("switch", "on", "off"),
     [
@@ -188,6 +203,15 @@ def test_a_switch_that_only_turns_thinking_down_is_used_and_told():
 def test_tools_go_where_the_template_looks_for_them():
     bare = chat(*CHATML, "").replace("tools", "functions").replace("| tojson", "")
     assert '"name": "book"' in ChatFormat.of(bare).render([user("Go.")], tools=TOOLS)
+
+
+def test_a_way_of_tools_that_is_too_much_work_is_not_tried_behind_one_that_shows_them():
+    loops = "{% for tool in tools %}{% for other in tools %}{{ '' }}{% endfor %}{{ tool | tojson }}{% endfor %}"
+    form = ChatFormat.of(loops + FAMILIES["hermes"].template)
+    history = [user("Go."), assistant(None, BOOK), result(1, "Booked.")]
+    assert form.lost(history, TOOLS) == []
+    assert form.name == "hermes"
+    assert all(word in form.render(history, tools=TOOLS) for word in ("nights", "Oslo", "Booked."))
 
 
 def test_a_template_that_refuses_or_is_none_is_a_bad_request():

@@ -15,6 +15,7 @@ from aimu.engines._grammars.grammars import Grammars
 from aimu.errors import InvalidOptionError
 from aimu.providers import OutputSchema, Request
 from tests.engines.asking import tool
+from tests.engines.formats.families import FAMILIES
 from tests.engines.grammars.following import allowed, followed, spell, vocabulary
 
 WORDS = vocabulary("<mark>")
@@ -155,6 +156,7 @@ def test_what_requests_ask():
         (request(TYPED, extra_body={"regex": "a"}), "and output_type exclude each other"),
         (request(extra_body={"regex": 3}), "must be text, got int"),
         (request(extra_body={"json_schema": "{"}), "is not JSON"),
+        (request(extra_body={"json_schema": "[" * 100_000}), "is not JSON"),
         (request(extra_body={"json_schema": "[]"}), "must be a JSON Schema, got list"),
     ],
 )
@@ -183,6 +185,27 @@ def test_regular_expressions(pattern):
         assert not ended or re.fullmatch(pattern, text), text
 
 
+def nested(depth):
+    schema = {"type": "integer"}
+    for _ in range(depth):
+        schema = {"type": "array", "items": schema}
+    return schema
+
+
+CIRCLE = {"$defs": {"A": {"$ref": "#/$defs/A"}}, "type": "object", "propertyNames": {"$ref": "#/$defs/A"}}
+BROKEN = {
+    "properties": {"properties": []},
+    "definitions": {"$defs": []},
+    "choices": {"anyOf": 3},
+    "bound": {"type": "integer", "maximum": "5"},
+    "pattern": {"type": "string", "pattern": 3},
+    "format": {"type": "string", "format": []},
+    "length": {"type": "string", "minLength": "a", "format": "email"},
+    "depth": nested(2000),
+}
+"""What a server may say of its tools, which is not a JSON Schema."""
+
+
 @pytest.mark.parametrize(
     ("kind", "value"),
     [
@@ -192,12 +215,40 @@ def test_regular_expressions(pattern):
         ("grammar", "root ::= other"),
         ("regex", "("),
         ("json_schema", {"type": "strange"}),
+        ("grammar", "root ::= " + "(" * 9999),
+        ("grammar", 'root ::= "\\UFFFFFFFF"'),
         ("json_schema", {"$ref": "#/$defs/None"}),
+        ("json_schema", CIRCLE),
+        ("json_schema", {"type": "object", "propertyNames": {"enum": 3}}),
+        *(("json_schema", schema) for schema in BROKEN.values()),
     ],
 )
 def test_an_invalid_grammar_of_the_user_is_refused(kind, value):
     with pytest.raises(InvalidOptionError, match=f"invalid extra_body\\['{kind}'\\]"):
         random_text(Asked(kind=kind, value=value, own=True))
+
+
+@pytest.mark.parametrize(
+    ("schema", "what"),
+    [
+        ({"type": "string", "pattern": "(?=a)b"}, "the pattern '\\(\\?=a\\)b'"),
+        ({"type": "object", "properties": {"a": {"not": {}, "if": {}}}}, "the keyword 'not', the keyword 'if'"),
+    ],
+)
+def test_a_schema_of_the_user_is_enforced_as_a_whole_or_refused(schema, what):
+    with pytest.raises(InvalidOptionError, match=f"{what} cannot be enforced"):
+        random_text(Asked(kind="json_schema", value=schema, own=True))
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_tool_whose_schema_is_broken_is_left_to_validation(name):
+    made, warnings = grammars()
+    tools = [{"type": "function", "function": {"name": "act", "parameters": BROKEN[name]}}]
+    form = ChatFormat.of(FAMILIES["hermes"].template)
+    assert made.constraint(Asked(tools=tools, forced=True), form, begun=False, thinking=True) is None
+    assert [text.partition(":")[0] for text in warnings] == [
+        "the tool call is not held by a grammar, and only validated"
+    ]
 
 
 def test_what_is_refused_of_the_library_is_left_to_validation_and_logged():

@@ -120,6 +120,7 @@ def test_forms_of_text_are_those_of_pythons_types(form, good, bad):
         ({"type": "object", "propertyNames": {"maxLength": 3}}, "the names of properties"),
         ({"type": "number", "maximum": 1e300}, "the keyword 'maximum'"),
         (OutputType.of(Annotated[Decimal, Field(max_digits=3, gt=2)]).exact, "the keyword 'maxDigits'"),
+        (OutputType.of(Annotated[Decimal, Field(decimal_places=2, gt=2)]).exact, "the keyword 'maxDecimalPlaces'"),
     ],
 )
 def test_what_no_grammar_enforces_is_named_and_the_rest_is_enforced(schema, reason):

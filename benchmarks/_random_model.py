@@ -36,7 +36,7 @@ def random_model() -> Iterator[Path]:
 def build_random(folder: Path) -> None:
     """Write a random Qwen3 to a folder, with the tokenizer and chat template of the tiny model."""
     tiny = tiny_model()
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"):
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         shutil.copy(tiny / name, folder)
     config = transformers.AutoConfig.from_pretrained(tiny)
     layers = 9
@@ -54,4 +54,4 @@ def build_random(folder: Path) -> None:
     torch.manual_seed(0)
     model = transformers.AutoModelForCausalLM.from_config(config)
     model.save_pretrained(folder)
-    shutil.copy(tiny / "generation_config.json", folder)
+    shutil.copy(tiny / "generation_config.json", folder)  # in place of the one just saved
