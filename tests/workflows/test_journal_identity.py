@@ -5,8 +5,9 @@ import types
 import pytest
 
 from aimu import aio
-from aimu.aio import AsyncRunner, Chain, EvaluatorOptimizer, OrchestratorAgent, Router, SkillAgent
+from aimu.aio import AsyncRunner, Chain, EvaluatorOptimizer, OrchestratorAgent, PlanExecuteEvaluator, Router, SkillAgent
 from aimu.errors import JournalError
+from aimu.evals import LLMJudgeScorer
 from aimu.skills import SkillManager
 from aimu.testing import ScriptedProvider
 from aimu.tools import tool
@@ -113,9 +114,27 @@ class Wrapper(AsyncRunner):
         return await self._agent.fork().run(task)
 
 
+class Spy(aio.Agent):
+    def __init__(self, provider, text="text"):
+        super().__init__(aio.client(provider), "s")
+        self.text = text
+        self.runs = 0
+
+    def run(self, task, *args, **options):
+        self.runs += 1
+        return super().run(f"{self.text}: {task}", *args, **options)
+
+
+def scored(provider, criteria="Short."):
+    judge = LLMJudgeScorer(aio.client(provider), criteria)
+    return PlanExecuteEvaluator(plain(provider, "plan"), plain(provider, "do"), judge)
+
+
 @pytest.mark.parametrize(
     ("before", "after", "fact"),
     [
+        (Spy, lambda provider: Spy(provider, "other"), "text;"),
+        (scored, lambda provider: scored(provider, "Long."), "scorer.criteria;"),
         (judged, lambda provider: judged(provider, pass_keyword="OK"), "pass_keyword"),
         (routed, lambda provider: routed(provider, "gone"), "handlers.go.system_message"),
         (orchestrated, lambda provider: orchestrated(provider, "rest"), "parts.0.tools.worker, parts.1.agent.system"),
@@ -124,10 +143,10 @@ class Wrapper(AsyncRunner):
     ],
 )
 async def test_what_a_workflow_is_made_of_belongs_to_what_was_asked(path, before, after, fact):
-    provider = ScriptedProvider("go PASS", repeat=True)
+    provider = ScriptedProvider("go PASS\nScore: 1", repeat=True)
     await mapped(lambda: before(provider), ["a"], path)
     again = ScriptedProvider()
-    assert await mapped(lambda: before(again), ["a"], path) == {0: "go PASS"}
+    assert await mapped(lambda: before(again), ["a"], path) == {0: "go PASS\nScore: 1"}
     with pytest.raises(JournalError, match=f"differs from this one in {fact}"):
         await mapped(lambda: after(again), ["a"], path)
 

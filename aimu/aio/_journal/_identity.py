@@ -10,9 +10,10 @@ own.
 from __future__ import annotations
 
 import json
-from collections.abc import Hashable, Iterable, Mapping
-from functools import lru_cache
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, final
+from weakref import WeakKeyDictionary
 
 import attrs
 
@@ -71,7 +72,7 @@ class _Found:
     def __init__(self) -> None:
         self.facts: Facts = {}
         self._path: list[object] = []
-        self._of_user: list[object] = []  # the objects of the user's own classes on the path
+        self._held = 0  # how many objects on the path are not the library's runners
 
     def add(self, name: str, value: Any) -> None:
         """Add the facts of a value, under names that begin with `name`."""
@@ -102,29 +103,31 @@ class _Found:
         if isinstance(label, str):
             self.facts[f"{at}name"] = label
         twin = getattr(value, "__aio__", value)
+        fields = attrs.fields_dict(type(twin)) if attrs.has(type(twin)) else {}
         if isinstance(twin, Agent):
             self._agent(at, twin)
-        elif isinstance(twin, StepRunner) and not attrs.has(type(twin)):
+        elif isinstance(twin, StepRunner) and not fields:
             self._each(f"{at}parts.", enumerate(twin._parts()))
-        elif attrs.has(type(twin)):
-            fields = [field.name for field in attrs.fields(type(twin)) if field.init and field.name not in _LIMITS]
-            self._each(at, [(field, getattr(twin, field)) for field in fields if field != "name"])
-        elif not hasattr(value, "__qualname__"):  # neither a function nor a class
-            self._of_user.append(value)
-            self._each(at, _settings(value))
-            self._of_user.pop()
+        else:
+            names = [name for name, field in fields.items() if field.init and name not in {*_LIMITS, "name"}]
+            self._each(at, [(name, getattr(twin, name)) for name in names])
+        foreign = not isinstance(value, StepRunner)
+        if (foreign or not _of_library(value)) and not hasattr(value, "__qualname__"):  # neither a function nor a class
+            self._held += foreign
+            self._each(at, _settings(value, without={*fields, "name"}))
+            self._held -= foreign
 
     def _agent(self, at: str, agent: Agent) -> None:
         self._client(at, agent.model_client)
         self.add(f"{at}reset_messages_on_run", agent.reset_messages_on_run)
         messages = agent.history[opens(agent.history) :]
-        # An agent that a user's runner holds may have run before.
-        if messages and not agent.reset_messages_on_run and not self._of_user:
+        # An agent that a runner of the user's own holds may have run before.
+        if messages and not agent.reset_messages_on_run and not self._held:
             self.facts[f"{at}messages"] = _digest(messages)
 
     def _client(self, at: str, client: AsyncBaseModelClient) -> None:
         own = getattr(client._responder, "__sync__", client)
-        if not type(own).__module__.startswith("aimu."):
+        if not _of_library(own):
             self.facts[f"{at}client"] = _named(own)
         self.facts[f"{at}model"] = str(client.spec)
         self.add(f"{at}system_message", placed(client.system_message or "", "") or None)  # without a catalog of skills
@@ -140,28 +143,42 @@ class _Found:
 
     def _tool(self, at: str, tool: Any) -> None:
         if isinstance(tool, Tool) or (callable(tool) and getattr(tool, "__module__", None) != _OF_SKILLS):
-            name, schema = _schema_of(tool) if isinstance(tool, Hashable) else _schema(tool)
+            name, schema = _schema_of(tool)
             self.facts[f"{at}tools.{name}"] = schema
         elif tool is not None and not callable(tool):
             self.facts[f"{at}tools"] = _named(tool)
 
 
-def _schema(tool: Any) -> tuple[str, str]:
+def _schema_of(tool: Any) -> tuple[str, str]:
     """Return the name of a tool, and the digest of what the model sees of it."""
-    made = as_tool(tool)
-    return made.name, _digest(made.schema)
+    try:
+        known = _schemas.get(tool)
+    except TypeError:  # it has no hash, or no weak references
+        known = None
+    if known is None:
+        made = as_tool(tool)
+        known = made.name, _digest(made.schema)
+        with suppress(TypeError):
+            _schemas[tool] = known
+    return known
 
 
-_schema_of = lru_cache(maxsize=256)(_schema)
+_schemas: WeakKeyDictionary[Any, tuple[str, str]] = WeakKeyDictionary()
 
 
-def _settings(value: Any) -> Iterable[tuple[str, Any]]:
-    """Yield the attributes of an object of a user's own class that are not likely to change while it runs."""
+def _settings(value: Any, *, without: set[str]) -> Iterable[tuple[str, Any]]:
+    """Yield the attributes of an object that are not likely to change while it runs."""
     for name, item in getattr(value, "__dict__", {}).items():
         items = item.values() if isinstance(item, dict) else item if isinstance(item, list | tuple) else [item]
-        if (isinstance(item, str) and not name.startswith("_")) or (items and all(map(_is_runner, items))):
+        a_text = isinstance(item, str) and not name.startswith("_")
+        runners = bool(items) and not name.startswith("__") and all(map(_is_runner, items))
+        if (a_text or runners) and name not in without:
             yield name, item
 
 
 def _is_runner(value: Any) -> bool:
     return isinstance(value, AsyncRunner | AsyncBaseModelClient) or hasattr(value, "__aio__")
+
+
+def _of_library(value: object) -> bool:
+    return type(value).__module__.startswith("aimu.")
