@@ -43,13 +43,10 @@ class Upper(AsyncRunner):
 
     async def run(self, task, generate_kwargs=None, stream=False, images=None):
         say(f"asked {task}", 1000 if how == "wide" else 0)
-        if task == hold and how == "fork" and os.fork() == 0:
-            say("forked")
+        if task == hold:
+            say("forked" if how == "fork" and os.fork() == 0 else "held")
             sys.stdin.read()
             os._exit(0)
-        if task == hold and how != "fork":
-            say("held")
-            sys.stdin.read()
         await anyio.lowlevel.checkpoint()
         return aio.Answer(task.upper(), new_messages=[{"role": "user", "content": task}])
 
@@ -116,6 +113,8 @@ async def test_another_process_cannot_use_a_journal_until_its_own_is_dead(path):
 async def test_a_forked_child_that_outlives_its_parent_does_not_hold_the_journal(path):
     with Program(path, hold="task 3", how="fork") as parent:
         await anyio.to_thread.run_sync(parent.read, "forked")
+        with pytest.raises(JournalBusyError):  # the child has closed its copy, and the parent keeps the lock
+            await mapped(Shout, ["task 0"], path)
         os.kill(parent.process.pid, signal.SIGKILL)
         parent.process.wait()
         file = JournalFile(str(path))
