@@ -77,7 +77,7 @@ class Reader(Facade, Generic[T]):
     def _step(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._taken.clear()  # drops what remains when a reader leaves or closes; before a read it is empty
         if self._loop is None:
-            loop = bridge.here()
+            loop = bridge.here(coroutine)
             loop.streams.add(self)
             self._remains = Remains(self, loop, getattr(self.__aio__, "aclose", None))
             self._loop = loop
