@@ -289,8 +289,8 @@ class Results(Generic[R_co]):
     def _entered(self) -> Pump[tuple[int, R_co]]:
         if self._pump is None or self._pump.left:
             raise StreamClosedError(
-                "the results of amap can be read only inside their block: "
-                "async with aio.amap(...) as results: async for index, result in results: ..."
+                "the results of amap can be read only inside their block; enter it with `with amap(...) as results:`, "
+                "or `async with` in aimu.aio, and read them there"
             )
         return self._pump
 
