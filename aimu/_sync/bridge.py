@@ -59,7 +59,7 @@ def call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return run(called())
 
 
-def here(coroutine: Coroutine[Any, Any, Any]) -> Loop:
+def here(coroutine: Coroutine[Any, Any, Any] | None = None) -> Loop:
     """Return the loop to use here: the thread's own, or that of a helper thread if this thread already runs one."""
     try:
         loops = _local.loops
@@ -68,7 +68,8 @@ def here(coroutine: Coroutine[Any, Any, Any]) -> Loop:
         loops.close_dropped()
         return loops.for_caller()
     except BaseException:
-        coroutine.close()  # for which there is no loop
+        if coroutine is not None:
+            coroutine.close()  # there is no loop for it
         raise
 
 
