@@ -40,6 +40,9 @@ def perform(pending: Coroutine[Any, Any, T] | AsyncStream) -> T | Stream:
 class Reader(Facade, Generic[T]):
     """A sync iterator and context manager over an async one; all its steps run on the loop where it began."""
 
+    if not TYPE_CHECKING:
+        __setattr__ = object.__setattr__  # unlike other facades, it has no settings that could be misspelt
+
     def _hold(self, aio: Any) -> None:
         super()._hold(aio)
         self._loop: Loop | None = None
