@@ -8,27 +8,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from benchmarks import ROOT
 from benchmarks.tried.cases import CASES
+from tests.loopback import loopback_server
 
 BEGIN, END = "<!-- tried -->", "<!-- end: tried -->"
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    """Serve in a process of its own; yield the address."""
-    command = [sys.executable, "-m", "benchmarks.tried.server"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.stdin.close()
+def server() -> AbstractContextManager[str]:
+    """The server of the cases in a process of its own: a context manager that gives its address."""
+    return loopback_server(Path(__file__).with_name("server.py"))
 
 
 def tried(python: str, name: str, case: str, address: str) -> str:

@@ -1,6 +1,6 @@
 """A chat completions server that misbehaves on request, and remembers what it was sent.
 
-    python -m benchmarks.tried.server     # prints its port, serves until its standard input ends
+    python benchmarks/tried/server.py     # prints its port, serves until its standard input ends
 
 The first segment of a URL's path says how it behaves: `/ok/v1` well, `/cut/v1` ends streams in the middle without any
 sign of it in HTTP, `/moved/v1` redirects to the same server under another host name. `GET /seen` gives the requests
