@@ -12,12 +12,8 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from aimu._tools.site import api, paths, scripts, tables
+from aimu._tools.site import api, paths, pictures, scripts, tables
 
-_WIDE = re.compile(r'<pre class="mermaid"><code>sequenceDiagram.*?</pre>', re.DOTALL)
-_PICTURE = re.compile(
-    r'<picture><source media="\(prefers-color-scheme: dark\)" srcset="([^"]+)"><img ([^>]*)src="([^"]+)"></picture>'
-)
 _OUTSIDE = re.compile(r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"((?:https?:)?//[^"]+)')
 
 
@@ -48,9 +44,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Let diagrams that are too wide for a small screen scroll, and pictures follow the switch of colours."""
-    html = _PICTURE.sub(r'<img \2src="\3#only-light"><img \2src="\1#only-dark">', html)
-    return _WIDE.sub(r'<div class="wide-diagram">\g<0></div>', html)
+    """Fit diagrams and pictures into the page."""
+    return pictures.fitted(html)
 
 
 def on_post_build(config: Any) -> None:
