@@ -1,10 +1,11 @@
 """A race on trio: three models get the same question under one deadline, and the first good answer wins.
 
     pip install '.[trio]'
-    python docs/examples/race.py            # on trio
+    python docs/examples/race.py
 
 `Parallel(first=1)` cancels the losers as soon as one model has answered; a model that fails is out of the race, and
 does not end it. When the block ends, every request is closed: `leak_check` looks for tasks, threads and connections.
+Runs on trio.
 
 For your own: put real models into `racers`; with `first=2` the two fastest answer. No key is needed as it is: scripts
 stand for the models, of which one is fast, one slow, and one out of order.

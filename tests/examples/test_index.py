@@ -54,11 +54,18 @@ def test_every_program_has_a_page_of_the_site_to_which_the_index_leads():
         assert text.startswith("# ")
 
 
-def test_a_page_shows_every_file_of_a_program_and_its_name():
-    page = site.pages(ROOT)["examples/chat_web.md"]
-    for file in ("app.py", "page.html"):
-        assert f'title="docs/examples/chat_web/{file}"\n' in page
-        assert (FOLDER / "chat_web" / file).read_text("utf8").strip() in page
+def test_a_page_shows_every_file_of_a_program_the_main_one_first_and_its_docstring_as_prose():
+    pages = site.pages(ROOT)
+    shown = re.findall(
+        r'title="docs/examples/(.+)"', pages["examples/chat_web.md"] + pages["examples/research_team.md"]
+    )
+    assert shown == ["chat_web/app.py", "chat_web/page.html", "research_team/team.py", "research_team/servers.py"]
+    assert (FOLDER / "chat_web/page.html").read_text("utf8").strip() in pages["examples/chat_web.md"]
+    source = (FOLDER / "race.py").read_text("utf8")
+    head, below = ast.get_docstring(ast.parse(source)), source.split('"""', 2)[2].strip()
+    assert (
+        pages["examples/race.md"] == f'# race.py\n\n{head}\n\n```python title="docs/examples/race.py"\n{below}\n```\n'
+    )
 
 
 def test_a_page_of_a_notebook_has_its_outputs_and_no_colours(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -44,17 +45,35 @@ def relinked(markdown: str, root: Path) -> str:
 
 
 def _program(path: Path, folder: Path) -> str:
+    files = [path] if path.is_file() else sorted(path.rglob("*"), key=lambda file: (not _begins(file), file))
     parts = [f"# {path.name}"]
-    for file in [path] if path.is_file() else sorted(path.rglob("*")):
+    for file in files:
         if (language := _LANGUAGES.get(file.suffix)) and "__pycache__" not in file.parts:
-            name = file.relative_to(folder.parents[1]).as_posix()
-            parts.append(_fenced(file.read_text("utf8"), f'{language} title="{name}"'))
+            name, text = file.relative_to(folder.parents[1]).as_posix(), file.read_text("utf8")
+            if file.suffix == ".py":
+                about, text = _apart(text)
+                parts.append(about)
+            parts.append(_fenced(text, f'{language} title="{name}"'))
     return "\n\n".join(parts) + "\n"
+
+
+def _begins(file: Path) -> bool:
+    """Whether a reader begins with this file of a program, since it says what to install."""
+    return file.suffix == ".py" and "\n    pip install" in file.read_text("utf8")
+
+
+def _apart(source: str) -> tuple[str, str]:
+    """The docstring of a module, which is prose and wraps on a page, and the code below it."""
+    tree = ast.parse(source)
+    about = ast.get_docstring(tree)
+    if about is None:
+        return "", source
+    return about, "\n".join(source.splitlines()[tree.body[0].end_lineno :])
 
 
 def _fenced(text: str, head: str) -> str:
     fence = "````" if "```" in text else "```"
-    return f"{fence}{head}\n{text.rstrip()}\n{fence}"
+    return f"{fence}{head}\n{text.strip()}\n{fence}"
 
 
 def _notebook(notebook: Any) -> str:

@@ -1,14 +1,14 @@
 """A chat in the browser, with several conversations: it streams, shows tool calls, and has a stop button.
 
     pip install '.[hf]' starlette uvicorn
-    python docs/examples/chat_web/app.py        # on asyncio; then open http://127.0.0.1:8000
+    python docs/examples/chat_web/app.py        # then open http://127.0.0.1:8000
 
 The model that comes with aimu answers, so no key is needed. It knows the two tools below and little else: ask "What is
 17 plus 25?" or "What is the weather in Oslo?". `page.html` is the page; it needs no build step and no library.
 
 For your own: pass another model to `make_app` (see the last lines), change `tools` and the system message, and keep
 `agent.history` in a database instead of `agents` in memory. There is no login: put yours in front before others can
-reach the port. In FastAPI only the routes look different.
+reach the port. In FastAPI only the routes look different. Runs on asyncio.
 """
 
 from __future__ import annotations

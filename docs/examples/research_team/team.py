@@ -1,15 +1,15 @@
 """A research team: three researchers, each with an MCP server of their own; then a writer and a critic.
 
     pip install '.[mcp]'
-    python docs/examples/research_team/team.py            # on asyncio
-    python docs/examples/research_team/team.py --crash    # the archive's server dies in the middle of a call
+    python docs/examples/research_team/team.py
+    python docs/examples/research_team/team.py --crash    # a server dies in the middle of a call
 
 The researchers work at once. A server that dies or does not start is no reason to stop: the call fails, the researcher
 reads why, and the others go on. Writer and critic take turns until the critic passes the report. At the end no process
 of a server is left. Runs on asyncio and on trio.
 
 For your own: put your servers into `server` and your roles into `RESEARCHERS`, and put a real model into `client`,
-at the end. No key is needed as it is: `scripted` stands for the model, and the servers are in servers.py.
+at the end. No key is needed as it is: `scripted` stands for the model, and the servers are in `servers.py`.
 """
 
 from __future__ import annotations
