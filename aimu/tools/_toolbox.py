@@ -1,7 +1,8 @@
 """Holds the tools of one conversation: names, schemas, and the execution of one call.
 
-A failure of a tool becomes the result of its call, and is logged under `aimu.tools` at WARNING, with the traceback if
-the tool raised. The caller records results and decides which calls overlap.
+A failure of a tool becomes the result of its call, and is logged under `aimu.tools` at WARNING; with the traceback,
+unless the exception is one of the library's that says what happened. The caller records results and decides which calls
+overlap.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from aimu._core.images import url_of
 from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
 from aimu._doors import public
-from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
+from aimu.errors import AimuError, ToolError, ToolNameClashError, UnknownToolError, UsageError
 from aimu.tools._current import CALL
 from aimu.tools._definition import Tool, as_tool
 from aimu.tools._signature import without_bound
@@ -180,7 +181,10 @@ class _ReportedFailures:
             return False
         error = unwrap(exc)
         try:
-            log.warning("tool %r failed", self.tool.name, exc_info=exc)
+            if isinstance(error, AimuError) and not isinstance(error, UsageError):  # it says what happened
+                log.warning("tool %r failed: %s", self.tool.name, error)
+            else:
+                log.warning("tool %r failed", self.tool.name, exc_info=exc)
             reason = without_bound(self.tool.function, str(error))
             self.on_failure(": ".join(filter(None, (type(error).__name__, reason))))
             if isinstance(error, self.tool.raises) and error is not exc:

@@ -14,7 +14,6 @@ at the end. No key is needed as it is: `scripted` stands for the model, and the 
 
 from __future__ import annotations
 
-import logging
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -88,6 +87,5 @@ def scripted(request: Request) -> str | Step:
 
 if __name__ == "__main__":
     client = aio.client(ScriptedProvider(scripted, repeat=True))  # aio.client("anthropic:claude-sonnet-4-6")
-    logging.getLogger("aimu.tools").setLevel(logging.CRITICAL)  # no tracebacks of failed calls: `show` prints these
     report = anyio.run(research, client, QUESTION, "--crash" in sys.argv)  # on trio: add backend="trio"
     print(f"\n{report}")
