@@ -3,29 +3,16 @@
 import csv
 import signal
 import subprocess
-import sys
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 
 import pytest
 
 from aimu import aio
 from aimu.errors import JournalError
 from aimu.testing import ScriptedProvider, leak_check
+from tests.examples import programs
 from tests.holding import wait_in_thread
 
-PROGRAM = Path(__file__).parents[2] / "docs" / "examples" / "batch.py"
-
-
-def load():
-    spec = spec_from_file_location("examples_batch", PROGRAM)
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # where pydantic looks for the names in annotations
-    spec.loader.exec_module(module)
-    return module
-
-
-BATCH = load()
+BATCH = programs.load("batch.py")
 
 
 def rows(table):
@@ -78,34 +65,22 @@ async def test_a_changed_prompt_is_not_answered_by_old_answers(tmp_path, monkeyp
         await batch(["The price is fair."], table)
 
 
-def run(folder, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", PROGRAM, *arguments],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
-    assert "ResourceWarning" not in done.stderr
-    return done
-
-
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_the_program_goes_on_after_it_was_stopped(tmp_path, stop):
     journal = tmp_path / "reviews.csv.journal"
-    with subprocess.Popen([sys.executable, PROGRAM], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as program:
+    with subprocess.Popen(programs.command("batch.py"), cwd=tmp_path, stderr=subprocess.PIPE, text=True) as program:
         try:
             wait_in_thread(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 100)
             program.send_signal(stop)
-            said = program.communicate(timeout=240)[1]
+            said = program.communicate(timeout=programs.PATIENCE)[1]
         finally:
             program.kill()
     assert program.returncode == (130 if stop is signal.SIGINT else -stop)
+    assert not programs.warnings_of(said)
     assert said.endswith("Stopped. Start the program again to go on.\n" if stop is signal.SIGINT else "")
     before = journal.read_bytes()
     assert before.count(b"\n") < 1001
-    assert run(tmp_path).stdout == "reviews.csv: 1000 of 1000 reviews\n"
+    assert programs.run("batch.py", cwd=tmp_path) == "reviews.csv: 1000 of 1000 reviews\n"
     assert [review for review, _, _ in rows(tmp_path / "reviews.csv")] == BATCH.made_up(1000)
     whole = before[: before.rindex(b"\n") + 1]
     assert journal.read_bytes().startswith(whole)  # nothing was asked twice
@@ -114,12 +89,14 @@ def test_the_program_goes_on_after_it_was_stopped(tmp_path, stop):
 
 def test_the_program_reads_a_file_and_says_if_the_journal_cannot_be_used(tmp_path):
     (tmp_path / "in.txt").write_text("The price is fair.\n\nThe quality is great.\n", "utf8")
-    assert run(tmp_path, "in.txt", "out.csv").stdout == "out.csv: 2 of 2 reviews\n"
+    assert programs.run("batch.py", "in.txt", "out.csv", cwd=tmp_path) == "out.csv: 2 of 2 reviews\n"
     assert rows(tmp_path / "out.csv") == [
         ["The price is fair.", "3", "price"],
         ["The quality is great.", "5", "quality"],
     ]
     (tmp_path / "out.csv.journal").write_text("other\n", "utf8")
-    done = run(tmp_path, "in.txt", "out.csv")
+    done = subprocess.run(
+        programs.command("batch.py", "in.txt", "out.csv"), cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
     assert done.returncode == 1
     assert "\nthe journal out.csv.journal, line 1: it is not a journal of amap; " in f"\n{done.stderr}"
