@@ -15,6 +15,7 @@ import logging
 import os
 import stat
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, BinaryIO, final
 
 from aimu._core.escaping import escaping
@@ -98,21 +99,27 @@ class JournalFile:
 
     def _opened(self) -> bool:
         """Open and lock the file; return whether the path still leads to it."""
+        # Looked up before opening: where NFS emulates locks, closing a second descriptor gives up the lock of the first.
+        with suppress(FileNotFoundError):
+            self._check_free(os.stat(self.path))
         descriptor = self._descriptor = os.open(self.path, _FLAGS, 0o600)
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise JournalError(self.path, "it is not a regular file", _ANOTHER)
-        identity = found.st_dev, found.st_ino
         with _guard.lock:
-            if identity in _open_here:
-                raise JournalBusyError(self.path)
-            _open_here.add(identity)
-            self._identity = identity
+            self._identity = self._check_free(found)
+            _open_here.add(self._identity)
         self._lock(descriptor)
         try:
             return os.path.samestat(found, os.stat(self.path))
         except FileNotFoundError:
             return False
+
+    def _check_free(self, found: os.stat_result) -> tuple[int, int]:
+        identity = found.st_dev, found.st_ino
+        if identity in _open_here:
+            raise JournalBusyError(self.path)
+        return identity
 
     def _lock(self, descriptor: int) -> None:
         if fcntl is None:
