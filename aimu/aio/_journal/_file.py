@@ -99,7 +99,7 @@ class JournalFile:
 
     def _opened(self) -> bool:
         """Open and lock the file; return whether the path still leads to it."""
-        # Looked up before opening: where NFS emulates locks, closing a second descriptor gives up the lock of the first.
+        # Before opening it: where NFS emulates locks, closing a second descriptor gives up the lock of the first.
         with suppress(FileNotFoundError):
             self._check_free(os.stat(self.path))
         descriptor = self._descriptor = os.open(self.path, _FLAGS, 0o600)
