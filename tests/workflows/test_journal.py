@@ -1,5 +1,9 @@
 """amap(journal=path): a batch that goes on where it was cut off."""
 
+import os
+import signal
+import threading
+import time
 import types
 
 import anyio
@@ -15,7 +19,7 @@ from aimu.errors import JournalError
 from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
 from aimu.types import Answer, StopReason, Usage
-from tests.workflows.journals import mapped, plain, tasks_of
+from tests.workflows.journals import mapped, plain, recorded, tasks_of
 from tests.workflows.models import agent, asked, model
 
 
@@ -219,6 +223,34 @@ def test_a_sync_batch_that_is_left_early_goes_on(path):
     with agents.amap(agents.Agent(aimu.client(again), "Count.", "w"), map(str, range(9)), journal=path) as results:
         assert dict(results) == {n: f"Count.({n})" for n in range(9)}
     assert len(again.requests) == 9 - done
+
+
+@pytest.mark.parametrize("where", ["in the body", "in a request"])
+def test_a_sync_batch_that_ctrl_c_stops_goes_on(path, where):
+    def press():
+        threading.Thread(target=os.kill, args=(os.getpid(), signal.SIGINT)).start()
+
+    def answer(request):
+        if where == "in a request" and asked(request) == "4":
+            press()
+            return reply(delay=3600.0)
+        return asked(request)
+
+    worker = agents.Agent(aimu.client(ScriptedProvider(answer, repeat=True)), "Count.", "w")
+    got = {}
+    with pytest.raises(KeyboardInterrupt):
+        with agents.amap(worker, map(str, range(9)), journal=path, max_concurrency=2) as results:
+            for index, text in results:
+                got[index] = text
+                if where == "in the body" and len(got) == 3:
+                    press()
+                    time.sleep(3600)
+    done = recorded(path)
+    assert {*got.values()} <= {*done} < {*map(str, range(9))}
+    provider = ScriptedProvider(asked, repeat=True)
+    with agents.amap(agents.Agent(aimu.client(provider), "Count.", "w"), map(str, range(9)), journal=path) as results:
+        assert dict(results) == {n: str(n) for n in range(9)}
+    assert sorted([*done, *tasks_of(provider)]) == [*map(str, range(9))]
 
 
 def test_a_sync_runner_of_the_users_own_has_a_journal_too(path):
