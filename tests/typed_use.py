@@ -58,6 +58,9 @@ async def on_the_async_surface(server: aio.MCPClient, made: Tool) -> None:
     async with aio.amap(agent, ["Go."], output_type=int, journal=Path("batch.jsonl")) as numbers:
         async for _, number in numbers:
             assert_type(number.output, int)
+    async with aio.amap(agent, ["Go."], output_type=int, on_error="collect") as ends:
+        async for end in ends:
+            assert_type(end, tuple[int, Answer[int] | Exception])
     async with aio.amap(agent, ["Go."]) as results:
         async for item in results:
             assert_type(item, tuple[int, Answer])

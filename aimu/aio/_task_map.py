@@ -77,11 +77,25 @@ def amap(
     progress: bool | None = None,
     context: Any = None,
     journal: str | PathLike[str] | None = None,
-    output_type: TypeForm[Any] | None = None,
+    output_type: None = None,
+) -> Results[Answer | Exception]: ...
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["collect"],
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+    context: Any = None,
+    journal: str | PathLike[str] | None = None,
+    output_type: TypeForm[T],
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
     output_validator: OutputValidator | None = None,
-) -> Results[Answer[Any] | Exception]: ...
+) -> Results[Answer[T] | Exception]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
