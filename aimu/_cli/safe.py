@@ -1,0 +1,57 @@
+"""Text that may go to a terminal: what models, tools and servers write must not control it.
+
+Colours are the program's own and go to terminals only; `NO_COLOR` switches them off.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import IO
+from unicodedata import category, east_asian_width
+
+from aimu._core.escaping import printable
+
+# Characters that `str.isprintable` refuses and that neither move the cursor nor reorder the text around them: spaces,
+# those of newer Unicode versions and of private fonts, and what joins letters and emoji.
+_HARMLESS = ("Zs", "Cn", "Co")
+_JOINERS = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+
+
+def shown(text: str) -> str:
+    """Return the text with control characters escaped, except for line breaks and tabs."""
+    text = text.replace("\r\n", "\n")
+    if text.isprintable():
+        return text
+    return printable(text, keep="\n\t" + _JOINERS + "".join({char for char in text if category(char) in _HARMLESS}))
+
+
+def line_of(text: str) -> str:
+    """Return the text as a single line: each run of whitespace is a space, control characters are escaped."""
+    return shown(" ".join(text.split()))
+
+
+def cut(text: str, cells: int) -> str:
+    """Return as much of a line as fits into so many cells of a terminal."""
+    width = 0
+    for index, char in enumerate(text):
+        width += 2 if east_asian_width(char) in "WF" else 1
+        if width > cells:
+            return cut(text[:index], cells - 1).rstrip() + "…" if cells > 1 else ""
+    return text
+
+
+def is_terminal(file: IO[str] | None) -> bool:
+    """Return whether a file is a terminal that can move its cursor."""
+    return file is not None and file.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def has_colour(file: IO[str] | None) -> bool:
+    """Return whether to write colours to a file: to terminals, unless `NO_COLOR` is set (https://no-color.org)."""
+    return is_terminal(file) and not os.environ.get("NO_COLOR")
+
+
+def styled(text: str, style: str, file: IO[str] | None) -> str:
+    """Return the text in a style, such as "bold" or "red", if the file takes colours."""
+    return f"\033[{_STYLES[style]}m{text}\033[0m" if text and has_colour(file) else text

@@ -1,0 +1,119 @@
+"""One program that runs turns: it owns the display, the notes and the log, and runs a turn that Ctrl-C can stop."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import IO, Any, final
+
+import anyio
+from attrs import define, field
+
+from aimu import aio
+from aimu._cli.display import Display, display_on
+from aimu._cli.interrupts import Interrupts
+from aimu._cli.prompt import quiet_terminal
+from aimu._cli.safe import line_of, styled
+from aimu._core.escaping import traceback_text
+from aimu.types import Answer
+
+
+@final
+@define(eq=False)
+class Session:
+    """Runs turns and shows them.
+
+    Args:
+        options: The options of the command line.
+        interrupts: Stops a turn at Ctrl-C.
+        file: Where turns are shown.
+        answers: Whether they are shown with their answers.
+    """
+
+    options: Namespace
+    interrupts: Interrupts
+    file: IO[str]
+    answers: bool
+    verbose: bool = False
+    quiet: bool = False
+    _display: Display | None = field(default=None, init=False)
+
+    def note(self, text: str) -> None:
+        """Show a line of the program's own, on stderr."""
+        if self.quiet:
+            return
+        if self._display is not None:
+            self._display.note(text)
+        else:
+            print(styled(line_of(text), "dim", sys.stderr), file=sys.stderr, flush=True)
+
+    async def turn(
+        self, agent: aio.Agent, text: str, waiting: str, *, images: Sequence[str] = (), **options: Any
+    ) -> Answer[Any] | None:
+        """Run a turn and show it; return its answer, or None if it was stopped.
+
+        Raises:
+            AimuError: The turn fails.
+        """
+        display = display_on(self.file, waiting, verbose=self.verbose, answers=self.answers)
+        answer: Answer[Any] | None = None
+        failure: Exception | None = None
+        if not self.quiet:
+            self._display = display
+        try:
+            with quiet_terminal(self.interrupts), self.interrupts.stops():
+                async with anyio.create_task_group() as group:
+                    if not self.quiet:
+                        group.start_soon(display.animate)
+                    try:
+                        async with agent.run(text, stream=True, images=list(images) or None, **options) as stream:
+                            async for chunk in stream:
+                                if not self.quiet:
+                                    display.show(chunk)
+                        answer = stream.result
+                    except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
+                        failure = exc
+                    group.cancel_scope.cancel()
+                if failure is not None:
+                    raise failure
+        finally:
+            self._display = None
+            if not self.quiet:
+                display.finish()
+        return answer
+
+
+@final
+class Log(logging.Handler):
+    """Shows the library's log as notes: warnings, and with `--debug` everything with tracebacks."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(logging.INFO if session.options.debug else logging.WARNING)
+        self._session = session
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show a record."""
+        debug = self._session.options.debug
+        if record.name == "aimu.tools" and not debug:  # a failed call is shown as such
+            return
+        text = record.getMessage()
+        if debug and record.exc_info and record.exc_info[1] is not None:
+            text += "\n" + traceback_text(record.exc_info[1])
+        self._session.note(text)
+
+    def __enter__(self) -> Log:
+        logger = logging.getLogger("aimu")
+        self._before = logger.level, logger.propagate
+        logger.addHandler(self)
+        logger.propagate = False
+        if self._session.options.debug:
+            logger.setLevel(logging.INFO)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        logger = logging.getLogger("aimu")
+        logger.removeHandler(self)
+        level, logger.propagate = self._before
+        logger.setLevel(level)
