@@ -98,7 +98,12 @@ class GrowingMarkdown:
     def _rendered(self, text: str) -> list[str]:
         if not text.strip():
             return []
-        return ["", *ansi_lines(self.console, _Page(text))]
+        lines = ansi_lines(self.console, _Page(text))
+        while len(lines) > 1 and not lines[0]:
+            del lines[0]
+        while len(lines) > 1 and not lines[-1]:
+            del lines[-1]
+        return ["", *lines]
 
 
 @final

@@ -77,7 +77,7 @@ class Opening:
         if in_process:
             self.say(f"loading {name or model}")
         # In a thread, since loading weights or a vendor's SDK takes seconds; it is left alone when stopped.
-        client = await to_thread.run_sync(_open, model, in_process, abandon_on_cancel=True)
+        client = await to_thread.run_sync(open_client, model, in_process, abandon_on_cancel=True)
         kwargs: dict[str, Any] = {
             "system_message": self.options.system,
             "name": "assistant",
@@ -110,7 +110,8 @@ async def _close(client: aio.AsyncModelClient) -> None:
         await client.aclose()
 
 
-def _open(model: str, in_process: bool) -> aio.AsyncModelClient:
+def open_client(model: str, in_process: bool) -> aio.AsyncModelClient:
+    """Open a client; blocks while weights load."""
     return aio.client(aimu.client(model) if in_process else model)
 
 

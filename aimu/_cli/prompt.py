@@ -60,7 +60,6 @@ class Editor:
     commands: Sequence[str]
     notice: Any
     _session: PromptSession[str] = field(init=False)
-    _leaving: bool = field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         self._session = PromptSession(
@@ -71,13 +70,12 @@ class Editor:
             key_bindings=self._keys(),
             completer=WordCompleter(list(self.commands), sentence=True),
             complete_while_typing=False,
-            bottom_toolbar=lambda: LEAVING if self._leaving else None,
             color_depth=None if has_colour(sys.stdout) else ColorDepth.DEPTH_1_BIT,
         )
 
     async def next(self) -> str | None:
         """Return the next message that is not blank; None if the user leaves."""
-        self._leaving = False
+        self._session.bottom_toolbar = None
         while True:
             try:
                 with patch_stdout(raw=True):
@@ -115,14 +113,14 @@ class Editor:
         def leave(event: KeyPressEvent) -> None:
             if event.current_buffer.text:
                 event.current_buffer.reset()
-            elif self._leaving:
+            elif self._session.bottom_toolbar:
                 event.app.exit(exception=EOFError())
             else:
-                self._leaving = True
+                self._session.bottom_toolbar = LEAVING
 
         @keys.add("<any>")
         def stay(event: KeyPressEvent) -> None:
-            self._leaving = False
+            self._session.bottom_toolbar = None
             event.current_buffer.insert_text(event.data)
 
         return keys

@@ -6,6 +6,8 @@ Colours are the program's own and go to terminals only; `NO_COLOR` switches them
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
+from itertools import accumulate
 from typing import IO
 from unicodedata import category, east_asian_width
 
@@ -34,12 +36,10 @@ def line_of(text: str) -> str:
 
 def cut(text: str, cells: int) -> str:
     """Return as much of a line as fits into so many cells of a terminal."""
-    width = 0
-    for index, char in enumerate(text):
-        width += 2 if east_asian_width(char) in "WF" else 1
-        if width > cells:
-            return cut(text[:index], cells - 1).rstrip() + "…" if cells > 1 else ""
-    return text
+    used = list(accumulate((2 if east_asian_width(char) in "WF" else 1 for char in text), initial=0))
+    if used[-1] <= cells:
+        return text
+    return text[: bisect_right(used, cells - 1) - 1] + "…" if cells > 0 else ""
 
 
 def is_terminal(file: IO[str] | None) -> bool:

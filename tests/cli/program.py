@@ -1,0 +1,86 @@
+"""The command on a scripted model: `python -m tests.cli.program chat ...` in a terminal of a test."""
+
+import fcntl
+import os
+import sys
+import termios
+import time
+
+
+from aimu import aio
+from aimu._cli import opening
+from aimu._cli.main import entry
+from aimu.testing import ScriptedProvider, reply
+from aimu.tools import tool
+
+LONG = "\n\n".join(
+    [
+        "# Tides",
+        "A tide is the **rise and fall** of the sea. It has `two` causes.",
+        "\n".join(f"{number}. reason number {number} of many" for number in range(1, 41)),
+        "```python\n" + "\n".join(f"line_{number} = {number}" for number in range(1, 31)) + "\n```",
+        "The end.",
+    ]
+)
+HOSTILE = "Title \x1b]0;owned\x07 \x1b[2J\x1b[31mred [bold]markup[/bold] \x9b31m <b>tag</b> 中文 👩‍💻 end"
+
+
+@tool
+def lookup(word: str) -> str:
+    """Look a word up."""
+    return f"{word} is a word\nwith a second line"
+
+
+@tool
+def broken(word: str) -> str:
+    """Fail."""
+    raise ValueError(f"no {word}")
+
+
+@tool
+def blocking(seconds: float) -> str:
+    """Block the thread."""
+    time.sleep(seconds)
+    return "awake"
+
+
+@tool
+def hostile() -> str:
+    """Return what a terminal must not see."""
+    return HOSTILE
+
+
+def answer(request):
+    """What the scripted model says to the last message."""
+    last = request.messages[-1]
+    text = last["content"]
+    if last["role"] == "tool":
+        return reply("It says: " + text, delay=0.01)
+    if text.startswith("call "):
+        name, _, argument = text.removeprefix("call ").partition(" ")
+        key = {"blocking": "seconds", "hostile": None}.get(name, "word")
+        arguments = {} if key is None else {key: float(argument) if key == "seconds" else argument}
+        return reply(thinking="I need a tool for that.", calls=[(name, arguments)], delay=0.01)
+    if text == "long":
+        return reply(LONG, delay=0.004)
+    if text == "slow":
+        return reply("word " * 1000, delay=0.05)
+    if text == "think":
+        return reply("Done.", thinking="I ponder. " * 1000, delay=0.05)
+    if text == "hostile":
+        return reply(HOSTILE, thinking=HOSTILE, delay=0.01)
+    if text == "history":
+        return reply(" ".join(message["role"] for message in request.messages))
+    return reply(f"You said: {text}")
+
+
+def open_client(model, in_process):
+    time.sleep(float(os.environ.get("SLOW_LOAD", "0")))
+    return aio.client(ScriptedProvider(answer, repeat=True, name=model))
+
+
+if __name__ == "__main__":
+    if os.environ.get("AIMU_TEST_TERMINAL"):
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # so that Ctrl-C is a signal
+    opening.open_client = open_client
+    entry(sys.argv[1:])
