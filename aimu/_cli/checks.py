@@ -59,12 +59,11 @@ class Check:
 
 def python() -> Iterator[Check]:
     """Look at the interpreter."""
-    tried = {
-        line.rpartition(" :: ")[2] for line in metadata("aimu").get_all("Classifier", []) if "Python :: 3." in line
-    }
+    lines = metadata("aimu").get_all("Classifier") or ()
+    tried = sorted({line.rpartition(" :: ")[2] for line in lines if "Python :: 3." in line})
     number = "{}.{}".format(*sys.version_info)
-    state: State = "ok" if number in tried else "untested"
-    remedy = "" if state == "ok" else f"tested are {', '.join(sorted(tried))}"
+    state: State = "ok" if number in tried or not tried else "untested"
+    remedy = "" if state == "ok" else f"tested with {', '.join(tried)}"
     yield Check("python", number, state, f"{platform.python_implementation()} {platform.python_version()}", remedy)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aimu._cli.choice import Choice
 from aimu._cli.display import call_text
 from aimu._cli.safe import line_of, shown, styled
 from aimu._core.messages import check_history
@@ -44,7 +45,7 @@ async def _model(chat: Chat, argument: str) -> None:
     if argument:
         agent = None
         with chat.session.interrupts.stops():
-            agent = await chat.opening.with_model(argument)
+            agent = await chat.opening.with_model(Choice(argument, argument))
         if agent is None:
             chat.session.note("stopped")
             return

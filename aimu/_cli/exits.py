@@ -33,6 +33,16 @@ _TRY_AGAIN = (
     errors.TruncatedStreamError,
 )
 
+_REMEDIES = {
+    errors.AuthenticationError: "check the key in the environment; `aimu doctor` names the variables",
+    errors.RateLimitError: "try again later",
+    errors.OverloadedError: "try again later",
+    errors.ModelNotFoundError: "`aimu models` lists models",
+    errors.ContextLengthError: "send less; in a chat, /clear begins a new conversation",
+    errors.TruncatedError: "allow a longer answer with -o max_tokens=NUMBER",
+    errors.IterationLimitError: "allow more requests with --max-iterations",
+}
+
 
 def code_of(error: BaseException) -> int:
     """Return the exit code of an error; of a group, that of its first."""
@@ -77,5 +87,6 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 def _words(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, errors.AimuError) and text:
-        return text
+        remedy = next((words for kind, words in _REMEDIES.items() if isinstance(error, kind)), None)
+        return text if remedy is None else f"{text}; {remedy}"
     return f"{type(error).__name__}: {text or 'no text'} (AIMU_DEBUG=1 shows the traceback)"

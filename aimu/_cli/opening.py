@@ -53,31 +53,25 @@ class Opening:
         Raises:
             AimuError: One of them cannot be opened.
         """
-        self.choice = choose(self.options.model)
-        if self.choice.note:
-            self.say(self.choice.note)
+        choice = choose(self.options.model)
+        if choice.note:
+            self.say(choice.note)
         self.tools = load_tools(self.options.tools)
-        if self.choice.embedded and not self.tools:
+        if choice.embedded and not self.tools:
             self.tools = [add, get_weather]
         for file in self.options.mcp:
             self.say(f"connecting to the MCP servers of {file}")
             self.tools.append(await self.stack.enter_async_context(aio.MCPClient(file=file, reconnect=True)))
-        agent = await self.with_model(self.choice.model, self.choice.name)
+        agent = await self.with_model(choice)
         self.stack.push_async_callback(self.close)
         return agent
 
-    async def with_model(self, model: str, name: str | None = None) -> aio.Agent:
-        """Return an agent on a model, and close the model before it.
-
-        Args:
-            model: A model string.
-            name: How to call it.
-        """
-        in_process = resolve_model_string(model).provider in IN_PROCESS
-        if in_process:
-            self.say(f"loading {name or model}")
+    async def with_model(self, choice: Choice) -> aio.Agent:
+        """Return an agent on a model, and close the model before it; if it cannot be opened, that one stays."""
+        in_process = resolve_model_string(choice.model).provider in IN_PROCESS
+        self.say(f"opening {choice.name}")
         # In a thread, since loading weights or a vendor's SDK takes seconds; it is left alone when stopped.
-        client = await to_thread.run_sync(open_client, model, in_process, abandon_on_cancel=True)
+        client = await to_thread.run_sync(open_client, choice.model, in_process, abandon_on_cancel=True)
         kwargs: dict[str, Any] = {
             "system_message": self.options.system,
             "name": "assistant",
@@ -97,6 +91,7 @@ class Opening:
             raise
         await self.close()
         self._clients.append(client)
+        self.choice = choice
         return agent
 
     async def close(self) -> None:

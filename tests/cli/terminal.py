@@ -124,8 +124,9 @@ class Terminal:
     def ask(self, text):
         """Send a message and wait for the prompt after its answer."""
         self.wait_for_prompt()
+        before = self.lines().count(f"> {text}")
         self.type(text + "\r")
-        self.wait(f"> {text}")
+        self.wait(lambda terminal: terminal.lines().count(f"> {text}") > before, text)
         self.wait_for_prompt()
 
     def end(self):
