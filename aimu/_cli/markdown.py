@@ -22,6 +22,7 @@ from rich.theme import Theme
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable("reference")
 _END = re.compile(r"(?: |\033\[[0-9;]*m)*$")
 _CODE = "ansi_dark"
+MARKER = 16  # characters of a line that tell whether it begins a block, or belongs to the one above
 
 THEME = Theme(
     {
@@ -75,14 +76,15 @@ class GrowingMarkdown:
             room: How many lines of the second kind there may be.
         """
         final = []
-        starts = [token.map[0] for token in _PARSER.parse(self._text) if token.level == 0 and token.map]
-        starts = sorted(set(starts))
+        lines = self._text.split("\n")
+        sure = lines if len(lines[-1].lstrip()) > MARKER else lines[:-1]
+        tokens = _PARSER.parse("\n".join(sure))
+        starts = sorted({token.map[0] for token in tokens if token.level == 0 and token.map})
         if len(starts) > 1:
-            lines = self._text.splitlines(keepends=True)
             for begin, end in pairwise(starts):
-                final += self._rendered("".join(lines[begin:end]))[self._printed :]
+                final += self._rendered("\n".join(lines[begin:end]))[self._printed :]
                 self._printed = 0
-            self._text = "".join(lines[starts[-1] :])
+            self._text = "\n".join(lines[starts[-1] :])
         growing = self._rendered(self._text)
         over = max(self._printed, len(growing) - room)
         final += growing[self._printed : over]

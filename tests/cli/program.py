@@ -56,6 +56,7 @@ def broken(word: str) -> str:
 @tool
 def blocking(seconds: float) -> str:
     """Block the thread."""
+    mark("blocking now")
     time.sleep(seconds)
     return "awake"
 
@@ -74,15 +75,22 @@ def hostile() -> str:
     return HOSTILE
 
 
+def mark(text):
+    """Tell a test where the program is."""
+    if os.environ.get("MARKS"):
+        print(text, file=sys.stderr, flush=True)
+
+
 def answer(request):
     """What the scripted model says to the last message."""
+    mark("asked")
     last = request.messages[-1]
     text = last["content"]
     if last["role"] == "tool":
         return reply("It says: " + text, delay=0.01)
     if text.startswith("call "):
         name, _, argument = text.removeprefix("call ").partition(" ")
-        key = {"blocking": "seconds", "stuck": "seconds", "hostile": None}.get(name, "word")
+        key = {"blocking": "seconds", "stuck": "seconds", "hostile": None, "activate_skill": "name"}.get(name, "word")
         arguments = {} if key is None else {key: float(argument) if key == "seconds" else argument}
         return reply(thinking="I need a tool for that.", calls=[(name, arguments)], delay=0.01)
     if text == "long":

@@ -146,7 +146,7 @@ def test_what_a_model_writes_does_not_control_the_terminal(chat):
         assert r"\x1b]0;owned\x07" in terminal.text
         assert "[bold]markup[/bold]" in terminal.text
         assert "<b>tag</b>" in terminal.text
-        assert "中文" in terminal.text.replace("中 ", "中")
+        assert "中文" in terminal.text
     assert b"\x1b]" not in raw
     assert b"\x07" not in raw
     assert "\x9b" not in raw.decode(errors="replace")
