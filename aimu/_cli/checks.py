@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from ipaddress import ip_address
-from typing import Any, Literal, final
+from typing import TYPE_CHECKING, Any, Literal, final
 from urllib.parse import urlsplit
 
 import anyio
@@ -26,6 +26,9 @@ from aimu.models import resolve_model_string
 from aimu.models._row import ProviderRow
 from aimu.models._table import TABLE
 from aimu.providers._vendors import url_of
+
+if TYPE_CHECKING:
+    import httpx2
 
 State = Literal["ok", "absent", "untested", "broken"]
 PATIENCE = 2.0  # s for a server on this machine
@@ -149,13 +152,15 @@ async def servers() -> list[Check]:
     """Ask the servers of models on this machine, all at once."""
     rows = [row for row in TABLE.values() if row.connection and not row.connection.key_required]
     checks: dict[str, Check] = {}
-    async with anyio.create_task_group() as group:
+    import httpx2
+
+    async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client, anyio.create_task_group() as group:
         for row in rows:
-            group.start_soon(_server, row, checks)
+            group.start_soon(_server, row, client, checks)
     return [checks[row.name] for row in rows]
 
 
-async def _server(row: ProviderRow, checks: dict[str, Check]) -> None:
+async def _server(row: ProviderRow, client: httpx2.AsyncClient, checks: dict[str, Check]) -> None:
     assert row.connection is not None
     given = next((name for name in row.connection.url_variables if os.environ.get(name)), None)
     try:
@@ -166,7 +171,7 @@ async def _server(row: ProviderRow, checks: dict[str, Check]) -> None:
     if not _is_here(url):
         checks[row.name] = Check("server", row.name, "ok", f"{url}, not asked: it is another machine")
         return
-    models = await _models_of(f"{url.rstrip('/')}/{'api/tags' if row.wire == 'ollama' else 'models'}")
+    models = await _models_of(client, f"{url.rstrip('/')}/{'api/tags' if row.wire == 'ollama' else 'models'}")
     if models is not None:
         has = f"{len(models)} models: {', '.join(models[:3])}" if models else "no model"
         checks[row.name] = Check("server", row.name, "ok", f"{url} has {has}")
@@ -186,14 +191,13 @@ def _is_here(url: str) -> bool:
         return False
 
 
-async def _models_of(url: str) -> list[str] | None:
+async def _models_of(client: httpx2.AsyncClient, url: str) -> list[str] | None:
     """Return the names that a server lists; None if no such server answers."""
     import httpx2
 
     try:
-        async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client:
-            with anyio.fail_after(PATIENCE):
-                response = await client.get(url)
+        with anyio.fail_after(PATIENCE):
+            response = await client.get(url)
         listed = response.json()
         if response.status_code in (401, 403):
             return []

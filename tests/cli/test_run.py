@@ -217,9 +217,11 @@ def test_options_reach_the_model(aimu, monkeypatch):
     assert aimu("run", "Hello", *arguments)[0] == 0
     request = made[0].provider.provider.requests[0]
     assert request.messages[0] == {"role": "system", "content": "Be brief."}
-    assert {
-        key: request.options[key] for key in ("thinking", "temperature", "stop")
-    } == {"thinking": True, "temperature": 0.5, "stop": ["end"]}
+    assert {key: request.options[key] for key in ("thinking", "temperature", "stop")} == {
+        "thinking": True,
+        "temperature": 0.5,
+        "stop": ["end"],
+    }
 
 
 def test_skills_are_offered(aimu, tmp_path):
