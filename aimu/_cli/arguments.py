@@ -89,6 +89,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
     chat = _command(commands, "chat", "talk to a model in the terminal", _CHAT + "\n" + _MODEL)
     _agent_options(chat)
+    chat.set_defaults(quiet=False)
     chat.add_argument("-v", "--verbose", action="store_true", help="show thinking and results of tools in full")
     run = _command(commands, "run", "run one task, print its answer", f"{_RUN}\n{EXIT_CODES}\n{_MODEL}")
     run.add_argument("task", metavar="TASK", help="what to do; - reads it from stdin")

@@ -43,10 +43,9 @@ async def _help(chat: Chat, argument: str) -> None:
 async def _model(chat: Chat, argument: str) -> None:
     """name the model; /model MODEL goes on with another one"""
     if argument:
-        agent = None
-        with chat.session.interrupts.stops():
+        with chat.session.interrupts.stops() as scope:
             agent = await chat.opening.with_model(Choice(argument, argument))
-        if agent is None:
+        if scope.cancelled_caught:
             chat.session.note("stopped")
             return
         agent.history = chat.agent.history

@@ -13,9 +13,10 @@ from anyio import to_thread
 
 from aimu._cli import checks, exits, interrupts
 from aimu._cli.checks import Check
-from aimu._cli.safe import line_of, styled
+from aimu._cli.safe import folded, line_of, styled
 
 MARKS = {"ok": ("✓", "green"), "absent": ("-", "dim"), "untested": ("?", "yellow"), "broken": ("✗", "red")}
+MARGIN = 19  # cells before the text
 TITLES = {
     "python": "Python",
     "model": "Model",
@@ -61,11 +62,13 @@ def _show(found: list[Check]) -> None:
     for check in found:
         if check.kind != kind:
             kind = check.kind
-            print(styled(f"{TITLES[kind]}", "bold", sys.stdout))
+            print(styled(TITLES[kind], "bold", sys.stdout))
         mark, style = MARKS[check.state]
-        remedy = f"; {line_of(check.remedy)}" if check.remedy else ""
-        text = f"{line_of(check.name):<14} {line_of(check.found)}"
-        dim = check.state == "absent"
-        print(
-            f"  {styled(mark, style, sys.stdout)} {styled(text + remedy, 'dim', sys.stdout) if dim else text + remedy}"
-        )
+        text = line_of("; ".join(filter(None, (check.found, check.remedy))))
+        line = folded(f"  {mark} {line_of(check.name):<14} {text}", sys.stdout, margin=MARGIN)
+        if check.state == "absent":
+            print(styled(line, "dim", sys.stdout))
+        else:
+            print(line.replace(mark, styled(mark, style, sys.stdout), 1))
+    broken = [check.name for check in found if check.state == "broken"]
+    print(f"broken: {line_of(', '.join(broken))}" if broken else "nothing is broken")

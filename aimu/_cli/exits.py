@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from aimu import errors
-from aimu._cli.safe import line_of, styled
+from aimu._cli.safe import folded, line_of, styled
 from aimu._core.escaping import traceback_text
 
 OK, FAILED, USAGE, NO_ANSWER, TRY_AGAIN, TIMED_OUT = 0, 1, 2, 3, 4, 124
@@ -37,6 +37,7 @@ _REMEDIES = {
     errors.AuthenticationError: "check the key in the environment; `aimu doctor` names the variables",
     errors.RateLimitError: "try again later",
     errors.OverloadedError: "try again later",
+    errors.ProviderConnectionError: "`aimu doctor` shows which servers answer",
     errors.ModelNotFoundError: "`aimu models` lists models",
     errors.ContextLengthError: "send less; in a chat, /clear begins a new conversation",
     errors.TruncatedError: "allow a longer answer with -o max_tokens=NUMBER",
@@ -60,7 +61,8 @@ def words_of(error: BaseException) -> str:
 
 def complain(text: str) -> None:
     """Print an error line to stderr."""
-    print(f"{styled('aimu:', 'red', sys.stderr)} {line_of(text)}", file=sys.stderr, flush=True)
+    lines = folded(f"aimu: {line_of(text)}", sys.stderr)
+    print(styled("aimu:", "red", sys.stderr) + lines.removeprefix("aimu:"), file=sys.stderr, flush=True)
 
 
 def report(error: BaseException, *, debug: bool) -> int:

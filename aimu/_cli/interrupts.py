@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from typing import Any, final
 
@@ -39,7 +39,7 @@ class Interrupts:
     _unseen: int = 0
 
     @contextmanager
-    def stops(self) -> Iterator[CancelScope]:
+    def stops(self) -> Generator[CancelScope]:
         """Let Ctrl-C cancel what the block does."""
         with CancelScope() as scope:
             self._scopes.append(scope)

@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib.util import find_spec
+from io import TextIOWrapper
 from typing import NoReturn
 
 from aimu._cli import exits
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = parse(arguments)
     for file in (sys.stdout, sys.stderr):
-        if hasattr(file, "reconfigure"):
+        if isinstance(file, TextIOWrapper):
             file.reconfigure(errors="backslashreplace")
     try:
         return _run(options)

@@ -18,8 +18,9 @@ from rich.syntax import Syntax
 from rich.text import Text
 from rich.theme import Theme
 
-# HTML and link references stay visible as they are written: a reader should see all that the model wrote.
-_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable("reference")
+# HTML, images and link references stay visible as they are written: a reader should see all that the model wrote.
+_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable(["image", "reference"])
+_STYLE = re.compile(r"\033\[[0-9;]*m")
 _END = re.compile(r"(?: |\033\[[0-9;]*m)*$")
 _CODE = "ansi_dark"
 MARKER = 16  # characters of a line that tell whether it begins a block, or belongs to the one above
@@ -101,11 +102,8 @@ class GrowingMarkdown:
         if not text.strip():
             return []
         lines = ansi_lines(self.console, _Page(text))
-        while len(lines) > 1 and not lines[0]:
-            del lines[0]
-        while len(lines) > 1 and not lines[-1]:
-            del lines[-1]
-        return ["", *lines]
+        inked = [index for index, line in enumerate(lines) if _STYLE.sub("", line)] or [0]
+        return ["", *lines[inked[0] : inked[-1] + 1]]
 
 
 @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -56,6 +57,8 @@ class Opening:
         choice = choose(self.options.model)
         if choice.note:
             self.say(choice.note)
+        if self.options.quiet or choice.embedded:
+            os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         self.tools = load_tools(self.options.tools)
         if choice.embedded and not self.tools:
             self.tools = [add, get_weather]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -133,7 +133,7 @@ def state_folder() -> Path:
 
 
 @contextmanager
-def quiet_terminal(interrupts: Interrupts) -> Iterator[None]:
+def quiet_terminal(interrupts: Interrupts) -> Generator[None]:
     """Keep what is typed while a turn runs off the screen, for the next prompt; Ctrl-C still is a signal."""
     if not sys.stdin.isatty() or find_spec("termios") is None:
         yield

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from bisect import bisect_right
 from itertools import accumulate
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import IO
 from unicodedata import category, east_asian_width
 
@@ -50,6 +52,14 @@ def is_terminal(file: IO[str] | None) -> bool:
 def has_colour(file: IO[str] | None) -> bool:
     """Return whether to write colours to a file: to terminals, unless `NO_COLOR` is set (https://no-color.org)."""
     return is_terminal(file) and not os.environ.get("NO_COLOR")
+
+
+def folded(text: str, file: IO[str] | None, margin: int = 0) -> str:
+    """Return one line as several that break between words, if the file is a terminal; later ones have a margin."""
+    if not is_terminal(file):
+        return text
+    width = max(get_terminal_size().columns - 1, margin + 10)
+    return fill(text, width, subsequent_indent=" " * margin, break_on_hyphens=False)
 
 
 def styled(text: str, style: str, file: IO[str] | None) -> str:

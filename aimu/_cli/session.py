@@ -15,7 +15,7 @@ from aimu import aio
 from aimu._cli.display import Display, display_on
 from aimu._cli.interrupts import Interrupts
 from aimu._cli.prompt import quiet_terminal
-from aimu._cli.safe import line_of, styled
+from aimu._cli.safe import folded, line_of, styled
 from aimu._core.escaping import traceback_text
 from aimu.types import Answer
 
@@ -47,7 +47,7 @@ class Session:
         if self._display is not None:
             self._display.note(text)
         else:
-            print(styled(line_of(text), "dim", sys.stderr), file=sys.stderr, flush=True)
+            print(styled(folded(line_of(text), sys.stderr), "dim", sys.stderr), file=sys.stderr, flush=True)
 
     async def turn(
         self, agent: aio.Agent, text: str, waiting: str, *, images: Sequence[str] = (), **options: Any

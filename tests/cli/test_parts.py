@@ -2,6 +2,7 @@
 
 import io
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from aimu._cli import exits
 from aimu._cli.arguments import parse
 from aimu._cli.choice import DEFAULTS, choose
 from aimu._cli.columns import print_table
+from aimu._cli.commands import COMMANDS
 from aimu._cli.display import TerminalDisplay, call_text, result_text
 from aimu._cli.interrupts import SOON, Interrupts
 from aimu._cli.main import main
@@ -340,9 +342,23 @@ def test_help_teaches_by_example(command, capsys):
     assert ended.value.code == 0
     assert f"aimu {command}" in out.split("examples:")[1]
     for line in re.findall(rf"^  aimu ({command}\b.*?)(?:  .*|\|.*)?$", out, re.MULTILINE):
-        import shlex
-
         assert parse(shlex.split(line)).command == command
+
+
+def test_the_commands_of_the_guide_are_commands():
+    page = (Path(__file__).parents[2] / "docs/how-to/terminal.md").read_text("utf8")
+    lines = re.findall(r"^(?:[^#`\n]*\| )?aimu (\w+ ?.*?)(?:  +#.*|\| jq.*)?$", page, re.MULTILINE)
+    assert len(lines) > 12
+    for line in lines:
+        assert parse(shlex.split(line)).command == line.split()[0]
+
+
+def test_the_guide_has_every_command_of_the_chat_exit_code_and_default_model():
+    page = (Path(__file__).parents[2] / "docs/how-to/terminal.md").read_text("utf8")
+    assert not [name for name in COMMANDS if f"`{name}" not in page]
+    assert not [model for model in DEFAULTS.values() if f"`{model.id}`" not in page]
+    codes = re.findall(r"^\| (\d+)", page, re.MULTILINE)
+    assert not [line for line in re.findall(r"^  (\d+)", exits.EXIT_CODES, re.MULTILINE) if line not in codes]
 
 
 def test_the_version(capsys):
