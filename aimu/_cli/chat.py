@@ -12,7 +12,7 @@ from attrs import define, field
 from aimu import __version__, aio
 from aimu._cli import commands, exits, interrupts
 from aimu._cli.opening import Opening
-from aimu._cli.prompt import Editor, Lines, Messages
+from aimu._cli.prompt import Editor, Lines, Messages, quiet_terminal
 from aimu._cli.safe import is_terminal, line_of, styled
 from aimu._cli.session import Log, Session
 
@@ -24,10 +24,11 @@ def chat(options: Namespace) -> int:
 
 async def _chat(options: Namespace, received: interrupts.Interrupts) -> int:
     in_terminal = is_terminal(sys.stdin) and is_terminal(sys.stdout)
-    session = Session(
-        options, received, sys.stdout if in_terminal else sys.stderr, answers=in_terminal, verbose=options.verbose
-    )
+    file = sys.stdout if in_terminal else sys.stderr
+    session = Session(options, received, file, sys.stderr, answers=in_terminal, verbose=options.verbose)
     async with AsyncExitStack() as stack:
+        if in_terminal:
+            stack.enter_context(quiet_terminal(received))
         stack.enter_context(Log(session))
         opening = Opening(options, session.note, stack)
         agent = await opening.agent()

@@ -6,6 +6,7 @@ Thinking is short and dim, a tool call is one line, the answer is Markdown that 
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import IO, Any, Protocol, final
@@ -13,8 +14,10 @@ from typing import IO, Any, Protocol, final
 import anyio
 from attrs import define, field
 from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
 
-from aimu._cli.markdown import THEME, GrowingMarkdown
+from aimu._cli.markdown import THEME, GrowingMarkdown, ansi_lines
 from aimu._cli.region import Region
 from aimu._cli.safe import cut, has_colour, is_terminal, line_of, shown, styled
 from aimu.types import StreamChunk, StreamingContentType
@@ -144,12 +147,13 @@ class TerminalDisplay:
     _calls: dict[str, _Call] = field(factory=dict[str, _Call], init=False)
     _printed: list[str] = field(factory=list[str], init=False)  # lines for good that are not yet on the screen
     _since: float = field(init=False)
+    _notes: deque[str] = field(factory=deque[str], init=False)
     _texts: bool = field(default=False, init=False)  # whether the last piece was text of the answer
     _frame: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
-        colour = None if has_colour(self.file) else "none"
-        self._console = Console(file=self.file, theme=THEME, force_terminal=True, no_color=colour is not None)
+        no_colour = not has_colour(self.file)
+        self._console = Console(file=self.file, theme=THEME, force_terminal=True, no_color=no_colour)
         self._region = Region(self.file, lambda: self._console.width)
         self._answer = GrowingMarkdown(self._console)
         self._since = self.clock()
@@ -169,18 +173,17 @@ class TerminalDisplay:
             self._end_answer()
             self._show_call(chunk.content)
         elif self.answers:
-            self._answer.feed(shown(chunk.content).expandtabs(4))
+            self._answer.feed(shown(chunk.content))
             self._texts = True
         self._since = self.clock()
 
     def note(self, text: str) -> None:
-        """Show a line of the program's own."""
-        self._end_answer()
-        self._print(text, "yellow")
-        self.paint()
+        """Show a line of the program's own; may be called from any thread."""
+        self._notes.append(text)
 
     def finish(self) -> None:
         """Show what is left, remove the live lines, and show the cursor."""
+        self._take_notes()
         self._end_thinking()
         for call in self._calls.values():
             self._print(f"■ {call.text}{_seconds(self.clock() - call.began)} stopped", "yellow")
@@ -199,6 +202,7 @@ class TerminalDisplay:
     def paint(self) -> None:
         """Bring the screen up to date."""
         self._frame += 1
+        self._take_notes()
         width, height = self._console.size
         status = [cut(line, width) for line in self._status()][: max(1, height - 2)]
         final, growing = self._answer.take(max(0, min(LIVE, height - RESERVED - len(status))))
@@ -212,11 +216,8 @@ class TerminalDisplay:
             return [f"{wheel} {call.text}{_seconds(now - call.began)}" for call in calls]
         if self._thoughts:
             head = f"{wheel} thinking{_seconds(now - self._since)}  "
-            room = self._console.width - len(head) - 1
-            tail = line_of(self._thoughts[-4 * max(room, 1) :])
-            while len(tail) > 1 and len(cut(tail, room)) < len(tail):
-                tail = tail[max(1, (len(tail) - room) // 2) :]
-            return [head + tail]
+            room = max(self._console.width - len(head) - 1, 1)
+            return [head + line_of(self._thoughts[-room:])[-room:]]
         if self._texts and now - self._since < 1:
             return []
         return [f"{wheel} {self.waiting}{_seconds(now - self._since)}"]
@@ -231,8 +232,7 @@ class TerminalDisplay:
         mark, colour = ("✗", "red") if failed else ("✓", "green")
         if self.verbose:
             self._print(f"{mark} {started.text}{duration}", colour)
-            text = response if isinstance(response, str) else _value(response)
-            self._printed += [styled(f"  {line}", "dim", self.file) for line in self._wrapped(text, 2)]
+            self._print_all(response if isinstance(response, str) else _value(response))
         else:
             room = self._console.width - 2
             head = f"{cut(started.text, max(room * 2 // 3, 10))}{duration}"
@@ -243,8 +243,7 @@ class TerminalDisplay:
         if self._thoughts:
             self._print(f"∴ thought for{_seconds(self.clock() - self._since) or ' a moment'}", "dim")
             if self.verbose:
-                lines = self._wrapped(self._thoughts.strip(), 2)
-                self._printed += [styled(f"  {line}", "dim", self.file) for line in lines]
+                self._print_all(self._thoughts.strip())
             self._thoughts = ""
 
     def _end_answer(self) -> None:
@@ -254,19 +253,15 @@ class TerminalDisplay:
             self._printed.append("")
         self._texts = False
 
-    def _wrapped(self, text: str, margin: int) -> list[str]:
-        """Return a text as lines that fit."""
-        room = max(self._console.width - margin, 1)
-        lines = []
-        for line in shown(text).expandtabs(4).split("\n"):
-            while len(head := cut(line, room)) < len(line):
-                lines.append(line[: max(len(head) - 1, 1)])
-                line = line[max(len(head) - 1, 1) :]
-            lines.append(line)
-        return lines
-
     def _print(self, text: str, style: str) -> None:
         self._printed.append(styled(cut(line_of(text), self._console.width), style, self.file))
+
+    def _print_all(self, text: str) -> None:
+        self._printed += ansi_lines(self._console, Padding(Text(shown(text), "dim"), (0, 0, 0, 2)))
+
+    def _take_notes(self) -> None:
+        while self._notes:
+            self._print(self._notes.popleft(), "yellow")
 
     def _take_printed(self) -> list[str]:
         taken, self._printed = self._printed, []

@@ -68,7 +68,7 @@ class GrowingMarkdown:
 
     def feed(self, text: str) -> None:
         """Add text, which has no control characters."""
-        self._text += text
+        self._text += text.replace("\t", "    ")
 
     def take(self, room: int) -> tuple[list[str], list[str]]:
         """Return new lines that are final, and lines that may still change.

@@ -10,6 +10,7 @@ from argparse import Namespace
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from importlib import import_module
+from pathlib import Path
 from typing import Any, final
 
 import anyio
@@ -86,7 +87,7 @@ class Opening:
             if self.options.thinking is not None:
                 client.generate_kwargs["thinking"] = self.options.thinking
             if self.options.skills:
-                agent: aio.Agent = aio.SkillAgent(client, **kwargs, skill_manager=SkillManager(self.options.skills))
+                agent: aio.Agent = aio.SkillAgent(client, **kwargs, skill_manager=skills(self.options.skills))
             else:
                 agent = aio.Agent(client, **kwargs)
         except BaseException:
@@ -111,6 +112,18 @@ async def _close(client: aio.AsyncModelClient) -> None:
 def open_client(model: str, in_process: bool) -> aio.AsyncModelClient:
     """Open a client; blocks while weights load."""
     return aio.client(aimu.client(model) if in_process else model)
+
+
+def skills(folders: Sequence[str]) -> SkillManager:
+    """Return the skills of folders.
+
+    Raises:
+        InvalidOptionError: There is no such folder.
+    """
+    for folder in folders:
+        if not Path(folder).expanduser().is_dir():
+            raise InvalidOptionError(f"--skills {folder}: there is no such folder")
+    return SkillManager(folders)
 
 
 def load_tools(names: Sequence[str]) -> list[ToolLike]:

@@ -20,7 +20,7 @@ from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.patch_stdout import patch_stdout
 
 from aimu._cli.interrupts import Interrupts
-from aimu._cli.safe import has_colour
+from aimu._cli.safe import has_colour, is_terminal
 
 LEAVING = "Ctrl-C again, or Ctrl-D, leaves"
 
@@ -134,8 +134,11 @@ def state_folder() -> Path:
 
 @contextmanager
 def quiet_terminal(interrupts: Interrupts) -> Generator[None]:
-    """Keep what is typed while a turn runs off the screen, for the next prompt; Ctrl-C still is a signal."""
-    if not sys.stdin.isatty() or find_spec("termios") is None:
+    """Keep what is typed off the screen, for the next prompt; Ctrl-C still is a signal.
+
+    Between two prompts, too: a terminal in its usual mode would turn Enter and Ctrl-D into something else.
+    """
+    if not is_terminal(sys.stdin) or find_spec("termios") is None:
         yield
         return
     import termios

@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import Namespace
 from contextlib import AsyncExitStack
+from io import StringIO
 from typing import IO, Any
 
 import attrs
@@ -14,6 +15,7 @@ from anyio import to_thread
 from aimu._cli import exits, interrupts
 from aimu._cli.markdown import THEME, GrowingMarkdown
 from aimu._cli.opening import Opening, load
+from aimu._cli.prompt import quiet_terminal
 from aimu._cli.safe import is_terminal, shown
 from aimu._cli.session import Log, Session
 from aimu.errors import InvalidOptionError
@@ -31,15 +33,18 @@ async def _run(options: Namespace, received: interrupts.Interrupts) -> int:
     # In a terminal the answer is rendered while it streams; elsewhere it is printed when it is whole.
     streams = is_terminal(sys.stdout) and is_terminal(sys.stderr) and not (options.json or options.output_type)
     file = sys.stdout if streams else sys.stderr
-    session = Session(options, received, file, answers=streams, quiet=options.quiet)
+    nowhere = StringIO() if options.quiet else None
+    session = Session(options, received, nowhere or file, nowhere or sys.stderr, answers=streams)
     async with AsyncExitStack() as stack:
+        if is_terminal(file) and options.task != "-":
+            stack.enter_context(quiet_terminal(received))
         stack.enter_context(Log(session))
         output = load(options.output_type, "--output-type") if options.output_type else None
         opening = Opening(options, session.note, stack)
         agent = await opening.agent()
         task = await _task(options.task)
         answer = await session.turn(
-            agent, task, opening.choice.name, images=options.image, timeout=options.timeout, output_type=output
+            agent, task, opening.choice.name, images=options.image or None, timeout=options.timeout, output_type=output
         )
         if answer is None:
             return exits.INTERRUPTED
@@ -70,7 +75,7 @@ def _print(answer: str, file: IO[str]) -> None:
     from rich.console import Console
 
     whole = GrowingMarkdown(Console(file=file, theme=THEME))
-    whole.feed(shown(answer).expandtabs(4))
+    whole.feed(shown(answer))
     print("\n".join(whole.finish()[1:]), file=file)
 
 

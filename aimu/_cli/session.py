@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import sys
 from argparse import Namespace
-from collections.abc import Sequence
 from typing import IO, Any, final
 
 import anyio
@@ -14,7 +12,6 @@ from attrs import define, field
 from aimu import aio
 from aimu._cli.display import Display, display_on
 from aimu._cli.interrupts import Interrupts
-from aimu._cli.prompt import quiet_terminal
 from aimu._cli.safe import folded, line_of, styled
 from aimu._core.escaping import traceback_text
 from aimu.types import Answer
@@ -29,59 +26,52 @@ class Session:
         options: The options of the command line.
         interrupts: Stops a turn at Ctrl-C.
         file: Where turns are shown.
-        answers: Whether they are shown with their answers.
+        notes: Where notes go between turns.
+        answers: Whether turns are shown with their answers.
+        verbose: Whether they are shown with all thinking and results.
     """
 
     options: Namespace
     interrupts: Interrupts
     file: IO[str]
+    notes: IO[str]
     answers: bool
     verbose: bool = False
-    quiet: bool = False
     _display: Display | None = field(default=None, init=False)
 
     def note(self, text: str) -> None:
-        """Show a line of the program's own, on stderr."""
-        if self.quiet:
-            return
-        if self._display is not None:
-            self._display.note(text)
+        """Show a line of the program's own; may be called from any thread."""
+        if (display := self._display) is not None:
+            display.note(text)
         else:
-            print(styled(folded(line_of(text), sys.stderr), "dim", sys.stderr), file=sys.stderr, flush=True)
+            print(styled(folded(line_of(text), self.notes), "dim", self.notes), file=self.notes, flush=True)
 
-    async def turn(
-        self, agent: aio.Agent, text: str, waiting: str, *, images: Sequence[str] = (), **options: Any
-    ) -> Answer[Any] | None:
+    async def turn(self, agent: aio.Agent, text: str, waiting: str, **options: Any) -> Answer[Any] | None:
         """Run a turn and show it; return its answer, or None if it was stopped.
 
         Raises:
             AimuError: The turn fails.
         """
-        display = display_on(self.file, waiting, verbose=self.verbose, answers=self.answers)
+        display = self._display = display_on(self.file, waiting, verbose=self.verbose, answers=self.answers)
         answer: Answer[Any] | None = None
         failure: Exception | None = None
-        if not self.quiet:
-            self._display = display
         try:
-            with quiet_terminal(self.interrupts), self.interrupts.stops():
+            with self.interrupts.stops():
                 async with anyio.create_task_group() as group:
-                    if not self.quiet:
-                        group.start_soon(display.animate)
+                    group.start_soon(display.animate)
                     try:
-                        async with agent.run(text, stream=True, images=list(images) or None, **options) as stream:
+                        async with agent.run(text, stream=True, **options) as stream:
                             async for chunk in stream:
-                                if not self.quiet:
-                                    display.show(chunk)
+                                display.show(chunk)
                         answer = stream.result
                     except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
                         failure = exc
                     group.cancel_scope.cancel()
-                if failure is not None:
-                    raise failure
         finally:
             self._display = None
-            if not self.quiet:
-                display.finish()
+            display.finish()
+        if failure is not None:
+            raise failure
         return answer
 
 

@@ -191,6 +191,8 @@ def test_commands(chat, tmp_path):
         assert "\nuser\n" in terminal.text
         terminal.ask(f"/load {path}")
         terminal.ask("/model vllm:other")
+        terminal.ask("/model olama:other")
+        assert "unknown provider 'olama'" in terminal.text
         terminal.ask("history")
         assert "\nuser assistant tool assistant user\n" in terminal.text
         terminal.ask("/nonsense")
@@ -239,8 +241,8 @@ def test_a_terminal_may_change_its_size(chat):
     with chat(columns=100, rows=30) as terminal:
         terminal.wait_for_prompt()
         terminal.type("long\r")
-        for columns, rows, sign in ((40, 10, "reason number 9"), (120, 40, "reason number 25"), (60, 5, "line_12")):
-            terminal.wait(sign)
+        for columns, rows, sign in ((40, 10, "reason number 9"), (120, 40, "reason number 25"), (60, 5, "line")):
+            terminal.wait(lambda terminal, sign=sign: sign.encode() in terminal.raw, sign)
             terminal.resize(columns, rows)
         terminal.wait("The end.")
         terminal.ask("history")

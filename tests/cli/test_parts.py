@@ -199,7 +199,7 @@ def test_a_turn_in_a_terminal():
     show(display, ("generating", "**."))
     display.note("a note")
     display.finish()
-    assert screen.lines()[1:] == ["✓ add(a=1) 1.0 s → 2", "", "It is 2.", "", "a note"]
+    assert screen.lines()[1:] == ["✓ add(a=1) 1.0 s → 2", "a note", "", "It is 2."]
 
 
 @pytest.mark.parametrize(("columns", "rows"), [(1, 1), (4, 2), (10, 3), (300, 100)])

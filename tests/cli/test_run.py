@@ -109,6 +109,7 @@ def test_typed_output_is_json(aimu):
         (["x", "--tools", "tests.cli.program:nothing"], 2, "AttributeError"),
         (["x", "--tools", "tests.cli.program"], 2, "write MODULE:NAME"),
         (["x", "--tools", "tests.cli.program:LONG"], 2, "is not a function, but str"),
+        (["x", "--skills", "nowhere"], 2, "--skills nowhere"),
         (["x", "--mcp", "nowhere.json"], 2, "nowhere.json"),
         (["x", "--image", "nowhere.png"], 2, "nowhere.png"),
         (["x", "-o", "tempratur=1"], 2, "temperature"),
