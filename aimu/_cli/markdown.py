@@ -110,7 +110,8 @@ class GrowingMarkdown:
 class _Heading(Heading):
     """A heading at the left margin."""
 
-    LEVEL_ALIGN: ClassVar = dict.fromkeys(Heading.LEVEL_ALIGN, "left")
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.text
 
 
 @final

@@ -48,7 +48,13 @@ class Terminal:
             stderr=slave,
             start_new_session=True,
             cwd=ROOT,
-            env={**kept, "TERM": "xterm-256color", "AIMU_TEST_TERMINAL": "1", "PYTHONPATH": str(ROOT), **environment},
+            env={
+                **kept,
+                "TERM": "xterm-256color",
+                "AIMU_TEST_TERMINAL": "1",
+                "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
+                **environment,
+            },
         )
         os.close(slave)
         self._reader = threading.Thread(target=self._read)
