@@ -77,7 +77,7 @@ an installed extra. What is merely absent is no fault. No key is ever shown; no 
 _DEMO = """\
 examples:
   aimu demo
-  aimu demo --seed 7      the same numbers again
+  aimu demo --seed 7      the same numbers and the same weather again
   aimu demo --scripted    without weights: scripted answers replace the model
 """
 
@@ -110,7 +110,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     doctor.add_argument("-m", "--model", metavar="MODEL", help="also check that this model can be used")
     doctor.add_argument("--json", action="store_true", help="print a JSON list")
     demo = _command(commands, "demo", "agents with tools on the embedded model", _DEMO)
-    demo.add_argument("--seed", type=int, default=random.randrange(1000), help="what the numbers are made from")
+    demo.add_argument("--seed", type=int, default=random.randrange(1000), help="what numbers and weather are made from")
     demo.add_argument("-m", "--model", metavar="MODEL", help="a model string instead of the embedded model")
     demo.add_argument("--scripted", action="store_true", help="scripted answers replace the model")
     options = parser.parse_args(arguments)

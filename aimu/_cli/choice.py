@@ -86,11 +86,11 @@ def embedded() -> Choice:
         )
     keyed = (row.name for row in TABLE.values() if row.connection and row.connection.key_required and key_set(row.name))
     provider = next(keyed, None)
-    why, real = (
+    key, real = (
         ("no key is set", REAL) if provider is None else (f"{key_set(provider)} names none", f"-m {provider}:ID")
     )
     note = (
-        f"no model was named, and {why}: this is the embedded model of 630 KB, which knows two tools, add and "
+        f"no model was named, and {key}: this is the embedded model of 630 KB, which knows two tools, add and "
         f"get_weather, and no others; for a real one: {real}"
     )
     return Choice(model, "the embedded model", note, embedded=True)

@@ -59,11 +59,11 @@ async def show(agent: aio.Agent, question: str) -> None:
     print()
 
 
-async def crowd(client: aio.AsyncModelClient, numbers: random.Random) -> None:
+async def crowd(client: aio.AsyncModelClient) -> None:
     """Run four agents at once on one model."""
 
     async def one(name: str) -> None:
-        a, b = numbers.randint(10, 99), numbers.randint(10, 99)
+        a, b = random.randint(10, 99), random.randint(10, 99)
         agent = aio.Agent(client, "You are a helpful assistant.", name=name, tools=[add, get_weather])
         answer = await agent.run(f"What is {a} plus {b}?")
         print(f"{DIM}{name:>14} |{RESET} {a} + {b}: {line_of(answer)}")
@@ -76,14 +76,14 @@ async def crowd(client: aio.AsyncModelClient, numbers: random.Random) -> None:
 
 
 async def main(sync_client: aimu.ModelClient, backend: str, seed: int) -> None:
-    numbers = random.Random(f"{seed} {backend}")
+    random.seed(f"{seed} {backend}")  # the weather, too
     print(f"\n{BOLD}== {backend} =={RESET}")
     client = aio.client(sync_client)
     agent = aio.Agent(client, "You are a careful agent. Use tools.", name="clerk", tools=[add, get_weather])
-    a, b = numbers.randint(100, 999), numbers.randint(10, 99)
+    a, b = random.randint(100, 999), random.randint(10, 99)
     for question in (f"What is {a} plus {b}?", "What is the weather in Oslo and Lima?", "Is 7 a prime number?"):
         await show(agent, question)
-    await crowd(client, numbers)
+    await crowd(client)
 
 
 def scripted(request: Any) -> Step:
@@ -105,7 +105,7 @@ def demo(model: str, *, seed: int, scripted_answers: bool) -> None:
 
     Args:
         model: A model string.
-        seed: What the numbers in the tasks are made from.
+        seed: What the numbers in the tasks and the weather are made from.
         scripted_answers: Whether scripted answers replace the model.
     """
     began = time.perf_counter()

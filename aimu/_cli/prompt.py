@@ -73,9 +73,15 @@ class Editor:
             color_depth=None if has_colour(sys.stdout) else ColorDepth.DEPTH_1_BIT,
         )
 
+        self._session.default_buffer.on_text_changed += lambda buffer: self._offer(None)
+
+    def _offer(self, text: str | None) -> None:
+        """Show a line below the prompt, or none."""
+        self._session.bottom_toolbar = text
+
     async def next(self) -> str | None:
         """Return the next message that is not blank; None if the user leaves."""
-        self._session.bottom_toolbar = None
+        self._offer(None)
         while True:
             try:
                 with patch_stdout(raw=True):
@@ -116,12 +122,7 @@ class Editor:
             elif self._session.bottom_toolbar:
                 event.app.exit(exception=EOFError())
             else:
-                self._session.bottom_toolbar = LEAVING
-
-        @keys.add("<any>")
-        def stay(event: KeyPressEvent) -> None:
-            self._session.bottom_toolbar = None
-            event.current_buffer.insert_text(event.data)
+                self._offer(LEAVING)
 
         return keys
 

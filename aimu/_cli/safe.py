@@ -50,8 +50,11 @@ def is_terminal(file: IO[str] | None) -> bool:
 
 
 def has_colour(file: IO[str] | None) -> bool:
-    """Return whether to write colours to a file: to terminals, unless `NO_COLOR` is set (https://no-color.org)."""
-    return is_terminal(file) and not os.environ.get("NO_COLOR")
+    """Return whether to write colours to a file: to terminals, or wherever `FORCE_COLOR` is set; never with `NO_COLOR`.
+
+    See https://no-color.org and https://force-color.org.
+    """
+    return not os.environ.get("NO_COLOR") and (is_terminal(file) or bool(os.environ.get("FORCE_COLOR")))
 
 
 def folded(text: str, file: IO[str] | None, margin: int = 0) -> str:
