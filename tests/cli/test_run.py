@@ -13,6 +13,7 @@ import pytest
 from aimu._cli import opening
 from aimu._cli.main import main
 from tests.cli import program
+from tests.served import chat_stream, served
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0  # s; for what takes a second on an idle machine
@@ -223,6 +224,21 @@ def test_options_reach_the_model(aimu, monkeypatch):
         "temperature": 0.5,
         "stop": ["end"],
     }
+
+
+def test_a_service_over_http_and_an_mcp_server(capsys, monkeypatch, tmp_path):
+    server = tmp_path / "mcp.json"
+    command = {"command": sys.executable, "args": [str(ROOT / "tests/mcp/fastmcp_server.py")], "cwd": str(ROOT)}
+    server.write_text(json.dumps({"mcpServers": {"some": command}}))
+    function = {"name": "add", "arguments": '{"a": 17, "b": 25}'}
+    call = {"tool_calls": [{"index": 0, "id": "1", "type": "function", "function": function}]}
+    with served(chat_stream(call, finish="tool_calls"), chat_stream("It is ", "42.")) as (service, url):
+        monkeypatch.setenv("VLLM_BASE_URL", f"{url}/v1")
+        assert main(["run", "Add.", "-m", "vllm:m", "--mcp", str(server)]) == 0
+    out, err = capsys.readouterr()
+    assert out == "It is 42.\n"
+    assert "add(a=17, b=25) -> 42" in err
+    assert service.requests[1]["messages"][-1]["role"] == "tool"
 
 
 def test_skills_are_offered(aimu, tmp_path):
