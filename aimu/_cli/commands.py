@@ -43,11 +43,7 @@ async def _help(chat: Chat, argument: str) -> None:
 async def _model(chat: Chat, argument: str) -> None:
     """name the model; /model MODEL goes on with another one"""
     if argument:
-        with chat.session.interrupts.stops() as scope:
-            agent = await chat.opening.with_model(Choice(argument, argument))
-        if scope.cancelled_caught:
-            chat.session.note("stopped")
-            return
+        agent = await chat.opening.with_model(Choice(argument, argument))
         agent.history = chat.agent.history
         chat.agent = agent
     _say(chat.opening.choice.name)

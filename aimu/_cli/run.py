@@ -34,7 +34,7 @@ async def _run(options: Namespace, received: interrupts.Interrupts) -> int:
     streams = is_terminal(sys.stdout) and is_terminal(sys.stderr) and not (options.json or options.output_type)
     file = sys.stdout if streams else sys.stderr
     nowhere = StringIO() if options.quiet else None
-    session = Session(options, received, nowhere or file, nowhere or sys.stderr, answers=streams)
+    session = Session(options, nowhere or file, nowhere or sys.stderr, answers=streams)
     async with AsyncExitStack() as stack:
         if is_terminal(file) and options.task != "-":
             stack.enter_context(quiet_terminal(received))
@@ -46,8 +46,6 @@ async def _run(options: Namespace, received: interrupts.Interrupts) -> int:
         answer = await session.turn(
             agent, task, opening.choice.name, images=options.image or None, timeout=options.timeout, output_type=output
         )
-        if answer is None:
-            return exits.INTERRUPTED
         if options.json:
             print(json.dumps(facts(answer), indent=2))
         elif output is not None:

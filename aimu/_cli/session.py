@@ -1,4 +1,4 @@
-"""One program that runs turns: it owns the display, the notes and the log, and runs a turn that Ctrl-C can stop."""
+"""Runs turns and shows them; owns the display, the notes and the log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from attrs import define, field
 
 from aimu import aio
 from aimu._cli.display import Display, display_on
-from aimu._cli.interrupts import Interrupts
 from aimu._cli.safe import folded, line_of, styled
 from aimu._core.escaping import traceback_text
 from aimu.types import Answer
@@ -24,7 +23,6 @@ class Session:
 
     Args:
         options: The options of the command line.
-        interrupts: Stops a turn at Ctrl-C.
         file: Where turns are shown.
         notes: Where notes go between turns.
         answers: Whether turns are shown with their answers.
@@ -32,7 +30,6 @@ class Session:
     """
 
     options: Namespace
-    interrupts: Interrupts
     file: IO[str]
     notes: IO[str]
     answers: bool
@@ -46,33 +43,31 @@ class Session:
         else:
             print(styled(folded(line_of(text), self.notes), "dim", self.notes), file=self.notes, flush=True)
 
-    async def turn(self, agent: aio.Agent, text: str, waiting: str, **options: Any) -> Answer[Any] | None:
-        """Run a turn and show it; return its answer, or None if it was stopped.
+    async def turn(self, agent: aio.Agent, text: str, waiting: str, **options: Any) -> Answer[Any]:
+        """Run a turn and show it.
 
         Raises:
             AimuError: The turn fails.
         """
         display = self._display = display_on(self.file, waiting, verbose=self.verbose, answers=self.answers)
-        answer: Answer[Any] | None = None
-        failure: Exception | None = None
+        outcome: Answer[Any] | Exception = Answer()
         try:
-            with self.interrupts.stops():
-                async with anyio.create_task_group() as group:
-                    group.start_soon(display.animate)
-                    try:
-                        async with agent.run(text, stream=True, **options) as stream:
-                            async for chunk in stream:
-                                display.show(chunk)
-                        answer = stream.result
-                    except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
-                        failure = exc
-                    group.cancel_scope.cancel()
+            async with anyio.create_task_group() as group:
+                group.start_soon(display.animate)
+                try:
+                    async with agent.run(text, stream=True, **options) as stream:
+                        async for chunk in stream:
+                            display.show(chunk)
+                    outcome = stream.result
+                except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
+                    outcome = exc
+                group.cancel_scope.cancel()
         finally:
             self._display = None
             display.finish()
-        if failure is not None:
-            raise failure
-        return answer
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
 @final
