@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimu._cli.choice import Choice
 from aimu._cli.display import call_text
-from aimu._cli.safe import line_of, shown, styled
+from aimu._cli.safe import folded, line_of, shown, styled
 from aimu._core.messages import check_history
 from aimu.errors import InvalidOptionError
 from aimu.tools import Toolbox
@@ -34,10 +34,12 @@ async def run(chat: Chat, text: str) -> None:
 async def _help(chat: Chat, argument: str) -> None:
     """list the commands"""
     for name, command in COMMANDS.items():
-        _say(f"{name:<8} {command.__doc__}")
-    _say("")
-    _say("Alt-Enter or Ctrl-J begins a new line; arrow-up brings back what you wrote before;")
-    _say("Ctrl-C stops an answer, twice at an empty prompt it leaves, as Ctrl-D does")
+        _say(folded(f"{name:<8} {command.__doc__}", sys.stdout, margin=9))
+    keys = (
+        "Alt-Enter or Ctrl-J begins a new line; arrow-up brings back what you wrote before; Ctrl-C stops an answer, "
+        "twice at an empty prompt it leaves, as Ctrl-D does"
+    )
+    _say("\n" + folded(keys, sys.stdout))
 
 
 async def _model(chat: Chat, argument: str) -> None:
