@@ -9,11 +9,14 @@ import time
 from argparse import Namespace
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from io import TextIOWrapper
 from typing import NoReturn
 
-from aimu._cli import exits
+from anyio import to_thread
+
+from aimu._cli import exits, interrupts
 from aimu._cli.arguments import parse
 from aimu.errors import AimuError, MissingExtraError
 
@@ -28,7 +31,7 @@ def entry(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _broken_pipe()
-    deadline = time.monotonic() + _LEAVING
+    deadline = time.monotonic() + (0 if code == exits.INTERRUPTED else _LEAVING)
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
     for thread in others:
         thread.join(max(0.0, deadline - time.monotonic()))
@@ -97,8 +100,13 @@ def _demo(options: Namespace) -> int:
         except AimuError:
             print("no engine is installed: scripted answers replace the model (the extras hf and llamacpp add one)")
             scripted = True
-    demo(model, seed=options.seed, scripted_answers=scripted)
-    return exits.OK
+
+    async def in_thread(received: interrupts.Interrupts) -> int:  # which Ctrl-C leaves alone, also while weights load
+        shown = partial(demo, model, seed=options.seed, scripted_answers=scripted)
+        await to_thread.run_sync(shown, abandon_on_cancel=True)
+        return exits.OK
+
+    return interrupts.run(in_thread)
 
 
 def _broken_pipe() -> int:

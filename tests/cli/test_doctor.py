@@ -1,8 +1,10 @@
 """`aimu doctor`, `aimu models` and `aimu demo`."""
 
 import json
+import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -223,6 +225,31 @@ def test_python_m_aimu_is_the_command():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("The answer is") == 10
+
+
+@pytest.mark.engines
+def test_ctrl_c_ends_the_demo_at_once_while_weights_load():
+    program = textwrap.dedent(
+        """
+        import time
+        from aimu.engines import HuggingFaceEngine
+        from aimu._cli.main import entry
+
+        def load(*arguments):
+            print("loading", flush=True)
+            time.sleep(600)
+
+        HuggingFaceEngine._load = load
+        entry(["demo"])
+        """
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out, err) == (130, "", "")
 
 
 def test_the_demo_runs_without_an_engine_and_without_trio(capsys, monkeypatch):
