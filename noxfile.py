@@ -84,6 +84,8 @@ MCP_SERVERS = {
     "GO": ("mcp-time-linux-x64@0.4.0", "mcp-time-linux-x64/bin/mcp-time", "test_a_go_server"),
     "DOTNET": ("@azure/mcp-linux-x64@2.0.5", "@azure/mcp-linux-x64/dist/azmcp", "test_a_dotnet_server"),
 }
+CHROMIUM = "@sparticuz/chromium@153.0.0"
+CHROMIUM_COMMANDS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 
 
@@ -263,7 +265,7 @@ def run_suite(
     exhaustive: bool = False,
 ) -> None:
     """The suite; without the tests that load weights where an engine is left out; `exhaustive` adds combinations."""
-    excluded = ["real_servers", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
+    excluded = ["real_servers", "browser", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
     chosen = ["-m", " and ".join(f"not {mark}" for mark in excluded)]
     chosen += ["--ignore=tests/engines"] if left_out else []
     if not arguments:
@@ -437,6 +439,30 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def browser(session: nox.Session) -> None:
+    """The page of docs/examples/chat_web in a Chromium: that of this machine, or else one from npm."""
+    install(session, "mcp,trio", "test", "browser")
+    command = os.environ.get("AIMU_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_COMMANDS)), None)
+    env = {"AIMU_CHROMIUM": command or chromium(session)}
+    session.run("python", "-m", "pytest", "-m", "browser", "tests/examples", *session.posargs, env=env)
+
+
+def chromium(session: nox.Session) -> str:
+    """The path of the Chromium that npm has for Linux on x86-64."""
+    folder = Path(session.create_tmp()).resolve()
+    where = "import('@sparticuz/chromium').then(async it => console.log(await it.default.executablePath()))"
+    remedy = "no Chromium on this machine, and none from npm; install one or set AIMU_CHROMIUM to its path"
+    if (sys.platform, platform.machine()) != ("linux", "x86_64") or not shutil.which("npm"):
+        session.error(remedy)
+    with session.chdir(folder):
+        session.run("npm", "install", "--prefix", ".", CHROMIUM, external=True)
+        path = str(session.run("node", "-e", where, external=True, silent=True)).strip()
+    if subprocess.run([path, "--version"], capture_output=True, check=False).returncode:
+        session.error(f"{remedy}; that of npm does not start here")
+    return path
+
+
+@nox.session
 def picture(session: nox.Session) -> None:
     """Run the demo and draw what it prints, for README and the site: docs/demo.light.svg and docs/demo.dark.svg."""
     install(session, "hf,trio")
@@ -551,6 +577,7 @@ def full(session: nox.Session) -> None:
         "formats",
         "models",
         "docs",
+        "browser",
         "demo",
         "package",
     ):

@@ -164,7 +164,8 @@ def _json_in(text: str) -> _Json:
         raise ValueError("the answer is empty")
     if (count := _values_in(text)) > 1:
         raise ValueError(f"there are {count} answers; give one")
-    raise ValueError(f"the answer is not JSON: {failure}") from failure
+    prose = text.lstrip()[:1].isalpha() and "{" not in text and "[" not in text  # a parser's words would not help
+    raise ValueError(f"the answer is not JSON: {f'it begins with {text[:40]!r}' if prose else failure}") from failure
 
 
 def _values_in(text: str) -> int:
