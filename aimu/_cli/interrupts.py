@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, final
 
 import anyio
@@ -68,12 +68,12 @@ class Interrupts:
 
     async def watch(self, *, task_status: TaskStatus[None]) -> None:
         """Receive signals until cancelled."""
-        try:
-            received = anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM)
-        except NotImplementedError:  # Windows: Ctrl-C ends the loop
-            task_status.started()
-            return
-        with received as signals:
+        with ExitStack() as stack:
+            try:
+                signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+            except NotImplementedError:  # Windows: Ctrl-C ends the loop
+                task_status.started()
+                return
             signal.signal(signal.SIGINT, self._called)  # the loop is woken as before
             task_status.started()
             async for signum in signals:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib import import_module
-from typing import Any
+from typing import IO, Any
 
 import aimu
 from aimu._cli import exits
-from aimu._cli.columns import print_table
+from aimu._cli.safe import cut, is_terminal, line_of, styled
 from aimu.errors import UnknownProviderError
 from aimu.models import PROVIDERS, ModelSpec
 from aimu.models._resolve import CATALOGS
@@ -77,3 +78,18 @@ def _hint(options: Namespace) -> str:
     if options.provider is not None and options.provider not in CATALOGS:
         return f"{options.provider} has no catalog, and takes any id: -m {options.provider}:MODEL_ID"
     return "`aimu models` lists all"
+
+
+def print_table(heads: Sequence[str], rows: Sequence[Sequence[str]], file: IO[str]) -> None:
+    """Print a table: aligned and cut in a terminal, with tabs elsewhere, as programs like them."""
+    rows = [[line_of(cell) for cell in row] for row in rows]
+    if not is_terminal(file):
+        for row in rows:
+            print("\t".join(row), file=file)
+        return
+    width = shutil.get_terminal_size().columns
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    for number, row in enumerate((heads, *rows)):
+        line = "  ".join(cell.ljust(size) for cell, size in zip(row, widths, strict=True)).rstrip()
+        line = cut(line, width)
+        print(styled(line, "bold", file) if number == 0 else line, file=file)

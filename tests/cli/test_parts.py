@@ -6,6 +6,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import anyio
@@ -19,12 +20,12 @@ from aimu import errors
 from aimu._cli import exits
 from aimu._cli.arguments import parse
 from aimu._cli.choice import DEFAULTS, choose
-from aimu._cli.columns import print_table
 from aimu._cli.commands import COMMANDS
 from aimu._cli.display import TerminalDisplay, call_text, result_text
-from aimu._cli.interrupts import SOON, Interrupts
+from aimu._cli.interrupts import SOON, Interrupts, run
 from aimu._cli.main import main
 from aimu._cli.markdown import THEME, GrowingMarkdown
+from aimu._cli.models import print_table
 from aimu._cli.region import Region
 from aimu._cli.safe import cut, line_of, shown
 from aimu.models._table import TABLE
@@ -273,6 +274,19 @@ async def test_ctrl_c_after_a_turn_stops_the_next_one():
             interrupts.hit(signal.SIGTERM)
         assert program.cancel_called
         assert interrupts.signum == signal.SIGTERM
+
+
+def test_where_no_signals_are_received_the_program_runs_all_the_same(monkeypatch):
+    @contextmanager
+    def unknown(*signals):
+        raise NotImplementedError
+        yield
+
+    async def program(interrupts):
+        return 7
+
+    monkeypatch.setattr(anyio, "open_signal_receiver", unknown)
+    assert run(program) == 7
 
 
 @pytest.fixture
