@@ -1,5 +1,6 @@
 """The site: nothing of the code is missing on the reference pages made from tables; links and navigation lead on."""
 
+import inspect
 import re
 from pathlib import Path
 
@@ -18,8 +19,8 @@ PAGES = tables.pages(ROOT)
 
 @pytest.mark.parametrize("name", errors.__all__)
 def test_every_error_says_its_cause_and_its_remedy(name):
-    doc = getattr(errors, name).__doc__
-    cause, remedy = doc.partition("\n\n")[0], doc.partition("\n    Remedy:\n        ")[2]
+    doc = inspect.getdoc(getattr(errors, name))
+    cause, remedy = doc.partition("\n\n")[0], doc.partition("\nRemedy:\n    ")[2]
     assert re.match(r"[A-Z`].+[.;]", cause, re.DOTALL)
     assert re.match(r"[A-Z].+\.", remedy, re.DOTALL)
     assert f"\n::: aimu.errors.{name}\n" in PAGES["reference/errors.md"]

@@ -61,7 +61,7 @@ examples:
   aimu models --local            those that run here without a download
   aimu models --json | jq -r '.[].model'
 
-Any other id of a provider works as well: aimu run "Hello" -m openrouter:vendor/model
+Any other id of a provider works as well: aimu run "Hello" -m anthropic:another-id
 """
 
 _DOCTOR = """\

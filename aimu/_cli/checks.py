@@ -234,7 +234,10 @@ def model(given: str | None) -> Iterator[Check]:
         choice = choose(given)
         _check_usable(choice.model)
     except AimuError as exc:
-        yield Check("model", asked or "default", "broken" if asked else "absent", str(exc))
+        found, _, remedy = str(exc).partition(": ")
+        if asked or not remedy:
+            found, remedy = str(exc), ""
+        yield Check("model", asked or "default", "broken" if asked else "absent", found, remedy)
         return
     yield Check(
         "model", asked or "default", "ok", choice.note or "can be used, as far as can be seen without asking it"

@@ -43,7 +43,7 @@ async def test_a_run_that_is_stopped_waits_for_its_validator(way, stop, accepts)
     ended = []
     agent, _ = agent_of(CAT, CAT)
     scope = anyio.CancelScope()
-    options = {"timeout": 0.2} if stop == "timeout" else {}
+    options = {"timeout": 1} if stop == "timeout" else {}  # s; time enough to reach the validator
     answer = failure = None
     async with anyio.create_task_group() as group:
         with Hold() as hold:
@@ -58,7 +58,7 @@ async def test_a_run_that_is_stopped_waits_for_its_validator(way, stop, accepts)
                 await until(hold.reached.is_set)
                 if stop == "cancel":
                     scope.cancel()
-                await anyio.sleep(0.3)
+                await anyio.sleep(1.1 if stop == "timeout" else 0.3)
                 assert not ended
                 hold.released.set()
 
