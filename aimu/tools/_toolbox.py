@@ -22,6 +22,7 @@ from anyio.lowlevel import checkpoint
 from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure, unwrap
 from aimu._core.images import url_of
+from aimu._core.json_text import json_copy
 from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
 from aimu._doors import public
@@ -193,7 +194,16 @@ def content_of(result: Any) -> Content:
     """Convert a result for the model: text and content parts stay as they are, other values become JSON or `str()`."""
     if type(result) is str:
         return result
-    return result if is_parts(result) else text_of(plain_data(result))
+    return _own_parts(result) if is_parts(result) else text_of(plain_data(result))
+
+
+def _own_parts(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a copy of content parts, which the tool may change later, as JSON can express them."""
+    try:
+        copied: list[dict[str, Any]] = json_copy(parts)
+    except ValueError:
+        copied = json_copy(plain_data(parts))
+    return copied
 
 
 def text_of(value: Any) -> str:
