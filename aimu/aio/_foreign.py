@@ -15,6 +15,8 @@ from aimu.aio._run import Run, Steps
 from aimu.errors import InvalidOptionError
 
 DONE = StreamingContentType.DONE
+_TEXTS = (StreamingContentType.THINKING, StreamingContentType.GENERATING)
+_END = object()  # None would be a chunk that is wrong
 
 
 async def foreign_steps(
@@ -39,7 +41,8 @@ async def foreign_steps(
     failure: Exception | None = None
     try:
         async with Nested(outcome) as chunks:
-            while (chunk := await _next(chunks, run)) is not None:
+            while (item := await _next(chunks, run)) is not _END:
+                chunk = _checked(item)
                 if chunk.phase is DONE:
                     told = chunk.content
                     continue
@@ -96,10 +99,25 @@ async def _outcome(call: Callable[[], Any], run: Run) -> Any:
     return outcome
 
 
-async def _next(chunks: Any, run: Run) -> StreamChunk | None:
+async def _next(chunks: Any, run: Run) -> Any:
     around = AROUND.set(run.account)
     try:
-        chunk: StreamChunk | None = await anext(chunks, None)
-        return chunk
+        return await anext(chunks, _END)
     finally:
         AROUND.reset(around)
+
+
+def _checked(item: Any) -> StreamChunk:
+    """Return a copy of a chunk of a user's own run, which may use it again; its phase may be the word for one."""
+    if not isinstance(item, StreamChunk):
+        raise InvalidOptionError(f"a run yielded {type(item).__name__}; yield StreamChunk objects")
+    phase, content = item.phase, item.content
+    if type(phase) is not StreamingContentType:
+        if phase not in list(StreamingContentType):
+            raise InvalidOptionError(f"a run yielded a chunk with phase {phase!r}; use a StreamingContentType")
+        phase = StreamingContentType(phase)
+    if phase in _TEXTS and not isinstance(content, str):
+        raise InvalidOptionError(
+            f"a run yielded a {phase.value} chunk with {type(content).__name__} content; its content must be a str"
+        )
+    return StreamChunk(phase, content, item.agent, item.iteration)
