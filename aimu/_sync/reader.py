@@ -100,8 +100,8 @@ class Reader(Facade, Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._holder is not None
-        self._run(self._holder.leave())
+        # Never entered: the async object closes what there is.
+        self._run(self.__aio__.__aexit__(None, None, None) if self._holder is None else self._holder.leave())
         self._remains = None
 
 

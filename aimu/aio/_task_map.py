@@ -251,7 +251,8 @@ class Results(Generic[R_co]):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._pump is not None
+        if self._pump is None:  # never entered, so that nothing has begun
+            return
         self._pump.check_leaving()
         try:
             await self._pump.leave()
