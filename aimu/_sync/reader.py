@@ -20,6 +20,7 @@ from aimu._sync import bridge
 from aimu._sync.dropped import Loop, Remains
 from aimu._sync.signals import uninterrupted
 from aimu._sync.twin import Facade, sync_of
+from aimu.aio._place import Subtasks
 from aimu.aio._stream import Stream as AsyncStream
 from aimu.errors import StreamClosedError
 
@@ -117,6 +118,7 @@ class _Holder:
         self._entered, self._leaving, self._left = anyio.Event(), anyio.Event(), anyio.Event()
         self._failure: BaseException | None = None
         self._task: object = None
+        self._tasks: Subtasks | None = None  # all that the block runs
 
     async def enter(self, remains: Remains) -> None:
         self._task = bridge.spawn(self._hold(remains))
@@ -124,6 +126,8 @@ class _Holder:
         self._check()
 
     async def _hold(self, remains: Remains) -> None:
+        self._tasks = Subtasks()
+        self._tasks.join()
         try:
             async with self._block:
                 self._entered.set()
@@ -140,6 +144,15 @@ class _Holder:
         self._leaving.set()
 
     async def leave(self) -> None:
+        """Leave the block.
+
+        Raises:
+            StreamClosedError: What the block itself runs calls this, and would wait for itself.
+        """
+        if self._tasks is not None and self._tasks.around:
+            raise StreamClosedError(
+                "a tool or runner cannot leave the block that its run is part of; to stop the run, close its stream"
+            )
         self.dismiss()
         await self._left.wait()
         self._check()
