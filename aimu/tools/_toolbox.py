@@ -7,7 +7,6 @@ the tool raised. The caller records results and decides which calls overlap.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import json
 import logging
@@ -57,6 +56,7 @@ class Toolbox:
 
     def __init__(self, tools: Iterable[Callable[..., Any] | Tool] = ()) -> None:
         self._tools: dict[str, Tool] = {}
+        self._schemas: tuple[dict[str, Any], ...] | None = None
         for tool in map(as_tool, tools):
             first = self._tools.setdefault(tool.name, tool)
             if first is not tool:
@@ -78,14 +78,17 @@ class Toolbox:
         """
         return self._tools.get(name)
 
-    @functools.cached_property
+    @property
     def schemas(self) -> tuple[dict[str, Any], ...]:
         """The tools in OpenAI function format. Made once; do not modify."""
-        return tuple(tool.schema for tool in self._tools.values())
+        # Not a cached_property: before Python 3.12 it has a lock, which a forked child would never get.
+        if self._schemas is None:
+            self._schemas = tuple(tool.schema for tool in self._tools.values())
+        return self._schemas
 
     async def offered(self) -> tuple[dict[str, Any], ...]:
         """Return `schemas`. Between the tools it lets other tasks run: making a schema may take a millisecond."""
-        if "schemas" not in self.__dict__:
+        if self._schemas is None:
             for number, tool in enumerate(self._tools.values(), 1):
                 _ = tool.schema  # the tool keeps the costly part
                 if number % _AT_ONCE == 0:
