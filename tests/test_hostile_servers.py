@@ -25,6 +25,7 @@ from aimu.errors import (
 from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
 from aimu.providers._base import Request
+from aimu.providers._sse import LONGEST_EVENT, OverlongEventError, SSEDecoder
 from tests.raw_server import head, response, serving
 
 HELLO = [{"role": "user", "content": "the conversation"}]
@@ -150,6 +151,15 @@ ENDLESS = {
     "lines of one event": (b"", b"data: aaaaaaa\n" * 4096),
     "letters": (b"a", b"a" * 65536),
 }
+
+
+@pytest.mark.parametrize("line", [b"data\n", b"data:\n", b"data: \n", b"data: x\n"])
+def test_an_event_of_many_short_lines_is_bounded(line):
+    decoder = SSEDecoder()
+    lines = line * (65536 // len(line))
+    with pytest.raises(OverlongEventError):
+        for _ in range(2 * LONGEST_EVENT // len(lines)):
+            decoder.feed(lines)
 
 
 @pytest.mark.parametrize("stream", [False, True])
