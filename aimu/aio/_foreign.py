@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
 from aimu._core.answer import AROUND, Answer, AnyAnswer, changed
 from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.escaping import escaping
+from aimu._core.groups import single_failure
 from aimu._core.loop_end import Nested
 from aimu._output._expected import Expected
 from aimu.aio._output_check import typed
 from aimu.aio._run import Run, Steps
 from aimu.errors import InvalidOptionError
+
+log = escaping(logging.getLogger("aimu.aio"))
 
 DONE = StreamingContentType.DONE
 _TEXTS = (StreamingContentType.THINKING, StreamingContentType.GENERATING)
@@ -58,8 +63,13 @@ async def foreign_steps(
         if not held:
             raise
         failure = exc
-    for chunk in held:
-        yield chunk
+    try:
+        for chunk in held:
+            yield chunk
+    except GeneratorExit:
+        if failure is not None:
+            log.warning("a run failed in its clean-up, after its time was over or its reader had left: %r", failure)
+        raise
     if failure is not None:
         raise failure
     answer = _answer(answer_of(outcome, "".join(text) if told is None else told), run, agent)
@@ -88,7 +98,8 @@ async def _outcome(call: Callable[[], Any], run: Run) -> Any:
                 f"a run returned {type(pending).__name__}, which cannot be awaited; "
                 "aimu.aio needs async runners and clients, so use sync ones in the workflows of aimu.agents"
             )
-        outcome = await pending if isawaitable(pending) else pending
+        with single_failure(levels=0):
+            outcome = await pending if isawaitable(pending) else pending
     finally:
         AROUND.reset(around)
     if not isinstance(outcome, str) and not hasattr(outcome, "__aiter__"):
@@ -102,7 +113,8 @@ async def _outcome(call: Callable[[], Any], run: Run) -> Any:
 async def _next(chunks: Any, run: Run) -> Any:
     around = AROUND.set(run.account)
     try:
-        return await anext(chunks, _END)
+        with single_failure(levels=0):
+            return await anext(chunks, _END)
     finally:
         AROUND.reset(around)
 
