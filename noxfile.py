@@ -84,6 +84,8 @@ MCP_SERVERS = {
     "GO": ("mcp-time-linux-x64@0.4.0", "mcp-time-linux-x64/bin/mcp-time", "test_a_go_server"),
     "DOTNET": ("@azure/mcp-linux-x64@2.0.5", "@azure/mcp-linux-x64/dist/azmcp", "test_a_dotnet_server"),
 }
+CHROMIUM = "@sparticuz/chromium@153.0.0"
+CHROMIUM_COMMANDS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 
 
@@ -263,7 +265,7 @@ def run_suite(
     exhaustive: bool = False,
 ) -> None:
     """The suite; without the tests that load weights where an engine is left out; `exhaustive` adds combinations."""
-    excluded = ["real_servers", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
+    excluded = ["real_servers", "browser", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
     chosen = ["-m", " and ".join(f"not {mark}" for mark in excluded)]
     chosen += ["--ignore=tests/engines"] if left_out else []
     if not arguments:
@@ -409,14 +411,22 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *arguments, env=ENGINE_ENV)
 
 
-def peers(session: nox.Session) -> Path:
-    """The folder of the environments of other libraries, each at its newest version in one of its own."""
+@nox.session
+def tried(session: nox.Session) -> None:
+    """Try what aimu and other libraries do when something goes wrong; writes docs/explanation/compared.md."""
+    install(session, "trio", "test")
+    folder = peers(session, "trio")
+    session.run("python", "-m", "benchmarks.tried", os.fspath(folder), "docs/explanation/compared.md")
+
+
+def peers(session: nox.Session, *more: str) -> Path:
+    """The folder of the environments of other libraries, each at its newest version in one of its own, with `more`."""
     folder = Path(session.virtualenv.location) / "peers"
     for name, packages in PEERS.items():
         python = folder / name / "bin/python"
         if not python.exists():
             session.run_install("python", "-m", "venv", os.fspath(folder / name))
-            session.run_install(os.fspath(python), "-m", "pip", "install", "-q", *packages, external=True)
+            session.run_install(os.fspath(python), "-m", "pip", "install", "-q", *packages, *more, external=True)
     return folder
 
 
@@ -426,6 +436,37 @@ def docs(session: nox.Session) -> None:
     install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
     session.run("python", "-m", "mkdocs", "build")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The page of docs/examples/chat_web in a Chromium: that of this machine, or else one from npm."""
+    install(session, "mcp,trio", "test", "browser")
+    command = os.environ.get("AIMU_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_COMMANDS)), None)
+    env = {"AIMU_CHROMIUM": command or chromium(session)}
+    session.run("python", "-m", "pytest", "-m", "browser", "tests/examples", *session.posargs, env=env)
+
+
+def chromium(session: nox.Session) -> str:
+    """The path of the Chromium that npm has for Linux on x86-64."""
+    folder = Path(session.create_tmp()).resolve()
+    where = "import('@sparticuz/chromium').then(async it => console.log(await it.default.executablePath()))"
+    remedy = "no Chromium on this machine, and none from npm; install one or set AIMU_CHROMIUM to its path"
+    if (sys.platform, platform.machine()) != ("linux", "x86_64") or not shutil.which("npm"):
+        session.error(remedy)
+    with session.chdir(folder):
+        session.run("npm", "install", "--prefix", ".", CHROMIUM, external=True)
+        path = str(session.run("node", "-e", where, external=True, silent=True)).strip()
+    if subprocess.run([path, "--version"], capture_output=True, check=False).returncode:
+        session.error(f"{remedy}; that of npm does not start here")
+    return path
+
+
+@nox.session
+def picture(session: nox.Session) -> None:
+    """Run the demo and draw what it prints, for README and the site: docs/demo.light.svg and docs/demo.dark.svg."""
+    install(session, "hf,trio")
+    session.run("python", "-m", "aimu._tools.demo_picture", *session.posargs, env=ENGINE_ENV)
 
 
 @nox.session
@@ -536,6 +577,7 @@ def full(session: nox.Session) -> None:
         "formats",
         "models",
         "docs",
+        "browser",
         "demo",
         "package",
     ):

@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.aio.faults import FAULTS
+from tests.examples.programs import STRICT, warnings_of
+from tests.recorded import ROOTS, load
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = [page for page in PAGES if page.name != "SKILL.md"]  # of an example
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 # The pages of the site; some are made when it is built, which fails if the navigation names a page that is not there.
@@ -33,13 +38,10 @@ def test_the_code_of_a_page_runs_from_its_first_block_to_its_last(page, tmp_path
     blocks = BLOCK.findall(page.read_text("utf8"))
     program = tmp_path / f"{page.stem}_page.py"  # "mcp.py" would hide the package
     program.write_text("\n\n".join(blocks), "utf8")
-    command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", str(program)]
+    command = [sys.executable, *STRICT, str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    # To the end of the program llama-cpp-python keeps files on the null device open, and torch 2.6 a temporary folder.
-    others = "name='/dev/null'", "Implicitly cleaning up <TemporaryDirectory"
-    said = [line for line in done.stderr.splitlines() if not any(other in line for other in others)]
-    assert not any("ResourceWarning" in line for line in said), done.stderr
+    assert not warnings_of(done.stderr), done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -50,13 +52,40 @@ def test_links_between_files_lead_somewhere(page):
 
 
 def test_the_navigation_of_the_site_names_every_page():
-    pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
+    pages = {page.relative_to(ROOT / "docs") for page in PAGES if (ROOT / "docs") in page.parents}
     assert not [page for page in pages if not {page.as_posix(), f"{page.parent.as_posix()}/*"} & NAVIGATION]
 
 
 def test_the_readme_names_every_page():
     linked = LINK.findall((ROOT / "README.md").read_text("utf8"))
     assert {name(page) for page in PAGES} - {"README.md"} <= set(linked)
+
+
+def test_the_figures_of_the_readme_are_those_of_what_shows_them():
+    readme = (ROOT / "README.md").read_text("utf8")
+    costs, models = ((ROOT / "docs" / page).read_text("utf8") for page in ("performance.md", "local-models.md"))
+
+    def cells(start):
+        (row,) = re.findall(rf"^\| {start} \|.*$", costs, re.MULTILINE)
+        return [cell.strip() for cell in row.strip("|").split("|")]
+
+    agent, piece = (re.search(r"\*\*([\d.]+)\*\*", cells(work)[2])[1] for work in ("agent, one tool call", "delta"))
+    assert f"an agent {agent} of its CPU time, a piece of a stream {piece};" in readme
+    memory = float(cells("1,000 agents at once, memory too")[4].split()[0])
+    assert f"; {memory:.0f} KiB for each of 1,000 agents" in readme
+    least, most = (float(cells(f"{kind}, 16 at once")[3]) for kind in ("ragged", "equal"))
+    assert f"16 requests at once: {least:.1f} to {most:.1f} times the tokens" in readme
+    assert f"| {cells('a call')[3]} more for a call |" in readme
+    architectures, kinds = (re.search(rf"(\d+) {word}", models)[1] for word in ("architectures", "kinds"))
+    assert f"{architectures} architectures of transformers, {kinds} kinds of GGUF" in readme
+    streams = [
+        recording
+        for recording in load(ROOTS[:1]).values()
+        if recording["streaming"] and recording["response"]["status"] == 200 and "error" not in recording["expect"]
+    ]
+    services = {recording["provider"] for recording in streams}
+    assert f"{len(streams)} recorded streams of {len(services)} services" in readme
+    assert f"{len(FAULTS)} faults put in on purpose" in readme
 
 
 def test_the_commands_of_the_readme_name_sessions_that_exist():
@@ -71,6 +100,13 @@ def test_ci_runs_the_commands_of_the_readme():
     assert len(commands) == 2
     ran = (ROOT / ".ci/run").read_text("utf8").splitlines()
     assert set(commands) <= set(ran)
+
+
+@pytest.mark.engines
+def test_the_picture_of_the_demo_shows_what_it_prints():
+    command = [sys.executable, "-m", "aimu._tools.demo_picture", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_demo_runs_without_weights():

@@ -41,6 +41,9 @@ FACTS = {
     errors.MCPConnectionError: lambda kind: kind("files", "it died", stderr="KeyError", status=401, retry_after="3"),
     errors.MCPTooLargeError: lambda kind: kind("files", 1000),
     errors.SkillError: lambda kind: kind("it has no name", path=Path("skills/a"), remedy="give it one", loaded=True),
+    errors.JournalError: lambda kind: kind("batch.jsonl", "it is not a journal", "give another path", line=3),
+    errors.JournalBusyError: lambda kind: kind("batch.jsonl"),
+    errors.JournalWriteError: lambda kind: kind("batch.jsonl", "the disk is full", "make room", answer="Yes."),
     errors.IterationLimitError: lambda kind: kind(10, partial="so far"),
     errors.OutputError: lambda kind: kind("{}", ["a: required, but missing"], attempts=3),
     errors.RoutingError: lambda kind: kind("maybe", {"yes": 1, "no": 2}),
@@ -55,7 +58,7 @@ ROUND_TRIPS = {
 }
 
 
-ENGINES_NEED = {"jinja2", "llama_cpp", "tokenizers", "torch", "transformers"}
+ENGINES_NEED = {"jinja2", "llama_cpp", "llguidance", "numpy", "tokenizers", "torch", "transformers"}
 
 
 def tree(kind=AimuError):

@@ -21,7 +21,7 @@ log = escaping(logging.getLogger("aimu.aio"))
 
 DONE = StreamingContentType.DONE
 _TEXTS = (StreamingContentType.THINKING, StreamingContentType.GENERATING)
-_END = object()  # None would be a chunk that is wrong
+END = object()  # None would be a chunk that is wrong
 
 
 async def foreign_steps(
@@ -46,8 +46,8 @@ async def foreign_steps(
     failure: Exception | None = None
     try:
         async with Nested(outcome) as chunks:
-            while (item := await _next(chunks, run)) is not _END:
-                chunk = _checked(item)
+            while (item := await _next(chunks, run)) is not END:
+                chunk = checked_chunk(item)
                 if chunk.phase is DONE:
                     told = chunk.content
                     continue
@@ -114,12 +114,12 @@ async def _next(chunks: Any, run: Run) -> Any:
     around = AROUND.set(run.account)
     try:
         with single_failure(levels=0):
-            return await anext(chunks, _END)
+            return await anext(chunks, END)
     finally:
         AROUND.reset(around)
 
 
-def _checked(item: Any) -> StreamChunk:
+def checked_chunk(item: Any) -> StreamChunk:
     """Return a copy of a chunk of a user's own run, which may use it again; its phase may be the word for one."""
     if not isinstance(item, StreamChunk):
         raise InvalidOptionError(f"a run yielded {type(item).__name__}; yield StreamChunk objects")

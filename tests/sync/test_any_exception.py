@@ -192,6 +192,15 @@ def press_twice(pause):
     return start(press)
 
 
+@pytest.fixture
+def lost_in_finalizers(monkeypatch):
+    """Does not report a Ctrl-C that comes while `__del__` runs: Python can only print and forget it."""
+    report = sys.unraisablehook
+    quiet = lambda lost: None if lost.exc_type is KeyboardInterrupt else report(lost)  # noqa: E731
+    monkeypatch.setattr(sys, "unraisablehook", quiet)
+
+
+@pytest.mark.usefixtures("lost_in_finalizers")
 @pytest.mark.parametrize("pause", [0, 0.001, 0.02])
 @pytest.mark.parametrize("place", [lambda consume, client: consume(client), in_asyncio], ids=["plain", "asyncio"])
 @ways

@@ -12,9 +12,8 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from aimu._tools.site import api, paths, scripts, tables
+from aimu._tools.site import api, paths, pictures, programs, scripts, tables
 
-_WIDE = re.compile(r'<pre class="mermaid"><code>sequenceDiagram.*?</pre>', re.DOTALL)
 _OUTSIDE = re.compile(r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"((?:https?:)?//[^"]+)')
 
 
@@ -26,7 +25,7 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made from the code, those beside docs/, and the scripts."""
-    pages = {**api.pages(), **tables.pages(paths.ROOT)}
+    pages = {**api.pages(), **tables.pages(paths.ROOT), **programs.pages(paths.ROOT)}
     for origin, page in paths.ROOT_PAGES.items():
         if page not in pages and files.get_file_from_path(page) is None:
             pages[page] = (paths.ROOT / origin).read_text("utf8")
@@ -41,12 +40,14 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links to files beside docs/ to their pages on the site, and give the first page more room."""
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]  # it would list this page alone
+    if page.file.src_uri == "examples/README.md":
+        markdown = programs.relinked(markdown, paths.ROOT)
     return paths.relinked(markdown, page.file.src_uri)
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Let diagrams that are too wide for a small screen scroll instead of shrinking."""
-    return _WIDE.sub(r'<div class="wide-diagram">\g<0></div>', html)
+    """Fit diagrams and pictures into the page."""
+    return pictures.fitted(html)
 
 
 def on_post_build(config: Any) -> None:
