@@ -89,8 +89,7 @@ class HelperLoop:
     def close(self) -> None:
         if not self.closed:
             self.post(self.loop.stop)
-            # No loop may run on behind its owner. Winding up takes up to twice CLOSING, and as long as work that the
-            # user's async tools gave to asyncio's own threads.
+            # No loop may run on behind its owner. Each step of winding up takes up to CLOSING.
             self._thread.join()
 
 
