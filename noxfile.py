@@ -40,7 +40,7 @@ EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 CONSTRAINTS = ROOT / "constraints.txt"
 ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
 TESTED_PYTHONS = ("3.11", "3.12", "3.13")  # 3.14 has not been tried yet
-EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress"
+EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress,cli"
 # What `bench -- --peers` compares with: the name of the side in benchmarks/sides/, and what is installed for it.
 PEERS = {
     "openai": ["openai"],
@@ -300,7 +300,7 @@ def explore(session: nox.Session) -> None:
 @nox.session(python=TESTED_PYTHONS[1:])
 def compat(session: nox.Session) -> None:
     """The suite without the engines on newer interpreters; a missing interpreter is a failure."""
-    install(session, "openai,anthropic,mcp,skills,trio,progress", "test")
+    install(session, "openai,anthropic,mcp,skills,trio,progress,cli", "test")
     run_suite(session, ["hf", "llamacpp"], *session.posargs)
 
 
@@ -391,7 +391,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy and pyright, both strict, and the types of the whole public surface."""
-    install(session, "mcp,trio,skills", "types")
+    install(session, "mcp,trio,skills,cli", "types")
     session.run("mypy")
     session.run("pyright")
     with session.chdir(session.create_tmp()):  # out of reach of the checkout: what an installed package shows

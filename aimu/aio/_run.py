@@ -107,9 +107,9 @@ class RunState:
         elif stepper is not None and stepper.thread is reading_thread():
             with suppress(StreamClosedError):  # that loop has ended, or this is a worker thread
                 if in_thread is run_in_thread and stepper.thread is this_thread():
-                    stepper.step(steps.aclose())  # async code between two calls of sync code; only this thread may
+                    stepper.step(_close(steps))  # async code between two calls of sync code; only this thread may
                 else:
-                    await in_thread(lambda: stepper.step(steps.aclose()))
+                    await in_thread(lambda: stepper.step(_close(steps)))
 
     def settle(self) -> None:
         """Settle every open turn, even if one of them fails to. Synchronous and idempotent."""
@@ -171,6 +171,10 @@ IN_THREAD: ContextVar[InThread] = ContextVar("aimu_in_thread", default=run_in_th
 
 # The run whose tool is being called: an agent that the tool runs sends its chunks there.
 ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=None)
+
+
+async def _close(steps: Steps) -> None:
+    await steps.aclose()  # made where it runs: closed unawaited, it would end the generator there (Python 3.13)
 
 
 def begin_branch() -> None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -74,11 +75,11 @@ async def test_an_answer_that_closes_the_client_does_not_wait_for_itself(opened,
         await close()
 
     ended = []
-    with anyio.fail_after(3):  # less than what the connections get to close
+    with anyio.fail_after(7):  # less than the longest wait for the end of the connections
         asks = wild("asks")
         answer = (lambda question: anyio.from_thread.run(close)) if kind == "sync" else elicit
         async with opened(config=asks, elicit=answer) as client:
-            with pytest.raises((ClosedClientError, MCPError)):
+            with suppress(ClosedClientError, MCPError):  # the answer may still arrive
                 await client.call_tool("ask")
     assert ended
 
@@ -152,6 +153,30 @@ def test_a_question_is_asked_in_the_terminal(monkeypatch, capsys):
     assert prompts[:2] == ["Your name [string]: ", "age (in years) [integer, optional]: "]
     assert "s asks: Who are you?" in (out := capsys.readouterr().out)
     assert "'old' is not one of these: integer" in out
+
+
+EVIL = "\x1b]0;owned\x07\x9b2J\u202e"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Elicitation(server=EVIL, message=f"{EVIL}\n?", url=f"https://x.org/{EVIL}"),
+        Elicitation(
+            server="s",
+            message="?",
+            schema={"properties": {EVIL: {"title": EVIL, "description": EVIL, "enum": [EVIL], "default": EVIL}}},
+        ),
+        Elicitation(server="s", message="?", schema={"properties": {EVIL: {"type": EVIL}}}),
+    ],
+)
+def test_a_question_does_not_control_the_terminal(monkeypatch, capsys, question):
+    lines = iter(["x", "", ""])
+    monkeypatch.setattr("builtins.input", lambda prompt: print(prompt) or next(lines))
+    ask_in_terminal(question)
+    out = capsys.readouterr().out
+    assert r"\x1b]0;owned\x07\x9b2J\u202e" in out
+    assert out.replace("\n", "").isprintable()
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import weakref
+from contextlib import aclosing
 
 import anyio
 import anyio.lowlevel
@@ -313,8 +314,9 @@ def test_a_loop_is_closed_although_the_clean_up_of_a_stream_on_it_ends_in_any_ex
     class Provider(ScriptedProvider):
         async def stream(self, request):
             try:
-                async for delta in super().stream(request):
-                    yield delta
+                async with aclosing(super().stream(request)) as deltas:
+                    async for delta in deltas:
+                        yield delta
             finally:
                 raise Leaving
 
