@@ -25,6 +25,7 @@ from aimu.errors import (
 from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
 from aimu.providers._base import Request
+from aimu.providers._sse import LONGEST_EVENT, OverlongEventError, SSEDecoder
 from tests.raw_server import head, response, serving
 
 HELLO = [{"role": "user", "content": "the conversation"}]
@@ -133,14 +134,14 @@ async def test_redirects_have_an_end():
 
 def endless(first, piece, sent, **kind):
     """An answer that goes on until the client closes the connection; `sent` gets the size of each piece."""
+    return lambda request: endless_of(piece, sent, head(**kind) + first)
 
-    def answer(request):
-        yield head(**kind) + first
-        for again in repeat(piece):
-            sent.append(len(again))
-            yield again
 
-    return answer
+def endless_of(piece, sent, first):
+    yield first
+    for again in repeat(piece):
+        sent.append(len(again))
+        yield again
 
 
 ENDLESS = {
@@ -150,6 +151,15 @@ ENDLESS = {
     "lines of one event": (b"", b"data: aaaaaaa\n" * 4096),
     "letters": (b"a", b"a" * 65536),
 }
+
+
+@pytest.mark.parametrize("line", [b"data\n", b"data:\n", b"data: \n", b"data: x\n"])
+def test_an_event_of_many_short_lines_is_bounded(line):
+    decoder = SSEDecoder()
+    lines = line * (65536 // len(line))
+    with pytest.raises(OverlongEventError):
+        for _ in range(2 * LONGEST_EVENT // len(lines)):
+            decoder.feed(lines)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -225,6 +235,18 @@ async def test_a_compressed_bomb_takes_no_memory(coding, status, stream):
         error = await asked(provider_of("openai", served.url), stream=stream)
     assert type(error) is (MalformedResponseError if status == "200 OK" else OverloadedError)
     assert resident() - before < 200 << 20
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", ["200 OK", "500 Internal Server Error"])
+async def test_a_compressed_body_of_nothing_without_end_is_not_read_on(status, stream):
+    sent = []
+    nothing = gzip.compress(b"") * 3000
+    kind = "content-encoding: gzip"
+    with serving(lambda request: endless_of(nothing, sent, head(kind, status=status))) as served:
+        error = await asked(provider_of("vllm", served.url), stream=stream)
+    assert type(error) is (MalformedResponseError if status[0] == "2" else OverloadedError)
+    assert sum(sent) < 20 << 20
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress, lambda body: zlib.compress(body)[2:-4]])

@@ -1,11 +1,14 @@
 """What error texts hide: the key, where it stands and if it is long enough to be one."""
 
+import html
 import json
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote
 
 import httpx2
 import pytest
 
-from aimu._core.secrets import hide
+from aimu._core.secrets import Secrets, hide, in_headers, in_url, in_variables
 from aimu.errors import MalformedResponseError, ProviderConnectionError, ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
@@ -30,6 +33,38 @@ HELLO = [{"role": "user", "content": "hello"}]
 )
 def test_a_secret_is_hidden_where_it_stands_if_it_is_long_enough(secret, text, shown):
     assert hide(secret, text) == shown
+
+
+WAYS = {
+    "as it is": lambda secret: secret,
+    "in a URL": lambda secret: quote(secret, safe=""),
+    "in JSON": lambda secret: json.dumps(secret)[1:-1],
+    "in JSON with escaped slashes": lambda secret: json.dumps(secret)[1:-1].replace("/", "\\/"),
+    "in HTML": html.escape,
+    "in Base64": lambda secret: b64encode(secret.encode()).decode(),
+    "in Basic": lambda secret: b64encode(f":{secret}".encode()).decode(),
+    "in Basic with a name": lambda secret: b64encode(f"me:{secret}:".encode()).decode(),
+    "in Base64 of a URL": lambda secret: urlsafe_b64encode(f"Bearer {secret}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("secret", [LONG, 'a/b+c=/d<e>"f&/g+==', "/+a//b+c++d///e+f", "k" * 16])
+def test_a_secret_is_hidden_however_a_server_writes_it(secret, way):
+    shown = Secrets([None, "", secret]).hide(f"the key '{way(secret)}' is bad")
+    assert shown.startswith("the key '")
+    assert shown.endswith("' is bad")
+    assert "***" in shown
+    # Of Base64, characters remain that depend also on what stands beside the secret.
+    assert len(shown) - len("the key '***' is bad") <= len(way("")) + 4
+
+
+def test_secrets_are_told_by_the_names_of_headers_and_parameters():
+    headers = {"Authorization": "Bearer abc", "X-API-Key": "def", "Cookie": "a=b", "Accept": "all", "X-Org": "us"}
+    assert list(in_headers(headers)) == ["abc", "def", "a=b"]
+    url = "https://me:pass@host/v1?api-version=2024-10-21&code=c&access_token=t&api-key=k&sig=s&design=d"
+    assert list(in_url(url)) == ["pass", "t", "k", "s"]
+    assert list(in_variables({"PATH": "/bin", "GITHUB_TOKEN": "t", "DB_PASSWORD": "p"})) == ["t", "p"]
 
 
 def providers(handler, key):
@@ -84,3 +119,32 @@ async def test_a_long_key_is_hidden_in_the_partial_text():
         if provider.spec.provider == "vllm":
             error = await error_of(provider, MalformedResponseError)
             assert error.partial == "It is ***."
+
+
+async def test_what_is_secret_in_the_base_url_and_in_the_headers_of_the_users_client_is_hidden_too():
+    def handler(request):
+        got = [request.headers["x-org-token"], str(request.url), request.headers["authorization"]]
+        return httpx2.Response(404, text=f"cannot POST {got}")
+
+    own = httpx2.AsyncClient(transport=httpx2.MockTransport(handler), headers={"X-Org-Token": f"org {LONG}-1"})
+    url = f"https://host.example/v1?api-version=2024-10-21&key={LONG}-2"
+    provider = make_provider(ModelSpec("m", "vllm"), http_client=own, base_url=url, api_key=f"{LONG}-3")
+    error = await error_of(provider)
+    assert str(error).count("***") == 3
+    assert "2024-10-21" in str(error)
+    assert LONG not in f"{error} {error!r}"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_key_in_the_words_of_an_answer_is_hidden(stream, caplog):
+    def handler(request):
+        said = {"content": None if stream else "", "refusal": f"I refuse {LONG}"}
+        choice = {"index": 0, "delta": said, "message": said, "finish_reason": f"odd {LONG}"}
+        body = json.dumps({"id": "1", "model": f"m {LONG}", "choices": [choice]})
+        return httpx2.Response(200, text=f"data: {body}\n\ndata: [DONE]\n\n" if stream else body)
+
+    own = httpx2.AsyncClient(transport=httpx2.MockTransport(handler))
+    provider = make_provider(ModelSpec("m", "openai"), http_client=own, api_key=LONG)
+    request = Request(messages=HELLO)
+    reply = [piece async for piece in provider.stream(request)][-1] if stream else await provider.complete(request)
+    assert (reply.finish_reason, reply.model, reply.refusal) == ("odd ***", "m ***", "I refuse ***")

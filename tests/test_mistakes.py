@@ -158,6 +158,14 @@ def test_an_incomplete_provider_is_told_what_it_lacks(room, missing):
 
 
 @pytest.mark.parametrize("room", [aio, aimu], ids=IDS)
+@pytest.mark.parametrize("spec", [None, "echo:echo-1"])
+def test_a_provider_without_a_model_spec_is_told_what_its_spec_must_be(room, spec):
+    own = type("Echo", (), {"spec": spec, "complete": add, "stream": add, "aclose": add})()
+    with pytest.raises(InvalidOptionError, match="the spec of provider Echo must be a ModelSpec, such as"):
+        room.client(own)
+
+
+@pytest.mark.parametrize("room", [aio, aimu], ids=IDS)
 def test_a_class_is_not_a_model(room):
     with pytest.raises(InvalidOptionError, match="got ScriptedProvider; pass an instance"):
         room.client(ScriptedProvider)

@@ -6,6 +6,7 @@ The one owner of these rules, which hold on every backend:
   are dropped from the group, wherever they are in it.
 - A cancellation alone stays a cancellation.
 - A single failure is that failure, without its group; several stay an exception group.
+- What is no Exception, such as a KeyboardInterrupt, ends the program: alone it always leaves without a group.
 """
 
 from __future__ import annotations
@@ -48,12 +49,14 @@ def single_failure(levels: float = inf) -> Generator[None, None, None]:
     """Around a task group, or around code that may open one: raise what the rules of this module say.
 
     Args:
-        levels: How many groups to take off a single failure; 0 leaves the group around it.
+        levels: How many groups to take off a single Exception; 0 leaves the group around it.
     """
     try:
         yield
     except BaseExceptionGroup as group:
         error = unwrap(without_cancellations(group), levels)
+        if not isinstance(inside := unwrap(error), Exception | BaseExceptionGroup):
+            error = inside
         if error is group:
             raise
         raise error from error.__cause__

@@ -22,6 +22,7 @@ from typing import Any, TypeAlias
 
 from aimu._core.images import url_of
 from aimu._core.reply import Reply, ToolCall
+from aimu._core.surrogates import paired
 from aimu.errors import InvalidHistoryError
 
 Message: TypeAlias = dict[str, Any]
@@ -69,9 +70,9 @@ def interrupted_message(text: str, thinking: str = "") -> Message | None:
     """Return the message for an answer that was cut off, marked as interrupted; None if it had no text yet."""
     if not text.strip():
         return None
-    message: Message = {"role": "assistant", "content": text, "interrupted": True}
+    message: Message = {"role": "assistant", "content": paired(text), "interrupted": True}
     if thinking:
-        message["thinking"] = thinking
+        message["thinking"] = paired(thinking)
     return message
 
 
@@ -86,7 +87,7 @@ def tool_message(call: ToolCall, content: str | Sequence[Mapping[str, Any]], sta
         "role": "tool",
         "tool_call_id": call.id,
         "name": call.name,
-        "content": content if isinstance(content, str) else [dict(part) for part in content],
+        "content": paired(content) if isinstance(content, str) else [dict(part) for part in content],
     }
     if status is not None:
         message["status"] = status

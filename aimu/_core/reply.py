@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, final
+from typing import Any, TypeGuard, final
 
 from attrs import define, evolve, field, frozen
 
@@ -94,6 +94,11 @@ class Usage:
             cache_write=other.cache_write if write is None else write + (other.cache_write or 0),
             reasoning=other.reasoning if reasoning is None else reasoning + (other.reasoning or 0),
         )
+
+
+def is_count(figure: Any) -> TypeGuard[int]:
+    """Return whether this can be a number of tokens."""
+    return isinstance(figure, int) and not isinstance(figure, bool) and 0 <= figure < 1 << 63
 
 
 @public("aimu.types")

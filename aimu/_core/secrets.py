@@ -2,11 +2,100 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Mapping
+from typing import final
+from urllib.parse import parse_qsl, quote, urlsplit
 
 SHORTEST_SECRET = 8  # shorter ones, such as the "ollama" that local servers accept as a key, are words of usual texts
 _CERTAIN = 16  # a secret of this length is hidden inside a longer word too, for example in a percent-encoded URL
 _HIDDEN = "***"
+# Names of headers, variables and parameters whose values are secret.
+_SECRET_NAME = re.compile(r"auth|key|token|secret|passw|cookie|session|credential|signature|\Asig\Z", re.IGNORECASE)
+
+
+@final
+class Secrets:
+    """What a server is given and must not show in errors: hidden also as URLs, JSON, HTML and Base64 write it.
+
+    Args:
+        given: The secrets; empty ones and None are left out.
+    """
+
+    def __init__(self, given: Iterable[str | None] = ()) -> None:
+        self._given = tuple(dict.fromkeys(filter(None, given)))
+        self._forms = tuple(dict.fromkeys(form for secret in self._given for form in _forms(secret)))
+
+    def __bool__(self) -> bool:
+        return bool(self._forms)
+
+    def __repr__(self) -> str:
+        return f"<{len(self._given)} secrets>"
+
+    def with_more(self, given: Iterable[str | None]) -> Secrets:
+        return Secrets((*self._given, *given))
+
+    def hide(self, text: str, *, cut: bool = False) -> str:
+        """Return a text without the secrets; `cut` says that it may end inside one."""
+        for form in self._forms:
+            text = hide(form, text, cut=cut)
+        return text
+
+    def hide_in(self, error: BaseException) -> None:
+        """Hide the secrets in the texts and notes of an error, its causes and its group."""
+        seen: set[int] = set()
+        left: list[BaseException | None] = [error]
+        while left:
+            one = left.pop()
+            if one is None or id(one) in seen:
+                continue
+            seen.add(id(one))
+            shown = tuple(self.hide(part) if isinstance(part, str) else part for part in one.args)
+            if shown != one.args:
+                one.args = shown
+            notes = getattr(one, "__notes__", None)
+            if notes:
+                notes[:] = map(self.hide, notes)
+            left += [one.__cause__, one.__context__, *(one.exceptions if isinstance(one, BaseExceptionGroup) else ())]
+
+
+def in_headers(headers: Mapping[str, str]) -> Iterator[str]:
+    """Yield the secrets in the values of headers, without words such as "Bearer" before them."""
+    for value in _named(headers.items()):
+        yield value.rpartition(" ")[2]
+
+
+def in_url(url: str) -> Iterator[str]:
+    """Yield the secrets in a URL: its password, and parameters of its query."""
+    parts = urlsplit(url)
+    yield from filter(None, [parts.password])
+    yield from _named(parse_qsl(parts.query))
+
+
+def in_variables(variables: Mapping[str, str]) -> Iterator[str]:
+    """Yield the secrets among variables of an environment."""
+    yield from _named(variables.items())
+
+
+def _named(items: Iterable[tuple[str, str]]) -> Iterator[str]:
+    return (value for name, value in items if _SECRET_NAME.search(name))
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, and as it stands in other texts."""
+    yield secret
+    if len(secret) < _CERTAIN:  # a short one is hidden as a word only
+        return
+    escaped = json.dumps(secret)[1:-1]
+    yield from (quote(secret, safe=""), escaped, escaped.replace("/", "\\/"), html.escape(secret))
+    raw = secret.encode()
+    for before in range(3):  # bytes before the secret, such as those of "user:"; only whole characters of it count
+        encoded = b64encode(bytes(before) + raw).decode()
+        inner = encoded[-(-8 * before // 6) : 8 * (before + len(raw)) // 6]
+        yield from (inner, inner.replace("+", "-").replace("/", "_"))
 
 
 def hide(secret: str, text: str, *, cut: bool = False) -> str:

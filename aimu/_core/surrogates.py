@@ -6,3 +6,14 @@ from __future__ import annotations
 def whole(text: str) -> str:
     """Return the text with a replacement for each half surrogate; two that belong together become their character."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def paired(text: str) -> str:
+    """Return the text as JSON gives it back: two halves that belong together become their character."""
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return text

@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast, final
 from weakref import WeakSet
 
-from anyio import from_thread
+from anyio import from_thread, move_on_after, to_thread
 
 from aimu._sync.caller import Outcome, context_for, inside_trio, library, set_library
 from aimu._sync.dropped import Dropped, Finisher, Loop, Streams
@@ -247,8 +247,7 @@ class OwnLoop:
         except BaseException as exc:
             if isinstance(exc, asyncio.CancelledError) and task.cancelled():
                 return  # cancelled in its last step; the outcome says what it did
-            # An async task ended in SystemExit, or the call does not wait for its clean-up. The loop may have lost a
-            # callback, so no later call may use it.
+            # A task ended in SystemExit, or nobody waits for the clean-up: the loop may have lost a callback.
             self.close()
             if self._stop is None:
                 raise
@@ -367,12 +366,13 @@ async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], str
         task.cancel()
     if tasks:
         ended, _ = await asyncio.wait(tasks, timeout=seconds)
-        for task in ended:
-            if not task.cancelled():
-                task.exception()  # asked for, so that asyncio does not log it
+        for task in (task for task in ended if not task.cancelled()):
+            task.exception()  # asked for, so that asyncio does not log it
     with suppress(TimeoutError):
         await asyncio.wait_for(loop.shutdown_asyncgens(), seconds)
-    await loop.shutdown_default_executor()
+    with move_on_after(seconds):  # `shutdown_default_executor` has no bound before Python 3.12, and then a warning
+        if (executor := cast(Any, loop)._default_executor) is not None:
+            await to_thread.run_sync(executor.shutdown, abandon_on_cancel=True)
 
 
 async def _finish_all(finishers: Iterable[Finisher], seconds: float) -> None:

@@ -66,9 +66,11 @@ class HelperLoop:
         return self._pid != os.getpid() or self.loop.is_closed()
 
     def run(self, coroutine: Coroutine[Any, Any, T], *, to_its_end: bool = False) -> T:
-        if self.closed:
+        if not self.free:  # what the loop sends to its owner's thread must not reach another one
             coroutine.close()
-            raise StreamClosedError("the event loop of this stream has ended with its thread or process")
+            raise StreamClosedError(
+                "a stream must be read on the thread that began it, and not after the end of that thread or process"
+            )
         visit = _Visit(self, coroutine)
         return visit.run()
 
@@ -87,8 +89,7 @@ class HelperLoop:
     def close(self) -> None:
         if not self.closed:
             self.post(self.loop.stop)
-            # No loop may run on behind its owner. Winding up takes up to twice CLOSING, and as long as work that the
-            # user's async tools gave to asyncio's own threads.
+            # No loop may run on behind its owner. Each step of winding up takes up to CLOSING.
             self._thread.join()
 
 

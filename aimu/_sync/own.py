@@ -22,7 +22,7 @@ from aimu._sync.twin import Facade, aio_of, overridden
 from aimu.aio._agent import AgentResponder
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._conversation import Conversation
-from aimu.aio._foreign import answer_of, foreign_steps
+from aimu.aio._foreign import END, answer_of, checked_chunk, foreign_steps
 from aimu.aio._orchestrator import OrchestratorAgent, held_by
 from aimu.aio._outcome import Terms
 from aimu.aio._responder import Responder
@@ -199,7 +199,8 @@ async def _pull(outcome: Iterable[StreamChunk], run: Run) -> AsyncGenerator[Stre
     """Yield the chunks one by one, getting each on the caller's thread."""
     chunks = iter(outcome)
     try:
-        while (chunk := await run.in_thread(lambda: next(chunks, None))) is not None:
+        while (item := await run.in_thread(lambda: next(chunks, END))) is not END:
+            chunk = checked_chunk(item)
             if chunk.phase is StreamingContentType.DONE:
                 chunk = StreamChunk(chunk.phase, answer_of(outcome, chunk.content), chunk.agent, chunk.iteration)
             yield chunk
@@ -230,7 +231,8 @@ def _drain(call: Callable[[], Any], show: Callable[[StreamChunk], object]) -> st
     if isinstance(outcome, str):
         return outcome
     said: list[str] = []
-    for chunk in outcome:
+    for item in outcome:
+        chunk = checked_chunk(item)
         if chunk.phase is StreamingContentType.DONE:
             answer: str = answer_of(outcome, chunk.content)
             return answer

@@ -20,6 +20,7 @@ from aimu._sync import bridge
 from aimu._sync.dropped import Loop, Remains
 from aimu._sync.signals import uninterrupted
 from aimu._sync.twin import Facade, sync_of
+from aimu.aio._place import Subtasks
 from aimu.aio._stream import Stream as AsyncStream
 from aimu.errors import StreamClosedError
 
@@ -113,8 +114,8 @@ class Reader(Facade, Generic[T]):
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._holder is not None
-        self._run(self._holder.leave())
+        # Never entered: the async object closes what there is.
+        self._run(self.__aio__.__aexit__(None, None, None) if self._holder is None else self._holder.leave())
 
 
 @final
@@ -129,6 +130,7 @@ class _Holder:
         self._entered, self._leaving, self._left = anyio.Event(), anyio.Event(), anyio.Event()
         self._failure: BaseException | None = None
         self._task: object = None
+        self._tasks: Subtasks | None = None  # all that the block runs
 
     async def enter(self, remains: Remains | None) -> None:
         self._task = bridge.spawn(self._hold(remains))
@@ -136,6 +138,8 @@ class _Holder:
         self._check()
 
     async def _hold(self, remains: Remains | None) -> None:
+        self._tasks = Subtasks()
+        self._tasks.join()
         try:
             async with self._block:
                 self._entered.set()
@@ -156,6 +160,15 @@ class _Holder:
         self._leaving.set()
 
     async def leave(self) -> None:
+        """Leave the block.
+
+        Raises:
+            StreamClosedError: What the block itself runs calls this, and would wait for itself.
+        """
+        if self._tasks is not None and self._tasks.around:
+            raise StreamClosedError(
+                "a tool or runner cannot leave the block that its run is part of; to stop the run, close its stream"
+            )
         self.dismiss()
         await self._left.wait()
         self._check()

@@ -7,7 +7,8 @@ longer of the two, or an error.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from inspect import isawaitable, iscoroutine
 from typing import Any, NoReturn, final
 
 from attrs import evolve, fields
@@ -15,7 +16,9 @@ from attrs import evolve, fields
 from aimu._core.agreement import Agreed, agree
 from aimu._core.chunks import StreamingContentType
 from aimu._core.escaping import escaping
-from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, StopReason, ToolCall, Usage, new_call_id
+from aimu._core.json_text import json_copy
+from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, StopReason, ToolCall, Usage, is_count, new_call_id
+from aimu._core.surrogates import paired
 from aimu.errors import MalformedResponseError
 from aimu.models._spec import ModelSpec
 from aimu.providers._base import Request
@@ -24,6 +27,8 @@ log = escaping(logging.getLogger("aimu.aio"))
 
 THINKING, GENERATING = StreamingContentType.THINKING, StreamingContentType.GENERATING
 _FIGURES = tuple(attribute.name for attribute in fields(Usage))
+_TEXTS = ("text", "thinking", "refusal")
+_WORDS = ("finish_reason", "model", "request_id")  # None if the service does not say them
 _JSON = ("{", "`")  # how it begins, perhaps fenced
 # The keys of a message that `Reply.replay` must not replace.
 _TAKEN = frozenset(
@@ -46,6 +51,7 @@ class Border:
     def __init__(self, request: Request, spec: ModelSpec) -> None:
         self._spec = spec
         output = request.output
+        self._typed = output is not None
         self._output_tool = output.name if output is not None and output.mode == "tool" else None
         self._text: list[str] = []
         self._thinking: list[str] = []
@@ -53,17 +59,36 @@ class Border:
         self._begun = False  # whether any text has come that is not blank
         self._called = self._moved = False  # whether that call has begun, and whether text before it was shown
 
+    def pending(self, given: Any) -> Awaitable[Any]:
+        """Return what `complete` returned, to be awaited."""
+        if not isawaitable(given):
+            self._refuse("complete() of a provider must be an `async def`", given)
+        return given
+
+    def opened(self, given: Any) -> AsyncGenerator[Any, None]:
+        """Return what `stream` returned, to be read."""
+        if not hasattr(given, "__aiter__"):
+            if iscoroutine(given):
+                given.close()
+            self._refuse("stream() of a provider must be an async generator: an `async def` that yields", given)
+        pieces: AsyncGenerator[Any, None] = given
+        return pieces
+
     def late(self, given: object) -> NoReturn:
         """Refuse what comes after the reply of a stream."""
         self._refuse("a stream must end with its Reply", given)
 
-    def delta(self, given: Any) -> Delta | Sequence[Delta]:
+    def delta(self, piece: Any) -> Delta | Sequence[Delta]:
         """Return what to show of a delta, mostly the delta itself, and remember its text."""
-        if type(given) is not Delta:
-            self._refuse("a stream must yield Delta objects and then one Reply", given)
+        if type(piece) is not Delta:
+            self._refuse("a stream must yield Delta objects and then one Reply", piece)
+        given: Delta = piece
         text = given.text
-        if not isinstance(text, str):
-            self._refuse("Delta.text must be a str", text)
+        if type(text) is not str:
+            if not isinstance(text, str):
+                self._refuse("Delta.text must be a str", text)
+            text = str.__str__(text)
+            given = evolve(given, text=text)
         if given.phase is GENERATING:
             if self._output_tool is not None:
                 return self._beside_call(given)
@@ -104,8 +129,8 @@ class Border:
     def end(self, given: Any) -> tuple[list[Delta], Reply]:
         """Return what was not streamed of a reply that ends a stream, and the reply, held to what was streamed."""
         reply = self._checked(given)
-        shown, thought = "".join(self._text), "".join(self._thinking)
-        held = "" if reply.final else "".join(self._held)
+        shown, thought = paired("".join(self._text)), paired("".join(self._thinking))
+        held = "" if reply.final else paired("".join(self._held))
         said = shown + held
         text = agree(said, reply.text, reply.thinking)
         if text is None and reply.final:  # what was shown stands beside the call, and is thinking now
@@ -133,18 +158,17 @@ class Border:
         if type(given) is not Reply:
             self._refuse("a provider must return a Reply", given)
         reply: Reply = given
-        for name in ("text", "thinking", "refusal"):
-            if not isinstance(getattr(reply, name), str):
-                self._refuse(f"Reply.{name} must be a str", getattr(reply, name))
-        for name in ("finish_reason", "model", "request_id"):
-            value = getattr(reply, name)
-            if value is not None and not isinstance(value, str):
-                self._refuse(f"Reply.{name} must be a str or None", value)
+        if type(reply.final) is not bool:
+            self._refuse("Reply.final must be a bool", reply.final)
         self._check_usage(reply.usage)
-        self._check_replay(reply.replay)
-        calls = self._calls(reply.calls)
-        if calls != reply.calls:
-            reply = evolve(reply, calls=calls)
+        reply = evolve(
+            reply,
+            **{name: self._plain(f"Reply.{name}", getattr(reply, name)) for name in _TEXTS},
+            **{name: self._plain(f"Reply.{name}", getattr(reply, name), optional=True) for name in _WORDS},
+            calls=self._calls(reply.calls),
+            final=reply.final and self._typed,
+            replay=self._replay(reply.replay),
+        )
         if type(reply.stop_reason) is not StopReason:
             reply = self._named_stop(reply, reply.stop_reason)
         return reply if self._output_tool is None else self._with_output(reply)
@@ -181,12 +205,11 @@ class Border:
         for call in calls:
             if type(call) is not ToolCall:
                 self._refuse("Reply.calls must be a tuple of ToolCall", call)
-            for name in ("id", "name"):
-                if not isinstance(getattr(call, name), str):
-                    self._refuse(f"ToolCall.{name} must be a str", getattr(call, name))
+            call_id, name = (self._plain(f"ToolCall.{part}", getattr(call, part)) for part in ("id", "name"))
             if not isinstance(call.arguments, str):
                 self._refuse("ToolCall.arguments must be JSON text, as json.dumps writes it", call.arguments)
-            checked.append(ToolCall(call.id or new_call_id(), call.name or UNKNOWN_NAME, call.arguments))
+            arguments = self._plain("ToolCall.arguments", call.arguments)
+            checked.append(ToolCall(call_id or new_call_id(), name or UNKNOWN_NAME, arguments))
         return tuple(checked)
 
     def _check_usage(self, usage: Any) -> None:
@@ -196,10 +219,21 @@ class Border:
             self._refuse("Reply.usage must be a Usage or None", usage)
         for name in _FIGURES:
             figure = getattr(usage, name)
-            if figure is not None and (not isinstance(figure, int) or isinstance(figure, bool)):
-                self._refuse(f"Usage.{name} must be an int or None", figure)
+            if figure is not None and not is_count(figure):
+                self._refuse(f"Usage.{name} must be an int of at least 0, or None", figure)
 
-    def _check_replay(self, replay: Any) -> None:
+    def _plain(self, field: str, value: Any, *, optional: bool = False) -> Any:
+        """Return a text as a plain str, as JSON gives it back."""
+        if type(value) is not str:
+            if optional and value is None:
+                return None
+            if not isinstance(value, str):
+                self._refuse(f"{field} must be a str{' or None' * optional}", value)
+            value = str.__str__(value)
+        return paired(value)
+
+    def _replay(self, replay: Any) -> Mapping[str, Any]:
+        """Return a copy of what goes back verbatim, which becomes part of the history."""
         if not isinstance(replay, Mapping):
             self._refuse("Reply.replay must be a dict, {} if there is nothing to replay", replay)
         for key in replay:
@@ -207,6 +241,11 @@ class Border:
                 self._refuse("the keys of Reply.replay must be strings", key)
             if key in _TAKEN:
                 self._refuse("Reply.replay must not have a key that messages use themselves", key)
+        try:
+            copied: dict[str, Any] = json_copy(replay)
+        except ValueError as exc:
+            self._refuse(f"Reply.replay must be JSON data ({exc})", replay)
+        return copied
 
     def _ended(self, reply: Reply) -> Reply:
         """Return a reply that has something; one that ended in an unknown way must have text or calls.
@@ -224,7 +263,10 @@ class Border:
         return reply
 
     def _refuse(self, rule: str, given: object) -> NoReturn:
-        shown = repr(given)
+        try:
+            shown = repr(given)
+        except Exception:  # noqa: BLE001 - of the provider's own class
+            shown = ""
         shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
         raise self._error(f"{rule}, got {type(given).__name__} {shown}")
 

@@ -72,6 +72,7 @@ class Conversation:
     # What each turn sets has NO_OP, so that attrs does not look for validators and converters.
     # The run whose turn is open:
     _user: RunState | None = field(default=None, init=False, on_setattr=NO_OP)
+    _agent: str | None = field(default=None, init=False, on_setattr=NO_OP)  # whose turn it is
     # A superseded run, until the next turn closes its steps:
     _stale: RunState | None = field(default=None, init=False, on_setattr=NO_OP)
     _lock: FreshLock = field(factory=FreshLock, init=False, repr=False)
@@ -158,8 +159,11 @@ class Conversation:
         terms: Terms,
         options: Mapping[str, Any],
         kind: Literal["chat", "generate"],
+        agent: str | None = None,
     ) -> tuple[Turn, RunState | None]:
         """Claim the conversation for a turn that answers `message`; with None, the turn continues the history.
+
+        `agent` is the name of the agent whose turn it is.
 
         Returns:
             The turn, and the superseded run that the caller must close, or None.
@@ -176,7 +180,7 @@ class Conversation:
             check_history(self.history.messages)
             staged = self.history.continuation(terms.continuation_prompt) if message is None else [message]
             stale, self._stale = self._stale, None
-            self._user = run.state
+            self._user, self._agent = run.state, agent
             turn = Turn(
                 history=self.history,
                 staged=staged,
@@ -197,7 +201,9 @@ class Conversation:
         user = self._user
         if user is not None:
             if not user.abandoned():
-                raise BusyConversationError
+                if self._agent is None:
+                    raise BusyConversationError
+                raise BusyConversationError(f"the conversation of agent {self._agent!r}")
             user.settle()
             user.superseded = True
             self._stale = user

@@ -133,7 +133,7 @@ def _own_provider(model: Any) -> Provider | None:
     """Return `model` if it is a provider of the user's own; None if it may name a model.
 
     Raises:
-        InvalidOptionError: It is a class, or has only some of the methods.
+        InvalidOptionError: It is a class, has only some of the methods, or has no ModelSpec.
     """
     if isinstance(model, str | Model | ModelSpec):
         return None
@@ -146,7 +146,15 @@ def _own_provider(model: Any) -> Provider | None:
             f"{type(model).__name__} is not a provider, because it has no {', '.join(map(repr, missing))}; "
             f"a provider of your own needs {', '.join(_NEEDS)}, see aimu.providers.Provider"
         )
-    provider: Provider | None = None if missing else model
+    if missing:
+        return None
+    spec = getattr(model, "spec", None)
+    if not isinstance(spec, ModelSpec):
+        raise InvalidOptionError(
+            f"the spec of provider {type(model).__name__} must be a ModelSpec, such as "
+            f"aimu.models.ModelSpec('my-model', 'my-service'), got {type(spec).__name__}"
+        )
+    provider: Provider = model
     return provider
 
 

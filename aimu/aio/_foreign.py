@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from inspect import isawaitable
 from typing import Any
 
 from aimu._core.answer import AROUND, Answer, AnyAnswer, changed
 from aimu._core.chunks import StreamChunk, StreamingContentType
+from aimu._core.escaping import escaping
+from aimu._core.groups import single_failure
 from aimu._core.loop_end import Nested
 from aimu._output._expected import Expected
 from aimu.aio._output_check import typed
 from aimu.aio._run import Run, Steps
 from aimu.errors import InvalidOptionError
 
+log = escaping(logging.getLogger("aimu.aio"))
+
 DONE = StreamingContentType.DONE
+_TEXTS = (StreamingContentType.THINKING, StreamingContentType.GENERATING)
+END = object()  # None would be a chunk that is wrong
 
 
 async def foreign_steps(
@@ -39,7 +46,8 @@ async def foreign_steps(
     failure: Exception | None = None
     try:
         async with Nested(outcome) as chunks:
-            while (chunk := await _next(chunks, run)) is not None:
+            while (item := await _next(chunks, run)) is not END:
+                chunk = checked_chunk(item)
                 if chunk.phase is DONE:
                     told = chunk.content
                     continue
@@ -55,8 +63,13 @@ async def foreign_steps(
         if not held:
             raise
         failure = exc
-    for chunk in held:
-        yield chunk
+    try:
+        for chunk in held:
+            yield chunk
+    except GeneratorExit:
+        if failure is not None:
+            log.warning("a run failed in its clean-up, after its time was over or its reader had left: %r", failure)
+        raise
     if failure is not None:
         raise failure
     answer = _answer(answer_of(outcome, "".join(text) if told is None else told), run, agent)
@@ -85,7 +98,8 @@ async def _outcome(call: Callable[[], Any], run: Run) -> Any:
                 f"a run returned {type(pending).__name__}, which cannot be awaited; "
                 "aimu.aio needs async runners and clients, so use sync ones in the workflows of aimu.agents"
             )
-        outcome = await pending if isawaitable(pending) else pending
+        with single_failure(levels=0):
+            outcome = await pending if isawaitable(pending) else pending
     finally:
         AROUND.reset(around)
     if not isinstance(outcome, str) and not hasattr(outcome, "__aiter__"):
@@ -96,10 +110,26 @@ async def _outcome(call: Callable[[], Any], run: Run) -> Any:
     return outcome
 
 
-async def _next(chunks: Any, run: Run) -> StreamChunk | None:
+async def _next(chunks: Any, run: Run) -> Any:
     around = AROUND.set(run.account)
     try:
-        chunk: StreamChunk | None = await anext(chunks, None)
-        return chunk
+        with single_failure(levels=0):
+            return await anext(chunks, END)
     finally:
         AROUND.reset(around)
+
+
+def checked_chunk(item: Any) -> StreamChunk:
+    """Return a copy of a chunk of a user's own run, which may use it again; its phase may be the word for one."""
+    if not isinstance(item, StreamChunk):
+        raise InvalidOptionError(f"a run yielded {type(item).__name__}; yield StreamChunk objects")
+    phase, content = item.phase, item.content
+    if type(phase) is not StreamingContentType:
+        if phase not in list(StreamingContentType):
+            raise InvalidOptionError(f"a run yielded a chunk with phase {phase!r}; use a StreamingContentType")
+        phase = StreamingContentType(phase)
+    if phase in _TEXTS and not isinstance(content, str):
+        raise InvalidOptionError(
+            f"a run yielded a {phase.value} chunk with {type(content).__name__} content; its content must be a str"
+        )
+    return StreamChunk(phase, content, item.agent, item.iteration)

@@ -45,7 +45,7 @@ async def turn_steps(
     provider = conversation.provider
     merged = options.merge(provider.spec.generate_kwargs, conversation.generate_kwargs, task.generate_kwargs)
     message = None if terms.resume else await _message(conversation, task)
-    turn, stale = conversation.begin(message, run, terms, merged, kind)
+    turn, stale = conversation.begin(message, run, terms, merged, kind, label)
     try:
         if stale is not None:
             await stale.close(run.in_thread)

@@ -7,6 +7,7 @@ from inspect import isawaitable
 from typing import Any
 
 from aimu._core.answer import AnyAnswer, changed
+from aimu._core.groups import single_failure
 from aimu._output._expected import Expected
 from aimu.aio._outcome import Outcome
 from aimu.aio._run import Run, aside
@@ -49,7 +50,8 @@ async def _verdict(expected: Expected, text: str, run: Run) -> tuple[Any, Sequen
             # In a list, because trio rejects a thread's result that is a coroutine.
             [verdict] = await run.in_thread(lambda: [validator(value)])
             if isawaitable(verdict):
-                await verdict
+                with single_failure():
+                    await verdict
     except AimuError:  # some are ValueErrors: the validator itself failed
         raise
     except ValueError as exc:

@@ -142,7 +142,8 @@ class SharedProvider:
         for attempt in count(1):
             try:
                 async with self._slot():
-                    reply = Border(request, self.spec).whole(await self.provider.complete(request))
+                    border = Border(request, self.spec)
+                    reply = border.whole(await border.pending(self.provider.complete(request)))
             except ProviderError as exc:
                 await self._pause(exc, attempt)
             else:
@@ -158,7 +159,7 @@ class SharedProvider:
             slot = self._slot()
             await slot.__aenter__()
             try:
-                async with Nested(self.provider.stream(request)) as deltas:
+                async with Nested(border.opened(self.provider.stream(request))) as deltas:
                     async for delta in deltas:
                         begun = True
                         if reply is not None:

@@ -106,7 +106,10 @@ class RunState:
             await steps.aclose()
         elif stepper is not None and stepper.thread is reading_thread():
             with suppress(StreamClosedError):  # that loop has ended, or this is a worker thread
-                await in_thread(lambda: stepper.step(_close(steps)))
+                if in_thread is run_in_thread and stepper.thread is this_thread():
+                    stepper.step(_close(steps))  # async code between two calls of sync code; only this thread may
+                else:
+                    await in_thread(lambda: stepper.step(_close(steps)))
 
     def settle(self) -> None:
         """Settle every open turn, even if one of them fails to. Synchronous and idempotent."""

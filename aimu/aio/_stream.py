@@ -269,14 +269,15 @@ class Stream:
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pump is not None:
-            self._pump.check_leaving()
+        if self._pump is None or self._run is None:  # never entered, or already left
+            await self.aclose()
+            return
+        self._pump.check_leaving()
         self._state = _State.CLOSED
-        if self._pump is not None and self._run is not None:
-            try:
-                await self._pump.leave()
-            finally:  # a stream that somebody keeps must not keep its event loop
-                self._pump, self._run = None, self._run.with_sink(None)
+        try:
+            await self._pump.leave()
+        finally:  # a stream that somebody keeps must not keep its event loop
+            self._pump, self._run = None, self._run.with_sink(None)
 
     async def aclose(self) -> None:
         """Stop the run; what it has streamed so far stays in the history.

@@ -229,7 +229,7 @@ class Results(Generic[R_co]):
         self._progress = progress
         self._context = context
         self._journal = journal
-        self._tasks = _numbered(tasks)
+        self._tasks: AsyncGenerator[tuple[int, str], None] | None = _numbered(tasks)
         self._begun = False
         self._bar: Any = None
         self._pump: Pump[tuple[int, R_co]] | None = None
@@ -278,6 +278,7 @@ class Results(Generic[R_co]):
 
     async def _take(self, taking: anyio.Lock) -> tuple[int, str] | None:
         async with taking:
+            assert self._tasks is not None
             return await anext(self._tasks, None)
 
     async def _result(self, index: int, task: str) -> tuple[int, Any]:
@@ -311,15 +312,19 @@ class Results(Generic[R_co]):
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._pump is not None
+        if self._pump is None:  # never entered, so that nothing has begun
+            return
         self._pump.check_leaving()
+        pump, self._pump = self._pump, None  # results that somebody keeps must not keep their event loop
         try:
-            await self._pump.leave()
+            await pump.leave()
         finally:
+            tasks, self._tasks = self._tasks, None
             self._close()
             # Shielded so that the user's generator closes also in a cancelled task; it may take `CLOSING` seconds.
             with anyio.move_on_after(CLOSING, shield=True):
-                await self._tasks.aclose()
+                assert tasks is not None
+                await tasks.aclose()
 
 
 async def _numbered(tasks: Iterable[str] | AsyncIterable[str]) -> AsyncGenerator[tuple[int, str], None]:

@@ -136,7 +136,7 @@ class Turn:
     state: State = field(default=READY, init=False)
     _prompted: bool = field(default=False, init=False)  # whether the last reply was empty
     _paused: Reply | None = field(default=None, init=False)  # the parts of a paused answer so far
-    _fed: list[Delta] = field(factory=list[Delta], init=False)
+    _fed: list[tuple[StreamingContentType, str]] = field(factory=list, init=False)
     _unusable: Reply | None = field(default=None, init=False)  # a refused or truncated reply
     _reply: Reply | None = field(default=None, init=False)
     _output: str | None = field(default=None, init=False)  # the final answer, until the calls beside it have ended
@@ -171,7 +171,7 @@ class Turn:
 
     def feed(self, delta: Delta) -> None:
         """Keep a delta in case the turn is interrupted before its reply."""
-        self._fed.append(delta)
+        self._fed.append((delta.phase, delta.text))  # not the delta, which a provider may use again
 
     def receive(self, reply: Reply | None) -> Outcome:
         """Process the reply to the request and return what the driver must do next.
@@ -196,7 +196,7 @@ class Turn:
     @property
     def draft(self) -> str:
         """The text of the reply that is arriving."""
-        return "".join(delta.text for delta in self._fed if delta.phase is not THINKING)
+        return "".join(text for phase, text in self._fed if phase is not THINKING)
 
     def start(self, call: ToolCall) -> None:
         """Record that a tool starts; call this directly before it does, on the thread that runs it."""
@@ -389,5 +389,5 @@ class Turn:
         if self._unusable is not None:
             return interrupted_message(self._unusable.text, self._unusable.thinking)
         before = self._paused or Reply()
-        thought = "".join(delta.text for delta in self._fed if delta.phase is THINKING)
+        thought = "".join(text for phase, text in self._fed if phase is THINKING)
         return interrupted_message(before.text + self.draft, before.thinking + thought)

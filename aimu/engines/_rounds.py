@@ -83,6 +83,7 @@ class QueuedRequest(Generic[T, R]):
     stopped: StopFlag = field(factory=StopFlag)
     left: bool = False
     closed: bool = False
+    unread: bool = False  # whether no reader will see the end, because the interpreter exits
     failure: BaseException | None = None  # raised by the function that the last step yielded
     error: BaseException | None = None
     returned: R | None = None
@@ -126,8 +127,9 @@ class QueuedRequest(Generic[T, R]):
         if self.error is not None and self.stopped() and not isinstance(self.error, Stopped):
             _log_failure(logging.WARNING, "a request failed after it was stopped", self.error)
         self._steps = None
-        self.left = True
-        _tell(self.notify)
+        if not self.unread:
+            self.left = True
+            _tell(self.notify)
 
     def outcome(self) -> R:
         if self.closed:
@@ -256,6 +258,11 @@ class RequestQueue:
                 return
             self._admit(request)
             self.head.popleft()
+
+    def leave_readers(self) -> None:
+        """Let no reader see the end of its request: at exit, only daemon threads still read, and freeze soon."""
+        for request in [*self.running, *self.waiting]:
+            request.unread = True
 
     def close(self, free: Callable[[], object] | None = None) -> None:
         """Refuse new requests and stop all others; the thread then calls `free` and ends."""

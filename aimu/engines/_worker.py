@@ -96,6 +96,7 @@ def _close(queue: RequestQueue, pid: int) -> None:
 def _end_all() -> None:
     """End all threads: native code that still computes while the interpreter shuts down crashes it."""
     for thread, queue in list(_live.items()):
+        queue.leave_readers()
         queue.close()
         thread.join()  # until the next token, or slice of a prompt
 

@@ -16,6 +16,7 @@ from attrs import evolve
 from aimu._core.chunks import StreamingContentType
 from aimu._core.escaping import escaping
 from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, new_call_id
+from aimu._core.secrets import Secrets
 from aimu._core.thinking import ThinkSplitter, separate
 from aimu.errors import MalformedResponseError, ProviderError, TruncatedStreamError
 from aimu.providers._bounded import LONGEST_BODY
@@ -41,14 +42,14 @@ class StreamReader:
 
     Args:
         codec: The wire format.
-        secret: The key, which errors must not show.
+        secrets: The key and the like, which errors must not show.
         shown_call: The name of the tool whose arguments are shown as text.
     """
 
-    def __init__(self, codec: Codec, secret: str | None = None, *, shown_call: str | None = None) -> None:
+    def __init__(self, codec: Codec, secrets: Secrets | None = None, *, shown_call: str | None = None) -> None:
         self.decoder = codec.decoder()
         self.decoder.shown_call = shown_call
-        self._secret = secret
+        self._secrets = secrets
         self._head = b""  # the beginning of the body, for errors
         self._codec = codec
         self._provider = codec.spec.provider
@@ -88,7 +89,7 @@ class StreamReader:
             MalformedResponseError: The body has no events, or an event cannot be read.
         """
         if self._whole:
-            yield from _at_once(decode_body(self._codec, b"".join(self._whole), self._secret))
+            yield from _at_once(decode_body(self._codec, b"".join(self._whole), self._secrets))
             return
         tail = None if self.decoder.over else self._frames.finish()
         if tail is not None:
@@ -100,7 +101,7 @@ class StreamReader:
             yield _separated(reply, self._provider, apart=self._apart, trim=self._codec.trims)
             return
         if self._empty and (tail is None or not tail.lstrip().startswith((b"{", b"[DONE]"))):
-            shown = excerpt(self._head, self._secret)
+            shown = excerpt(self._head, self._secrets)
             raise MalformedResponseError(
                 f"the response is not a stream of events; it begins: {shown}", provider=self._provider
             )
@@ -184,7 +185,7 @@ class StreamReader:
 
     def _malformed(self, reason: str) -> MalformedResponseError:
         if self._head.lstrip().startswith(b"<"):
-            reason = f"{reason}; the response is {excerpt(self._head, self._secret)}"
+            reason = f"{reason}; the response is {excerpt(self._head, self._secrets)}"
         return MalformedResponseError(reason, provider=self._provider, partial=self.partial())
 
 
@@ -233,13 +234,13 @@ def _checked(reply: Reply) -> Reply:
     return reply if isinstance(model, str | None) else evolve(reply, model=None)
 
 
-def decode_body(codec: Codec, body: bytes, secret: str | None = None) -> Reply:
+def decode_body(codec: Codec, body: bytes, secrets: Secrets | None = None) -> Reply:
     """Return the reply in the body of a response that was not streamed.
 
     Args:
         codec: The wire format.
         body: The body.
-        secret: The key, which errors must not show.
+        secrets: The key and the like, which errors must not show.
 
     Raises:
         MalformedResponseError: The body does not have the form that the service documents.
@@ -254,8 +255,8 @@ def decode_body(codec: Codec, body: bytes, secret: str | None = None) -> Reply:
         raise
     except _MISSHAPEN as exc:
         raise MalformedResponseError(
-            f"the response has an unexpected form; it begins: {excerpt(body, secret)}", provider=codec.spec.provider
+            f"the response has an unexpected form; it begins: {excerpt(body, secrets)}", provider=codec.spec.provider
         ) from exc
     raise MalformedResponseError(
-        f"the response is not a JSON object; it begins: {excerpt(body, secret)}", provider=codec.spec.provider
+        f"the response is not a JSON object; it begins: {excerpt(body, secrets)}", provider=codec.spec.provider
     )

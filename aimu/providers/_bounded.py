@@ -24,6 +24,8 @@ LONGEST_STREAM = 1 << 30
 LONGEST_ERROR = 64 << 10  # the rest of a longer error body is not read
 _ERROR_TIME = 5.0  # s to read the body of an error
 _PIECE = 64 << 10
+# Compressed bytes for each byte of contents, and at the beginning; what packs nothing must end, too.
+_LOOSEST, _EMPTY = 8, 1 << 20
 
 
 class BodyError(Exception):
@@ -100,9 +102,14 @@ async def _kept(response: httpx2.Response) -> AsyncIterator[bytes]:
 
 async def _unpacked(raw: AsyncIterator[bytes], coding: str) -> AsyncGenerator[bytes, None]:
     unpacker = _Unpacker(coding)
+    taken = given = 0
     async for chunk in raw:
+        taken += len(chunk)
         for piece in unpacker.feed(chunk):
+            given += len(piece)
             yield piece
+        if taken > _LOOSEST * given + _EMPTY:
+            raise BodyError("cannot decompress the response: it has hardly any contents")
 
 
 @final

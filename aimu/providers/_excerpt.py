@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from aimu._core.secrets import hide
+from aimu._core.secrets import Secrets
 
 _READ = 2000  # bytes
 _SHOWN = 300  # characters
 _SHOWN_MARKUP = 160
 
 
-def excerpt(body: bytes, secret: str | None = None) -> str:
+def excerpt(body: bytes, secrets: Secrets | None = None) -> str:
     """Return the beginning of a body on one line.
 
     Args:
         body: The body, or its beginning.
-        secret: The key, which services may repeat; it is hidden before anything is cut off.
+        secrets: The key and the like, which services may repeat; hidden before anything is cut off.
     """
     text = body[:_READ].decode("utf8", "replace")
-    if secret:
-        text = hide(secret, text, cut=True)
+    if secrets:
+        text = secrets.hide(text, cut=True)
     text = " ".join(text.split())
     if not text:
         return "an empty body"

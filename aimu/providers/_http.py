@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, final
 from urllib.parse import urlsplit
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
+from aimu._core.secrets import Secrets, in_headers
 from aimu.errors import ClosedClientError
 from aimu.providers._bounded import CODINGS
 from aimu.providers._environment import tls
@@ -29,7 +30,7 @@ class Endpoint:
 
     base_url: str
     headers: Mapping[str, str] = field(repr=False)
-    secret: str | None = field(repr=False, default=None)
+    secrets: Secrets = field(repr=False, factory=Secrets)
 
     def url(self, path: str) -> str:
         """Return the URL of a path of the API: below the path of the base URL, with its query."""
@@ -119,6 +120,8 @@ class ClientHttp:
         import httpx2
 
         self.shared = client is not None
+        if client is not None:
+            endpoint = evolve(endpoint, secrets=endpoint.secrets.with_more(in_headers(client.headers)))
         self.endpoint = endpoint
         self._client = client or httpx2.AsyncClient(verify=tls(), limits=_limits())
 

@@ -15,7 +15,7 @@ import anyio
 from attrs import define, field
 
 from aimu._core.loop_end import loop_end
-from aimu._core.secrets import hide
+from aimu._core.secrets import Secrets
 from aimu.errors import ProviderError
 from aimu.providers._bounded import BodyError
 from aimu.providers._http import Endpoint, Http
@@ -62,8 +62,8 @@ class Lane:
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         self.busy -= 1
         if isinstance(exc, ProviderError):
-            if self.endpoint.secret:  # some services repeat the key in their errors
-                _hide(self.endpoint.secret, exc)
+            if self.endpoint.secrets:  # some services repeat the key in their errors
+                _hide(self.endpoint.secrets, exc)
             exc.args = (f"{exc}{self.advice(exc)}",)
 
     async def aclose(self) -> None:
@@ -90,20 +90,12 @@ def lanes_here() -> LoopLanes:
     return loop_end().attached(LoopLanes)
 
 
-def _hide(secret: str, error: ProviderError) -> None:
+def _hide(secrets: Secrets, error: ProviderError) -> None:
     """Hide the key in all texts of an error and of its causes; the failure may have cut a text inside the key."""
-    error.partial = hide(secret, error.partial, cut=True)
+    error.partial = secrets.hide(error.partial, cut=True)
     if error.request_id is not None:
-        error.request_id = hide(secret, error.request_id, cut=True)
-    cause: BaseException | None = error
-    while cause is not None:
-        shown = tuple(hide(secret, part) if isinstance(part, str) else part for part in cause.args)
-        if shown != cause.args:
-            cause.args = shown
-        notes = getattr(cause, "__notes__", None)
-        if notes:
-            notes[:] = [hide(secret, note) for note in notes]
-        cause = cause.__cause__ or cause.__context__
+        error.request_id = secrets.hide(error.request_id, cut=True)
+    secrets.hide_in(error)
 
 
 @cache

@@ -112,13 +112,13 @@ class SSEDecoder:
         if self._first:
             self._first = False
             line = line.removeprefix(_BOM)
+        if line == b"data":
+            line = b"data:"
         if line.startswith(b"data:"):
             self._data.append(line[6:] if line[5:6] == b" " else line[5:])
             self._size += len(line)
             if self._size > LONGEST_EVENT:
                 raise OverlongEventError
-        elif line == b"data":
-            self._data.append(b"")
 
 
 @final

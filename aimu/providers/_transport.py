@@ -16,7 +16,6 @@ import anyio
 from attrs import evolve
 
 from aimu._core.reply import Reply
-from aimu._core.secrets import hide
 from aimu._core.surrogates import whole
 from aimu.errors import (
     AuthenticationError,
@@ -46,6 +45,8 @@ if TYPE_CHECKING:
 
 _DRAINING = 0.25  # s to read the rest of a finished response so that its connection can be reused
 _REDIRECTS = 5
+# Words of a reply that errors and logs show.
+_WORDS = ("finish_reason", "model", "refusal", "request_id")
 
 
 @final
@@ -83,7 +84,7 @@ class HttpProvider:
         with self._lane() as lane:
             body = self._encoded(request, lane, stream=False)
             content, response = await self._whole(lane, self.codec.path(request), body)
-            return self._finished(decode_body(self.codec, content, lane.endpoint.secret), response, lane)
+            return self._finished(decode_body(self.codec, content, lane.endpoint.secrets), response, lane)
 
     async def stream(self, request: Request) -> ReplyStream:
         with self._lane() as lane:
@@ -91,7 +92,7 @@ class HttpProvider:
             body = await self._send(lane, self.codec.path(request), content)
             output = request.output
             shown = output.name if output is not None and output.mode == "tool" else None
-            reader = StreamReader(self.codec, lane.endpoint.secret, shown_call=shown)
+            reader = StreamReader(self.codec, lane.endpoint.secrets, shown_call=shown)
             decoder = reader.decoder
             size = 0
             try:
@@ -177,9 +178,9 @@ class HttpProvider:
         finally:
             await _close(body)
         response, codec = body.response, self.codec
-        if lane.endpoint.secret:  # before anything cuts an excerpt out of it
+        if lane.endpoint.secrets:  # before anything cuts an excerpt out of it
             text = answer.decode("utf8", "surrogateescape")
-            answer = hide(lane.endpoint.secret, text, cut=more).encode("utf8", "surrogateescape")
+            answer = lane.endpoint.secrets.hide(text, cut=more).encode("utf8", "surrogateescape")
         return from_response(
             codec.spec.provider, response.status_code, response.headers, answer, missing_model=codec.missing_model
         )
@@ -214,11 +215,17 @@ class HttpProvider:
         return self.codec.encode(presentable(for_host(request, lane.endpoint.server), self.spec), stream=stream)
 
     def _finished(self, reply: Reply, response: httpx2.Response, lane: Lane) -> Reply:
-        """Return the reply with the id of its request, and with its origin beside what goes back verbatim."""
-        found = request_id(response.headers)
+        """Return the reply with the id of its request, and with its origin beside what goes back verbatim.
+
+        Its words for errors and logs do not show the key.
+        """
+        hide = lane.endpoint.secrets.hide
+        words: dict[str, Any] = {name: hide(word) for name in _WORDS if (word := getattr(reply, name))}
+        if found := request_id(response.headers):
+            words["request_id"] = hide(found)
         return evolve(
             reply,
-            request_id=hide(lane.endpoint.secret or "", found) if found else reply.request_id,
+            **words,
             replay=with_origin(reply.replay, lane.endpoint.server, self.spec.id),
         )
 

@@ -15,6 +15,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
+from aimu._core.secrets import Secrets, in_headers, in_url
 from aimu.errors import InvalidOptionError, MissingExtraError, MissingKeyError
 from aimu.models._row import Connection
 from aimu.providers._environment import check_environment, names_proxies
@@ -44,7 +45,8 @@ def connect(provider: str, at: Connection, *, base_url: str | None, api_key: str
     if at.key_required and not (key or token):
         raise MissingKeyError(provider, at.key_variables[0])
     url = url_of(provider, at, base_url)
-    endpoint = Endpoint(url, _headers(at, sdk, url, key, token), key or token)
+    headers = _headers(at, sdk, url, key, token)
+    endpoint = Endpoint(url, headers, Secrets((key, token, *in_headers(headers), *in_url(url))))
 
     def make(client: httpx2.AsyncClient | None) -> Http:
         if client is None:

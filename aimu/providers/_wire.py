@@ -17,7 +17,7 @@ from typing import Any, Protocol, cast
 from aimu._core.agreement import agree
 from aimu._core.json_text import read_json
 from aimu._core.messages import Message, text_of
-from aimu._core.reply import UNKNOWN_NAME, Delta, Reply
+from aimu._core.reply import UNKNOWN_NAME, Delta, Reply, is_count
 from aimu.errors import MalformedResponseError
 from aimu.models._options import warn_unsupported
 from aimu.models._spec import ModelSpec
@@ -292,9 +292,9 @@ def later_counts(before: Any, later: Any) -> Any:
 
 
 def count(figures: Any, *path: str) -> int | None:
-    """Return the number at `path` in a usage object, or None."""
+    """Return the number at `path` in a usage object, or None if it is no possible number of tokens."""
     for key in path:
         figures = figures.get(key) if isinstance(figures, dict) else None
-    if isinstance(figures, float):
-        return int(figures) if math.isfinite(figures) else None
-    return figures if isinstance(figures, int) else None
+    if isinstance(figures, float) and math.isfinite(figures):
+        figures = int(figures)
+    return figures if is_count(figures) else None

@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from threading import Lock
 from types import MappingProxyType
 from typing import final
 from unicodedata import normalize
@@ -18,6 +17,7 @@ from unicodedata import normalize
 from attrs import field, frozen
 
 from aimu._core.escaping import escaping
+from aimu._core.forks import FreshLock
 from aimu._core.nearest import nearest
 from aimu._doors import public
 from aimu.errors import InvalidOptionError, SkillError
@@ -96,7 +96,7 @@ class SkillManager:
         self._strict = strict
         self._catalog_characters = catalog_characters
         self._found: _Found | None = None
-        self._looking = Lock()  # of many runs that begin at once, in their threads, one looks and the others wait
+        self._looking = FreshLock()  # of many runs that begin at once, in their threads, one looks and the others wait
 
     @property
     def folders(self) -> tuple[Path, ...]:
@@ -168,7 +168,7 @@ class SkillManager:
     def _look(self) -> _Found:
         found = self._found
         if found is None:
-            with self._looking:
+            with self._looking.lock:
                 found = self._found = self._found or self._search()
         return found
 

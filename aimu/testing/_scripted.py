@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -21,6 +20,7 @@ import attrs
 from attrs import field, frozen
 
 from aimu._core.chunks import StreamingContentType
+from aimu._core.forks import FreshLock
 from aimu._core.messages import copy_history
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu._doors import public
@@ -121,7 +121,7 @@ class ScriptedProvider:
         self.open_streams: int = 0
         self.closed: bool = False
         self._calls = 0
-        self._lock = threading.Lock()
+        self._lock = FreshLock()
 
     async def complete(self, request: Request) -> Reply:
         """Answer a request with the next step.
@@ -200,7 +200,7 @@ class ScriptedProvider:
             tools=deepcopy(request.tools),
             options=dict(request.options),
         )
-        with self._lock:
+        with self._lock.lock:
             self.requests.append(seen)
             index = len(self.requests) - 1
         if self.repeat and self.steps:
@@ -224,18 +224,18 @@ class ScriptedProvider:
         if isinstance(call, ToolCall):
             return call
         name, arguments = call
-        with self._lock:
+        with self._lock.lock:
             self._calls += 1
             return ToolCall(f"call_{self._calls:04}", name, json.dumps(arguments))
 
     @contextmanager
     def _open_stream(self) -> Generator[None]:
-        with self._lock:
+        with self._lock.lock:
             self.open_streams += 1
         try:
             yield
         finally:
-            with self._lock:
+            with self._lock.lock:
                 self.open_streams -= 1
 
 

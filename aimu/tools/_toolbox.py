@@ -8,7 +8,6 @@ overlap.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
 import json
 import logging
@@ -24,6 +23,7 @@ from attrs import frozen
 from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure, unwrap
 from aimu._core.images import url_of
+from aimu._core.json_text import json_copy
 from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
 from aimu._doors import public
@@ -58,6 +58,7 @@ class Toolbox:
 
     def __init__(self, tools: Iterable[Callable[..., Any] | Tool] = ()) -> None:
         self._tools: dict[str, Tool] = {}
+        self._schemas: tuple[dict[str, Any], ...] | None = None
         for tool in map(as_tool, tools):
             first = self._tools.setdefault(tool.name, tool)
             if first is not tool:
@@ -79,14 +80,17 @@ class Toolbox:
         """
         return self._tools.get(name)
 
-    @functools.cached_property
+    @property
     def schemas(self) -> tuple[dict[str, Any], ...]:
         """The tools in OpenAI function format. Made once; do not modify."""
-        return tuple(tool.schema for tool in self._tools.values())
+        # Not a cached_property: before Python 3.12 it has a lock, which a forked child would never get.
+        if self._schemas is None:
+            self._schemas = tuple(tool.schema for tool in self._tools.values())
+        return self._schemas
 
     async def offered(self) -> tuple[dict[str, Any], ...]:
         """Return `schemas`. Between the tools it lets other tasks run: making a schema may take a millisecond."""
-        if "schemas" not in self.__dict__:
+        if self._schemas is None:
             for number, tool in enumerate(self._tools.values(), 1):
                 _ = tool.schema  # the tool keeps the costly part
                 if number % _AT_ONCE == 0:
@@ -210,7 +214,16 @@ def content_of(result: Any) -> Content:
     """Convert a result for the model: text and content parts stay as they are, other values become JSON or `str()`."""
     if type(result) is str:
         return result
-    return result if is_parts(result) else text_of(plain_data(result))
+    return _own_parts(result) if is_parts(result) else text_of(plain_data(result))
+
+
+def _own_parts(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a copy of content parts, which the tool may change later, as JSON can express them."""
+    try:
+        copied: list[dict[str, Any]] = json_copy(parts)
+    except ValueError:
+        copied = json_copy(plain_data(parts))
+    return copied
 
 
 def text_of(value: Any) -> str:

@@ -80,7 +80,7 @@ async def test_a_busy_conversation_refuses_a_second_task_and_mixes_nothing():
     async with anyio.create_task_group() as group:
         group.start_soon(client.chat, "First")
         await anyio.wait_all_tasks_blocked()
-        with pytest.raises(BusyConversationError, match="fork"):
+        with pytest.raises(BusyConversationError, match="this conversation is busy.*fork"):
             await client.chat("Second")
         with pytest.raises(BusyConversationError):
             client.reset()

@@ -1,6 +1,6 @@
 """A failure that meets a cancellation leaves as the same exception on every backend, without a group around it."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import ClassVar
 
@@ -285,3 +285,105 @@ def test_a_failing_clean_up_leaves_alone_wherever_the_run_is_cancelled(mode, bac
             scope.cancel()
 
     cancel_everywhere(partial(Ended, mode), backend=backend, how=how, minimum=8)
+
+
+class Halt(BaseException):
+    """Ends the program, as KeyboardInterrupt does, which asyncio lets through at once."""
+
+
+class Halts(aio.AsyncRunner):
+    """Raises Halt when another worker runs, and where `cancelled`, only when it is cancelled."""
+
+    messages: ClassVar = {}
+
+    def __init__(self, *, cancelled=False):
+        self.cancelled = cancelled
+
+    async def run(self, task, generate_kwargs=None, stream=False, images=None):
+        try:
+            await (anyio.sleep_forever() if self.cancelled else checkpoint())
+        finally:
+            raise Halt
+
+
+PARALLELS = {
+    "alone": lambda: aio.Parallel([Halts()]),
+    "beside another": lambda: aio.Parallel([Halts(), Answers(anyio.Event())]),
+    "collecting": lambda: aio.Parallel([Halts(), Answers(anyio.Event())], on_error="collect"),
+    "in a parallel": lambda: aio.Parallel([aio.Parallel([Halts(), Answers(anyio.Event())])]),
+    "in a chain": lambda: aio.Chain([aio.Parallel([Halts()])]),
+}
+
+
+@pytest.mark.parametrize("form", ["plain", "bare", "entered", "amap"])
+@pytest.mark.parametrize("make", PARALLELS.values(), ids=PARALLELS)
+async def test_what_ends_the_program_leaves_a_parallel_without_a_group(make, form):
+    with pytest.raises(Halt):
+        if form == "plain":
+            await make().run("Go.")
+        elif form == "amap":
+            async with aio.amap(make, ["Go."]) as results:
+                async for _ in results:
+                    pass
+        else:
+            async with make().run("Go.", stream=True) if form == "entered" else nullcontext() as stream:
+                async for _ in stream or make().run("Go.", stream=True):
+                    pass
+
+
+async def test_what_ends_the_program_in_a_clean_up_leaves_alone_too():
+    async def cancel_when_blocked():
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(cancel_when_blocked)
+        with pytest.raises(Halt), anyio.CancelScope() as scope:
+            await aio.Parallel([Halts(cancelled=True), Answers(anyio.Event())]).run("Go.")
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_parallel_that_collects_failures_and_is_cancelled_is_cancelled(streamed):
+    ready = anyio.Event()
+    ready.set()
+    tools = Tools()
+    runner = aio.Parallel([tools.agent(), Answers(ready, ValueError("before"))], on_error="collect")
+
+    async def stop():
+        await tools.both.wait()
+        await anyio.wait_all_tasks_blocked()
+        scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(stop)
+        with anyio.CancelScope() as scope:
+            if streamed:
+                async for _ in runner.run("Go.", stream=True):
+                    pass
+            else:
+                await runner.run("Go.")
+    assert scope.cancelled_caught
+
+
+class YieldsThenFails(aio.AsyncRunner):
+    """A user's runner whose own task group fails in its clean-up, after a chunk."""
+
+    messages: ClassVar = {}
+
+    async def run(self, task, generate_kwargs=None, stream=False, images=None):
+        return self.chunks()
+
+    async def chunks(self):
+        yield aio.StreamChunk(aio.StreamingContentType.GENERATING, "chunk")
+        await mixed()
+
+
+@pytest.mark.virtual_time
+async def test_a_timed_stream_shows_the_chunks_of_a_users_group_that_fails_when_its_time_is_over(caplog):
+    got = []
+    with pytest.raises(TimeoutError):
+        async for chunk in aio.Chain([YieldsThenFails()]).run("Go.", stream=True, timeout=5):
+            got.append(chunk.content)
+    assert got == ["chunk"]
+    assert "a run failed in its clean-up" in caplog.text
+    assert "Spilt" in caplog.text

@@ -12,6 +12,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from aimu import aio
 from aimu._core.loop_end import Nested, first_step, is_keeper, loop_end
 from aimu.testing import leak_check, scripted_client
 from tests.aio.loops import STATES
@@ -62,6 +63,23 @@ def test_a_loop_that_ends_over_a_stream_is_quiet_and_freed(end_loops, backend, c
 @pytest.mark.parametrize("case", CLOSED)
 def test_a_loop_that_was_closed_without_ending_its_generators_is_freed_by_the_next_request(end_loops, case):
     assert end_loops("asyncio", case) == ("0", "")
+
+
+@pytest.mark.parametrize("read", [False, True])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_results_of_amap_that_somebody_keeps_keep_no_event_loop(backend, read):
+    async def main():
+        results = aio.amap(aio.Agent(scripted_client("Hello.", repeat=True)), ["a", "b", "c"])
+        async with results:
+            if read:
+                await anext(results)
+        kept.append(results)
+        return weakref.ref(anyio.lowlevel.current_token().native_token)
+
+    kept = []
+    freed = anyio.run(main, backend=backend)
+    gc.collect()
+    assert freed() is None
 
 
 def test_a_loop_that_was_closed_without_ending_its_generators_is_freed_at_once_if_it_made_no_request():

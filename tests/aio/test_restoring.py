@@ -118,7 +118,7 @@ async def test_a_team_that_is_busy_loads_nothing():
     async with anyio.create_task_group() as group:
         group.start_soon(second.run, "Go.")
         await asked.wait()
-        with pytest.raises(BusyConversationError):
+        with pytest.raises(BusyConversationError, match="the conversation of agent 'two' is busy"):
             chain.messages = {"one": [ASKED], "two": [ASKED]}
         assert chain.messages == {"one": first.history, "two": second.history}
         assert len(first.history) == 1

@@ -1,5 +1,8 @@
 """What a run does with a user's own runners, and with runners that are parts of themselves."""
 
+from contextlib import aclosing
+from typing import ClassVar
+
 import anyio
 import pytest
 from anyio.lowlevel import checkpoint
@@ -155,3 +158,53 @@ async def test_a_runner_may_be_a_part_twice():
     shared = agent()
     chain = aio.Chain([shared, aio.Chain([shared]), aio.Parallel([aio.Chain([shared])])])
     assert await chain.run("Go.") == "The end."
+
+
+class Yields(aio.AsyncRunner):
+    """A user's runner that yields what it is given, and in one case uses its chunk again."""
+
+    messages: ClassVar = {}
+
+    def __init__(self, *items, again=False):
+        self.items, self.again = items, again
+
+    async def run(self, task, generate_kwargs=None, stream=False, images=None):
+        return self.chunks()
+
+    async def chunks(self):
+        chunk = StreamChunk(GENERATING, "")
+        for item in self.items:
+            if self.again:
+                chunk.content = item
+            yield chunk if self.again else item
+
+
+@pytest.mark.parametrize("entered", [False, True], ids=["bare", "entered"])
+@pytest.mark.parametrize(
+    ("item", "wrong"),
+    [
+        (None, "yielded NoneType"),
+        ("text", "yielded str"),
+        (StreamChunk(GENERATING, None), "generating chunk with NoneType content"),
+        (StreamChunk(StreamingContentType.THINKING, b"x"), "thinking chunk with bytes content"),
+        (StreamChunk("text", "x"), "phase 'text'"),
+        (StreamChunk(None, "x"), "phase None"),
+    ],
+)
+async def test_a_chunk_of_a_users_runner_that_is_not_right_is_an_error_that_says_so(item, wrong, entered):
+    with pytest.raises(InvalidOptionError, match=wrong):
+        await read(aio.Chain([Yields(StreamChunk(GENERATING, "a"), item), agent()]), entered)
+
+
+@pytest.mark.parametrize("entered", [False, True], ids=["bare", "entered"])
+async def test_a_users_runner_may_name_the_phase_and_use_its_chunk_again(entered):
+    named = Yields(StreamChunk("generating", "one "), StreamChunk("generating", "two"), StreamChunk("done", "one two"))
+    assert await read(aio.Chain([named]), entered) == ["one ", "two", "one two"]
+    assert await read(aio.Chain([Yields("one ", "two", again=True)]), entered) == ["one ", "two", "one two"]
+
+
+async def read(runner, entered):
+    async with runner.run("Go.", stream=True) if entered else aclosing(runner.run("Go.", stream=True)) as stream:
+        if entered:
+            await anyio.wait_all_tasks_blocked()  # until everything is in the buffer
+        return [chunk.content async for chunk in stream]

@@ -1,6 +1,6 @@
 """Streams: pulled and entered ones show the same and leave nothing behind."""
 
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 
 import anyio
 import pytest
@@ -10,7 +10,7 @@ from aimu import aio
 from aimu.aio import StreamingContentType
 from aimu.errors import InvalidImageError, InvalidOptionError, StreamClosedError
 from aimu.testing import ScriptedProvider, reply
-from aimu.tools import Tool
+from aimu.tools import Tool, tool
 
 PHASES = ["thinking", "generating", "done"]
 
@@ -238,6 +238,38 @@ async def test_closing_stops_the_run_from_inside_and_outside_the_block():
     await stream.aclose()
     assert client.messages[-1]["interrupted"]
     assert await contents(stream) == []
+    assert await client.chat("Next") == "Fine."
+
+
+@pytest.mark.parametrize("steps", [0, 1, 9])
+async def test_an_exit_stack_that_was_given_a_bare_stream_closes_it(steps):
+    client = client_of("One two three.", "Fine.")
+    async with AsyncExitStack() as stack:
+        stream = client.chat("Go.", stream=True)
+        stack.push_async_exit(stream)
+        async for _ in stream:
+            steps -= 1
+            if steps <= 0:
+                break
+    assert not client.conversation.busy
+    assert await contents(stream) == []
+    assert await client.chat("Next") == "Fine."
+    results = aio.amap(aio.Agent(client), ["a"])
+    async with AsyncExitStack() as stack:
+        stack.push_async_exit(results)
+
+
+async def test_a_bare_stream_cannot_be_left_while_it_is_read():
+    @tool(raises=anyio.BusyResourceError)
+    async def leave() -> str:
+        """Leave the stream of this run."""
+        await stream.__aexit__(None, None, None)
+
+    client = aio.client(ScriptedProvider(reply(calls=[("leave", {})]), "Fine."), tools=[leave])
+    stream = client.chat("Go.", stream=True)
+    with pytest.raises(anyio.BusyResourceError):
+        await contents(stream)
+    assert not client.conversation.busy
     assert await client.chat("Next") == "Fine."
 
 

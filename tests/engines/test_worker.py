@@ -347,6 +347,26 @@ print("leaving")
     assert (done.returncode, done.stdout, done.stderr) == (0, "leaving\n", "")
 
 
+@pytest.mark.parametrize("end", ["", "raise SystemExit(3)"])
+def test_a_program_that_exits_while_a_daemon_thread_reads_prints_nothing(end):
+    code = """
+import threading, anyio
+from aimu.engines._worker import Worker
+worker = Worker("busy")
+begun = threading.Event()
+def job(emit, stopped):
+    while not stopped(): emit("word")
+async def read():
+    async for word in worker.stream(job): begun.set()
+threading.Thread(target=anyio.run, args=(read,), daemon=True).start()
+begun.wait()
+threading.Thread(target=anyio.run, args=(worker.run, job), daemon=True).start()
+while not worker.waiting: pass
+"""
+    done = subprocess.run([sys.executable, "-c", code + end], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (3 if end else 0, "", "")
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_worker_refuses_a_forked_child_and_keeps_serving_the_parent(worker):

@@ -3,13 +3,14 @@
 import json
 import logging
 import threading
+from contextlib import suppress
 
 import anyio
 import pytest
 from fastmcp import Context, FastMCP
 
 from aimu import aio
-from aimu.errors import InvalidOptionError, MCPTimeoutError
+from aimu.errors import ClosedClientError, InvalidOptionError, MCPError, MCPTimeoutError
 from aimu.tools import MCPClient, ask_in_terminal
 from aimu.types import Elicitation
 from tests.mcp.conftest import tiny, wild
@@ -60,6 +61,27 @@ async def test_closing_does_not_wait_for_the_user(opened):
                     await client.call_tool("ask", timeout=0.3)
     finally:
         never.set()
+
+
+@pytest.mark.parametrize("method", ["aclose", "__aexit__"])
+@pytest.mark.parametrize("kind", ["async", "shielded", "sync"])
+async def test_an_answer_that_closes_the_client_does_not_wait_for_itself(opened, kind, method):
+    async def close():
+        with anyio.CancelScope(shield=kind == "shielded"):
+            await getattr(client, method)(*[None] * (3 if method == "__aexit__" else 0))
+        ended.append(True)
+
+    async def elicit(question):
+        await close()
+
+    ended = []
+    with anyio.fail_after(7):  # less than the longest wait for the end of the connections
+        asks = wild("asks")
+        answer = (lambda question: anyio.from_thread.run(close)) if kind == "sync" else elicit
+        async with opened(config=asks, elicit=answer) as client:
+            with suppress(ClosedClientError, MCPError):  # the answer may still arrive
+                await client.call_tool("ask")
+    assert ended
 
 
 async def test_a_function_that_fails_cancels_the_question(opened, caplog):

@@ -1,5 +1,6 @@
 """The user's own check of a typed answer: what it says, what it fails with, and what it runs."""
 
+import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
@@ -55,6 +56,20 @@ async def test_every_error_of_a_validator_says_what_is_wrong(error, reasons):
     with pytest.raises(OutputError) as caught:
         await agent_of(CAT)[0].run("Go.", output_type=Cat, output_validator=check, output_retries=0)
     assert caught.value.reasons == reasons
+
+
+async def test_a_reason_from_a_task_group_of_a_validator_is_one_too():
+    async def refuse():
+        raise ValueError("it has too few lives")
+
+    async def check(cat):
+        async with anyio.create_task_group() as group:
+            group.start_soon(refuse)
+            group.start_soon(anyio.sleep_forever)
+
+    with pytest.raises(OutputError) as caught:
+        await agent_of(CAT)[0].run("Go.", output_type=Cat, output_validator=check, output_retries=0)
+    assert caught.value.reasons == ("it has too few lives",)
 
 
 async def test_what_a_validator_fails_with_is_the_failure_of_the_run():

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from typing import ClassVar
 
 import anyio
 import anyio.lowlevel
@@ -9,11 +10,21 @@ import pytest
 
 import aimu
 from aimu import agents, aio
-from aimu.agents import Agent, Chain, EvaluatorOptimizer, OrchestratorAgent, Parallel, PlanExecuteEvaluator, Router
+from aimu.agents import (
+    Agent,
+    Chain,
+    EvaluatorOptimizer,
+    OrchestratorAgent,
+    Parallel,
+    PlanExecuteEvaluator,
+    Router,
+    Runner,
+)
 from aimu.errors import InvalidOptionError
 from aimu.evals import Scorer
 from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
+from aimu.types import StreamChunk, StreamingContentType
 
 
 def answer(request):
@@ -430,3 +441,20 @@ def test_the_text_stream_is_read_like_the_stream(entered):
     assert texts == ["Let ", "me ", "see. ", "It ", "is ", "here."]
     assert stream.result == "It is here."
     assert stream.result.requests == 2
+
+
+@pytest.mark.parametrize("parallel", [False, True])
+@pytest.mark.parametrize("item", [None, "text", StreamChunk(StreamingContentType.GENERATING, b"x")])
+def test_a_chunk_of_a_users_runner_that_is_not_right_is_an_error_that_says_so(item, parallel):
+    class Yields(Runner):
+        messages: ClassVar = {}
+
+        def run(self, task, generate_kwargs=None, stream=False, images=None):
+            yield StreamChunk(StreamingContentType.GENERATING, "a")
+            yield item
+
+    runner = Parallel([Yields()], on_error="collect") if parallel else Chain([Yields()])
+    with pytest.raises(ExceptionGroup if parallel else InvalidOptionError) as caught:
+        list(runner.run("Go.", stream=True))
+    [error] = caught.value.exceptions if parallel else [caught.value]
+    assert "a run yielded" in str(error)

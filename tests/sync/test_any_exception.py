@@ -23,7 +23,7 @@ from aimu._sync.helper_loop import _Visit
 from aimu._sync.signals import SignalGuard
 from aimu.testing._scripted import ScriptedProvider, reply
 from aimu.tools import tool
-from tests.holding import join, start
+from tests.holding import Hold, join, start
 from tests.sync.test_bridge import FOREVER, call, enter, pull
 from tests.sync.test_http import Silent, silent_server  # noqa: F401 - a fixture
 
@@ -193,6 +193,13 @@ def press_twice(pause):
     return start(press)
 
 
+def in_asyncio_thread(func):
+    async def main():
+        func()
+
+    asyncio.run(main())
+
+
 @pytest.fixture
 def lost_in_finalizers(monkeypatch):
     """Does not report a Ctrl-C that comes while `__del__` runs: Python can only print and forget it."""
@@ -238,6 +245,46 @@ def test_a_second_ctrl_c_does_not_wait_for_the_clean_up():
         bridge.run(work())
     assert time.monotonic() - begun < 5
     assert bridge.run(anyio.lowlevel.checkpoint()) is None
+
+
+def test_a_second_ctrl_c_does_not_wait_for_what_asyncios_threads_do():
+    async def work():
+        try:
+            asyncio.get_running_loop().run_in_executor(None, hold)
+            assert hold.reached.wait(10)
+            signal.raise_signal(signal.SIGINT)
+            await anyio.sleep(FOREVER)
+        finally:
+            with anyio.CancelScope(shield=True):
+                signal.raise_signal(signal.SIGINT)
+                await anyio.sleep(FOREVER)
+
+    with Hold() as hold:
+        begun = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            bridge.run(work())
+        assert time.monotonic() - begun < 5
+        assert bridge.run(anyio.lowlevel.checkpoint()) is None
+
+
+@pytest.mark.parametrize("place", [lambda func: func(), in_asyncio_thread], ids=["own loop", "helper"])
+def test_a_thread_ends_although_asyncios_threads_still_work_for_a_tool(place, monkeypatch):
+    ended = []
+
+    def go_on():
+        try:
+            hold()
+        finally:
+            ended.append(True)
+
+    async def work():
+        asyncio.get_running_loop().run_in_executor(None, go_on)
+        assert hold.reached.wait(10)
+
+    monkeypatch.setattr(bridge, "CLOSING", 0.1)
+    with Hold() as hold:
+        join(start(lambda: place(lambda: bridge.run(work()))))
+        assert not ended
 
 
 def test_a_stream_whose_loop_was_given_up_says_so_and_can_be_closed():

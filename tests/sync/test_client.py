@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
@@ -198,6 +199,20 @@ def test_a_tool_cannot_use_the_conversation_that_calls_it():
 
     client = aimu.client(ScriptedProvider(reply(calls=[("again", {})]), "ok"), tools=[again])
     assert client.chat("?") == "ok"
+
+
+@pytest.mark.parametrize("read", [0, 1])
+def test_an_exit_stack_that_was_given_a_bare_stream_closes_it(read):
+    client = aimu.client(ScriptedProvider("One two three.", "Fine."))
+    with ExitStack() as stack:
+        stream = client.chat("Go.", stream=True)
+        stack.push(stream)
+        for _ in range(read):
+            next(stream)
+    assert not list(stream)
+    assert client.chat("Next") == ("Fine." if read else "One two three.")
+    with ExitStack() as stack:
+        stack.push(aimu.agents.amap(aimu.agents.Agent(client), ["a"]))
 
 
 def test_one_shot_closes_its_client():

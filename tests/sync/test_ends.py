@@ -60,6 +60,34 @@ def test_ones_own_paused_stream_never_makes_the_conversation_busy(consume, secon
             next(paused)
 
 
+@pytest.mark.parametrize("inside", [False, True], ids=["paused outside the loop", "paused inside it"])
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_stream_paused_by_sync_code_is_replaced_by_async_code_of_the_same_thread(streamed, inside):
+    """Its slot is free, although the loop in which it was read stands still."""
+    client = aimu.client(ScriptedProvider("one two three", repeat=True), max_concurrency=1)
+    streams = []
+
+    def pause():
+        streams.append(client.chat("?", stream=True))
+        next(streams[0])
+
+    async def replace():
+        if inside:
+            pause()
+        with anyio.fail_after(10):
+            if streamed:
+                async with client.__aio__.chat("?", stream=True) as stream:
+                    assert [chunk.content async for chunk in stream][-1] == "one two three"
+            else:
+                assert await client.__aio__.chat("?") == "one two three"
+
+    if not inside:
+        pause()
+    asyncio.run(replace())
+    with pytest.raises(aimu.errors.StreamClosedError, match="newer turn"):
+        next(streams[0])
+
+
 @ways
 def test_a_stream_paused_inside_a_loop_is_replaced_outside_it(consume):
     client = aimu.client(ScriptedProvider("one two three", repeat=True), max_concurrency=1)

@@ -6,12 +6,14 @@ import signal
 import traceback
 
 import pytest
+from pydantic_core import core_schema
 
 import aimu
 from aimu import aio
 from aimu._core import answer as answer_module
+from aimu.skills import SkillManager
 from aimu.testing._scripted import ScriptedProvider, reply
-from aimu.tools import tool
+from aimu.tools import Toolbox, tool
 from tests.holding import Hold, join, start
 from tests.loopback import loopback_server
 
@@ -94,17 +96,48 @@ def test_a_slot_and_a_conversation_that_another_thread_holds_are_free_in_the_chi
 def test_locks_that_another_thread_holds_are_free_in_the_child():
     client = aimu.client(ScriptedProvider("a", repeat=True), max_concurrency=1)
     conversation, provider = client.__aio__.conversation, client.__aio__.provider
+    skills = SkillManager([])
     with Hold() as hold:
 
         def hold_locks():
             with conversation._lock.lock, provider._counting.lock, provider._slots[0]._lock:
-                hold()
+                with provider.provider._lock.lock, skills._looking.lock:
+                    hold()
+
+        def use():
+            assert client.chat("?") == "a"
+            assert not skills.skills
 
         threads = start(hold_locks)
         assert hold.reached.wait(10)
-        in_a_child(lambda: client.chat("?"))
+        in_a_child(use)
     join(threads)
     assert client.chat("?") == "a"
+
+
+def test_a_child_has_tools_although_another_thread_was_making_a_schema():
+    class Held:
+        """A type whose schema takes long."""
+
+        @classmethod
+        def __get_pydantic_core_schema__(cls, source, handler):
+            hold()
+            return core_schema.any_schema()
+
+    def held(x: Held) -> str:
+        return ""
+
+    def double(numbers: list[int]) -> str:
+        return str(2 * sum(numbers))
+
+    script = ScriptedProvider(reply(calls=[("double", {"numbers": [1, 2]})]), "Six.", repeat=True)
+    client = aimu.client(script, tools=[double])
+    with Hold() as hold:
+        threads = start(lambda: Toolbox([held]).schemas)
+        assert hold.reached.wait(10)
+        in_a_child(lambda: client.chat("?"))
+    join(threads)
+    assert client.chat("?") == "Six."
 
 
 def test_a_stream_that_is_paused_goes_on_in_the_parent_and_is_closed_in_the_child(server):

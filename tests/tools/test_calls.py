@@ -155,3 +155,32 @@ class Plain:
 )
 async def test_a_result_is_text_or_content_parts(result, content):
     assert await Record().run(tool(name="give")(lambda: result), in_thread=at_once) == ["start", content]
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ({"when": dt.date(2026, 1, 1)}, {"when": "2026-01-01"}),
+        ({"of": (1, Plain())}, {"of": [1, "plain"]}),
+        ({1: 2}, {"1": 2}),
+        ({"half": "\ud83d"}, {"half": "\ud83d"}),
+    ],
+)
+async def test_content_parts_are_what_json_can_express(more, kept):
+    result = [{"type": "text", "text": "a", **more}]
+    parts = [{"type": "text", "text": "a", **kept}]
+    assert await Record().run(tool(name="give")(lambda: result), in_thread=at_once) == ["start", parts]
+
+
+@pytest.mark.parametrize("more", [float("nan"), 10**5000], ids=["NaN", "a long number"])
+async def test_content_parts_that_json_cannot_express_are_an_error_for_the_model(more):
+    result = [{"type": "text", "text": "a", "more": more}]
+    _, text = await Record().run(tool(name="give")(lambda: result), in_thread=at_once)
+    assert "JSON cannot express" in text
+
+
+async def test_content_parts_that_a_tool_changes_later_stay_as_they_were():
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    _, kept = await Record().run(tool(name="give")(lambda: [image]), in_thread=at_once)
+    image["image_url"]["url"] = "data:image/png;base64,BBBB"
+    assert kept[0]["image_url"]["url"].endswith("AAAA")

@@ -25,6 +25,7 @@ from aimu.aio._mcp.owner import Owner
 from aimu.aio._mcp.reading import Reading
 from aimu.aio._mcp.remote import RemoteServer, connect
 from aimu.aio._mcp.results import Content, marked_as_error, only_text, result_content
+from aimu.aio._place import Place
 from aimu.errors import AimuError, ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
 
@@ -93,6 +94,7 @@ class MCPClient(Reading):
         self._servers: list[RemoteServer | MemoryServer] = []
         self._owner: Owner | None = None
         self._group: TaskGroup | None = None
+        self._entered: Place | None = None
         self._lifespans = AsyncExitStack()  # of server objects, in the block
         self._state = "new"
         try:
@@ -168,6 +170,7 @@ class MCPClient(Reading):
             raise ClosedClientError(self._who)
         if self._state == "new":
             if self._owner is not None:
+                self._entered = Place.here()
                 self._group = await anyio.create_task_group().__aenter__()
                 self._group.start_soon(self._owner.run_here)
             try:
@@ -297,7 +300,8 @@ class MCPClient(Reading):
                 await self._lifespans.enter_async_context(server.lifespan())
 
     async def _leave_group(self) -> None:
-        if self._group is not None:
+        # Another async task, such as that of a callback, leaves the group to the one that entered the block.
+        if self._group is not None and self._entered is not None and self._entered.is_current_task:
             group, self._group = self._group, None
             await group.__aexit__(None, None, None)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, final
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from attrs import field, frozen
 
 from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
+from aimu._core.secrets import in_headers, in_url, in_variables
 from aimu.aio._mcp.jsonc import loads
 from aimu.aio._mcp.variables import Inputs, Variables, home
 from aimu.errors import InvalidOptionError
@@ -43,6 +45,11 @@ class ProcessSpec:
     def place(self) -> str:
         return f"command {self.command!r}"
 
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What its errors must not show."""
+        return in_variables(self.env)
+
 
 @final
 @frozen(kw_only=True)
@@ -59,6 +66,11 @@ class HTTPSpec:
         """The URL without the parts that may be secret."""
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What its errors must not show."""
+        return chain(in_headers(self.headers), in_url(self.url))
 
 
 Spec: TypeAlias = ProcessSpec | HTTPSpec

@@ -7,20 +7,24 @@ import math
 import sys
 from collections.abc import AsyncGenerator, Generator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import anyio
 
 from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure
+from aimu._core.secrets import Secrets
 from aimu.aio._mcp.config import HTTPSpec, Spec
-from aimu.aio._mcp.faults import error_of, fault_of, is_closed
+from aimu.aio._mcp.faults import E, error_of, fault_of, is_closed, without_secrets
 from aimu.aio._mcp.negotiation import Attempt, attempts, confirm
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.process import ServerProcess
 from aimu.aio._mcp.session import Session
 from aimu.aio._mcp.unasked import Unasked
 from aimu.errors import ClosedClientError, InvalidOptionError, MCPConnectionError, MCPTimeoutError
+
+if TYPE_CHECKING:
+    from aimu.aio._mcp.login import Login
 
 log = escaping(logging.getLogger("aimu.aio"))
 
@@ -47,6 +51,7 @@ class Connection:
         self._end = anyio.Event()
         self._left = False
         self._process: ServerProcess | None = None
+        self._login: Login | None = None
 
     async def run(self) -> None:
         try:
@@ -88,7 +93,7 @@ class Connection:
                     else "no answer to the handshake"
                 )
         except Exception as exc:
-            self.failure = first if attempt.sse and first is not None else exc
+            self.failure = first if attempt.sse and first is not None else self.hide(exc)
             log.debug("MCP server %r: connection lost", self._spec.name, exc_info=exc)
 
     async def _listen(self, client: Any) -> None:
@@ -105,6 +110,14 @@ class Connection:
                     pass
         except (ListenNotSupportedError, SubscriptionLost, MCPError) as exc:
             log.debug("MCP server %r: does not tell changes: %s", self._spec.name, exc)
+
+    def hide(self, error: E) -> E:
+        """Hide in an error what the server was given to log in, and return the error."""
+        return without_secrets(error, self._secrets)
+
+    @property
+    def _secrets(self) -> Secrets:
+        return Secrets((*self._spec.secrets, *(self._login.secrets if self._login is not None else ())))
 
     @property
     def lost(self) -> bool:
@@ -145,6 +158,9 @@ class Connection:
 
     def error(self, cause: BaseException | None = None, hint: str = "") -> Exception:
         """Return the error for a request that this connection cannot answer; `hint` says what the next call does."""
+        return self.hide(self._error(cause, hint))
+
+    def _error(self, cause: BaseException | None, hint: str) -> Exception:
         name, place = self._spec.name, self._spec.place
         if self._left:
             return ClosedClientError(f"the MCP client of {name!r}")
@@ -194,12 +210,14 @@ class Connection:
         from aimu.providers._environment import check_environment, tls
 
         check_environment()
+        self._login = Login(self._settings)
         silence = max(HTTP_SILENCE, self._settings.timeout or 0)
         async with (
             Client(
                 largest=self._settings.max_message_bytes,
                 probe=attempt.probe,
-                auth=Login(self._settings) if is_needed(self._settings) else None,
+                auth=self._login if is_needed(self._settings) else None,
+                hide=lambda text: self._secrets.hide(text),
                 headers=dict(spec.headers),
                 timeout=httpx2.Timeout(HTTP_TIMEOUT, read=silence, pool=None),
                 verify=tls(),

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeVar, final
 
 from attrs import asdict, field, frozen
 
+from aimu._core.secrets import Secrets
 from aimu.errors import MCPConnectionError, MCPError, MCPTooLargeError
+
+E = TypeVar("E", bound=BaseException)
 
 _KEY = "aimu.fault"
 _EXCERPT = 300  # characters of a body in an error text
@@ -111,6 +114,18 @@ def error_of(fault: Fault, server: str, place: str, hint: str = "") -> MCPError:
     return MCPConnectionError(
         server, f"{reason} ({place})", status=fault.status, www_authenticate=challenge, retry_after=retry
     )
+
+
+def without_secrets(error: E, secrets: Secrets) -> E:
+    """Hide the secrets in all texts of an error, of the library or the SDK, and of its causes; return the error."""
+    secrets.hide_in(error)
+    for name in ("reason", "stderr", "www_authenticate"):
+        if isinstance(text := getattr(error, name, None), str):
+            setattr(error, name, secrets.hide(text))
+    told: Any = getattr(error, "error", None)  # of the SDK's
+    if isinstance(getattr(told, "message", None), str):
+        told.message = secrets.hide(told.message)
+    return error
 
 
 def refusal(server: str, exc: Exception) -> MCPError:

@@ -8,7 +8,7 @@ error that holds a `Fault`. Knows nothing of the calls.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, final
 
@@ -32,11 +32,13 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
     Args:
         largest: Bytes of the largest message that is accepted.
         probe: Seconds to wait for the answer to `server/discover`.
+        hide: Hides the secrets of requests in a text.
         **options: As for httpx2.
     """
 
-    def __init__(self, *, largest: int, probe: float, **options: Any) -> None:
+    def __init__(self, *, largest: int, probe: float, hide: Callable[[str], str], **options: Any) -> None:
         super().__init__(**options)
+        self.hide = hide
         self._largest = largest
         self._probe_seconds = probe
 
@@ -45,7 +47,7 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
             response = await super().send(request, **options)
             return self._event_stream(response, answers=False) if _has_type(response, "text/event-stream") else response
         try:
-            if b'"server/discover"' in request.content:
+            if b'"server/discover"' in await request.aread():  # a redirected request has not been read yet
                 with anyio.move_on_after(self._probe_seconds):
                     return await self._answered(request, options)
                 return _answer(request, Fault(kind="network", reason=f"no answer within {self._probe_seconds:g} s"))
@@ -56,7 +58,7 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
     async def _answered(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
         response = await super().send(request, **options)
         if response.is_error:
-            return await _refused(request, response)
+            return await _refused(request, response, self.hide)
         if _has_type(response, "text/event-stream"):
             return self._event_stream(response, answers=True)
         if _has_type(response, "application/json"):
@@ -160,26 +162,33 @@ async def _read(response: httpx2.Response, largest: int) -> bytes | None:
     return b"".join(parts)
 
 
-async def _refused(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+async def _refused(request: httpx2.Request, response: httpx2.Response, hide: Callable[[str], str]) -> httpx2.Response:
     """Return the answer to a request that the server refused with an HTTP error."""
     body = await _read(response, LARGEST_ERROR) or b""
     error = _protocol_error(body)
-    fault = _fault(request, response, body, error)
+    fault = _fault(request, response, body, error, hide)
     status = response.status_code
     if error and fault.kind == "status" and status not in (401, 403, 429) and status < 500:
         return _with_body(response, body)  # an error of the protocol, which some servers give a status
     return _answer(request, fault, error)
 
 
-async def refused_fault(request: httpx2.Request, response: httpx2.Response) -> Fault:
+async def refused_fault(request: httpx2.Request, response: httpx2.Response, hide: Callable[[str], str]) -> Fault:
     """Return the facts of an HTTP error."""
     body = await _read(response, LARGEST_ERROR) or b""
-    return _fault(request, response, body, _protocol_error(body))
+    return _fault(request, response, body, _protocol_error(body), hide)
 
 
-def _fault(request: httpx2.Request, response: httpx2.Response, body: bytes, error: dict[str, Any] | None) -> Fault:
+def _fault(
+    request: httpx2.Request,
+    response: httpx2.Response,
+    body: bytes,
+    error: dict[str, Any] | None,
+    hide: Callable[[str], str],
+) -> Fault:
     status = response.status_code
-    words = str(error["message"]) if error else excerpt(body.decode(errors="replace"))
+    # Before anything is cut off.
+    words = hide(str(error["message"])) if error else excerpt(hide(body.decode(errors="replace")))
     reason = f"it answered HTTP {status} {response.reason_phrase}" + (f": {words}" if words else "")
     gone = status == 404 and (error is None or error["code"] != _METHOD_NOT_FOUND)
     lost = "mcp-session-id" in request.headers and (gone or tells_lost_session(words))
@@ -187,7 +196,7 @@ def _fault(request: httpx2.Request, response: httpx2.Response, body: bytes, erro
         reason = f"it lost the session: {reason}"
     if status == 401:
         reason += _LOGIN
-    headers = {name: response.headers[name] for name in _KEPT if name in response.headers}
+    headers = {name: hide(response.headers[name]) for name in _KEPT if name in response.headers}
     return Fault(kind="session" if lost else "status", reason=reason, status=status, headers=headers)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any, final
 
 import anyio
 import httpx2
 
+from aimu._core.secrets import in_headers
 from aimu._core.threads import run_in_thread
 from aimu.aio._mcp.options import Settings
 
@@ -25,6 +26,11 @@ class Login(httpx2.Auth):  # type: ignore[misc,unused-ignore]
         self._settings = settings
         self._known: dict[str, str] | None = None
         self._lock = anyio.Lock()
+
+    @property
+    def secrets(self) -> Iterator[str]:
+        """What errors must not show."""
+        return in_headers(self._known or {})
 
     async def async_auth_flow(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Request, httpx2.Response]:
         sent = await self._headers(instead_of=None)

@@ -23,6 +23,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from attrs import define, field
 
 from aimu._core.slots import loop_caller
+from aimu.aio._place import Subtasks
 from aimu.errors import ClosedClientError
 
 T = TypeVar("T")
@@ -130,6 +131,7 @@ class Owner:
         self._call: Callable[[Callable[[], object]], object] | None = None
         self._group: TaskGroup | None = None
         self._wakeup: anyio.Event | None = None
+        self._tasks: Subtasks | None = None  # all that the owner runs
         self._ended = Latch()
         self._pid = os.getpid()
         self._thread: Thread | None = None
@@ -196,12 +198,14 @@ class Owner:
     async def aclose(self, *, hurried: bool = False) -> None:
         """Stop the owner and wait, for a bounded time, until it has ended, even if this call is cancelled.
 
-        If it is hurried, the connections get no grace period.
+        What the owner itself runs, such as the answer to a question of a server, does not wait for it. If it is
+        hurried, the connections get no grace period.
         """
         self._hurried = self._hurried or hurried
         self.stop()
-        if self._alive:
-            # Shielded, so that no connection outlives a cancelled caller; bounded, because a connection may call this.
+        if self._alive and not (self._tasks is not None and self._tasks.around):
+            # Shielded, so that no connection outlives a cancelled caller; bounded, because what a connection calls may
+            # wait for the caller.
             with anyio.move_on_after(LONGEST_WAIT, shield=True):
                 await self._ended.wait()
                 self._join()
@@ -243,6 +247,8 @@ class Owner:
             self._wakeup.set()
 
     async def _main(self) -> None:
+        self._tasks = Subtasks()
+        self._tasks.join()
         try:
             async with anyio.create_task_group() as group:
                 self._group = group

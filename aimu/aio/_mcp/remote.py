@@ -127,7 +127,7 @@ class RemoteServer:
             try:
                 return await request(session, report)
             except Exception as exc:
-                raise await self._translated(connection, exc) from exc
+                raise connection.hide(await self._translated(connection, connection.hide(exc))) from exc
 
     async def _translated(self, connection: Connection, exc: Exception) -> Exception:
         """Return the library's error for a failed request, and note what it says about the connection."""

@@ -42,7 +42,7 @@ async def streams(client: Client, url: str) -> AsyncGenerator[tuple[Any, Any]]:
             raise RefusedError(network_fault(exc)) from exc
         async with aclosing(response):
             if response.is_error:
-                raise RefusedError(await refused_fault(request, response))
+                raise RefusedError(await refused_fault(request, response, client.hide))
             async with anyio.create_task_group() as group:
                 endpoint = await group.start(_read, response, url, to_session)
                 group.start_soon(_write, client, endpoint, from_session, to_session)

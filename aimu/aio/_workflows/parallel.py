@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal, Self, final
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 from attrs import Attribute, define, field
 
 from aimu._core.answer import AnyAnswer, changed, joined
@@ -194,6 +195,7 @@ class _Race:
                 for index, worker in enumerate(workers):
                     group.start_soon(work, index, worker)
         if len(self.answers) < wanted:
+            await checkpoint_if_cancelled()  # trio raises no cancellation at the end of a group whose tasks have ended
             raise ExceptionGroup(f"{len(self.failures)} of {len(workers)} workers failed", self.failures)
 
     async def _work(self, index: int, worker: AsyncRunner) -> None:

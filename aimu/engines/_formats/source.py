@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Container, Generator, Iterable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import TypeAlias, TypeVar, final
 
 from aimu.engines._formats.marks import BLANKS
@@ -34,6 +34,7 @@ class Marks:
         for begin, found in by_begin.items():
             if len(begin) == 2:
                 found += by_begin.get(begin[0], [])
+        self._all: re.Pattern[str] | None = None
         self._by_begin = by_begin
         self._firsts = frozenset(begin[0] for begin in by_begin)
         self._reach = max(map(_longest, self._parts.values()), default=0)
@@ -72,9 +73,11 @@ class Marks:
                 return end, mark
         return None
 
-    @cached_property
+    @property
     def _whole(self) -> re.Pattern[str]:
-        return re.compile("|".join(map(_pattern, self._parts.values())) or "(?!)")
+        if self._all is None:  # costly, and not always needed
+            self._all = re.compile("|".join(map(_pattern, self._parts.values())) or "(?!)")
+        return self._all
 
     def _certain(self, text: str, ended: bool) -> int:
         """The last place where each mark is there as a whole or not at all."""
