@@ -15,6 +15,8 @@ from typing import TypeAlias, final
 
 from attrs import define, field, frozen
 
+from aimu.engines._grammars.patterns import literal
+
 Node: TypeAlias = "_Text | _Name | _Row | _Choice | _Many"
 
 _MOST = 1 << 20
@@ -119,7 +121,7 @@ class _Parser:
         sign = self.text[self.at : self.at + 1]
         if sign == '"':
             self.at += 1
-            return _Text("".join(map(_literal, self._characters('"'))))
+            return _Text(literal("".join(self._characters('"'))))
         if sign == "[":
             return self._class()
         if sign == ".":
@@ -148,9 +150,9 @@ class _Parser:
             first = self._character()
             if self.text.startswith("-", self.at) and not self.text.startswith("-]", self.at):
                 self.at += 1
-                parts.append(f"{_literal(first)}-{_literal(self._character())}")
+                parts.append(f"{literal(first)}-{literal(self._character())}")
             else:
-                parts.append(_literal(first))
+                parts.append(literal(first))
         self.at += 1
         if not parts:
             raise self._error("a character in the class before it")
@@ -199,10 +201,6 @@ class _Parser:
     def _error(self, wanted: str) -> ValueError:
         line = self.text.count("\n", 0, self.at) + 1
         return ValueError(f"line {line} should have {wanted} at {self.text[self.at : self.at + 20]!r}")
-
-
-def _literal(character: str) -> str:
-    return character if character.isascii() and character.isalnum() else f"\\x{{{ord(character):X}}}"
 
 
 def _names(node: Node) -> Iterator[str]:

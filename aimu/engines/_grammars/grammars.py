@@ -15,13 +15,15 @@ from attrs import define, field
 
 from aimu.engines._formats.chat_format import ChatFormat
 from aimu.engines._grammars.asking import Asked
-from aimu.engines._grammars.calls import calls, shape_of
+from aimu.engines._grammars.calls import calls, check_names, shape_of
 from aimu.engines._grammars.constraint import Compiler, Constraint, of_regex, refusal
 from aimu.engines._grammars.gbnf import lark_of
 from aimu.engines._grammars.headers import has_headers, header_calls, headers_of
 from aimu.engines._grammars.lark import Lark
+from aimu.engines._grammars.patterns import exact
 from aimu.engines._grammars.replies import reply
 from aimu.engines._grammars.schemas import Rewriting
+from aimu.engines._grammars.texts import Texts, texts_of
 from aimu.engines._grammars.vocabulary import Vocabulary
 from aimu.errors import InvalidOptionError
 
@@ -102,7 +104,7 @@ class Grammars:
         if asked.kind == "json_schema":
             return {"json_schema": self._schema("the output type", asked.value, whole=asked.own)}
         if asked.kind == "regex":
-            return {"lark_grammar": json.loads(of_regex(asked.value))["grammars"][0]["lark_grammar"]}
+            return {"lark_grammar": json.loads(of_regex(exact(asked.value)))["grammars"][0]["lark_grammar"]}
         try:
             return {"lark_grammar": lark_of(asked.value)}
         except ValueError as exc:
@@ -117,7 +119,17 @@ class Grammars:
         shape = shape_of(form)
         if beside and not shape.marked:
             raise ValueError(f"a tool call of the format {form.name!r} may begin like an answer")
-        return calls(lark, shape, asked.tools, several=asked.several, schema_of=schema_of)
+        check_names(form, shape, asked.tools)
+        return calls(lark, shape, asked.tools, several=asked.several, schema_of=schema_of, texts_of=self._texts_of)
+
+    def _texts_of(self, schema: Any, definitions: Mapping[str, Any]) -> Texts | None:
+        """Return the texts that a rewritten schema allows between marks."""
+        texts = texts_of(schema, definitions, self._reads)
+        for reason in () if texts is None else texts.lost:
+            self.warn(
+                f"grammar text {reason}", f"texts in tool calls are held by a grammar, but {reason} is only validated"
+            )
+        return texts
 
     def _schema(self, what: str, schema: Mapping[str, Any], *, whole: bool = False) -> Any:
         """Return a schema that llguidance accepts; raise ValueError if the `whole` is wanted and cannot be enforced."""

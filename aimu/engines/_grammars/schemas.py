@@ -14,6 +14,7 @@ from typing import Any, final
 from attrs import define, field
 
 from aimu._output._refs import definition
+from aimu.engines._grammars.patterns import in_json
 
 _KEPT = frozenset(
     (
@@ -112,7 +113,8 @@ class Rewriting:
             else:
                 patterns[pattern] = {} if others is True else others
                 made["additionalProperties"] = False
-        usable = {pattern: self.schema(item) for pattern, item in patterns.items() if self.accepts(pattern)}
+        given = {in_json(pattern): self.schema(item) for pattern, item in patterns.items()}
+        usable = {pattern: item for pattern, item in given.items() if self.accepts(pattern)}
         if len(usable) < len(patterns):
             self.lost.append("a pattern of properties")
         if usable:
@@ -145,10 +147,11 @@ class Rewriting:
                     made.pop("maxLength", None)
             elif form not in _ANY_TEXT:
                 self.lost.append(f"the format {form!r}")
-        pattern = made.get("pattern")
-        if pattern is not None and not self.accepts(pattern):
-            del made["pattern"]
-            self.lost.append(f"the pattern {pattern!r}")
+        if (pattern := made.pop("pattern", None)) is not None:
+            if self.accepts(written := in_json(pattern)):
+                made["pattern"] = written
+            else:
+                self.lost.append(f"the pattern {pattern!r}")
 
     def _number(self, made: dict[str, Any]) -> None:
         for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):

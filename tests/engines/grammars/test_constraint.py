@@ -178,7 +178,9 @@ def random_text(wish, seed=0):
     return followed(made, WORDS, random.Random(seed))
 
 
-@pytest.mark.parametrize("pattern", [r"\d{2}/[a-z]+", r"(yes|no)\.", r"[^\"/\\]{3}\n?", "é{1,3}", r'"/"'])
+@pytest.mark.parametrize(
+    "pattern", [r"\d{2}/[a-z]+", r"(yes|no)\.", r"[^\"/\\]{3}\n?", "é{1,3}", r'"/"', r"\W+x", r"[^\w\s]\D"]
+)
 def test_regular_expressions(pattern):
     for seed in range(10):
         text, ended = random_text(Asked(kind="regex", value=pattern, own=True), seed)

@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address
@@ -9,7 +10,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 import pytest
-from pydantic import AnyUrl, Field
+from pydantic import AnyUrl, Field, TypeAdapter
 
 from aimu._output._type import OutputType
 from aimu.engines._grammars.constraint import Compiler, of_regex, refusal
@@ -128,6 +129,28 @@ def test_what_no_grammar_enforces_is_named_and_the_rest_is_enforced(schema, reas
     assert lost == [reason]
     for text in texts(made, 5):
         json.loads(text)
+
+
+PATTERNS = [
+    *('^[^"]*$', r"^[^\\]+$", r'^[^"\n]{2}$', r"^[\x00-!]+$", r"^\W{1,3}$", r"^[^\w]+$", r"^\D+$", r"^[\W_]{2}$"),
+    *(r"^\S+ \S+$", "^a$|^b$", "(^a$)|(^b$)", r"^[^<>\"']{3}", r"^[^\d,]$", r"^\w+[^\s\w]$", "^.$", "[^a]$"),
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_text_that_follows_a_pattern_fits_it(pattern):
+    """Also with letters of other scripts, quotes and control characters."""
+    adapter = TypeAdapter(Annotated[str, Field(pattern=pattern)])
+    names = {"type": "object", "patternProperties": {pattern: {"const": 1}}, "additionalProperties": False}
+    for schema, texts_in in (({"type": "string", "pattern": pattern}, lambda value: [value]), (names, list)):
+        made, lost = rewritten(schema)
+        assert lost == []
+        ended = texts(made, 25)
+        assert len(ended) > 5
+        for text in ended:
+            for value in texts_in(json.loads(text)):
+                assert re.search(pattern, value), text
+                adapter.validate_python(value)
 
 
 def test_an_alternative_that_cannot_be_enforced_is_left_out_if_another_can():
