@@ -117,9 +117,10 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         return GGUFRows(model)
 
     def _free(self) -> None:
-        if self._model is not None:
-            self._model.close()
-        super()._free()
+        model = self._model
+        super()._free()  # ends what still reads the vocabulary
+        if model is not None:
+            model.close()
 
     def _sampler(self, model: GGUFModel, options: Mapping[str, Any], constraint: Constraint | None) -> Sampling:
         from aimu.engines._gguf_model import Sampling

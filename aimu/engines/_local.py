@@ -237,7 +237,9 @@ class LocalEngine(ABC, Generic[M]):
         reader = form.reader(tools=request.tools, prompt_end=text[-_PROMPT_END:], verbatim=verbatim)
         constraint = None
         if wanted is not None:
-            constraint = self._holding.constraint(model, wanted, form, begun=reader.thinking, options=options)
+            constraint = yield from self._holding.constraint(
+                model, wanted, form, stopped, begun=reader.thinking, options=options
+            )
         try:
             sampler = self._sampler(model, options, constraint)
         except ValueError as exc:

@@ -23,6 +23,8 @@ _PATTERNS = {
     "number": r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?",
 }
 _DEPTH = 16
+_LONGEST = 1000
+"""Characters of a least length beyond which llguidance has too much to do."""
 
 
 @final
@@ -117,8 +119,12 @@ def _limits(branch: Mapping[str, Any], accepts: Callable[[str], bool], lost: lis
             lost.append(f"the pattern {branch['pattern']!r}")
     if "format" in branch:
         lost.append(f"the format {branch['format']!r}")
-    if branch.keys() & {"minLength", "maxLength"}:
-        found.append(_of_length(branch.get("minLength", 0), branch.get("maxLength")))
+    least, most = branch.get("minLength", 0), branch.get("maxLength")
+    if least > _LONGEST:
+        lost.append("the keyword 'minLength'")
+        least = 0
+    if least or most is not None:
+        found.append(_of_length(least, most))
     return found
 
 

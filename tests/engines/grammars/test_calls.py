@@ -165,6 +165,14 @@ def test_a_limited_text_beside_a_list_or_an_object_is_left_to_validation_and_log
     warnings.clear()
 
 
+@pytest.mark.parametrize("special", [True, False], ids=["tokens", "text"])
+def test_a_great_length_is_left_to_validation_and_logged(special):
+    tools = [tool("note", ["text"], text={"type": "string", "minLength": 3000, "maxLength": 10**6})]
+    failed, _ = tagged_reply(special, "a" * 500, tools=tools)
+    assert not failed
+    assert grammars_of("xml", special)[3].pop().endswith("the keyword 'minLength' is only validated")
+
+
 @pytest.mark.parametrize(("name", "key"), [("xml", "a>b"), ("dsml", 'a"b'), ("lfm2", "a b"), ("glm", " a")])
 def test_an_argument_whose_name_a_format_cannot_write_is_left_to_validation(name, key):
     form, _, grammars, warnings = grammars_of(name, True)
