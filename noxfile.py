@@ -409,14 +409,22 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks", *arguments, env=ENGINE_ENV)
 
 
-def peers(session: nox.Session) -> Path:
-    """The folder of the environments of other libraries, each at its newest version in one of its own."""
+@nox.session
+def tried(session: nox.Session) -> None:
+    """Try what aimu and other libraries do when something goes wrong; writes docs/explanation/compared.md."""
+    install(session, "trio", "test")
+    folder = peers(session, "trio")
+    session.run("python", "-m", "benchmarks.tried", os.fspath(folder), "docs/explanation/compared.md")
+
+
+def peers(session: nox.Session, *more: str) -> Path:
+    """The folder of the environments of other libraries, each at its newest version in one of its own, with `more`."""
     folder = Path(session.virtualenv.location) / "peers"
     for name, packages in PEERS.items():
         python = folder / name / "bin/python"
         if not python.exists():
             session.run_install("python", "-m", "venv", os.fspath(folder / name))
-            session.run_install(os.fspath(python), "-m", "pip", "install", "-q", *packages, external=True)
+            session.run_install(os.fspath(python), "-m", "pip", "install", "-q", *packages, *more, external=True)
     return folder
 
 
@@ -426,6 +434,13 @@ def docs(session: nox.Session) -> None:
     install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
     session.run("python", "-m", "mkdocs", "build")
+
+
+@nox.session
+def picture(session: nox.Session) -> None:
+    """Run the demo and draw what it prints, for README and the site: docs/demo.light.svg and docs/demo.dark.svg."""
+    install(session, "hf,trio")
+    session.run("python", "-m", "aimu._tools.demo_picture", *session.posargs, env=ENGINE_ENV)
 
 
 @nox.session

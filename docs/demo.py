@@ -1,7 +1,7 @@
 """A demo that needs neither a key nor the network: agents with tools on the model that comes with aimu.
 
     python docs/demo.py             # on asyncio, then on trio
-    python docs/demo.py --seed 7    # repeat the run with these numbers
+    python docs/demo.py --seed 7    # the same numbers and the same weather again
     python docs/demo.py --scripted  # without weights: scripted answers replace the model
 
 The weights are loaded once. Then each backend runs one agent over several tasks, streamed, and four agents at once. The
@@ -11,6 +11,7 @@ model answers one request at a time, first come, first served.
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import re
 import sys
@@ -25,7 +26,8 @@ from aimu.aio import StreamingContentType
 from aimu.testing import ScriptedProvider, Step, tiny_model
 from aimu.tools import tool
 
-DIM, BOLD, CYAN, RESET = ("\033[2m", "\033[1m", "\033[36m", "\033[0m") if sys.stdout.isatty() else ("",) * 4
+COLOURED = sys.stdout.isatty() or bool(os.environ.get("FORCE_COLOR"))
+DIM, BOLD, CYAN, RESET = ("\033[2m", "\033[1m", "\033[36m", "\033[0m") if COLOURED else ("",) * 4
 
 
 @tool
@@ -61,11 +63,11 @@ async def show(agent: aio.Agent, question: str) -> None:
     print()
 
 
-async def crowd(client: aio.AsyncModelClient, numbers: random.Random) -> None:
+async def crowd(client: aio.AsyncModelClient) -> None:
     """Run four agents at once on one model."""
 
     async def one(name: str) -> None:
-        a, b = numbers.randint(10, 99), numbers.randint(10, 99)
+        a, b = random.randint(10, 99), random.randint(10, 99)
         agent = aio.Agent(client, "You are a helpful assistant.", name=name, tools=[add, get_weather])
         answer = await agent.run(f"What is {a} plus {b}?")
         print(f"{DIM}{name:>14} |{RESET} {a} + {b}: {answer}")
@@ -78,14 +80,14 @@ async def crowd(client: aio.AsyncModelClient, numbers: random.Random) -> None:
 
 
 async def main(sync_client: aimu.ModelClient, backend: str, seed: int) -> None:
-    numbers = random.Random(f"{seed} {backend}")
+    random.seed(f"{seed} {backend}")  # the weather, too
     print(f"\n{BOLD}== {backend} =={RESET}")
     client = aio.client(sync_client)
     agent = aio.Agent(client, "You are a careful agent. Use tools.", name="clerk", tools=[add, get_weather])
-    a, b = numbers.randint(100, 999), numbers.randint(10, 99)
+    a, b = random.randint(100, 999), random.randint(10, 99)
     for question in (f"What is {a} plus {b}?", "What is the weather in Oslo and Lima?", "Is 7 a prime number?"):
         await show(agent, question)
-    await crowd(client, numbers)
+    await crowd(client)
 
 
 def scripted(request: Any) -> Step:

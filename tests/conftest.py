@@ -5,7 +5,8 @@ import os
 import signal
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aimu.testing import virtual_time
 
@@ -23,8 +24,10 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jo
 def pytest_collection_finish():
     """Take what the imports made out of garbage collections and searches of the heap: hundreds of thousands of objects.
 
-    Nothing that a test makes is among them, so `leak_check` finds the same.
+    Nothing that a test makes is among them, so `leak_check` finds the same. hypothesis looks for what refers to its
+    random generators when it first uses them, so it does that before.
     """
+    given(st.none())(lambda _: None)()
     gc.collect()
     gc.freeze()
 

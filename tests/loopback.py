@@ -38,9 +38,9 @@ USAGE = {"prompt_tokens": 20, "completion_tokens": 10, "total_tokens": 30}
 
 
 @contextmanager
-def loopback_server() -> Iterator[str]:
-    """The address of a server in its own process, without a path."""
-    command = [sys.executable, "-P", str(Path(__file__).resolve())]
+def loopback_server(program: Path = Path(__file__)) -> Iterator[str]:
+    """The address of a server in its own process, without a path; another program prints its port as this one does."""
+    command = [sys.executable, "-P", str(program.resolve())]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

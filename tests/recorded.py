@@ -19,9 +19,9 @@ from aimu.providers._openai_responses import ResponsesCodec
 ROOTS = [Path(__file__).parent / "recordings", *map(Path, filter(None, [os.environ.get("AIMU_RECORDINGS")]))]
 
 
-def load():
+def load(roots=ROOTS):
     found = {}
-    for root in ROOTS:
+    for root in roots:
         for path in sorted(root.rglob("*.json")):
             recording = json.loads(path.read_text("utf8"))
             found[recording["id"]] = recording

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.aio.faults import FAULTS
+from tests.recorded import ROOTS, load
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -59,6 +62,33 @@ def test_the_readme_names_every_page():
     assert {name(page) for page in PAGES} - {"README.md"} <= set(linked)
 
 
+def test_the_figures_of_the_readme_are_those_of_what_shows_them():
+    readme = (ROOT / "README.md").read_text("utf8")
+    costs, models = ((ROOT / "docs" / page).read_text("utf8") for page in ("performance.md", "local-models.md"))
+
+    def cells(start):
+        (row,) = re.findall(rf"^\| {start} \|.*$", costs, re.MULTILINE)
+        return [cell.strip() for cell in row.strip("|").split("|")]
+
+    agent, piece = (re.search(r"\*\*([\d.]+)\*\*", cells(work)[2])[1] for work in ("agent, one tool call", "delta"))
+    assert f"an agent {agent} of its CPU time, a piece of a stream {piece};" in readme
+    memory = float(cells("1,000 agents at once, memory too")[4].split()[0])
+    assert f"; {memory:.0f} KiB for each of 1,000 agents" in readme
+    least, most = (float(cells(f"{kind}, 16 at once")[3]) for kind in ("ragged", "equal"))
+    assert f"16 requests at once: {least:.1f} to {most:.1f} times the tokens" in readme
+    assert f"| {cells('a call')[3]} more for a call |" in readme
+    architectures, kinds = (re.search(rf"(\d+) {word}", models)[1] for word in ("architectures", "kinds"))
+    assert f"{architectures} architectures of transformers, {kinds} kinds of GGUF" in readme
+    streams = [
+        recording
+        for recording in load(ROOTS[:1]).values()
+        if recording["streaming"] and recording["response"]["status"] == 200 and "error" not in recording["expect"]
+    ]
+    services = {recording["provider"] for recording in streams}
+    assert f"{len(streams)} recorded streams of {len(services)} services" in readme
+    assert f"{len(FAULTS)} faults put in on purpose" in readme
+
+
 def test_the_commands_of_the_readme_name_sessions_that_exist():
     sessions = re.findall(r"nox -s (\w+)", "".join(page.read_text("utf8") for page in PAGES))
     defined = re.findall(r"^def (\w+)\(session", (ROOT / "noxfile.py").read_text("utf8"), re.MULTILINE)
@@ -71,6 +101,13 @@ def test_ci_runs_the_commands_of_the_readme():
     assert len(commands) == 2
     ran = (ROOT / ".ci/run").read_text("utf8").splitlines()
     assert set(commands) <= set(ran)
+
+
+@pytest.mark.engines
+def test_the_picture_of_the_demo_shows_what_it_prints():
+    command = [sys.executable, "-m", "aimu._tools.demo_picture", "--check"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_demo_runs_without_weights():

@@ -55,7 +55,7 @@ ROUND_TRIPS = {
 }
 
 
-ENGINES_NEED = {"jinja2", "llama_cpp", "tokenizers", "torch", "transformers"}
+ENGINES_NEED = {"jinja2", "llama_cpp", "llguidance", "numpy", "tokenizers", "torch", "transformers"}
 
 
 def tree(kind=AimuError):

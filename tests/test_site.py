@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from aimu import errors
-from aimu._tools.site import paths, tables
+from aimu._tools.site import paths, pictures, tables
 from aimu.models._options import VOCABULARY
 from aimu.models._resolve import CATALOGS
 from aimu.models._table import TABLE
@@ -97,3 +97,18 @@ def test_a_folder_in_the_navigation_stands_for_its_pages_that_are_not_named(tmp_
         {"A": ["a/two.md", "a/one.md", "a/three.md"]},
         {"B": [{"Inner": ["b/four.md"]}]},
     ]
+
+
+def test_a_picture_for_two_schemes_follows_the_switch_of_the_site():
+    page = (ROOT / "docs/index.md").read_text("utf8")
+    (picture,) = re.findall("<picture>.*</picture>", page)
+    light, dark = re.findall("<img [^>]*>", pictures.fitted(f"<p>{picture}</p>"))
+    assert 'src="demo.light.svg#only-light"' in light
+    assert 'src="demo.dark.svg#only-dark"' in dark
+    assert 'alt="The demo in a terminal' in light
+
+
+def test_a_wide_diagram_scrolls():
+    diagram = '<pre class="mermaid"><code>sequenceDiagram\n    a->>b: c</code></pre>'
+    assert pictures.fitted(f"{diagram}<p>") == f'<div class="wide-diagram">{diagram}</div><p>'
+    assert pictures.fitted('<pre class="mermaid"><code>flowchart TD</code></pre>').startswith("<pre")

@@ -6,7 +6,7 @@ from aimu import aio
 from aimu.models import ModelSpec
 from aimu.providers import make_provider
 from aimu.tools import tool
-from benchmarks.sides.works import MODEL
+from benchmarks.sides.works import MODEL, Ask, Function
 
 IMPORT = "from aimu.aio import Agent, client"
 
@@ -37,6 +37,9 @@ class Side:
 
     def idle(self) -> aio.Agent:
         return aio.Agent(self.client, tools=[double])
+
+    def conversation(self, *tools: Function) -> Ask:
+        return aio.Agent(self.client, tools=tools).run
 
     async def aclose(self) -> None:
         await self.client.aclose()

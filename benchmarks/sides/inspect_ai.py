@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from inspect_ai.model import GenerateConfig, StreamEvent, StreamTextEvent, get_model
-from inspect_ai.tool import Tool, tool
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageUser,
+    GenerateConfig,
+    StreamEvent,
+    StreamTextEvent,
+    get_model,
+)
+from inspect_ai.tool import Tool, ToolDef, tool
 
-from benchmarks.sides.works import MODEL
+from benchmarks.sides.works import MODEL, Ask, Function
 
 DISTRIBUTION = "inspect-ai"
 IMPORT = "from inspect_ai.model import get_model"
@@ -47,6 +54,18 @@ class Side:
 
         await self.model.generate(str(number), on_stream=read)
         return "".join(pieces)
+
+    def conversation(self, *tools: Function) -> Ask:
+        history = list[ChatMessage]()
+        known = [ToolDef(each, name=each.__name__, description=each.__doc__) for each in tools]
+
+        async def ask(task: str) -> str:
+            history.append(ChatMessageUser(content=task))
+            messages, output = await self.model.generate_loop(history, tools=known)
+            history.extend(messages)
+            return output.completion
+
+        return ask
 
     async def aclose(self) -> None:
         await self.model.api.aclose()

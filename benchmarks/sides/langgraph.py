@@ -8,8 +8,9 @@ import openai
 from langchain.agents import create_agent
 from langchain.tools import tool
 from langchain_openai import ChatOpenAI
+from langgraph.checkpoint.memory import InMemorySaver
 
-from benchmarks.sides.works import MODEL
+from benchmarks.sides.works import MODEL, Ask, Function
 
 DISTRIBUTION = "langgraph"
 IMPORT = "from langchain.agents import create_agent; from langchain_openai import ChatOpenAI"
@@ -40,6 +41,16 @@ class Side:
 
     def idle(self) -> Any:
         return create_agent(self.model, [double])
+
+    def conversation(self, *tools: Function) -> Ask:
+        agent = create_agent(self.model, [tool(each) for each in tools], checkpointer=InMemorySaver())
+
+        async def ask(task: str) -> str:
+            question = {"messages": [{"role": "user", "content": task}]}
+            state = await agent.ainvoke(question, {"configurable": {"thread_id": "one"}})
+            return str(state["messages"][-1].content)
+
+        return ask
 
     async def aclose(self) -> None:
         await self.http.aclose()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 from mirascope import llm
 
-from benchmarks.sides.works import MODEL
+from benchmarks.sides.works import MODEL, Ask, Function
 
 DISTRIBUTION = "mirascope"
 IMPORT = "from mirascope import llm"
@@ -37,6 +38,17 @@ class Side:
     async def stream(self, number: int) -> str:
         response = await self.model.stream_async(str(number))
         return "".join([text async for text in response.text_stream(sep="")])
+
+    def conversation(self, *tools: Function) -> Ask:
+        known, last = [llm.tool(each) for each in tools], list[Any]()
+
+        async def ask(task: str) -> str:
+            last[:] = [await (last[0].resume(task) if last else self.model.call_async(task, tools=known))]
+            while last[0].tool_calls:
+                last[:] = [await last[0].resume(await last[0].execute_tools())]
+            return str(last[0].text())
+
+        return ask
 
     async def aclose(self) -> None:
         """It has nothing to close."""

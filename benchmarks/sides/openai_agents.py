@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from agents import Agent, OpenAIChatCompletionsModel, Runner, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    OpenAIChatCompletionsModel,
+    Runner,
+    SQLiteSession,
+    function_tool,
+    set_tracing_disabled,
+)
 from openai import AsyncOpenAI
 from openai.types.responses import ResponseTextDeltaEvent
 
-from benchmarks.sides.works import MODEL
+from benchmarks.sides.works import MODEL, Ask, Function
 
 DISTRIBUTION = "openai-agents"
 IMPORT = "from agents import Agent, Runner, OpenAIChatCompletionsModel"
@@ -43,6 +50,15 @@ class Side:
 
     def idle(self) -> Agent:
         return Agent("doubling", model=self.model, tools=[double])
+
+    def conversation(self, *tools: Function) -> Ask:
+        agent = Agent("clerk", model=self.model, tools=[function_tool(tool) for tool in tools])
+        session = SQLiteSession("one")  # in memory
+
+        async def ask(task: str) -> str:
+            return str((await Runner.run(agent, task, session=session)).final_output)
+
+        return ask
 
     async def aclose(self) -> None:
         await self.sdk.close()

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic_ai import Agent
+from pydantic_ai import Agent, ModelMessage, capture_run_messages
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from benchmarks.sides.works import MODEL
+from benchmarks.sides.works import MODEL, Ask, Function
 
 DISTRIBUTION = "pydantic-ai-slim"
 IMPORT = "from pydantic_ai import Agent; from pydantic_ai.models.openai import OpenAIChatModel"
@@ -34,6 +34,18 @@ class Side:
 
     def idle(self) -> Agent:
         return Agent(self.model, tools=[double])
+
+    def conversation(self, *tools: Function) -> Ask:
+        agent, history = Agent(self.model, tools=tools), list[ModelMessage]()
+
+        async def ask(task: str) -> str:
+            with capture_run_messages() as messages:
+                try:
+                    return (await agent.run(task, message_history=history)).output
+                finally:
+                    history[:] = messages
+
+        return ask
 
     async def aclose(self) -> None:
         await self.model.client.close()

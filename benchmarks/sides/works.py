@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import anyio
 
@@ -25,6 +25,10 @@ SCHEMA: dict[str, Any] = {  # of the tool `double`, for libraries that take it a
         "parameters": {"type": "object", "properties": {"number": {"type": "integer"}}, "required": ["number"]},
     },
 }
+
+
+Function: TypeAlias = Callable[[], Any]
+Ask: TypeAlias = Callable[[str], Awaitable[str]]
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,9 @@ class Side(Protocol):
 
     def idle(self) -> object:
         """Make an agent that has not run; a library without agents leaves this method out."""
+
+    def conversation(self, *tools: Function) -> Ask:
+        """Make an agent with these tools that remembers, for `benchmarks.tried`; a library without agents has none."""
 
     async def aclose(self) -> None: ...
 

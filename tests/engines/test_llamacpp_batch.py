@@ -17,7 +17,7 @@ from tests.engines.evaluations import Passes, evaluations
 from tests.engines.fresh import Fresh
 from tests.engines.gguf_kinds import CHATML, KINDS, byte_level, random_gguf
 from tests.engines.test_batching import at_once, one_by_one, said
-from tests.holding import Hold, join, start, until
+from tests.holding import Hold, join, start, until, wait_in_thread
 
 HELLO = "Hello! How can I help you today?"
 
@@ -47,6 +47,7 @@ async def test_every_pass_computes_slots_that_follow_each_other(eight, llama_eng
     steps = []
 
     def note(context, batch):
+        wait_in_thread(lambda: bool(steps) or eight.worker.running + eight.worker.waiting == len(requests))
         if batch.logits and any(batch.logits[: batch.n_tokens]):
             steps.append(slots_of(batch))
 

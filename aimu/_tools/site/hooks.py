@@ -12,9 +12,8 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from aimu._tools.site import api, paths, scripts, tables
+from aimu._tools.site import api, paths, pictures, scripts, tables
 
-_WIDE = re.compile(r'<pre class="mermaid"><code>sequenceDiagram.*?</pre>', re.DOTALL)
 _OUTSIDE = re.compile(r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"((?:https?:)?//[^"]+)')
 
 
@@ -45,8 +44,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
 
 
 def on_page_content(html: str, **_: Any) -> str:
-    """Let diagrams that are too wide for a small screen scroll instead of shrinking."""
-    return _WIDE.sub(r'<div class="wide-diagram">\g<0></div>', html)
+    """Fit diagrams and pictures into the page."""
+    return pictures.fitted(html)
 
 
 def on_post_build(config: Any) -> None:
