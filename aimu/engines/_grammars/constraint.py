@@ -29,6 +29,8 @@ _MOST = 64
 _MOST_CHARACTERS = 4 << 20
 _MOST_TOKENS = 1 << 15
 _RENEWALS = 3  # in one request
+# Ten times what llguidance allows: a grammar whose texts end in many places takes some milliseconds a token, not more.
+_LIMITS: Any = llguidance.LLParserLimits(step_max_items=500_000)
 
 LIMITS: Any = np.where(
     np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1, bitorder="little"), np.inf, -np.inf
@@ -162,7 +164,7 @@ class Compiler:
         return Constraint(compiled, len(self.vocabulary.tokens), lambda: self._renewed(grammar))
 
     def _compile(self, grammar: str) -> Compiled:
-        matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0)
+        matcher = llguidance.LLMatcher(self._tokenizer, grammar, log_level=0, limits=_LIMITS)
         if matcher.is_error():
             raise ValueError(_short(matcher.get_error()))
         return Compiled(matcher)
