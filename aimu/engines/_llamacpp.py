@@ -14,7 +14,8 @@ from attrs import fields_dict
 
 from aimu._doors import public
 from aimu.engines._gguf_header import read_header
-from aimu.engines._hub import fetch_gguf, gguf_name, gguf_parts
+from aimu.engines._gguf_names import gguf_name, gguf_parts
+from aimu.engines._hub import fetch_gguf
 from aimu.engines._local import LocalEngine
 from aimu.engines._memory import available_memory, check_memory, context_bytes
 from aimu.engines._rounds import StopFlag
