@@ -169,7 +169,7 @@ class Grammars:
 
     def _schema(self, what: str, schema: Mapping[str, Any], *, whole: bool = False) -> Any:
         """Return a schema that llguidance accepts; raise ValueError if the `whole` is wanted and cannot be enforced."""
-        rewriting = Rewriting(self._reads, schema.get("$defs", {}))
+        rewriting = Rewriting(self._reads, schema.get("$defs", {}), strict=whole)
         try:
             made = rewriting.schema(schema)
         except (AttributeError, TypeError) as exc:  # a tool's schema can come from a server, and hold anything
