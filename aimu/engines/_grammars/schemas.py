@@ -71,8 +71,8 @@ class Rewriting:
     Args:
         accepts: Whether llguidance can read a regular expression.
         definitions: The `$defs` of the schema.
-        strict: Whether no type of Python or tool validates the text afterwards: then a set has no item twice, of `oneOf`
-            only one fits, and times are those of JSON Schema.
+        strict: Whether no type of Python or tool validates the text afterwards: then a set has no item twice, only one
+            of `oneOf` fits, and times are those of JSON Schema.
     """
 
     accepts: Callable[[str], bool]
