@@ -40,7 +40,7 @@ EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 CONSTRAINTS = ROOT / "constraints.txt"
 ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
 TESTED_PYTHONS = ("3.11", "3.12", "3.13")  # 3.14 has not been tried yet
-EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress"
+EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress,cli"
 # What `bench -- --peers` compares with: the name of the side in benchmarks/sides/, and what is installed for it.
 PEERS = {
     "openai": ["openai"],
@@ -84,6 +84,8 @@ MCP_SERVERS = {
     "GO": ("mcp-time-linux-x64@0.4.0", "mcp-time-linux-x64/bin/mcp-time", "test_a_go_server"),
     "DOTNET": ("@azure/mcp-linux-x64@2.0.5", "@azure/mcp-linux-x64/dist/azmcp", "test_a_dotnet_server"),
 }
+CHROMIUM = "@sparticuz/chromium@153.0.0"
+CHROMIUM_COMMANDS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 CONFORMANCE = "@modelcontextprotocol/conformance@0.2.0-alpha.12"
 
 
@@ -263,7 +265,7 @@ def run_suite(
     exhaustive: bool = False,
 ) -> None:
     """The suite; without the tests that load weights where an engine is left out; `exhaustive` adds combinations."""
-    excluded = ["real_servers", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
+    excluded = ["real_servers", "browser", *([] if exhaustive else ["exhaustive"]), *(["engines"] if left_out else [])]
     chosen = ["-m", " and ".join(f"not {mark}" for mark in excluded)]
     chosen += ["--ignore=tests/engines"] if left_out else []
     if not arguments:
@@ -298,7 +300,7 @@ def explore(session: nox.Session) -> None:
 @nox.session(python=TESTED_PYTHONS[1:])
 def compat(session: nox.Session) -> None:
     """The suite without the engines on newer interpreters; a missing interpreter is a failure."""
-    install(session, "openai,anthropic,mcp,skills,trio,progress", "test")
+    install(session, "openai,anthropic,mcp,skills,trio,progress,cli", "test")
     run_suite(session, ["hf", "llamacpp"], *session.posargs)
 
 
@@ -389,7 +391,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """mypy and pyright, both strict, and the types of the whole public surface."""
-    install(session, "mcp,trio,skills", "types")
+    install(session, "mcp,trio,skills,cli", "types")
     session.run("mypy")
     session.run("pyright")
     with session.chdir(session.create_tmp()):  # out of reach of the checkout: what an installed package shows
@@ -434,6 +436,30 @@ def docs(session: nox.Session) -> None:
     install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
     session.run("python", "-m", "mkdocs", "build")
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """The page of docs/examples/chat_web in a Chromium: that of this machine, or else one from npm."""
+    install(session, "mcp,trio", "test", "browser")
+    command = os.environ.get("AIMU_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_COMMANDS)), None)
+    env = {"AIMU_CHROMIUM": command or chromium(session)}
+    session.run("python", "-m", "pytest", "-m", "browser", "tests/examples", *session.posargs, env=env)
+
+
+def chromium(session: nox.Session) -> str:
+    """The path of the Chromium that npm has for Linux on x86-64."""
+    folder = Path(session.create_tmp()).resolve()
+    where = "import('@sparticuz/chromium').then(async it => console.log(await it.default.executablePath()))"
+    remedy = "no Chromium on this machine, and none from npm; install one or set AIMU_CHROMIUM to its path"
+    if (sys.platform, platform.machine()) != ("linux", "x86_64") or not shutil.which("npm"):
+        session.error(remedy)
+    with session.chdir(folder):
+        session.run("npm", "install", "--prefix", ".", CHROMIUM, external=True)
+        path = str(session.run("node", "-e", where, external=True, silent=True)).strip()
+    if subprocess.run([path, "--version"], capture_output=True, check=False).returncode:
+        session.error(f"{remedy}; that of npm does not start here")
+    return path
 
 
 @nox.session
@@ -551,6 +577,7 @@ def full(session: nox.Session) -> None:
         "formats",
         "models",
         "docs",
+        "browser",
         "demo",
         "package",
     ):

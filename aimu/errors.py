@@ -42,6 +42,9 @@
     │   ├── MCPTimeoutError             (TimeoutError)
     │   └── MCPTooLargeError            (ValueError)   a message exceeds `max_message_bytes`
     ├── SkillError                      (ValueError)   a skill that breaks a rule or cannot be used
+    ├── JournalError                    (RuntimeError) the journal of a batch cannot be used
+    │   ├── JournalBusyError            another program or another `amap` uses it
+    │   └── JournalWriteError           (OSError)      it cannot be written, as when the disk is full
     └── RunnerError                     (RuntimeError) an agent or workflow could not continue
         ├── EmptyAnswerError            the model answered without text, again after the continuation prompt
         ├── IterationLimitError         a turn reached its limit before the model had answered
@@ -74,6 +77,9 @@ __all__ = [
     "InvalidImageError",
     "InvalidOptionError",
     "IterationLimitError",
+    "JournalBusyError",
+    "JournalError",
+    "JournalWriteError",
     "MCPConnectionError",
     "MCPError",
     "MCPTimeoutError",
@@ -710,6 +716,66 @@ class SkillError(AimuError, ValueError):
         self.remedy: str = remedy
         self.loaded: bool = loaded
         super().__init__(("" if path is None else f"{path}: ") + problem + (f"; {remedy}" if remedy else ""))
+
+
+class JournalError(AimuError, RuntimeError):
+    """The journal of an `amap` is damaged, is another kind of file, or was made with another runner.
+
+    The file is left as it is.
+
+    Remedy:
+        Do what the text says; or give another path, and all tasks are asked again.
+
+    Attributes:
+        path: The journal.
+        problem: What is wrong with it.
+        remedy: What to do about it.
+        line: The number of the line that is meant, from 1; or None.
+    """
+
+    def __init__(self, path: str, problem: str, remedy: str, *, line: int | None = None) -> None:
+        self.path = path
+        self.problem = problem
+        self.remedy = remedy
+        self.line = line
+        where = path if line is None else f"{path}, line {line}"
+        super().__init__(f"the journal {where}: {problem}; {remedy}")
+
+
+@final
+class JournalBusyError(JournalError):
+    """Another process, or another `amap` of this one, uses the journal.
+
+    Remedy:
+        Wait until that run has ended, or give each run a journal of its own.
+    """
+
+    def __init__(self, path: str) -> None:
+        super().__init__(
+            path, "another run of amap uses it", "wait until that run has ended, or give each run its own journal"
+        )
+
+
+@final
+class JournalWriteError(JournalError, OSError):
+    """The journal cannot be opened or written: the disk is full, the folder is missing, rights do not suffice.
+
+    What was recorded before is safe. The cause (`__cause__`) is the error of the operating system, if there is one.
+
+    Remedy:
+        Make room, or correct the path or its rights; then run the batch again with the same journal.
+
+    Attributes:
+        path: The journal.
+        problem: What happened.
+        remedy: What to do about it.
+        line: None.
+        answer: The answer that could not be recorded, or None.
+    """
+
+    def __init__(self, path: str, problem: str, remedy: str, *, answer: Any = None) -> None:
+        super().__init__(path, problem, remedy)
+        self.answer = answer
 
 
 class RunnerError(AimuError, RuntimeError):

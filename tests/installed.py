@@ -2,7 +2,10 @@
 
 import importlib.metadata
 import json
+import shutil
+import subprocess
 import sys
+import sysconfig
 
 import aimu
 import aimu.agents
@@ -23,4 +26,10 @@ assert json.loads((tiny_model() / "config.json").read_text("utf8"))
 assert tiny_gguf().stat().st_size > 500_000
 with aimu.client(ScriptedProvider("Hello.")) as client:
     assert client.chat("Hi") == "Hello."
+assert subprocess.run([sys.executable, "-m", "aimu", "models", "claude"], stdout=subprocess.DEVNULL).returncode == 0
+refused = subprocess.run(
+    [shutil.which("aimu", path=sysconfig.get_path("scripts")), "chat"], capture_output=True, text=True
+)
+assert refused.returncode == 2, refused
+assert "the extra 'cli'" in refused.stderr, refused
 print(f"aimu {aimu.__version__} is installed and works on Python {sys.version.split()[0]}")

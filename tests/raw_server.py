@@ -43,7 +43,8 @@ def serving(answer):
                     return b""
                 got += piece
             head, _, body = got.partition(b"\r\n\r\n")
-            size = int(head.lower().partition(b"content-length:")[2].split()[0])
+            given = head.lower().partition(b"content-length:")[2]
+            size = int(given.split()[0]) if given else 0
             while len(body) < size:
                 body += self.request.recv(65536)
             return head + b"\r\n\r\n" + body

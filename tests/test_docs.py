@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.aio.faults import FAULTS
+from tests.examples.programs import STRICT, warnings_of
 from tests.recorded import ROOTS, load
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = [page for page in PAGES if page.name != "SKILL.md"]  # of an example
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 # The pages of the site; some are made when it is built, which fails if the navigation names a page that is not there.
@@ -36,13 +38,10 @@ def test_the_code_of_a_page_runs_from_its_first_block_to_its_last(page, tmp_path
     blocks = BLOCK.findall(page.read_text("utf8"))
     program = tmp_path / f"{page.stem}_page.py"  # "mcp.py" would hide the package
     program.write_text("\n\n".join(blocks), "utf8")
-    command = [sys.executable, "-X", "dev", "-W", "error::ResourceWarning", str(program)]
+    command = [sys.executable, *STRICT, str(program)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    # To the end of the program llama-cpp-python keeps files on the null device open, and torch 2.6 a temporary folder.
-    others = "name='/dev/null'", "Implicitly cleaning up <TemporaryDirectory"
-    said = [line for line in done.stderr.splitlines() if not any(other in line for other in others)]
-    assert not any("ResourceWarning" in line for line in said), done.stderr
+    assert not warnings_of(done.stderr), done.stderr
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -53,7 +52,7 @@ def test_links_between_files_lead_somewhere(page):
 
 
 def test_the_navigation_of_the_site_names_every_page():
-    pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
+    pages = {page.relative_to(ROOT / "docs") for page in PAGES if (ROOT / "docs") in page.parents}
     assert not [page for page in pages if not {page.as_posix(), f"{page.parent.as_posix()}/*"} & NAVIGATION]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 HEAVY = (
     "torch transformers openai anthropic mcp fastmcp pydantic httpx2 httpx trio llama_cpp llguidance jinja2 yaml numpy "
-    "tqdm"
+    "tqdm rich prompt_toolkit"
 )
 
 

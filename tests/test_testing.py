@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from random import Random
 
@@ -18,6 +19,7 @@ from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
+import aimu
 from aimu._core.chunks import StreamingContentType
 from aimu._core.reply import Delta, Reply, StopReason, ToolCall, Usage
 from aimu.errors import InvalidOptionError, OverloadedError
@@ -35,7 +37,7 @@ from aimu.testing import (
     virtual_time,
 )
 from aimu.testing._recipe.corpus import conversation
-from tests.holding import Hold, start, until
+from tests.holding import PATIENCE, Hold, start, until
 
 BACKENDS = ["asyncio", "trio"]
 STOPS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
@@ -479,6 +481,16 @@ async def test_an_open_generator_is_a_leak():
 def test_a_whole_event_loop_leaves_nothing(backend):
     with leak_check():
         anyio.run(to_thread.run_sync, int, backend=backend)
+
+
+def test_the_event_loop_that_the_first_sync_call_of_a_thread_makes_is_not_a_leak():
+    def first_call():
+        with leak_check(within=0):
+            with aimu.client(ScriptedProvider("Hello.")) as client:
+                assert client.chat("Say hello.") == "Hello."
+
+    with ThreadPoolExecutor(1) as pool:  # a new thread has no loop yet
+        pool.submit(first_call).result(PATIENCE)
 
 
 def test_an_error_of_the_block_is_not_masked_by_its_leaks():

@@ -5,6 +5,7 @@ Each `ignore` stands for an error that an editor must show: without that error t
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, assert_type
 
 import aimu
@@ -54,9 +55,12 @@ async def on_the_async_surface(server: aio.MCPClient, made: Tool) -> None:
     assert_type((await agent.resume(output_type=list[int], output_retries=1)).output, list[int])
     assert_type(agent.resume(stream=True, output_type=int), aio.Stream)
     assert_type((await aio.chat("How many?", model="openai:gpt-5", output_type=dict[str, int])).output, dict[str, int])
-    async with aio.amap(agent, ["Go."], output_type=int) as numbers:
+    async with aio.amap(agent, ["Go."], output_type=int, journal=Path("batch.jsonl")) as numbers:
         async for _, number in numbers:
             assert_type(number.output, int)
+    async with aio.amap(agent, ["Go."], output_type=int, on_error="collect") as ends:
+        async for end in ends:
+            assert_type(end, tuple[int, Answer[int] | Exception])
     async with aio.amap(agent, ["Go."]) as results:
         async for item in results:
             assert_type(item, tuple[int, Answer])

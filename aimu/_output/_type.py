@@ -20,7 +20,7 @@ from aimu._output._exact import ExactSchema
 from aimu._output._optional import without_nulls
 from aimu._output._refs import definition, used
 from aimu.errors import InvalidOptionError
-from aimu.tools._models import Models, given, problems, schema_of
+from aimu.tools._models import Models, given, problems, reason, schema_of
 from aimu.tools._schema import untitled
 from aimu.tools._signature import Argument
 
@@ -95,9 +95,8 @@ def _make(kind: Any) -> OutputType[Any]:
         model = Models({}).complete("output", [Argument(WRAPPER, kind)], {})
         schema, wrapped = _shown(schema_of(model))
     except Exception as exc:  # evaluating a type, and whatever is not one, can raise anything
-        why = str(exc).splitlines()[0].split(". ")[0]
         raise InvalidOptionError(
-            f"output_type={kind!r} has no JSON Schema: {why}; "
+            f"output_type={kind!r} has no JSON Schema: {reason(exc)}; "
             "use plain types, dataclasses, attrs classes, TypedDicts or pydantic models"
         ) from exc
     return OutputType(_name(kind), schema, wrapped, model)
@@ -164,7 +163,8 @@ def _json_in(text: str) -> _Json:
         raise ValueError("the answer is empty")
     if (count := _values_in(text)) > 1:
         raise ValueError(f"there are {count} answers; give one")
-    raise ValueError(f"the answer is not JSON: {failure}") from failure
+    prose = text.lstrip()[:1].isalpha() and "{" not in text and "[" not in text  # a parser's words would not help
+    raise ValueError(f"the answer is not JSON: {f'it begins with {text[:40]!r}' if prose else failure}") from failure
 
 
 def _values_in(text: str) -> int:

@@ -6,6 +6,7 @@ The sync twins of amap, Results. They decide nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, final, overload
 
 from aimu._core.answer import Answer
@@ -34,6 +35,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    journal: str | PathLike[str] | None = None,
     output_type: None = None,
 ) -> Results[Answer]: ...
 @overload
@@ -47,6 +49,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    journal: str | PathLike[str] | None = None,
     output_type: TypeForm[T],
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
@@ -63,11 +66,26 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
-    output_type: TypeForm[Any] | None = None,
+    journal: str | PathLike[str] | None = None,
+    output_type: None = None,
+) -> Results[Answer | Exception]: ...
+@overload
+def amap(
+    runner_or_factory: Runner | Callable[[], Runner],
+    tasks: Iterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["collect"],
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+    context: Any = None,
+    journal: str | PathLike[str] | None = None,
+    output_type: TypeForm[T],
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
     output_validator: OutputValidator | None = None,
-) -> Results[Answer[Any] | Exception]: ...
+) -> Results[Answer[T] | Exception]: ...
 @overload
 def amap(
     runner_or_factory: Runner | Callable[[], Runner],
@@ -79,6 +97,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    journal: str | PathLike[str] | None = None,
     output_type: TypeForm[Any] | None = None,
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
@@ -95,6 +114,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    journal: str | PathLike[str] | None = None,
     output_type: TypeForm[Any] | None = None,
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
@@ -117,6 +137,11 @@ def amap(
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
         context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
+        journal: The path of a file that keeps each answer before it is given out. Run the same batch with the same file
+            again, after an error, Ctrl-C or `kill -9`: what it has is not asked again, and what failed or was cut off
+            is. A task is known by its text, equal ones by their number; their order does not matter. The file belongs
+            to runners of the same classes, names, models, messages and tools, with the same options and `output_type`;
+            only limits such as `max_tokens` may change.
         output_type: The type that each answer must have, as in `run`.
         output_mode: How the model is held to the type, as in `run`.
         output_retries: How often the model may give another answer, as in `run`.
@@ -128,6 +153,8 @@ def amap(
     Raises:
         InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
         MissingExtraError: On entering, `progress` is True and tqdm is not installed.
+        JournalError: On entering or reading, the journal is in use, cannot be written, is damaged or is not a journal,
+            or belongs to other runners; also with "collect".
 
     Example:
         with amap(agent, tasks, max_concurrency=100) as results:
@@ -144,6 +171,7 @@ def amap(
             timeout=timeout,
             progress=progress,
             context=context,
+            journal=journal,
             output_type=output_type,
             output_mode=output_mode,
             output_retries=output_retries,

@@ -1,8 +1,7 @@
 """Runs coroutines on the caller's own thread, on one persistent asyncio loop per thread.
 
 Owns the loops, closes them at the end of their thread, of the interpreter or in a forked child, and replaces a loop
-that an exception broke through. Knows nothing of clients and runners. The only module outside `aimu.testing` that
-imports a backend.
+that an exception broke through. Knows nothing of clients. The only module outside `aimu.testing` to import a backend.
 
 While a loop runs, `SignalGuard` keeps signal handlers, and so Ctrl-C, from raising inside it: their exception cancels
 the call, waits for its clean-up and is raised at the end. While a sync tool runs, the thread has left the loop: its
@@ -48,7 +47,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
     a signal handler that raises, cancels the coroutine, waits for its clean-up and raises the exception; a second one
     does not wait.
     """
-    return here().run(coroutine)
+    return here(coroutine).run(coroutine)
 
 
 def call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -60,13 +59,18 @@ def call(func: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return run(called())
 
 
-def here() -> Loop:
+def here(coroutine: Coroutine[Any, Any, Any] | None = None) -> Loop:
     """Return the loop to use here: the thread's own, or that of a helper thread if this thread already runs one."""
-    loops = _local.loops
-    if loops is None or loops.pid != os.getpid():
-        loops = _local.loops = _Loops(loops)
-    loops.close_dropped()
-    return loops.for_caller()
+    try:
+        loops = _local.loops
+        if loops is None or loops.pid != os.getpid():
+            loops = _local.loops = _Loops(loops)
+        loops.close_dropped()
+        return loops.for_caller()
+    except BaseException:
+        if coroutine is not None:
+            coroutine.close()  # there is no loop for it
+        raise
 
 
 class _Local(threading.local):
@@ -392,9 +396,5 @@ def _serve(started: Callable[[asyncio.AbstractEventLoop], object], streams: Stre
 
 
 def spawn(coroutine: Coroutine[Any, Any, None]) -> object:
-    """Start an async task on the running loop; it survives the current call.
-
-    Returns:
-        The task; the caller must keep a reference to it.
-    """
+    """Start an async task on the running loop, which survives the current call; keep a reference to it."""
     return asyncio.get_running_loop().create_task(coroutine)

@@ -40,12 +40,15 @@ def perform(pending: Coroutine[Any, Any, T] | AsyncStream) -> T | Stream:
 class Reader(Facade, Generic[T]):
     """A sync iterator and context manager over an async one; all its steps run on the loop where it began."""
 
+    if not TYPE_CHECKING:
+        __setattr__ = object.__setattr__  # unlike other facades, it has no settings that could be misspelt
+
     def _hold(self, aio: Any) -> None:
         super()._hold(aio)
         self._loop: Loop | None = None
         self._taken: deque[T] = deque()
         self._holder: _Holder | None = None
-        self._remains: Remains | None = None  # from the first step on, until the block is left
+        self._remains: Remains | None = None  # while the stream has to be closed or its block to be left
 
     def __iter__(self) -> Self:
         self.__aio__.__aiter__()
@@ -69,40 +72,49 @@ class Reader(Facade, Generic[T]):
 
     def _run(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Run a coroutine that leaves or closes, unless the end of the loop has already done so."""
-        if self._loop is not None and self._loop.closed:
-            coroutine.close()
-        else:
-            self._step(coroutine)
+        closed = False
+        try:
+            if self._loop is not None and self._loop.closed:
+                coroutine.close()
+            else:
+                self._step(coroutine)
+            closed = self._holder is None
+        finally:
+            if closed or (self._holder is not None and self._holder.left):
+                self._remains = None
 
     def _step(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         self._taken.clear()  # drops what remains when a reader leaves or closes; before a read it is empty
         if self._loop is None:
-            loop = bridge.here()
+            loop = bridge.here(coroutine)
             loop.streams.add(self)
             self._remains = Remains(self, loop, getattr(self.__aio__, "aclose", None))
             self._loop = loop
         return self._loop.run(coroutine)
 
     def __enter__(self) -> Self:
+        before = self._holder
         try:
             self._step(self._enter())
         except BaseException:  # Ctrl-C may come after the block was entered
-            if self._holder is not None:
+            if self._holder is not None and self._holder is not before:
                 self._run(self._holder.leave())
             raise
         return self
 
     async def _enter(self) -> None:
-        assert self._remains is not None
-        self._holder = self._remains.block = _Holder(self.__aio__)
-        await self._holder.enter(self._remains)
+        holder = _Holder(self.__aio__)
+        if self._holder is None:  # otherwise this raises, and the block that was entered before stays as it is
+            self._holder = holder
+            if self._remains is not None:
+                self._remains.block = holder
+        await holder.enter(self._remains)
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._holder is not None
         self._run(self._holder.leave())
-        self._remains = None
 
 
 @final
@@ -118,12 +130,12 @@ class _Holder:
         self._failure: BaseException | None = None
         self._task: object = None
 
-    async def enter(self, remains: Remains) -> None:
+    async def enter(self, remains: Remains | None) -> None:
         self._task = bridge.spawn(self._hold(remains))
         await self._entered.wait()
         self._check()
 
-    async def _hold(self, remains: Remains) -> None:
+    async def _hold(self, remains: Remains | None) -> None:
         try:
             async with self._block:
                 self._entered.set()
@@ -135,6 +147,10 @@ class _Holder:
         finally:
             self._entered.set()
             self._left.set()
+
+    @property
+    def left(self) -> bool:
+        return self._left.is_set()
 
     def dismiss(self) -> None:
         self._leaving.set()

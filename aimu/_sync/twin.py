@@ -13,6 +13,7 @@ from weakref import WeakValueDictionary
 
 from attrs import NOTHING
 
+from aimu._core.known import with_known_attributes
 from aimu.aio._base_client import AsyncBaseModelClient
 from aimu.aio._runner import AsyncRunner
 from aimu.errors import InvalidOptionError
@@ -28,6 +29,7 @@ _TWINS: set[type] = set()  # the facades in _CLASSES
 _FACADES: WeakValueDictionary[int, Facade] = WeakValueDictionary()
 
 
+@with_known_attributes
 class Facade:
     """Base of the sync twins."""
 

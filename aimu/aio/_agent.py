@@ -10,6 +10,7 @@ from attrs import Attribute, define, field, frozen
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include
 from aimu._core.field_docs import with_field_docs
+from aimu._core.known import with_known_attributes
 from aimu._core.messages import Message
 from aimu._doors import public
 from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
@@ -297,7 +298,7 @@ class _OfConversation:
 _OF_CONVERSATION = ("system_message", "tools", "concurrent_tool_calls")
 for _name in _OF_CONVERSATION:  # after attrs has made the constructor, so that access now goes to the client
     setattr(Agent, _name, _OfConversation(_name))
-with_field_docs(Agent)
+with_known_attributes(with_field_docs(Agent))
 
 
 @frozen(eq=False)

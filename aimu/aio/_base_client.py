@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from aimu._core.answer import Answer
 from aimu._core.chunks import Include
+from aimu._core.known import with_known_attributes
 from aimu._core.messages import Message
 from aimu._core.reply import StopReason, Usage
 from aimu._doors import public
@@ -45,6 +46,7 @@ def duplicate(handle: H) -> H:
 
 
 @public("aimu.aio")
+@with_known_attributes
 class AsyncBaseModelClient:
     """A handle on one conversation over a shared provider.
 

@@ -8,6 +8,7 @@ from typing import Any, Self, final
 
 from attrs import define, field
 
+from aimu._core.known import with_known_attributes
 from aimu._core.messages import Message
 from aimu._doors import public
 from aimu.aio._agent import Agent
@@ -21,6 +22,7 @@ from aimu.tools._toolbox import Toolbox
 
 
 @public("aimu.aio")
+@with_known_attributes
 class OrchestratorAgent(StepRunner):
     """An agent that delegates parts of its task to workers by tool calls.
 

@@ -106,7 +106,7 @@ class RunState:
             await steps.aclose()
         elif stepper is not None and stepper.thread is reading_thread():
             with suppress(StreamClosedError):  # that loop has ended, or this is a worker thread
-                await in_thread(lambda: stepper.step(steps.aclose()))
+                await in_thread(lambda: stepper.step(_close(steps)))
 
     def settle(self) -> None:
         """Settle every open turn, even if one of them fails to. Synchronous and idempotent."""
@@ -168,6 +168,10 @@ IN_THREAD: ContextVar[InThread] = ContextVar("aimu_in_thread", default=run_in_th
 
 # The run whose tool is being called: an agent that the tool runs sends its chunks there.
 ENCLOSING: ContextVar[Run | None] = ContextVar("aimu_enclosing_run", default=None)
+
+
+async def _close(steps: Steps) -> None:
+    await steps.aclose()  # made where it runs: closed unawaited, it would end the generator there (Python 3.13)
 
 
 def begin_branch() -> None:

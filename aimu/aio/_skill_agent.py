@@ -9,6 +9,7 @@ from attrs import define, field
 from attrs.setters import frozen
 
 from aimu._core.field_docs import with_field_docs
+from aimu._core.known import with_known_attributes
 from aimu._core.loop_end import Nested
 from aimu._doors import public
 from aimu.aio._agent import Agent
@@ -19,6 +20,7 @@ from aimu.skills._catalog import placed
 
 
 @public("aimu.aio")
+@with_known_attributes
 @with_field_docs
 @define(eq=False, slots=False)
 class SkillAgent(Agent):

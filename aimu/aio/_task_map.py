@@ -1,10 +1,14 @@
-"""`amap`: one runner over many tasks. Owns how many tasks run at once, and the progress bar."""
+"""`amap`: one runner over many tasks. Owns how many tasks run at once, and the progress bar.
+
+`_journal` owns the journal, and is loaded only if there is one.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Coroutine, Iterable, Sized
-from contextlib import aclosing, nullcontext
+from contextlib import AbstractContextManager, aclosing, nullcontext
+from os import PathLike
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Literal, Self, TypeVar, final, overload
 
@@ -24,6 +28,8 @@ from aimu.errors import InvalidOptionError, MissingExtraError, StreamClosedError
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
 
+    from aimu.aio._journal import Journal
+
 T = TypeVar("T")
 R_co = TypeVar("R_co", covariant=True)
 
@@ -39,6 +45,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    journal: str | PathLike[str] | None = None,
     output_type: None = None,
 ) -> Results[Answer]: ...
 @overload
@@ -52,6 +59,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    journal: str | PathLike[str] | None = None,
     output_type: TypeForm[T],
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
@@ -68,11 +76,26 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
-    output_type: TypeForm[Any] | None = None,
+    journal: str | PathLike[str] | None = None,
+    output_type: None = None,
+) -> Results[Answer | Exception]: ...
+@overload
+def amap(
+    runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
+    tasks: Iterable[str] | AsyncIterable[str],
+    *,
+    max_concurrency: int = 10,
+    on_error: Literal["collect"],
+    generate_kwargs: dict[str, Any] | None = None,
+    timeout: float | None = None,
+    progress: bool | None = None,
+    context: Any = None,
+    journal: str | PathLike[str] | None = None,
+    output_type: TypeForm[T],
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
     output_validator: OutputValidator | None = None,
-) -> Results[Answer[Any] | Exception]: ...
+) -> Results[Answer[T] | Exception]: ...
 @overload
 def amap(
     runner_or_factory: AsyncRunner | Callable[[], AsyncRunner],
@@ -84,6 +107,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    journal: str | PathLike[str] | None = None,
     output_type: TypeForm[Any] | None = None,
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
@@ -100,6 +124,7 @@ def amap(
     timeout: float | None = None,
     progress: bool | None = None,
     context: Any = None,
+    journal: str | PathLike[str] | None = None,
     output_type: TypeForm[Any] | None = None,
     output_mode: OutputMode = "auto",
     output_retries: int = RETRIES,
@@ -122,6 +147,11 @@ def amap(
         progress: Whether to show a progress bar on stderr (extra `progress`); None shows it if stderr is a terminal and
             tqdm is installed.
         context: Any object for the tools of all runs, which get it with `aimu.tools.current_call().context`.
+        journal: The path of a file that keeps each answer before it is given out. Run the same batch with the same file
+            again, after an error, Ctrl-C or `kill -9`: what it has is not asked again, and what failed or was cut off
+            is. A task is known by its text, equal ones by their number; their order does not matter. The file belongs
+            to runners of the same classes, names, models, messages and tools, with the same options and `output_type`;
+            only limits such as `max_tokens` may change.
         output_type: The type that each answer must have, as in `run`.
         output_mode: How the model is held to the type, as in `run`.
         output_retries: How often the model may give another answer, as in `run`.
@@ -133,6 +163,8 @@ def amap(
     Raises:
         InvalidOptionError: An argument is out of its range, or the runner cannot be forked.
         MissingExtraError: On entering, `progress` is True and tqdm is not installed.
+        JournalError: On entering or reading, the journal is in use, cannot be written, is damaged or is not a journal,
+            or belongs to other runners; also with "collect".
 
     Example:
         async with aio.amap(agent, tasks, max_concurrency=100) as results:
@@ -148,17 +180,28 @@ def amap(
     make, seconds = _factory(runner_or_factory), checked_timeout(timeout)
     expected = Expected.asked(output_type, output_mode, output_retries, output_validator)
 
-    async def answered(task: str) -> AnyAnswer:
-        asked = checked_text(task, "a task of amap")
-        runner = make()
-        with nullcontext() if seconds is None else within(seconds, lambda: f"{run_of(runner)} in amap"):
+    def limit(runner: AsyncRunner) -> AbstractContextManager[object]:
+        return nullcontext() if seconds is None else within(seconds, lambda: f"{run_of(runner)} in amap")
+
+    async def ask(task: str, runner: AsyncRunner) -> AnyAnswer:
+        with limit(runner):
             if expected is not None:
-                return await run_typed(runner, Task(asked, generate_kwargs, expected=expected))
-            answer: Any = await runner.run(asked, None if generate_kwargs is None else dict(generate_kwargs))
+                return await run_typed(runner, Task(task, generate_kwargs, expected=expected))
+            answer: Any = await runner.run(task, None if generate_kwargs is None else dict(generate_kwargs))
         return answer if isinstance(answer, Answer) else Answer(str(answer))
 
+    kept = None
+    if journal is not None:
+        from aimu.aio._journal import Journal
+
+        kept = Journal(journal, make=make, ask=ask, limit=limit, generate_kwargs=generate_kwargs, expected=expected)
+
+    async def answered(task: str) -> AnyAnswer:
+        asked = checked_text(task, "a task of amap")
+        return await (ask(asked, make()) if kept is None else kept.answer(asked))
+
     collect = on_error == "collect"
-    return Results(answered, tasks, max_concurrency, collect=collect, progress=progress, context=context)
+    return Results(answered, tasks, max_concurrency, collect=collect, progress=progress, context=context, journal=kept)
 
 
 @final
@@ -177,6 +220,7 @@ class Results(Generic[R_co]):
         collect: bool,
         progress: bool | None,
         context: Any,
+        journal: Journal | None,
     ) -> None:
         self._answer = answer
         self._given = tasks
@@ -184,17 +228,33 @@ class Results(Generic[R_co]):
         self._collect = collect
         self._progress = progress
         self._context = context
+        self._journal = journal
         self._tasks = _numbered(tasks)
+        self._begun = False
         self._bar: Any = None
         self._pump: Pump[tuple[int, R_co]] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._pump is not None:
+        if self._begun:
             raise StreamClosedError("the results of amap were already entered; call amap again for a new run")
-        self._bar = _bar(self._given, self._progress)
-        pump = self._pump = Pump[tuple[int, R_co]](lambda: self._fill(pump), 0)
-        await pump.start()
+        self._begun = True
+        try:
+            if self._journal is not None:
+                await self._journal.open()
+            self._bar = _bar(self._given, self._progress)
+            pump = self._pump = Pump[tuple[int, R_co]](lambda: self._fill(pump), 0)
+            await pump.start()
+        except BaseException:
+            self._close()
+            raise
         return self
+
+    def _close(self) -> None:
+        """Close what needs no event loop; may be called more than once."""
+        if self._journal is not None:
+            self._journal.close()
+        if self._bar is not None:
+            self._bar.close()
 
     async def _fill(self, pump: Pump[tuple[int, R_co]]) -> None:
         begin_branch()
@@ -226,7 +286,7 @@ class Results(Generic[R_co]):
                 result: AnyAnswer | Exception = await self._answer(task)
         except Exception as exc:
             exc.add_note(f"in task {index} of amap")
-            if not self._collect:
+            if not self._collect or (self._journal is not None and exc in self._journal.failures):
                 raise
             result = exc
         if self._bar is not None:
@@ -243,8 +303,8 @@ class Results(Generic[R_co]):
     def _entered(self) -> Pump[tuple[int, R_co]]:
         if self._pump is None or self._pump.left:
             raise StreamClosedError(
-                "the results of amap can be read only inside their block: "
-                "async with aio.amap(...) as results: async for index, result in results: ..."
+                "the results of amap can be read only inside their block; enter it with `with amap(...) as results:`, "
+                "or `async with` in aimu.aio, and read them there"
             )
         return self._pump
 
@@ -256,8 +316,7 @@ class Results(Generic[R_co]):
         try:
             await self._pump.leave()
         finally:
-            if self._bar is not None:
-                self._bar.close()
+            self._close()
             # Shielded so that the user's generator closes also in a cancelled task; it may take `CLOSING` seconds.
             with anyio.move_on_after(CLOSING, shield=True):
                 await self._tasks.aclose()

@@ -43,7 +43,7 @@ def connect(provider: str, at: Connection, *, base_url: str | None, api_key: str
     token = None if key else _key(None, at.token_variables)
     if at.key_required and not (key or token):
         raise MissingKeyError(provider, at.key_variables[0])
-    url = _base_url(provider, at, base_url)
+    url = url_of(provider, at, base_url)
     endpoint = Endpoint(url, _headers(at, sdk, url, key, token), key or token)
 
     def make(client: httpx2.AsyncClient | None) -> Http:
@@ -79,7 +79,7 @@ def _headers(at: Connection, vendor: Any, url: str, key: str | None, token: str 
     return headers
 
 
-def _base_url(provider: str, at: Connection, given: str | None) -> str:
+def url_of(provider: str, at: Connection, given: str | None = None) -> str:
     """Return the given URL, else the environment's, else the row's."""
     url = given or _environment(at.url_variables) or at.base_url
     if url is None:

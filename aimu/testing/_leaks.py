@@ -68,6 +68,7 @@ class LeakCheck:
     _before: Found = field(factory=dict[object, str], init=False)
 
     def __enter__(self) -> Self:
+        _open_sync_loop()
         self._before = _everything(tasks=False)
         return self
 
@@ -95,6 +96,16 @@ class LeakCheck:
 
     def _left(self, *, tasks: bool) -> list[str]:
         return [name for key, name in _everything(tasks=tasks).items() if key not in self._before]
+
+
+def _open_sync_loop() -> None:
+    """Make the event loop that the sync surface keeps to the end of this thread, so that it is there before a block."""
+    from aimu._sync import bridge  # at first use, since it loads asyncio
+
+    try:
+        anyio.get_current_task()
+    except anyio.NoEventLoopError:
+        bridge.call(int)
 
 
 def _report(left: list[str]) -> None:

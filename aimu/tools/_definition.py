@@ -41,7 +41,8 @@ class Tool:
     Args:
         name: Name of the tool: 1 to 64 letters, digits, "_" or "-".
         function: The function, `def` or `async def`, to call with keyword arguments.
-        description: Text for the model. By default the function's docstring up to its first section.
+        description: Text for the model. By default the function's docstring up to its first section, and its section
+            `Returns:` or `Yields:`.
         parameters: JSON Schema of the arguments, an object. By default made from the type hints and the docstring. If
             given, arguments are not validated or coerced; a call only has to be a JSON object with the required names.
             What services refuse or cannot read, such as an array without `items`, is rewritten or left out.
@@ -166,7 +167,7 @@ def tool(function: AnyCallable | None = None, /, *, name: str | None = None, **o
     """Mark a function or method, `def` or `async def`, as a tool, and return it unchanged.
 
     Every parameter needs a type hint. The docstring (Google, NumPy or Sphinx style) describes the tool and, in its
-    section of arguments, the parameters. Use it as `@tool` or as `@tool(name=..., ...)`.
+    sections of arguments and returns, the parameters and the result. Use it as `@tool` or as `@tool(name=..., ...)`.
 
     Args:
         function: The function to mark.

@@ -29,7 +29,6 @@ from typing import (
 import attrs
 from attrs import define, field
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
-from pydantic.errors import PydanticUndefinedAnnotation, PydanticUserError
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import ErrorDetails
@@ -41,9 +40,6 @@ from aimu.tools._generics import field_types, shown_name, with_parameters
 from aimu.tools._schema import accepted, untitled
 from aimu.tools._signature import REQUIRED, Argument
 
-UNUSABLE = (PydanticUserError, PydanticUndefinedAnnotation, TypeError)
-"""What pydantic raises for a type that has no JSON Schema."""
-
 _FILLED = "f"  # begins the name of a model's field whose default has to be passed
 _UNSHOWN = object()  # the argument is optional, but the schema shows no default: it is computed
 
@@ -51,6 +47,12 @@ _UNSHOWN = object()  # the argument is optional, but the schema shows no default
 def schema_of(model: type[BaseModel]) -> dict[str, Any]:
     """Return the JSON Schema of a model of arguments, without titles and in a form that services accept."""
     return untitled(accepted(model.model_json_schema(schema_generator=_Generator)))
+
+
+def reason(exc: Exception) -> str:
+    """Return in a few words why a type has no JSON Schema, from what pydantic or the type itself has raised."""
+    first, *more = [line.strip() for line in str(exc).strip().splitlines()] or [type(exc).__name__]
+    return (more[-1] if more and first.endswith(":") else first).split(". ")[0]
 
 
 @contextmanager

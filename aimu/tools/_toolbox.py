@@ -1,7 +1,8 @@
 """Holds the tools of one conversation: names, schemas, and the execution of one call.
 
-A failure of a tool becomes the result of its call, and is logged under `aimu.tools` at WARNING, with the traceback if
-the tool raised. The caller records results and decides which calls overlap.
+A failure of a tool becomes the result of its call, and is logged under `aimu.tools` at WARNING; with the traceback,
+unless the exception is one of the library's that says what happened. The caller records results and decides which calls
+overlap.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import functools
 import inspect
 import json
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeAlias, TypeGuard, cast, final
 
 import anyio
 import attrs
 from anyio.lowlevel import checkpoint
+from attrs import frozen
 
 from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure, unwrap
@@ -25,7 +27,7 @@ from aimu._core.images import url_of
 from aimu._core.reply import ToolCall
 from aimu._core.threads import InThread, run_in_thread
 from aimu._doors import public
-from aimu.errors import ToolError, ToolNameClashError, UnknownToolError
+from aimu.errors import AimuError, ToolError, ToolNameClashError, UnknownToolError, UsageError
 from aimu.tools._current import CALL
 from aimu.tools._definition import Tool, as_tool
 from aimu.tools._signature import without_bound
@@ -142,7 +144,7 @@ class Toolbox:
 
         def begin() -> list[Awaitable[Any]]:  # in a list, since trio refuses a coroutine as the result of a thread
             on_start()
-            with _reported_failures(tool, on_failure):
+            with _ReportedFailures(tool, on_failure):
                 result = tool.function(**arguments)
                 if (pending := pending_of(result)) is not None:
                     return [pending]
@@ -154,27 +156,42 @@ class Toolbox:
             if not here and in_thread is not run_in_thread and (current := CALL.get()) is not None:
                 current.keep_deadline()
             for pending in begin() if here else await in_thread(begin):
-                with _reported_failures(tool, on_failure), single_failure(levels=0):
+                with _ReportedFailures(tool, on_failure), single_failure(levels=0):
                     on_result(await pending)
         if scope.cancelled_caught:
             log.warning("stopped tool %r at its timeout of %g s", tool.name, tool.timeout)
             on_failure(f"{tool.name} did not end within {tool.timeout:g} seconds and was stopped.")
 
 
-@contextmanager
-def _reported_failures(tool: Tool, on_failure: Callable[[str], object]) -> Generator[None]:
-    try:
-        yield
-    except Exception as exc:  # a tool may raise anything; the exception becomes its result
+@final
+@frozen
+class _ReportedFailures:
+    """A block in which a tool runs: an Exception becomes its result, and is raised too if the tool declares that.
+
+    Not a generator: its frame, in the traceback, holds that of `contextlib`, and that the exception (in Python 3.12).
+    """
+
+    tool: Tool
+    on_failure: Callable[[str], object]
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, exc: BaseException | None, traceback: object) -> bool:
+        if not isinstance(exc, Exception):
+            return False
         error = unwrap(exc)
-        log.warning("tool %r failed", tool.name, exc_info=exc)
-        reason = without_bound(tool.function, str(error))
-        on_failure(": ".join(filter(None, (type(error).__name__, reason))))
         try:
-            if isinstance(error, tool.raises):
+            if isinstance(error, AimuError) and not isinstance(error, UsageError):  # it says what happened
+                log.warning("tool %r failed: %s", self.tool.name, error)
+            else:
+                log.warning("tool %r failed", self.tool.name, exc_info=exc)
+            reason = without_bound(self.tool.function, str(error))
+            self.on_failure(": ".join(filter(None, (type(error).__name__, reason))))
+            if isinstance(error, self.tool.raises) and error is not exc:
                 raise error
+            return not isinstance(error, self.tool.raises)
         finally:
-            del error  # or the traceback would hold this frame, and this frame the traceback, and with it the stream
+            del error, exc, traceback  # whose frames may hold this one, and with it the stream
 
 
 def pending_of(result: Any) -> Awaitable[Any] | None:

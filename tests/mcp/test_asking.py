@@ -133,6 +133,30 @@ def test_a_question_is_asked_in_the_terminal(monkeypatch, capsys):
     assert "'old' is not one of these: integer" in out
 
 
+EVIL = "\x1b]0;owned\x07\x9b2J\u202e"
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        Elicitation(server=EVIL, message=f"{EVIL}\n?", url=f"https://x.org/{EVIL}"),
+        Elicitation(
+            server="s",
+            message="?",
+            schema={"properties": {EVIL: {"title": EVIL, "description": EVIL, "enum": [EVIL], "default": EVIL}}},
+        ),
+        Elicitation(server="s", message="?", schema={"properties": {EVIL: {"type": EVIL}}}),
+    ],
+)
+def test_a_question_does_not_control_the_terminal(monkeypatch, capsys, question):
+    lines = iter(["x", "", ""])
+    monkeypatch.setattr("builtins.input", lambda prompt: print(prompt) or next(lines))
+    ask_in_terminal(question)
+    out = capsys.readouterr().out
+    assert r"\x1b]0;owned\x07\x9b2J\u202e" in out
+    assert out.replace("\n", "").isprintable()
+
+
 @pytest.mark.parametrize(
     ("question", "lines", "answer"),
     [

@@ -147,6 +147,8 @@ async def test_the_type_is_that_of_what_a_call_gives_in_the_end(function):
         (Any, 3, "3"),
         ("NoSuchType", 3, "3"),
         (type(lambda: 0), 3, "3"),
+        (Literal[()], 3, "3"),
+        (dict[int], {1: 2}, '{"1": 2}'),
         (list, [1], "[1]"),
         (list[dict], [{"a": 1}], '[{"a": 1}]'),
         (list[dict[str, Any]] | str, "hi", "hi"),

@@ -163,7 +163,12 @@ def test_many_optional_properties_have_no_strict_form_where_a_service_limits_the
     ("text", "problems"),
     [
         ("", ["the answer is empty"]),
-        ("Sorry, no.", ["the answer is not JSON: expected value at line 1 column 1"]),
+        ("Sorry, no.", ["the answer is not JSON: it begins with 'Sorry, no.'"]),
+        (
+            "I am sorry, I cannot read this text.",
+            ["the answer is not JSON: it begins with 'I am sorry, I cannot read this text.'"],
+        ),
+        ("Sorry, {", ["the answer is not JSON: expected value at line 1 column 1"]),
         ('{"kind": "cat", "lives": "many"}', ["lives: Input should be a valid integer"]),
         ('{"lives": 3}', ["kind: required, but missing"]),
         ('{"kind": "cat", "lives": 1}, {"kind": "cat"}', ["the answer is not JSON"]),

@@ -157,7 +157,51 @@ def test_open_generators_of_a_loop_are_closed_when_its_thread_ends():
     assert len([thread for thread in threading.enumerate() if thread.name == "aimu-sync"]) <= 1  # ours
 
 
-@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+WITHOUT_FILES = """
+import os, resource, sys, threading
+import aimu
+from aimu import agents
+from aimu.testing import ScriptedProvider
+
+client = aimu.client(ScriptedProvider("Yes.", repeat=True))
+agent = agents.Agent(client)
+
+def read():
+    with agent.run("?", stream=True) as stream:
+        return list(stream)
+
+def mapped():
+    with agents.amap(agent, ["?"]) as results:
+        return list(results)
+
+def fails(how):
+    try:
+        how()
+    except OSError as exc:
+        assert exc.errno == 24, exc
+    else:
+        raise AssertionError(how)
+
+client.chat("?")  # so that everything is loaded
+for way in (lambda: client.chat("?"), lambda: next(agent.run("?", stream=True)), read, mapped):
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    thread = threading.Thread(target=fails, args=(way,))  # which needs a loop of its own
+    thread.start()
+    thread.join()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    way()
+"""
+
+
+def test_a_call_for_which_there_can_be_no_loop_raises_and_leaves_nothing_behind():
+    done = subprocess.run([sys.executable, "-c", WITHOUT_FILES], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    # asyncio complains of the loop that it could not finish.
+    assert "never awaited" not in done.stderr
+
+
 def test_a_forked_child_can_make_calls():
     client = aimu.client(ScriptedProvider("a", "b", repeat=True))
     client.chat("?")

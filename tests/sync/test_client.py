@@ -6,7 +6,7 @@ import time
 import pytest
 
 import aimu
-from aimu import aio
+from aimu import agents, aio
 from aimu._core.reply import Usage
 from aimu.errors import BusyConversationError, StreamClosedError
 from aimu.testing._scripted import ScriptedProvider, reply
@@ -81,6 +81,58 @@ def test_a_dropped_stream_is_closed_at_once():
     del stream
     assert provider.open_streams == 0
     assert client.messages[1]["content"] == "one "
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_closed_stream_leaves_nothing_to_do_when_it_is_dropped(begun):
+    stream = aimu.client(ScriptedProvider("one two three")).chat("?", stream=True)
+    if begun:
+        next(stream)
+    stream.close()
+    assert stream._remains is None
+    assert list(stream) == []
+    stream.close()
+    with pytest.raises(StreamClosedError, match="already read, entered or closed"):
+        stream.__enter__()
+
+
+def test_a_stream_whose_block_was_closed_inside_or_failed_leaves_nothing_either():
+    client = aimu.client(ScriptedProvider("one two three", reply("one two", error=ValueError("no"))))
+    with client.chat("?", stream=True) as stream:
+        next(stream)
+        stream.close()
+        assert stream._remains is not None
+    assert stream._remains is None
+    with pytest.raises(ValueError, match="no"):
+        with client.chat("?", stream=True) as stream:
+            list(stream)
+    assert stream._remains is None
+
+
+def many(runner):
+    return agents.amap(runner, map(str, range(100)))
+
+
+def long(runner):
+    return runner.run("?", stream=True)
+
+
+@pytest.mark.parametrize("begin", [many, long])
+def test_a_block_that_is_entered_twice_is_still_left(begin):
+    provider = ScriptedProvider("one two three " * 100, repeat=True)
+    block = begin(agents.Agent(aimu.client(provider)))
+    with block:
+        next(block)
+        with pytest.raises(StreamClosedError, match="already"):
+            block.__enter__()
+        next(block)
+    assert provider.open_streams == 0
+    asked = len(provider.requests)
+    for _ in range(2):
+        with pytest.raises(StreamClosedError, match="already"):
+            block.__enter__()
+    assert len(provider.requests) == asked
+    assert block._remains is None
 
 
 def test_a_stream_can_only_be_read_in_the_thread_that_began_it():

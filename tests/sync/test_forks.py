@@ -40,8 +40,19 @@ def server():
         yield url
 
 
+CLIENTS = []
+
+
 def over_http(server, kind="ok", model="5", **options):
-    return aimu.client(f"openai:{model}", base_url=f"{server}/{kind}/v1", api_key="k", **options)
+    CLIENTS.append(aimu.client(f"openai:{model}", base_url=f"{server}/{kind}/v1", api_key="k", **options))
+    return CLIENTS[-1]
+
+
+@pytest.fixture(autouse=True)
+def close_clients():
+    yield
+    while CLIENTS:
+        CLIENTS.pop().close()
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 
 from aimu._core.threads import run_in_thread
+from aimu.errors import EngineError
 from aimu.tools import tool
 from tests.tools.record import Record, at_once, failing, whoami, whoami_async
 from tests.tools.samples import Color, Item, Point, Tree
@@ -51,6 +52,12 @@ async def test_an_exception_is_the_result_and_its_traceback_is_logged(kind, capl
     (entry,) = caplog.records
     assert (entry.name, entry.levelno) == ("aimu.tools", logging.WARNING)
     assert entry.exc_info[1].__traceback__ is not None
+
+
+async def test_an_error_of_the_library_is_logged_in_a_line(caplog):
+    assert (await Record().run(failing(EngineError("gone"))[1]))[1] == "Error: EngineError: gone"
+    (entry,) = caplog.records
+    assert (entry.getMessage(), entry.exc_info) == ("tool 'fail_async' failed: gone", None)
 
 
 async def test_the_model_gets_the_single_exception_of_a_group():

@@ -8,10 +8,13 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Annotated, Any, ClassVar, Literal, TypedDict
 
 import pytest
+from pydantic import Field
 
+from aimu._output._type import OutputType
+from aimu.errors import InvalidOptionError
 from aimu.tools import ToolSignatureError, as_tool, tool
 from tests.tools.samples import Point, parameters, place
 
@@ -129,6 +132,47 @@ def test_the_error_for_an_invalid_tool_names_the_remedy(function, said):
     with pytest.raises(ToolSignatureError, match=said) as refused:
         as_tool(function).schema
     assert "\n" not in str(refused.value)
+
+
+class Hooked:
+    def __init_subclass__(cls, error, **options):
+        cls.error = error
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source, handler):
+        raise cls.error
+
+
+class Failing(Hooked, error=RuntimeError("it is raining.\nAnd more")): ...
+
+
+class Deep(Hooked, error=RecursionError()): ...
+
+
+@pytest.mark.parametrize(
+    ("hint", "why"),
+    [
+        (Literal[()], "cannot be empty"),
+        (list[Literal[()] | None], "cannot be empty"),
+        (dict[int], "Expected two type arguments"),
+        (Literal[object], "Unable to serialize"),
+        (Annotated[int, Field(gt="x")], "'gt' must be"),
+        (Annotated[str, Field(pattern="(")], "unclosed group"),
+        (ClassVar[int], r"ClassVar\[int\] is not the type of a value"),
+        (3, "'int' object"),
+        (Failing, "it is raining.; use"),
+        (list[Deep], "RecursionError; use"),
+    ],
+)
+@pytest.mark.parametrize("beside", [{}, {"other": int}, {"other": threading.Event}])
+def test_whatever_a_type_raises_the_error_names_the_parameter_and_the_remedy(hint, why, beside):
+    def function(value, other=None): ...
+
+    function.__annotations__ = {"value": hint, "other": Any} | beside
+    with pytest.raises(ToolSignatureError, match=rf"function: cannot make a JSON Schema of parameter 'value': .*{why}"):
+        as_tool(function).schema
+    with pytest.raises(InvalidOptionError, match="has no JSON Schema: .*; use plain|must be a type, got int 3"):
+        OutputType.of(hint)
 
 
 def test_the_decorator_refuses_at_once_what_it_can_see():

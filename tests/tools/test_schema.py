@@ -93,7 +93,7 @@ def test_a_schema_has_types_descriptions_and_defaults_but_no_titles():
         "type": "function",
         "function": {
             "name": "describe",
-            "description": "Describe a thing.\n\nAt length.",
+            "description": "Describe a thing.\n\nAt length.\n\nReturns: Nothing.",
             "parameters": {
                 "$defs": {"Color": {"enum": ["red", "blue"], "type": "string"}},
                 "type": "object",
@@ -191,18 +191,40 @@ def test_a_tool_with_plain_types_gets_its_model_when_it_is_first_called(monkeypa
 @pytest.mark.parametrize(
     "docstring",
     [
-        "Add.\n\nArgs:\n    a: The one.\n    b (int): The other.",
-        "Add.\n\nParameters\n----------\na : int\n    The one.\nb : int\n    The other.",
-        "Add.\n\n:param a: The one.\n:param int b: The other.\n:returns: The sum.",
+        "Add.\n\nArgs:\n    a: The one.\n    b (int): The other.\n\n"
+        "Returns:\n    The sum,\n      of both.\n\nRaises:\n    X: No.",
+        "Add.\n\nParameters\n----------\na : int\n    The one.\nb : int\n    The other.\n\n"
+        "Returns\n-------\nint\n    The sum,\n    of both.\n\nRaises\n------\nX\n    No.",
+        "Add.\n\n:param a: The one.\n:param int b: The other.\n"
+        ":returns: The sum,\n    of both.\n:rtype: int\n:raises X: No.",
     ],
     ids=["google", "numpy", "sphinx"],
 )
-def test_a_docstring_of_any_style_describes_the_parameters(docstring):
+def test_a_docstring_of_any_style_describes_the_parameters_and_the_result(docstring):
     def add(a: int, b: int): ...
 
     add.__doc__ = docstring
-    assert as_tool(add).description == "Add."
+    assert as_tool(add).description == "Add.\n\nReturns: The sum, of both."
     assert [p["description"] for p in parameters(add)["properties"].values()] == ["The one.", "The other."]
+
+
+@pytest.mark.parametrize(
+    ("docstring", "description"),
+    [
+        ("Lines.\n\nYields:\n    Each line.\n\n    Then the end.", "Lines.\n\nYields: Each line. Then the end."),
+        ("Lines.\n\nReturns\n-------\nlist of str\n", "Lines.\n\nReturns: list of str"),
+        ("Returns:\n    Only this.", "Returns: Only this."),
+        ("Add.\n\nReturns:\n", "Add."),
+        ("Add.\n\n:return:", "Add."),
+        ("Add.\n\nReturns: the sum", "Add.\n\nReturns: the sum"),
+        ("Add.\n\nReturn:\n    int: The sum.\n\nExample:\n    x", "Add.\n\nReturns: int: The sum."),
+    ],
+)
+def test_the_description_ends_with_what_is_returned(docstring, description):
+    def add(a: int): ...
+
+    add.__doc__ = docstring
+    assert as_tool(add).description == description
 
 
 def test_arguments_named_like_pydantic_internals_or_the_word_title_are_kept():

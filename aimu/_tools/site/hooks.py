@@ -12,7 +12,7 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
-from aimu._tools.site import api, paths, pictures, scripts, tables
+from aimu._tools.site import api, paths, pictures, programs, scripts, tables
 
 _OUTSIDE = re.compile(r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"((?:https?:)?//[^"]+)')
 
@@ -25,7 +25,7 @@ def on_config(config: Any) -> Any:
 
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages that are made from the code, those beside docs/, and the scripts."""
-    pages = {**api.pages(), **tables.pages(paths.ROOT)}
+    pages = {**api.pages(), **tables.pages(paths.ROOT), **programs.pages(paths.ROOT)}
     for origin, page in paths.ROOT_PAGES.items():
         if page not in pages and files.get_file_from_path(page) is None:
             pages[page] = (paths.ROOT / origin).read_text("utf8")
@@ -40,6 +40,8 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     """Point links to files beside docs/ to their pages on the site, and give the first page more room."""
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]  # it would list this page alone
+    if page.file.src_uri == "examples/README.md":
+        markdown = programs.relinked(markdown, paths.ROOT)
     return paths.relinked(markdown, page.file.src_uri)
 
 

@@ -41,6 +41,13 @@ _PROXIES = (
     ("`SSLKEYLOGFILE`", "A file that gets the keys of TLS connections, for debugging."),
 )
 
+_COMMAND = (
+    ("`AIMU_MODEL`", "The model of `aimu chat` and `aimu run` without `-m`."),
+    ("`AIMU_DEBUG`", "Set to 1, the command shows tracebacks and the log."),
+    ("`NO_COLOR`", "Set to anything, the command writes no colours."),
+    ("`XDG_STATE_HOME`", "The folder of `aimu/history`, what you wrote in chats; default: `~/.local/state`."),
+)
+
 
 def pages(root: Path) -> dict[str, str]:
     """Return the Markdown of each page by its path under docs/."""
@@ -209,7 +216,7 @@ def _environment() -> str:
             rows += [(f"`{name}`", f"{row.title}: {what}") for name in names]
     return joined(
         "# Environment variables",
-        "aimu reads no file of settings and no variable of its own. It reads these variables of services and of "
+        "The library reads no file of settings and no variable of its own. It reads these variables of services and of "
         "the system. Arguments such as `api_key=` and `base_url=` come before them.",
         "## Services",
         table(("variable", "meaning"), sorted(rows)),
@@ -218,6 +225,9 @@ def _environment() -> str:
         table(("variable", "meaning"), _PROXIES),
         "A value that no request can use raises [`InvalidOptionError`][aimu.errors.InvalidOptionError] when the "
         "client is made, and the text names the variable.",
+        "## The command",
+        table(("variable", "meaning"), _COMMAND),
+        "[In the terminal](../how-to/terminal.md) has the rest.",
         "## MCP configurations",
         "A configuration of MCP servers may name any variable as `${VAR}`, `${env:VAR}` or `${VAR:-default}`; see "
         "the [guide](../mcp.md).",

@@ -15,6 +15,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 from aimu._core.escaping import escaping
+from aimu._core.known import with_known_attributes
 from aimu._doors import public
 from aimu.aio._mcp.config import HTTPSpec, Spec, read_config, read_file
 from aimu.aio._mcp.memory import MemoryServer
@@ -47,6 +48,7 @@ def _check_single(specs: Sequence[Spec]) -> None:
 
 @public("aimu.aio")
 @final
+@with_known_attributes
 class MCPClient(Reading):
     """The tools of one or more MCP servers, to put into the `tools` of a client or agent.
 

@@ -1,4 +1,4 @@
-"""Questions of MCP servers, asked in the terminal."""
+"""Questions of MCP servers, asked in the terminal, which they do not control: what is not printable is escaped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from aimu._core.escaping import printable
 from aimu._doors import public
 from aimu.aio._mcp.options import Elicitation
 
@@ -22,10 +23,13 @@ def ask_in_terminal(question: Elicitation) -> dict[str, Any] | None:
     Returns:
         The answers; None if the user declines, by Ctrl-D or by leaving a required field empty.
     """
-    print(f"\n{question.server} asks: {question.message}")  # noqa: T201 - the terminal is what it is for
+    asked = printable(f"{question.server} asks: {question.message}", keep="\n")
+    print(f"\n{asked}")  # noqa: T201 - the terminal is what it is for
     try:
         if question.url is not None:
-            return {} if input(f"Visit {question.url}\nDone? [y/N] ").strip().lower() in ("y", "yes") else None
+            return (
+                {} if input(f"Visit {printable(question.url)}\nDone? [y/N] ").strip().lower() in ("y", "yes") else None
+            )
         answers: dict[str, Any] = {}
         schema = question.schema or {}
         required = schema.get("required", ())
@@ -51,13 +55,13 @@ def _ask(name: str, field: Mapping[str, Any], required: bool) -> Any:
     kind = ", ".join(map(str, choices)) if choices else field.get("type", "string")
     marks = f" [{kind}{'' if required else ', optional'}{'' if default is None else f', default {default}'}]: "
     while True:
-        text = input(f"{title}{description}{marks}").strip()
+        text = input(printable(f"{title}{description}{marks}")).strip()
         if not text:
             return default
         value = _value(text, field.get("type", "string"))
         if value is not None and (not choices or value in choices):
             return value
-        print(f"{text!r} is not one of these: {kind}")  # noqa: T201 - likewise
+        print(f"{text!r} is not one of these: {printable(kind)}")  # noqa: T201 - likewise
 
 
 def _value(text: str, kind: str) -> Any:

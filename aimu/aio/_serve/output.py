@@ -28,7 +28,6 @@ from pydantic import TypeAdapter
 from aimu._core.surrogates import whole
 from aimu._output._type import WRAPPER, OutputType, resolved
 from aimu.errors import InvalidOptionError, ToolError
-from aimu.tools._models import UNUSABLE
 from aimu.tools._schema import untitled
 from aimu.tools._signature import resolved_annotation, written
 
@@ -122,8 +121,8 @@ def _schema(kind: Any) -> dict[str, Any] | None:
     try:
         schema = TypeAdapter(kind).json_schema(mode="serialization")
         return untitled(resolved(schema, schema))
-    except UNUSABLE:
-        pass  # pydantic does not know attrs classes
+    except Exception:  # noqa: BLE001 - of a type with a hook of its own, anything; nor does pydantic know attrs classes
+        pass
     try:
         known = OutputType[Any].of(kind)
     except InvalidOptionError:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from mimetypes import guess_type
 from typing import Any
+from urllib.parse import urlsplit
 
 from aimu._core.threads import run_in_thread
 from aimu.aio._serve.blocks import blocks_of
@@ -25,7 +26,10 @@ def add_resources(server: Any, resources: Mapping[str, Any]) -> None:
                 f"resources[{uri!r}] must be a str, bytes or a function, got {type(given).__name__}"
             )
         name = getattr(given, "__name__", None) or uri
-        mime_type = guess_type(uri)[0] or ("application/octet-stream" if isinstance(given, bytes) else None)
+        parts = urlsplit(uri)
+        mime_type = guess_type(parts.netloc + parts.path)[0] or (
+            "application/octet-stream" if isinstance(given, bytes) else None
+        )
         try:
             server.resource(uri, name=name, mime_type=mime_type)(given if callable(given) else _constant(given))
         except ValueError as exc:

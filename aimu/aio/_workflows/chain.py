@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 
 from aimu._core.answer import Answer, AnyAnswer
 from aimu._core.field_docs import with_field_docs
+from aimu._core.known import with_known_attributes
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
@@ -19,6 +20,7 @@ from aimu.aio._workflows.flow import Ask, Flow, follow
 
 
 @public("aimu.aio")
+@with_known_attributes
 @with_field_docs
 @define(eq=False)
 class Chain(StepRunner):

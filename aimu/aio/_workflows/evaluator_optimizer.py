@@ -12,6 +12,7 @@ from attrs import define, evolve, field
 from aimu._core.answer import Answer, AnyAnswer, changed
 from aimu._core.escaping import escaping
 from aimu._core.field_docs import with_field_docs
+from aimu._core.known import with_known_attributes
 from aimu._core.reply import StopReason
 from aimu._doors import public
 from aimu.aio._agent import Agent
@@ -27,6 +28,7 @@ _MARKUP = r"(?:[\s>#*_~`\"'“‘(\[+•-]|\d++[.)](?=\s)|</?+\w++[^>]*+>)*"  # 
 
 
 @public("aimu.aio")
+@with_known_attributes
 @with_field_docs
 @define(eq=False)
 class EvaluatorOptimizer(StepRunner):

@@ -14,6 +14,7 @@ from aimu._core.chunks import StreamChunk
 from aimu._core.escaping import escaping
 from aimu._core.field_docs import with_field_docs
 from aimu._core.groups import single_failure
+from aimu._core.known import with_known_attributes
 from aimu._core.loop_end import Nested
 from aimu._doors import public
 from aimu.aio._agent import Agent
@@ -39,6 +40,7 @@ def _at_most_all(parallel: Parallel, attribute: Attribute[Any], first: Any) -> N
 
 
 @public("aimu.aio")
+@with_known_attributes
 @with_field_docs
 @define(eq=False)
 class Parallel(StepRunner):

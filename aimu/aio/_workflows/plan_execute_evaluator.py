@@ -14,6 +14,7 @@ from attrs import define, evolve, field
 
 from aimu._core.answer import Answer
 from aimu._core.field_docs import with_field_docs
+from aimu._core.known import with_known_attributes
 from aimu._core.threads import run_in_thread
 from aimu._doors import public
 from aimu.aio._agent import Agent
@@ -34,6 +35,7 @@ JUDGE = "You judge the work of others by given criteria, strictly and fairly."
 
 
 @public("aimu.aio")
+@with_known_attributes
 @with_field_docs
 @define(eq=False)
 class PlanExecuteEvaluator(StepRunner):

@@ -9,6 +9,7 @@ from typing import Self
 from attrs import define, field
 
 from aimu._core.field_docs import with_field_docs
+from aimu._core.known import with_known_attributes
 from aimu._doors import public
 from aimu.aio._agent import Agent
 from aimu.aio._base_client import AsyncBaseModelClient
@@ -22,6 +23,7 @@ _BARE = re.compile(r"[^\W_]")
 
 
 @public("aimu.aio")
+@with_known_attributes
 @with_field_docs
 @define(eq=False)
 class Router(StepRunner):

@@ -1,0 +1,93 @@
+"""`aimu chat`: a conversation in the terminal, or with the lines of stdin."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from contextlib import AsyncExitStack
+from typing import Any, final
+
+from attrs import define, field
+
+from aimu import __version__, aio
+from aimu._cli import commands, exits, interrupts
+from aimu._cli.opening import Opening
+from aimu._cli.prompt import Editor, Lines, Messages, quiet_terminal
+from aimu._cli.safe import is_terminal, line_of, styled
+from aimu._cli.session import Log, Session
+from aimu.types import Answer
+
+
+def chat(options: Namespace) -> int:
+    """Run the subcommand and return its exit code."""
+    return interrupts.run(lambda received: _chat(options, received))
+
+
+async def _chat(options: Namespace, received: interrupts.Interrupts) -> int:
+    in_terminal = is_terminal(sys.stdin) and is_terminal(sys.stdout)
+    file = sys.stdout if in_terminal else sys.stderr
+    session = Session(options, file, sys.stderr, answers=in_terminal, verbose=options.verbose)
+    async with AsyncExitStack() as stack:
+        if in_terminal:
+            stack.enter_context(quiet_terminal(received))
+        stack.enter_context(Log(session))
+        opening = Opening(options, session.note, stack)
+        agent = await opening.agent()
+        messages: Messages = Editor(list(commands.COMMANDS), session.note) if in_terminal else Lines()
+        conversation = Chat(received, session, opening, agent, in_terminal)
+        if in_terminal:
+            print(styled(f"aimu {__version__}, {line_of(opening.choice.name)}; /help for help", "dim", sys.stdout))
+        while not conversation.left and (text := await messages.next()) is not None:
+            await conversation.take(text)
+        return conversation.code
+
+
+@final
+@define(eq=False)
+class Chat:
+    """A conversation, and what its commands change.
+
+    Attributes:
+        interrupts: Stops an answer or a command at Ctrl-C.
+        session: Runs and shows turns.
+        opening: Opens models and knows the tools.
+        agent: Has the history.
+        in_terminal: Whether the user sits in front of it.
+        left: Whether the user has left.
+        code: The exit code: that of the first message that failed, where nobody sits in front of it.
+    """
+
+    interrupts: interrupts.Interrupts
+    session: Session
+    opening: Opening
+    agent: aio.Agent
+    in_terminal: bool
+    left: bool = field(default=False, init=False)
+    code: int = field(default=exits.OK, init=False)
+
+    async def take(self, text: str) -> None:
+        """Answer a message, or run a command."""
+        answer = None
+        try:
+            with self.interrupts.stops() as scope:
+                if text.startswith("/") and not text.startswith("//"):
+                    await commands.run(self, text)
+                else:
+                    text = text.removeprefix("/") if text.startswith("//") else text
+                    answer = await self.session.turn(self.agent, text, self.opening.choice.name)
+        except Exception as exc:  # noqa: BLE001 - the conversation goes on
+            code = exits.report(exc, debug=self.session.options.debug)
+            self.code = self.code or (exits.OK if self.in_terminal else code)
+            return
+        if scope.cancel_called:
+            self.session.note("stopped")
+        if answer is not None:
+            self._conclude(answer)
+
+    def _conclude(self, answer: Answer[Any]) -> None:
+        """Print what was not shown while it came."""
+        if not self.in_terminal:
+            print(answer, flush=True)
+        elif usage := answer.usage:
+            price = f", ${answer.cost:.4f}" if answer.cost else ""
+            print(styled(f"{usage.input} tokens in, {usage.output} out{price}", "dim", sys.stdout))

@@ -1,0 +1,154 @@
+"""The slash commands of the chat."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aimu._cli.choice import Choice
+from aimu._cli.display import call_text
+from aimu._cli.safe import folded, line_of, shown, styled
+from aimu._core.messages import check_history
+from aimu.errors import InvalidOptionError
+from aimu.tools import Toolbox
+
+if TYPE_CHECKING:
+    from aimu._cli.chat import Chat
+
+
+async def run(chat: Chat, text: str) -> None:
+    """Run a command.
+
+    Raises:
+        InvalidOptionError: There is no such command, or it cannot do what is asked.
+    """
+    name, _, argument = text.partition(" ")
+    if name not in COMMANDS:
+        raise InvalidOptionError(f"there is no command {name}; /help lists them, // begins a message with a slash")
+    await COMMANDS[name](chat, argument.strip())
+
+
+async def _help(chat: Chat, argument: str) -> None:
+    """list the commands"""
+    for name, command in COMMANDS.items():
+        _say(folded(f"{name:<8} {command.__doc__}", sys.stdout, margin=9))
+    keys = (
+        "Alt-Enter or Ctrl-J begins a new line; arrow-up brings back what you wrote before; Ctrl-C stops an answer, "
+        "twice at an empty prompt it leaves, as Ctrl-D does"
+    )
+    _say("\n" + folded(keys, sys.stdout))
+
+
+async def _model(chat: Chat, argument: str) -> None:
+    """name the model; /model MODEL goes on with another one"""
+    if argument:
+        agent = await chat.opening.with_model(Choice(argument, argument))
+        agent.history = chat.agent.history
+        chat.agent = agent
+    _say(chat.opening.choice.name)
+
+
+async def _tools(chat: Chat, argument: str) -> None:
+    """list the tools that the model may call"""
+    tools: list[Any] = []
+    for tool in chat.agent.tools:
+        source: Any = getattr(tool, "as_tools", None)
+        tools += await source() if source else [tool]
+    schemas = Toolbox(tools).schemas
+    for schema in schemas:
+        function = schema["function"]
+        _say(f"{line_of(function['name'])}: {line_of(function.get('description') or '')}")
+    if not schemas:
+        _say("none; `aimu chat --tools module:name` or `--mcp FILE` adds some")
+
+
+async def _show(chat: Chat, argument: str) -> None:
+    """show the last turn in full: thinking, calls and their results"""
+    history = chat.agent.history
+    last = max((index for index, message in enumerate(history) if message["role"] == "user"), default=len(history))
+    for message in history[last + 1 :]:
+        if message["role"] == "tool":
+            _say(styled(f"→ {_text(message)}", "dim", sys.stdout))
+            continue
+        if message.get("thinking"):
+            _say(styled(shown(str(message["thinking"])), "dim", sys.stdout))
+        if text := _text(message):
+            _say(text)
+        for call in message.get("tool_calls", ()):
+            function = call["function"]
+            _say(call_text({"name": function["name"], "arguments": _parsed(function["arguments"])}))
+    if last >= len(history) - 1:
+        _say("there is no turn yet")
+
+
+async def _verbose(chat: Chat, argument: str) -> None:
+    """show thinking and results in full from now on, or no longer"""
+    chat.session.verbose = not chat.session.verbose
+    _say("thinking and results of tools are shown " + ("in full" if chat.session.verbose else "in short"))
+
+
+async def _clear(chat: Chat, argument: str) -> None:
+    """begin a new conversation"""
+    chat.agent.model_client.reset()
+    _say("a new conversation")
+
+
+async def _save(chat: Chat, argument: str) -> None:
+    """/save FILE writes the conversation to a JSON file"""
+    path = _path(argument, "save")
+    draft = path.with_name(path.name + ".draft")
+    draft.write_text(json.dumps(chat.agent.history, indent=2), "utf8")
+    draft.replace(path)
+    _say(f"{len(chat.agent.history)} messages in {path}")
+
+
+async def _load(chat: Chat, argument: str) -> None:
+    """/load FILE goes on with a conversation that was saved"""
+    path = _path(argument, "load")
+    messages = json.loads(path.read_text("utf8"))
+    check_history(messages)
+    chat.agent.history = messages
+    _say(f"{len(messages)} messages from {path}")
+
+
+async def _quit(chat: Chat, argument: str) -> None:
+    """leave"""
+    chat.left = True
+
+
+COMMANDS: dict[str, Callable[[Chat, str], Awaitable[None]]] = {
+    "/help": _help,
+    "/model": _model,
+    "/tools": _tools,
+    "/show": _show,
+    "/verbose": _verbose,
+    "/clear": _clear,
+    "/save": _save,
+    "/load": _load,
+    "/quit": _quit,
+}
+
+
+def _say(text: str) -> None:
+    print(text)
+
+
+def _path(argument: str, command: str) -> Path:
+    if not argument:
+        raise InvalidOptionError(f"name a file: /{command} chat.json")
+    return Path(argument).expanduser()
+
+
+def _text(message: Any) -> str:
+    content = message.get("content") or ""
+    return shown(content if isinstance(content, str) else json.dumps(content))
+
+
+def _parsed(arguments: str) -> Any:
+    try:
+        return json.loads(arguments)
+    except ValueError:
+        return arguments

@@ -1,0 +1,116 @@
+"""What Ctrl-C stops, at every moment: the innermost scope of what is going on, then the program.
+
+The signal is received in the event loop and cancels a scope, so nothing is raised between two bytecodes. Where the loop
+itself is blocked, for example by a tool, the third Ctrl-C ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import ExitStack, contextmanager
+from typing import Any, final
+
+import anyio
+from anyio import CancelScope
+from anyio.abc import TaskStatus
+from attrs import define, field
+
+SOON = 2.0  # s in which a further Ctrl-C is taken for the same wish
+BLOCKED = 3  # signals that a blocked loop does not see
+
+
+@final
+@define(eq=False)
+class Interrupts:
+    """The scopes that a signal may cancel.
+
+    Attributes:
+        signum: The signal that stops the whole program; 0 if none does.
+        at_exit: What puts the terminal right before the process is ended the hard way.
+    """
+
+    signum: int = 0
+    at_exit: list[Callable[[], object]] = field(factory=list[Callable[[], object]])
+    _scopes: list[CancelScope] = field(factory=list[CancelScope])
+    _cancelled: float = 0.0
+    _unseen: int = 0
+
+    @contextmanager
+    def stops(self) -> Generator[CancelScope]:
+        """Let Ctrl-C cancel what the block does."""
+        with CancelScope() as scope:
+            self._scopes.append(scope)
+            try:
+                yield scope
+            finally:
+                self._scopes.remove(scope)
+
+    def hit(self, signum: int = signal.SIGINT) -> None:
+        """Do what a signal asks for."""
+        if not self._scopes:  # nothing has begun
+            self._end(signum)
+        if signum != signal.SIGINT:
+            self.signum = signum
+            self._scopes[0].cancel()
+            return
+        left = [scope for scope in self._scopes if not scope.cancel_called]
+        if len(left) < len(self._scopes) and anyio.current_time() - self._cancelled < SOON:
+            return
+        if not left:
+            self._end(signum)
+        self._cancelled = anyio.current_time()
+        if len(left) == 1:
+            self.signum = signum
+        left[-1].cancel()
+
+    async def watch(self, *, task_status: TaskStatus[None]) -> None:
+        """Receive signals until cancelled."""
+        with ExitStack() as stack:
+            try:
+                signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+            except NotImplementedError:  # Windows: Ctrl-C ends the loop
+                task_status.started()
+                return
+            signal.signal(signal.SIGINT, self._called)  # the loop is woken as before
+            task_status.started()
+            async for signum in signals:
+                self._unseen = 0
+                self.hit(signum)
+
+    def _called(self, signum: int, frame: Any) -> None:
+        self._unseen += 1
+        if self._unseen >= BLOCKED:
+            self._end(signum)
+
+    def _end(self, signum: int) -> None:
+        for restore in self.at_exit:
+            restore()
+        sys.stderr.write("\033[?25h\n" if sys.stderr.isatty() else "")
+        sys.stderr.flush()
+        os._exit(128 + signum)
+
+
+def run(program: Callable[[Interrupts], Awaitable[int]]) -> int:
+    """Run an async program and return its exit code: 128 + the number of the signal that stopped it."""
+    return anyio.run(_watched, program, backend="asyncio")
+
+
+async def _watched(program: Callable[[Interrupts], Awaitable[int]]) -> int:
+    interrupts = Interrupts()
+    code, failure = 0, None
+    async with anyio.create_task_group() as group:
+        await group.start(interrupts.watch)
+        with interrupts.stops():
+            try:
+                code = await program(interrupts)
+            except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
+                failure = exc
+        group.cancel_scope.cancel()
+    if interrupts.signum:
+        return 128 + interrupts.signum
+    if failure is not None:
+        raise failure
+    return code

@@ -1,0 +1,116 @@
+"""The process: parses the command line, runs a subcommand, and ends with an exit code and without a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from importlib.util import find_spec
+from io import TextIOWrapper
+from typing import NoReturn
+
+from anyio import to_thread
+
+from aimu._cli import exits, interrupts
+from aimu._cli.arguments import parse
+from aimu.errors import AimuError, MissingExtraError
+
+_NEEDED = {"rich": "rich", "prompt_toolkit": "prompt-toolkit"}
+_LEAVING = 0.5  # s for threads that have been given up to end by themselves
+
+
+def entry(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command and end the process."""
+    code = main(arguments)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = _broken_pipe()
+    deadline = time.monotonic() + (0 if code == exits.INTERRUPTED else _LEAVING)
+    others = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
+    for thread in others:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    if any(thread.is_alive() for thread in others):  # such as a tool that was stopped: Python would wait for its end
+        with suppress(OSError):
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Args:
+        arguments: The command line; None is that of the process.
+
+    Raises:
+        SystemExit: The command line is wrong, or asks for help or the version.
+    """
+    options = parse(arguments)
+    for file in (sys.stdout, sys.stderr):
+        if isinstance(file, TextIOWrapper):
+            file.reconfigure(errors="backslashreplace")
+    try:
+        return _run(options)
+    except KeyboardInterrupt:
+        return exits.INTERRUPTED
+    except BrokenPipeError:
+        return _broken_pipe()
+    except Exception as exc:  # noqa: BLE001 - the edge of the program
+        return exits.report(exc, debug=options.debug)
+
+
+def _run(options: Namespace) -> int:
+    if options.command in ("chat", "run"):
+        missing = next((package for package in _NEEDED if find_spec(package) is None), None)
+        if missing is not None:
+            raise MissingExtraError(_NEEDED[missing], "cli")
+    if options.command == "chat":
+        from aimu._cli.chat import chat
+
+        return chat(options)
+    if options.command == "run":
+        from aimu._cli.run import run
+
+        return run(options)
+    if options.command == "models":
+        from aimu._cli.models import models
+
+        return models(options)
+    if options.command == "doctor":
+        from aimu._cli.doctor import doctor
+
+        return doctor(options)
+    return _demo(options)
+
+
+def _demo(options: Namespace) -> int:
+    from aimu._cli.choice import embedded
+    from aimu._cli.demo import demo
+
+    model, scripted = options.model or "", options.scripted
+    if not (model or scripted):
+        try:
+            model = embedded().model
+        except AimuError:
+            print("no engine is installed: scripted answers replace the model (the extras hf and llamacpp add one)")
+            scripted = True
+
+    async def in_thread(received: interrupts.Interrupts) -> int:  # which Ctrl-C leaves alone, also while weights load
+        shown = partial(demo, model, seed=options.seed, scripted_answers=scripted)
+        await to_thread.run_sync(shown, abandon_on_cancel=True)
+        return exits.OK
+
+    return interrupts.run(in_thread)
+
+
+def _broken_pipe() -> int:
+    """End quietly as other programs do when the reader of stdout, such as `head`, has left."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
+    return exits.BROKEN_PIPE
