@@ -37,14 +37,16 @@ def choose_gguf(repository: str, paths: Iterable[str], wanted: str) -> list[str]
         EngineError: No file fits, several do, or a part is missing; the text lists what there is.
     """
     models = models_in(paths)
-    fitting = [name for name, files in models.items() if _fits(wanted, name, files)]
+    exact = [name for name, files in models.items() if wanted in (name, *files)]
+    fitting = exact or [name for name, files in models.items() if _fits(wanted, name, files)]
     if len(fitting) != 1:
         names = fitting or list(models)
         shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
         asked = f" for {wanted!r}" if wanted else ""
         if fitting:
             raise EngineError(f"{repository} has several files{asked}: {shown}; write 'llamacpp:{repository}:<file>'")
-        near = nearest(wanted, names) if wanted else []
+        quants = {re.split("[-./]", name[: -len(".gguf")])[-1].lower(): name for name in names}
+        near = nearest(wanted, names) or [quants[quant] for quant in nearest(wanted.lower(), quants)]
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise EngineError(f"{repository} has no GGUF file{asked}; it has: {shown or 'none at all'}{hint}")
     files = models[fitting[0]]
@@ -77,6 +79,6 @@ def _fits(wanted: str, name: str, files: Sequence[str]) -> bool:
     if not wanted:
         return True
     if wanted.lower().endswith(".gguf"):
-        known = (name, *files)
-        return wanted in known or wanted in (path.rpartition("/")[2] for path in known)
+        known = [path.lower() for path in (name, *files)]
+        return wanted.lower() in known or wanted.lower() in (path.rpartition("/")[2] for path in known)
     return bool(re.search(rf"(?:^|[-./_]){re.escape(wanted)}$", name[: -len(".gguf")], re.IGNORECASE))

@@ -189,7 +189,8 @@ class TestRefused:
 
     async def test_a_quant_that_is_not_there(self, hub):
         hub.files["org/tiny"] = {"a-Q4_K_M.gguf": b"GGUF"}
-        assert "has no GGUF file for 'Q5_K_M'; it has: a-Q4_K_M.gguf" in await self.said("org/tiny:Q5_K_M")
+        said = await self.said("org/tiny:Q5_K_M")
+        assert "has no GGUF file for 'Q5_K_M'; it has: a-Q4_K_M.gguf; did you mean 'a-Q4_K_M.gguf'?" in said
 
     @pytest.mark.parametrize("answer", [(404, "RepoNotFound"), (401, "RepoNotFound"), (401, "")])
     async def test_a_repository_that_does_not_exist(self, hub, monkeypatch, answer):
@@ -294,6 +295,21 @@ async def test_what_has_arrived_counts_as_free_on_the_disk(hub, monkeypatch):
 def test_a_part_that_is_missing_is_named():
     with pytest.raises(EngineError, match="only 2 of the 3 parts of a-Q8_0.gguf"):
         choose_gguf("org/tiny", ["a-Q8_0-00001-of-00003.gguf", "a-Q8_0-00003-of-00003.gguf"], "Q8_0")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "file"),
+    [
+        ("A-Q8_0.GGUF", "a-q8_0.gguf"),
+        ("sub/b-f16.gguf", "Sub/B-F16.gguf"),
+        ("b-f16.gguf", "Sub/B-F16.gguf"),
+        ("a-Q4_0.gguf", "a-Q4_0.gguf"),
+        ("a-q4_0.gguf", "a-q4_0.gguf"),
+    ],
+)
+def test_a_file_is_found_in_any_case_and_first_as_it_is_written(wanted, file):
+    files = ["a-q8_0.gguf", "Sub/B-F16.gguf", "a-Q4_0.gguf", "a-q4_0.gguf"]
+    assert choose_gguf("org/tiny", files, wanted) == [file]
 
 
 def test_a_projector_is_no_model():
