@@ -48,8 +48,8 @@ S = TypeVar("S", bound=States)
 class Entry(Generic[S]):
     """A sequence with the states of its first `len(states)` tokens.
 
-    `marks` are rising pairs (characters, tokens), in which characters can repeat: so many characters of `text` are exactly so many tokens of `ids`. The
-    last mark but one is the end of the last prompt.
+    `marks` are rising pairs (characters, tokens), in which characters can repeat: so many characters of `text` are
+    exactly so many tokens of `ids`. The last mark but one is the end of the last prompt.
     """
 
     text: str
