@@ -596,26 +596,29 @@ class EngineError(AimuError, RuntimeError):
 
 @final
 class NotEnoughMemoryError(EngineError, MemoryError):
-    """The weights of a model are larger than the memory that is free.
+    """The weights of a model, with the context that is allocated beside them, are larger than the memory that is free.
 
     Remedy:
-        Close other programs, choose a smaller model or quant, or spread the model over devices.
+        Close other programs, choose a smaller model, quant or context, or spread the model over devices.
 
     Attributes:
         model: The model.
-        needed: Bytes that its weights take.
+        needed: Bytes that weights and context take.
         available: Bytes that are free.
         remedy: What to do about this model.
+        context: Bytes of these that the context takes; 0 if it is not counted.
     """
 
-    def __init__(self, model: str, needed: int, available: int, remedy: str) -> None:
+    def __init__(self, model: str, needed: int, available: int, remedy: str, *, context: int = 0) -> None:
         self.model = model
         self.needed = needed
         self.available = available
         self.remedy = remedy
+        self.context = context
+        beside = f" and its context {context / 1e9:,.2f} GB" if context else ""
         super().__init__(
-            f"the weights of {model!r} need {needed / 1e9:,.2f} GB of memory, and {available / 1e9:,.2f} GB are free; "
-            f"{remedy}"
+            f"the weights of {model!r} need {(needed - context) / 1e9:,.2f} GB of memory{beside}, and "
+            f"{available / 1e9:,.2f} GB are free; {remedy}"
         )
 
 

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, final
 
 from attrs import frozen
 
+from aimu._core.escaping import escaping
 from aimu._doors import public
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._gguf_header import read_header
-from aimu.engines._hub import Place, choose_gguf, gguf_parts, models_in, weights_of
+from aimu.engines._gguf_names import choose_gguf, gguf_parts, models_in
+from aimu.engines._hub import Place, weights_of
 from aimu.errors import AimuError
 from aimu.models._resolve import resolve_model_string
 from aimu.models._spec import ModelSpec
+
+log = escaping(logging.getLogger("aimu.engines"))
 
 
 @public("aimu.models")
@@ -59,8 +64,16 @@ def local(cache_dir: str | Path | None = None) -> list[LocalModel]:
     if importlib.util.find_spec("huggingface_hub") is None:
         return []
     root = Place("a/b", cache=None if cache_dir is None else str(cache_dir)).folder.parent
-    found = [model for folder in root.glob("models--*--*") for model in _models(folder)]
+    found = [model for folder in root.glob("models--*--*") for model in _readable(folder)]
     return sorted(found, key=lambda model: str(model).lower())
+
+
+def _readable(folder: Path) -> list[LocalModel]:
+    try:
+        return list(_models(folder))
+    except OSError as exc:  # may not be read, or is being deleted
+        log.debug("%s is left out of the models in the cache: %s", folder, exc)
+        return []
 
 
 def _models(folder: Path) -> Iterator[LocalModel]:
@@ -71,7 +84,7 @@ def _models(folder: Path) -> Iterator[LocalModel]:
     snapshot = place.snapshot
     try:
         weights = weights_of(snapshot)
-    except (OSError, ValueError, KeyError, TypeError):  # an index that is not one
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # an index that is not one
         weights = None
     if weights and (snapshot / "config.json").is_file():
         yield LocalModel(spec=_hf_spec(repository, snapshot), bytes=_size(weights), path=snapshot)
@@ -81,7 +94,14 @@ def _models(folder: Path) -> Iterator[LocalModel]:
             first = snapshot / choose_gguf(repository, paths, name)[0]
         except AimuError:  # a part is missing
             continue
+        if not _is_gguf(first):
+            continue
         yield LocalModel(spec=_gguf_spec(repository, name, first), bytes=_size(gguf_parts(first)), path=first)
+
+
+def _is_gguf(file: Path) -> bool:
+    with file.open("rb") as opened:
+        return opened.read(4) == b"GGUF"
 
 
 def _size(files: list[Path]) -> int:
@@ -94,7 +114,7 @@ def _hf_spec(repository: str, snapshot: Path) -> ModelSpec:
         return known
     config, tokenizer = _json(snapshot / "config.json"), _json(snapshot / "tokenizer_config.json")
     written = snapshot / "chat_template.jinja"
-    template = written.read_text("utf8") if written.is_file() else tokenizer.get("chat_template")
+    template = written.read_text("utf8", errors="replace") if written.is_file() else tokenizer.get("chat_template")
     tools, thinking = _abilities(template)
     architectures = config.get("architectures")
     text = isinstance(architectures, list) and all(str(name).endswith("ForCausalLM") for name in architectures)
@@ -128,6 +148,6 @@ def _abilities(template: Any) -> tuple[bool | None, bool | None]:
 def _json(path: Path) -> dict[str, Any]:
     try:
         read = json.loads(path.read_text("utf8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}

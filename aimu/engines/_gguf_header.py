@@ -14,10 +14,11 @@ _NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: 
 """The formats of `struct` of the types of values, but for strings and arrays."""
 _STRING, _ARRAY = 8, 9
 _MOST = 1 << 24  # values of the metadata, all arrays together
+_SHORT = 1024  # items of an array that is kept: some keys have a number for each layer
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the metadata of a GGUF file, without its arrays.
+    """Return the metadata of a GGUF file, without arrays of text and long ones.
 
     Raises:
         ValueError: The file is not GGUF, or breaks off.
@@ -58,12 +59,14 @@ class _Reader:
         return self._file.read(length).decode(errors="replace")
 
     def value(self, kind: int) -> Any:
-        """Return a value; None for an array, which is passed over."""
+        """Return a value; None for an array that is passed over."""
         if kind == _STRING:
             return self.text()
         if kind != _ARRAY:
             return self.number(_NUMBERS.get(kind) or _unknown(kind))
         inner, count = self.number("I"), self.count()
+        if inner in _NUMBERS and count <= _SHORT:
+            return [self.number(_NUMBERS[inner]) for _ in range(count)]
         if inner in _NUMBERS:
             self._skip(count * struct.calcsize(f"<{_NUMBERS[inner]}"))
         else:

@@ -23,6 +23,7 @@ from attrs import field, frozen, validators
 from aimu.engines._gguf_context import GGUFContext, SequenceStates, errors, reason
 from aimu.engines._gguf_vocabulary import GGUFVocabulary
 from aimu.engines._grammars.vocabulary import Vocabulary
+from aimu.engines._memory import DEFAULT_CONTEXT
 from aimu.engines._pictures import Prompt
 from aimu.engines._rounds import Steps, StopFlag
 from aimu.errors import InvalidImageError, InvalidOptionError
@@ -116,8 +117,8 @@ class GGUFModel:
         if not self._model:
             raise ValueError(reason("llama.cpp cannot load the file"))
         settings = llama_cpp.llama_context_default_params()
-        # llama.cpp allocates the whole context at once: the 131,072 tokens of today's models must be asked for.
-        length: int = context or min(8192, llama_cpp.llama_model_n_ctx_train(self._model))
+        # The 131,072 tokens of today's models must be asked for.
+        length: int = context or min(DEFAULT_CONTEXT, llama_cpp.llama_model_n_ctx_train(self._model))
         settings.n_ctx, settings.n_seq_max = length * rows, rows
         settings.n_batch = settings.n_ubatch = PREFILL_SLICE
         settings.swa_full = True  # else a window keeps its last tokens only, and its states cannot be cut

@@ -7,14 +7,16 @@ that the hub does not send by HTTP. Imports huggingface_hub inside functions, si
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
+import logging
 import os
 import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -24,19 +26,21 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from aimu._core.nearest import nearest
+from aimu._core.escaping import escaping
+from aimu.engines._gguf_names import choose_gguf
 from aimu.engines._rounds import Stopped
 from aimu.errors import AimuError, EngineError, MissingExtraError
 
 T = TypeVar("T")
 
-_REPOSITORY = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-_PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf", re.IGNORECASE)
+_COMMIT = re.compile(r"\w{1,64}")
 _ETAG = re.compile(r"\w[\w.-]{0,127}")
 _POLL = 0.02  # seconds between two looks at the stop flag
-_SHOWN = 12  # files that an error lists
 _SMALL = ".json", ".jinja", ".txt", ".model", ".tiktoken", ".py"
 """Endings of the files beside the weights that transformers may read."""
+
+
+log = escaping(logging.getLogger("aimu.engines"))
 
 
 @frozen
@@ -66,8 +70,8 @@ class Place:
     def snapshot(self) -> Path:
         """The folder of the cached files of the revision, whether or not it exists."""
         named = self.folder / "refs" / self.revision
-        commit = named.read_text("utf8").strip() if named.is_file() else self.revision
-        return self.folder / "snapshots" / commit
+        written = named.read_text("utf8", errors="replace").strip() if named.is_file() else ""
+        return self.folder / "snapshots" / (written if _COMMIT.fullmatch(written) else self.revision)
 
     def unfinished(self, etag: str) -> Path:
         """Return the file into which a content is downloaded, until it is whole."""
@@ -78,71 +82,6 @@ class Place:
         snapshot = self.snapshot
         found = (path for path in snapshot.rglob("*") if path.is_file())
         return {path.relative_to(snapshot).as_posix(): path.stat().st_size for path in found}
-
-
-def gguf_name(name: str) -> tuple[str, str] | None:
-    """Return the repository and the quant or file that a name asks for, "" for any; None if it is a path."""
-    repository, _, wanted = name.partition(":")
-    if repository.lower().endswith(".gguf") or not _REPOSITORY.fullmatch(repository):
-        return None
-    return None if Path(repository).parent.is_dir() else (repository, wanted)
-
-
-def choose_gguf(repository: str, paths: Iterable[str], wanted: str) -> list[str]:
-    """Return the file of a quant, or its parts in order.
-
-    Args:
-        repository: The repository, for errors.
-        paths: The files that there are.
-        wanted: A quant such as "Q4_K_M", a file or its path, or "" if there is one model only.
-
-    Raises:
-        EngineError: No file fits, several do, or a part is missing; the text lists what there is.
-    """
-    models = models_in(paths)
-    fitting = [name for name, files in models.items() if _fits(wanted, name, files)]
-    if len(fitting) != 1:
-        names = fitting or list(models)
-        shown = ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
-        asked = f" for {wanted!r}" if wanted else ""
-        if fitting:
-            raise EngineError(f"{repository} has several files{asked}: {shown}; write 'llamacpp:{repository}:<file>'")
-        near = nearest(wanted, names) if wanted else []
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise EngineError(f"{repository} has no GGUF file{asked}; it has: {shown or 'none at all'}{hint}")
-    files = models[fitting[0]]
-    part = _PART.fullmatch(files[0])
-    if part and len(files) != int(part[3]):
-        raise EngineError(f"{repository} has only {len(files)} of the {int(part[3])} parts of {fitting[0]}")
-    return files
-
-
-def models_in(paths: Iterable[str]) -> dict[str, list[str]]:
-    """Return the GGUF models among files, each with its file or its parts in order."""
-    models: dict[str, list[str]] = {}
-    for path in sorted(paths):
-        if path.lower().endswith(".gguf") and not re.search(r"mmproj|imatrix", path.rpartition("/")[2].lower()):
-            part = _PART.fullmatch(path)
-            models.setdefault(f"{part[1]}.gguf" if part else path, []).append(path)
-    return models
-
-
-def gguf_parts(file: Path) -> list[Path]:
-    """Return a GGUF file with its other parts, if it is the first of several."""
-    part = _PART.fullmatch(file.name)
-    if part is None:
-        return [file]
-    parts = (file.with_name(f"{part[1]}-{number:05}-of-{part[3]}.gguf") for number in range(1, int(part[3]) + 1))
-    return [path for path in parts if path.is_file()]
-
-
-def _fits(wanted: str, name: str, files: Sequence[str]) -> bool:
-    if not wanted:
-        return True
-    if wanted.lower().endswith(".gguf"):
-        known = (name, *files)
-        return wanted in known or wanted in (path.rpartition("/")[2] for path in known)
-    return bool(re.search(rf"(?:^|[-./_]){re.escape(wanted)}$", name[: -len(".gguf")], re.IGNORECASE))
 
 
 def fetch_gguf(name: tuple[str, str], stopped: Callable[[], bool], check: Callable[[int], None]) -> Path:
@@ -306,7 +245,13 @@ def _download(place: Place, path: str, gone: threading.Event) -> None:
             unfinished = place.unfinished(etag)
             with WeakFileLock(lock):
                 if not blob.exists():
-                    _continue(http_get, source, unfinished, found.size, headers, _bar(path, gone))
+                    get = partial(
+                        http_get, source, headers=headers, expected_size=found.size, tqdm_class=_bar(path, gone)
+                    )
+                    if _continue(get, unfinished, found.size) and not _has_content(unfinished, etag, gone):
+                        log.warning("what an interrupted download of %s left was damaged; it begins anew", path)
+                        unfinished.unlink()
+                        _continue(get, unfinished, found.size)
                     os.replace(unfinished, blob)
         hf_hub_download(
             place.repository,
@@ -318,22 +263,39 @@ def _download(place: Place, path: str, gone: threading.Event) -> None:
         )
 
 
-def _continue(http_get: Any, url: str, path: Path, size: int | None, headers: Any, bar: Any) -> None:
-    """Download into a file behind what it has already."""
+def _continue(get: Callable[..., object], path: Path, size: int | None) -> bool:
+    """Download into a file behind what it has already; return whether it had something."""
     with path.open("ab") as file:
         known = file.tell()
         if size is not None and known > size:
             file.truncate(0)
             known = 0
         if known == size:
-            return
+            return known > 0
         try:
-            http_get(url, file, resume_size=known, headers=headers, expected_size=size, tqdm_class=bar)
+            get(temp_file=file, resume_size=known)
         finally:
             file.flush()
     if size is not None and path.stat().st_size != size:
         path.unlink()
         raise OSError(f"the file has another size than {size:,} bytes; what arrived is deleted")
+    return known > 0
+
+
+def _has_content(path: Path, etag: str, gone: threading.Event) -> bool:
+    """Return whether a file has the content that its ETag names; True if the ETag is no hash that the hub uses."""
+    if not re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", etag):
+        return True
+    if len(etag) == 64:
+        found = hashlib.sha256()
+    else:  # as git names a file
+        found = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            if gone.is_set():
+                raise Stopped
+            found.update(piece)
+    return found.hexdigest() == etag
 
 
 def _bar(path: str, gone: threading.Event) -> Any:

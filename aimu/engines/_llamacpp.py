@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 from attrs import fields_dict
 
 from aimu._doors import public
-from aimu.engines._hub import fetch_gguf, gguf_name, gguf_parts
+from aimu.engines._gguf_header import read_header
+from aimu.engines._gguf_names import gguf_name, gguf_parts
+from aimu.engines._hub import fetch_gguf
 from aimu.engines._local import LocalEngine
-from aimu.engines._memory import available_memory, check_memory
+from aimu.engines._memory import available_memory, check_memory, context_bytes
 from aimu.engines._rounds import StopFlag
 from aimu.errors import EngineError, InvalidOptionError
 from aimu.models._spec import ModelSpec
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from aimu.engines._grammars.constraint import Constraint
 
 _REMEDY = "close other programs, or choose a smaller quant, such as Q4_K_M, or a smaller model"
+_REMEDY_OF_CONTEXT = "give a smaller n_ctx or batch, close other programs, or choose a smaller quant or model"
 
 
 @public("aimu.engines")
@@ -55,7 +58,7 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
 
     Raises:
         EngineError: The file does not exist or cannot be fetched, or llama.cpp cannot load it.
-        NotEnoughMemoryError: The file is larger than the memory that is free.
+        NotEnoughMemoryError: File and context together are larger than the memory that is free.
         MissingExtraError: llama-cpp-python or jinja2 is not installed.
         InvalidOptionError: `n_ctx`, `threads` or `batch` is out of its range.
 
@@ -102,14 +105,23 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
     def _load(self, stopped: StopFlag) -> GGUFModel:
         from aimu.engines._gguf_model import GGUFModel, offloads
 
-        def check(needed: int) -> None:
+        def check(weights: int, context: int = 0) -> None:
             if not offloads():
-                check_memory(self.spec.id, needed, available_memory(), _REMEDY)
+                remedy = _REMEDY_OF_CONTEXT if context else _REMEDY
+                check_memory(self.spec.id, weights, available_memory(), remedy, context=context)
 
         if self._name:
             self._path = _gguf(os.fspath(fetch_gguf(self._name, stopped, check)))
-        check(sum(part.stat().st_size for part in gguf_parts(Path(self._path))))
+        parts = gguf_parts(Path(self._path))
+        check(sum(part.stat().st_size for part in parts), self._context_bytes(parts[0]))
         return GGUFModel(self._path, **self._settings)
+
+    def _context_bytes(self, file: Path) -> int:
+        try:
+            header = read_header(file)
+        except ValueError:  # llama.cpp says what is wrong with the file
+            return 0
+        return context_bytes(header, self._settings["context"], rows=self._settings["rows"])
 
     def _rows(self, model: GGUFModel) -> GGUFRows:
         from aimu.engines._gguf_batch import GGUFRows
@@ -117,9 +129,10 @@ class LlamaCppEngine(LocalEngine["GGUFModel"]):
         return GGUFRows(model)
 
     def _free(self) -> None:
-        if self._model is not None:
-            self._model.close()
-        super()._free()
+        model = self._model
+        super()._free()  # ends what still reads the vocabulary
+        if model is not None:
+            model.close()
 
     def _sampler(self, model: GGUFModel, options: Mapping[str, Any], constraint: Constraint | None) -> Sampling:
         from aimu.engines._gguf_model import Sampling

@@ -237,11 +237,10 @@ class LocalEngine(ABC, Generic[M]):
         reader = form.reader(tools=request.tools, prompt_end=text[-_PROMPT_END:], verbatim=verbatim)
         constraint = None
         if wanted is not None:
-            constraint = self._holding.constraint(model, wanted, form, begun=reader.thinking, options=options)
-        try:
-            sampler = self._sampler(model, options, constraint)
-        except ValueError as exc:
-            raise InvalidOptionError(str(exc)) from exc
+            constraint = yield from self._holding.constraint(
+                model, wanted, form, stopped, begun=reader.thinking, options=options
+            )
+        sampler = self._checked_sampler(model, options, constraint)
         plain = Prompt(text, model.encode, model.encode_rest)
         prompt = (yield from model.look(text, images, stopped)) if images else plain
         entry = self.prefix_cache.take(
@@ -279,6 +278,12 @@ class LocalEngine(ABC, Generic[M]):
         self.prefix_cache.put(entry)
         usage = Usage(input=length, output=len(entry.ids) - length, cache_read=reused)
         return reader.reply(reason, usage, self.spec.id)
+
+    def _checked_sampler(self, model: M, options: Mapping[str, Any], constraint: Constraint | None) -> Any:
+        try:
+            return self._sampler(model, options, constraint)
+        except ValueError as exc:
+            raise InvalidOptionError(str(exc)) from exc
 
     def _shown(self, model: M, request: Request) -> tuple[Request, list[str]]:
         """Return the request without images of tools that cannot be shown, and the URLs of the others."""

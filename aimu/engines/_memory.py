@@ -1,7 +1,7 @@
-"""Compares the memory that weights need with what the machine has, before they are loaded.
+"""Compares the memory that weights need, and llama.cpp's context, with what the machine has, before they are loaded.
 
-Owns where the numbers come from. Says nothing where the system does not tell, and nothing about states and activations:
-a model that just fits may still fail later.
+Owns where the numbers come from. Says nothing where the system does not tell, and nothing about activations, and about
+the states of transformers, which grow: a model that just fits may still fail later.
 """
 
 from __future__ import annotations
@@ -10,20 +10,63 @@ import json
 import os
 import re
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from aimu.errors import NotEnoughMemoryError
 
 _BITS = {"BOOL": 8, "F4": 4, "F6_E2M3": 6, "F6_E3M2": 6}
 """Bits of a number of a dtype of safetensors whose name does not end with them."""
+_HALF = 2  # bytes of a number in llama.cpp's context
+_RECURRENT = "ssm.", "wkv.", "shortconv."
+DEFAULT_CONTEXT = 8192
+"""Most tokens of a context whose length nobody chose: llama.cpp allocates all of it at once."""
 _HEADER = 100 << 20  # bytes; safetensors itself refuses a longer one
 
 
-def check_memory(model: str, needed: int, available: int | None, remedy: str) -> None:
+def check_memory(model: str, weights: int, available: int | None, remedy: str, *, context: int = 0) -> None:
     """Raise NotEnoughMemoryError if a model needs more bytes than there are; `available` is None if unknown."""
-    if available is not None and needed > available:
-        raise NotEnoughMemoryError(model, needed, available, remedy)
+    if available is not None and weights + context > available:
+        raise NotEnoughMemoryError(model, weights + context, available, remedy, context=context)
+
+
+def context_bytes(header: Mapping[str, Any], tokens: int | None, *, rows: int) -> int:
+    """Return the bytes that llama.cpp allocates for keys and values, or less; 0 if the header does not tell.
+
+    Args:
+        header: The metadata of the file.
+        tokens: Number of tokens of a sequence; None means what the engine then takes.
+        rows: Number of sequences.
+    """
+    name = header.get("general.architecture")
+    keys = {key.removeprefix(f"{name}."): value for key, value in header.items()}
+    try:
+        length = tokens or min(DEFAULT_CONTEXT, keys["context_length"])
+        return length * rows * sum(map(int, _cells(keys))) * _HALF
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return 0
+
+
+def _cells(keys: Mapping[str, Any]) -> list[float]:
+    """Return how many numbers each layer keeps of a token."""
+    layers, heads = int(keys["block_count"]), keys["attention.head_count"]
+    shared = keys.get("attention.head_count_kv", heads)
+    width = keys["embedding_length"] / (max(heads) if isinstance(heads, list) else heads)
+    if "attention.kv_lora_rank" in keys:  # keys and values as one latent
+        return [keys["attention.kv_lora_rank"] + keys["rope.dimension_count"]] * layers
+    kept = keys.get("attention.key_length", width) + keys.get("attention.value_length", width)
+    if isinstance(shared, list):
+        return [each * kept for each in shared]
+    layers -= keys.get("attention.shared_kv_layers", 0)
+    if any(key.startswith(_RECURRENT) for key in keys):
+        layers = layers // keys["full_attention_interval"] if "full_attention_interval" in keys else 0
+    return [shared * min(kept, _swa(keys, kept))] * layers
+
+
+def _swa(keys: Mapping[str, Any], kept: float) -> float:
+    """Return what a layer with a sliding window keeps for each head, if it has heads of another size."""
+    return float(keys.get("attention.key_length_swa", kept / 2) + keys.get("attention.value_length_swa", kept / 2))
 
 
 def available_memory() -> int | None:

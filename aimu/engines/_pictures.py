@@ -117,7 +117,7 @@ def decoded(content: bytes) -> Any:
         MissingExtraError: Pillow is not installed.
     """
     try:
-        from PIL import Image, ImageOps
+        from PIL import Image, ImageOps, UnidentifiedImageError
     except ImportError as exc:
         raise MissingExtraError("PIL", "hf") from exc
     Image.init()
@@ -133,5 +133,7 @@ def decoded(content: bytes) -> Any:
             return (upright.convert("RGBA") if upright.mode == "P" else upright).convert("RGB")
     except InvalidImageError:
         raise
+    except UnidentifiedImageError as exc:  # its text names an object in memory
+        raise InvalidImageError("an image cannot be decoded: its data is in no format that Pillow reads") from exc
     except Exception as exc:  # Pillow's plugins raise many kinds
         raise InvalidImageError(f"an image cannot be decoded: {type(exc).__name__}: {exc}") from exc

@@ -48,8 +48,8 @@ S = TypeVar("S", bound=States)
 class Entry(Generic[S]):
     """A sequence with the states of its first `len(states)` tokens.
 
-    `marks` are rising pairs (characters, tokens): so many characters of `text` are exactly so many tokens of `ids`. The
-    last mark but one is the end of the last prompt.
+    `marks` are rising pairs (characters, tokens), in which characters can repeat: so many characters of `text` are
+    exactly so many tokens of `ids`. The last mark but one is the end of the last prompt.
     """
 
     text: str
@@ -132,7 +132,8 @@ class PrefixCache(Generic[S]):
         kept = 0
         for entry in self._entries:
             same = common_prefix(entry.text, text)
-            marks = [mark for mark in entry.marks if mark[0] <= same]
+            # Tokens that write nothing are in the answer: of two marks at one place, the first is the prompt's.
+            marks = list({mark[0]: mark for mark in reversed(entry.marks) if mark[0] <= same}.values())[::-1]
             while marks and marks[-1][1] > kept:
                 length, known = marks[-1]
                 if (rest := encode_rest(text[length:], entry.ids[known - 1])) is not None:

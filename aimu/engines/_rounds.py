@@ -23,6 +23,8 @@ from aimu.errors import ClosedClientError
 T = TypeVar("T")
 R = TypeVar("R")
 
+_IDLE = 0.01  # seconds until a round looks for stopped and new requests
+
 log = escaping(logging.getLogger("aimu.engines"))
 
 
@@ -58,6 +60,21 @@ Steps: TypeAlias = Generator[Callable[[], object], None, R]
 If several requests yield the same function in a round, it is called once. If it raises, each of them gets the error at
 its `yield`.
 """
+
+
+@final
+@frozen
+class Idle:
+    """What a step yields to wait for another thread: called only in rounds in which no request computes.
+
+    Args:
+        wait: Waits for up to so many seconds.
+    """
+
+    wait: Callable[[float], object]
+
+    def __call__(self) -> None:
+        self.wait(_IDLE)
 
 
 @frozen
@@ -239,7 +256,9 @@ class RequestQueue:
                     self._dismiss(request)
                 else:
                     calls.setdefault(call, []).append(request)
-            for call, asking in calls.items():
+            computing = [call for call in calls if not isinstance(call, Idle)]
+            for call in computing or calls:
+                asking = calls[call]
                 try:
                     call()
                 except BaseException as exc:  # noqa: BLE001 - raised in the steps of the requests that yielded it

@@ -96,6 +96,64 @@ def test_what_is_not_complete_or_broken_is_not_listed_and_does_no_harm(cached, t
     assert [(str(model), model.spec.tools) for model in local(tmp_path)] == [("llamacpp:org/file:a-Q8_0.gguf", None)]
 
 
+MODEL = {path.name: path.read_bytes() for path in Path(tiny_model()).iterdir() if path.is_file()}
+WITHOUT_WEIGHTS = {name: content for name, content in MODEL.items() if name != "model.safetensors"}
+
+
+@pytest.mark.parametrize(
+    ("files", "count"),
+    [
+        (MODEL | {"chat_template.jinja": b"\xff\xfe{{"}, 1),
+        (MODEL | {"chat_template.jinja": b"{% if %}"}, 1),
+        (MODEL | {"config.json": b"[" * 100_000}, 1),
+        (MODEL | {"config.json": b"\xff"}, 1),
+        (WITHOUT_WEIGHTS | {"model.safetensors.index.json": b"[" * 100_000}, 0),
+        (WITHOUT_WEIGHTS | {"model.safetensors.index.json": b"\xff"}, 0),
+        (WITHOUT_WEIGHTS | {"model.safetensors.index.json": {"weight_map": {"a": 3}}}, 0),
+        ({"m.gguf": b""}, 0),
+        ({"m.gguf": b"<html>"}, 0),
+    ],
+)
+def test_an_odd_file_hides_no_other_model(cached, tmp_path, files, count):
+    shutil.copytree(tiny_model(), cached("org/good"))
+    cached("org/odd", **files)
+    assert len(local(tmp_path)) == 1 + count
+
+
+@pytest.mark.parametrize("commit", [b"\xff\xfe\0", b"a" * 5000, b"../..", b"", None])
+def test_an_odd_reference_hides_no_other_model(cached, tmp_path, commit):
+    shutil.copytree(tiny_model(), cached("org/good"))
+    named = cached("org/odd", **MODEL).parents[1] / "refs" / "main"
+    named.unlink()
+    if commit is not None:
+        named.write_bytes(commit)
+    assert list(listed(tmp_path)) == ["hf:org/good"]
+
+
+def test_links_to_nothing_and_in_circles_do_no_harm(cached, tmp_path):
+    shutil.copytree(tiny_model(), cached("org/good"))
+    odd = cached("org/odd", **WITHOUT_WEIGHTS)
+    (odd / "model.safetensors").symlink_to("/nowhere/at-all")
+    (odd / "circle").symlink_to("circle")
+    (odd / "folder").symlink_to(".")
+    (odd / "a.gguf").symlink_to("/nowhere/at-all")
+    assert list(listed(tmp_path)) == ["hf:org/good"]
+
+
+def test_a_folder_that_may_not_be_read_hides_no_other_model(cached, tmp_path, monkeypatch):
+    shutil.copytree(tiny_model(), cached("org/good"))
+    odd = cached("org/odd", **MODEL)
+    read = Path.rglob
+
+    def refused(path, pattern):
+        if path == odd:
+            raise PermissionError(13, "no", str(path))
+        return read(path, pattern)
+
+    monkeypatch.setattr(Path, "rglob", refused)
+    assert "hf:org/good" in listed(tmp_path)
+
+
 def test_there_may_be_no_cache_and_no_hub(tmp_path, monkeypatch):
     assert local(tmp_path / "nothing") == []
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)

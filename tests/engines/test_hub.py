@@ -1,6 +1,8 @@
 """Models that are fetched by name, from the cache of the hub or from a hub on the loopback."""
 
+import hashlib
 import io
+import logging
 import os
 import shutil
 import subprocess
@@ -16,7 +18,7 @@ from huggingface_hub import constants
 import aimu
 from aimu import aio
 from aimu.engines import _hub
-from aimu.engines._hub import choose_gguf, gguf_name
+from aimu.engines._gguf_names import choose_gguf, gguf_name, gguf_parts
 from aimu.engines._huggingface import HuggingFaceEngine
 from aimu.engines._llamacpp import LlamaCppEngine
 from aimu.errors import ClosedClientError, EngineError, NotEnoughMemoryError
@@ -77,7 +79,7 @@ async def test_all_parts_of_a_split_file_are_fetched(hub, tmp_path):
     hub.files["org/tiny"] = parts
     found = _hub.fetch_gguf(("org/tiny", "Q8_0"), lambda: False, lambda needed: None)
     assert found.name == "tiny-Q8_0-00001-of-00003.gguf"
-    assert [part.read_bytes() for part in _hub.gguf_parts(found)] == list(parts.values())
+    assert [part.read_bytes() for part in gguf_parts(found)] == list(parts.values())
 
 
 async def test_an_interrupted_download_is_continued(hub):
@@ -91,6 +93,44 @@ async def test_an_interrupted_download_is_continued(hub):
     (span,) = hub.got("tiny-Q8_0.gguf")
     assert 90_000 < int(span.removeprefix("bytes=").removesuffix("-")) <= 100_000
     await engine.aclose()
+
+
+@pytest.mark.parametrize("name", ["sha256", "git"])
+@pytest.mark.parametrize(
+    "left", [b"GGUF" + bytes(50_000), GGUF[:70_000] + b"?", bytes(len(GGUF)), bytes(len(GGUF) + 9)]
+)
+async def test_what_a_damaged_download_left_is_fetched_anew(hub, name, left, caplog):
+    hub.files["org/tiny"] = {"tiny-Q8_0.gguf": GGUF}
+    git = hashlib.sha1(f"blob {len(GGUF)}\0".encode() + GGUF, usedforsecurity=False).hexdigest()
+    hub.etag = git if name == "git" else hashlib.sha256(GGUF).hexdigest()
+    unfinished = _hub.Place("org/tiny").unfinished(hub.etag)
+    unfinished.parent.mkdir(parents=True)
+    unfinished.write_bytes(left)
+    engine = opened("org/tiny")
+    with caplog.at_level(logging.WARNING, "aimu.engines"):
+        assert await hello(engine) == HELLO
+    await engine.aclose()
+    assert ("was damaged; it begins anew" in caplog.text) == (len(left) <= len(GGUF))
+    assert not unfinished.exists()
+
+
+def test_processes_that_fetch_the_same_file_fetch_it_once(hub):
+    hub.files["org/tiny"] = {"tiny-Q8_0.gguf": GGUF}
+    code = (
+        "import sys\n"
+        "from aimu.engines._hub import fetch_gguf\n"
+        "print(fetch_gguf(('org/tiny', ''), lambda: False, lambda needed: None).stat().st_size)\n"
+    )
+    place = {"HF_ENDPOINT": hub.url, "HF_HUB_CACHE": constants.HF_HUB_CACHE, "HF_HUB_OFFLINE": "0"}
+    command = [sys.executable, "-c", code]
+    hub.held = Hold()
+    with hub.held:
+        running = [
+            subprocess.Popen(command, env=os.environ | place, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        ]
+        wait_in_thread(hub.held.reached.is_set)
+    assert [process.communicate(timeout=120)[0] for process in running] == [f"{len(GGUF)}\n"] * 2
+    assert len(hub.got("tiny-Q8_0.gguf")) == 1
 
 
 async def test_a_cancellation_during_a_download_takes_effect_at_once_and_what_arrived_is_kept(hub):
@@ -149,7 +189,8 @@ class TestRefused:
 
     async def test_a_quant_that_is_not_there(self, hub):
         hub.files["org/tiny"] = {"a-Q4_K_M.gguf": b"GGUF"}
-        assert "has no GGUF file for 'Q5_K_M'; it has: a-Q4_K_M.gguf" in await self.said("org/tiny:Q5_K_M")
+        said = await self.said("org/tiny:Q5_K_M")
+        assert "has no GGUF file for 'Q5_K_M'; it has: a-Q4_K_M.gguf; did you mean 'a-Q4_K_M.gguf'?" in said
 
     @pytest.mark.parametrize("answer", [(404, "RepoNotFound"), (401, "RepoNotFound"), (401, "")])
     async def test_a_repository_that_does_not_exist(self, hub, monkeypatch, answer):
@@ -254,6 +295,21 @@ async def test_what_has_arrived_counts_as_free_on_the_disk(hub, monkeypatch):
 def test_a_part_that_is_missing_is_named():
     with pytest.raises(EngineError, match="only 2 of the 3 parts of a-Q8_0.gguf"):
         choose_gguf("org/tiny", ["a-Q8_0-00001-of-00003.gguf", "a-Q8_0-00003-of-00003.gguf"], "Q8_0")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "file"),
+    [
+        ("A-Q8_0.GGUF", "a-q8_0.gguf"),
+        ("sub/b-f16.gguf", "Sub/B-F16.gguf"),
+        ("b-f16.gguf", "Sub/B-F16.gguf"),
+        ("a-Q4_0.gguf", "a-Q4_0.gguf"),
+        ("a-q4_0.gguf", "a-q4_0.gguf"),
+    ],
+)
+def test_a_file_is_found_in_any_case_and_first_as_it_is_written(wanted, file):
+    files = ["a-q8_0.gguf", "Sub/B-F16.gguf", "a-Q4_0.gguf", "a-q4_0.gguf"]
+    assert choose_gguf("org/tiny", files, wanted) == [file]
 
 
 def test_a_projector_is_no_model():

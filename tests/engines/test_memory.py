@@ -1,5 +1,7 @@
 """How much memory weights need, and how much there is."""
 
+import logging
+import re
 from pathlib import Path
 
 import psutil
@@ -7,10 +9,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from aimu.engines import _memory
-from aimu.engines._memory import available_memory, check_memory, weights_bytes
+from aimu.engines import LlamaCppEngine, _memory
+from aimu.engines._gguf_header import read_header
+from aimu.engines._memory import available_memory, check_memory, context_bytes, weights_bytes
 from aimu.engines._torch_load import free_memory
 from aimu.errors import NotEnoughMemoryError
+from aimu.testing import tiny_gguf
+from tests.engines.gguf_kinds import CHATML, KINDS, byte_level, random_gguf
 
 pytestmark = pytest.mark.engines
 
@@ -74,3 +79,68 @@ def test_weights_for_a_gpu_come_through_the_memory_of_the_cpu(monkeypatch):
     assert free_memory("cuda", "auto") == (None, 1000)
     monkeypatch.setattr("aimu.engines._torch_load.available_memory", lambda: 500)
     assert free_memory("cuda:0", "auto") == (None, 500)
+
+
+# The context of llama.cpp
+
+
+@pytest.mark.parametrize(("length", "rows"), [(512, 1), (1024, 4)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_context_takes_what_llama_cpp_says(kind, length, rows, tmp_path, caplog):
+    path = random_gguf(tmp_path / "model.gguf", KINDS[kind], byte_level(CHATML.replace("{{ START }}", "")))
+    counted = context_bytes(read_header(path), length, rows=rows)
+    with caplog.at_level(logging.DEBUG, "aimu.engines"):
+        LlamaCppEngine(path, threads=1, n_ctx=length, batch=rows).close()
+    real = sum(float(size) for size in re.findall(r"KV buffer size =\s*([0-9.]+) MiB", caplog.text))
+    assert counted / (1 << 20) == pytest.approx(real, abs=0.006)
+
+
+QWEN = {
+    "general.architecture": "qwen3",
+    "qwen3.context_length": 40960,
+    "qwen3.block_count": 28,
+    "qwen3.embedding_length": 1024,
+    "qwen3.attention.head_count": 16,
+    "qwen3.attention.head_count_kv": 8,
+    "qwen3.attention.key_length": 128,
+    "qwen3.attention.value_length": 128,
+}
+
+
+def of_qwen(**changed):
+    return QWEN | {f"qwen3.{key.replace('_of_', '.')}": value for key, value in changed.items()}
+
+
+@pytest.mark.parametrize(
+    ("header", "tokens", "rows", "needed"),
+    [
+        (QWEN, 40960, 1, 4_697_620_480),
+        (QWEN, None, 1, 939_524_096),
+        (QWEN, None, 8, 8 * 939_524_096),
+        (of_qwen(context_length=2048), None, 1, 939_524_096 // 4),
+        (of_qwen(attention_of_kv_lora_rank=512, rope_of_dimension_count=64), 1000, 1, 28 * 576 * 2000),
+        (of_qwen(attention_of_head_count_kv=[0, 8] * 14), 1000, 1, 14 * 8 * 256 * 2000),
+        (of_qwen(attention_of_shared_kv_layers=8), 1000, 1, 20 * 8 * 256 * 2000),
+        (of_qwen(ssm_of_state_size=8), 1000, 1, 0),
+        (of_qwen(ssm_of_state_size=8, full_attention_interval=4), 1000, 1, 7 * 8 * 256 * 2000),
+        (of_qwen(attention_of_key_length_swa=64, attention_of_value_length_swa=64), 1000, 1, 28 * 8 * 128 * 2000),
+        (of_qwen(block_count="many"), 1000, 1, 0),
+        (of_qwen(attention_of_head_count=0), 1000, 1, 0),
+        ({}, 1000, 1, 0),
+    ],
+)
+def test_no_more_than_what_the_context_takes_is_counted(header, tokens, rows, needed):
+    assert context_bytes(header, tokens, rows=rows) == needed
+
+
+@pytest.mark.parametrize(("options", "much"), [({"n_ctx": 10**6}, False), ({"n_ctx": 10**6, "batch": 8}, True)])
+def test_a_context_that_does_not_fit_is_refused_before_it_is_allocated(options, much, monkeypatch):
+    weights = tiny_gguf().stat().st_size
+    context = context_bytes(read_header(tiny_gguf()), 10**6, rows=options.get("batch", 1))
+    monkeypatch.setattr("aimu.engines._llamacpp.available_memory", lambda: weights + context - 1)
+    with pytest.raises(
+        NotEnoughMemoryError, match=r"and its context .* GB, and .* are free; give a smaller n_ctx"
+    ) as e:
+        LlamaCppEngine(tiny_gguf(), threads=1, **options)
+    assert (e.value.needed, e.value.context) == (weights + context, context)
+    assert (context > 10**9) == much

@@ -98,6 +98,16 @@ def test_the_states_of_a_stopped_request_are_kept():
     assert ask(cache, "a long prompt and more") == 6
 
 
+def test_an_answer_that_writes_nothing_is_no_part_of_the_prompt_that_is_asked_again():
+    cache = PrefixCache(10_000)
+    entry = cache.take("hello", encode=encode, encode_rest=lambda text, after: encode(text), new=lambda: FakeStates([]))
+    entry.ids += [1, 2]  # tokens without a text
+    entry.states.ids[:] = entry.ids[:-1]
+    entry.marks.append((len("hello"), len(entry.ids)))
+    cache.put(entry)
+    assert ask(cache, "hello", "world") == len("hello") - 1
+
+
 def test_the_least_recently_used_entry_is_dropped_first():
     cache = PrefixCache(20 * BYTES)
     ask(cache, "aaaaaaaa")

@@ -5,7 +5,7 @@ from contextlib import aclosing
 import anyio
 import pytest
 
-from aimu.engines._rounds import Shared
+from aimu.engines._rounds import Idle, Shared
 from aimu.engines._worker import Worker
 from aimu.errors import ClosedClientError
 from tests.holding import Hold, until
@@ -175,3 +175,27 @@ async def test_closing_stops_all_jobs_that_run_side_by_side(sharing):
         await sharing.aclose()
     assert len(refused) == 5
     assert (table.sitting, sharing.running, sharing.waiting) == (0, 0, 0)
+
+
+async def test_a_job_that_waits_for_another_thread_does_not_hold_up_those_that_compute(sharing):
+    table, waits, done = Table(sharing), [], []
+
+    def wait(seconds):
+        waits.append((seconds, table.sitting))
+
+    def begin(emit, stopped):
+        while not (done or stopped()):
+            yield Idle(wait)
+        return "end"
+
+    async with anyio.create_task_group() as group:
+        ended = await seat(sharing, group, Shared(begin), Shared(begin))
+        await until(lambda: waits)
+        assert await sharing.run(table.job(20)) == "end"
+        assert table.rounds == 20
+        count = len(waits)
+        await until(lambda: len(waits) > count)
+        done.append(True)
+    assert len(ended) == 2
+    assert {sitting for _, sitting in waits} == {0}
+    assert all(0 < seconds < 1 for seconds, _ in waits)

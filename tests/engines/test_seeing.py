@@ -214,6 +214,10 @@ class TestRefused:
             await engine.complete(say("What is this?", content))
         assert (await engine.complete(say("Say hello."))).usage.output == 6
 
+    async def test_data_in_no_format_is_told_without_an_address_in_memory(self, engine):
+        with pytest.raises(InvalidImageError, match="cannot be decoded: its data is in no format that Pillow reads$"):
+            await engine.complete(ask(show(b"<svg xmlns='http://www.w3.org/2000/svg'/>"), **SHORT))
+
     async def test_an_image_of_too_many_pixels_is_never_decoded(self, engine, monkeypatch):
         monkeypatch.setattr(_pictures, "MAX_PIXELS", 56 * 56)
         assert (await engine.complete(say("What is this?", picture(42)))).usage.output == 6

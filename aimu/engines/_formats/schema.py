@@ -6,7 +6,7 @@ Never raises on any text: what cannot be read stays text.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from aimu._core.json_text import DEPTH
@@ -16,17 +16,18 @@ from aimu.engines._formats.values import loads
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 _CDATA = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*", re.DOTALL)
 _ODD = object()
+_NONE: Mapping[str, Any] = {}
 
 
-def typed(text: str, schema: Any, hint: str = "") -> Any:
+def typed(text: str, schema: Any, hint: str = "", definitions: Mapping[str, Any] = _NONE) -> Any:
     """The value of an argument that carries no type of its own.
 
     Where the schema wants text it stays text, unless it reads as another type that the schema takes as well. `hint` is
-    what the model wrote of the type ("string", "number").
+    what the model wrote of the type ("string", "number"); the schema may refer to the `definitions`.
     """
     data = _CDATA.fullmatch(text)
     text = data[1] if data else text
-    types = types_of(schema)
+    types = types_of(schema, definitions)
     if hint == "string" and not types - {"string"}:
         return text
     value = _literal(text)
@@ -61,10 +62,13 @@ def _type(value: Any) -> set[str]:
     return {names[type(value)]}
 
 
-def types_of(schema: Any, depth: int = 0) -> set[str]:
-    """The JSON types that a schema names."""
+def types_of(
+    schema: Any, definitions: Mapping[str, Any] = _NONE, depth: int = 0, met: set[str] | None = None
+) -> set[str]:
+    """The JSON types that a schema names, also by reference to a definition; those that it `met` before add none."""
     if not isinstance(schema, Mapping) or depth > DEPTH:
         return set()
+    met = set() if met is None else met
     named = schema.get("type") or ()
     types = {named} if isinstance(named, str) else {name for name in named if isinstance(name, str)}
     values = [schema["const"]] if "const" in schema else schema.get("enum") or ()
@@ -72,11 +76,17 @@ def types_of(schema: Any, depth: int = 0) -> set[str]:
         types = {"string" if isinstance(value, str) else name for value in values for name in _type_of_json(value)}
     if schema.get("nullable") is True and types:
         types.add("null")
-    for key in ("anyOf", "oneOf", "allOf"):
-        options = schema.get(key)
-        if isinstance(options, list | tuple):
-            types = types.union(*(types_of(option, depth + 1) for option in options))
+    options = [option for key in ("anyOf", "oneOf", "allOf") for option in _list(schema.get(key))]
+    if isinstance(ref := schema.get("$ref"), str) and ref not in met:
+        met.add(ref)
+        options.append(definitions.get(ref.rpartition("/")[2]))
+    for option in options:
+        types |= types_of(option, definitions, depth + 1, met)
     return types
+
+
+def _list(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else ()
 
 
 def _type_of_json(value: Any) -> set[str]:

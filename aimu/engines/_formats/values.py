@@ -112,6 +112,15 @@ def code_tool(tools: Tools) -> str:
 
 def properties_of(name: str, tools: Tools) -> Mapping[str, Any]:
     """The schemas of a tool's arguments; empty where they are unknown."""
+    return _of_parameters(name, tools, "properties")
+
+
+def definitions_of(name: str, tools: Tools) -> Mapping[str, Any]:
+    """The schemas that those of a tool's arguments may refer to."""
+    return {**_of_parameters(name, tools, "definitions"), **_of_parameters(name, tools, "$defs")}
+
+
+def _of_parameters(name: str, tools: Tools, key: str) -> Mapping[str, Any]:
     parameters = tools.get(name, {}).get("parameters")
-    found = parameters.get("properties") if isinstance(parameters, Mapping) else None
+    found = parameters.get(key) if isinstance(parameters, Mapping) else None
     return found if isinstance(found, Mapping) else {}

@@ -11,20 +11,21 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 from attrs import frozen
 
 from aimu.engines._formats.chat_format import UNKNOWN, ChatFormat
 from aimu.engines._formats.marks import ANY, CallMarks, Syntax, is_strong
-from aimu.engines._formats.schema import types_of
 from aimu.engines._formats.values import ARGUMENT_KEYS
 from aimu.engines._formats.writing import write_calls
 from aimu.engines._grammars.lark import Lark, any_of, either, quoted
 from aimu.engines._grammars.rendering import ARGUMENTS, KEY, NAME, TOOL, VALUE, rendered, said
+from aimu.engines._grammars.texts import Texts
 
 MOST = 16
 """Calls in one reply; a model that repeats itself ends here."""
+_TextsOf: TypeAlias = Callable[[Any, Mapping[str, Any]], Texts | None]
 _ID = "/[A-Za-z0-9_-]{1,16}/"
 
 
@@ -74,6 +75,7 @@ def calls(
     *,
     several: bool,
     schema_of: Callable[[Mapping[str, Any]], Any],
+    texts_of: _TextsOf,
 ) -> str:
     """Add rules for calls of the tools; return what stands for one or more of them.
 
@@ -83,12 +85,13 @@ def calls(
         tools: The tools that may be called, as in requests.
         several: Whether there may be several calls.
         schema_of: Turns the JSON Schema of arguments into one that llguidance accepts.
+        texts_of: Returns the texts that such a schema allows, by it and its definitions.
     """
     marks, bodies = shape.calls, list[str]()
     for index, tool in enumerate(tools):
         function = tool["function"]
         schema = schema_of({"properties": {}, "additionalProperties": False, **(function.get("parameters") or {})})
-        bodies.append(lark.rule(f"call{index}", _body(lark, shape, function["name"], schema, index)))
+        bodies.append(lark.rule(f"call{index}", _body(lark, shape, function["name"], schema, index, texts_of)))
     lark.rule("one_call", either(bodies))
     opening = [lark.mark(mark) if mark != ANY else _ID for mark in marks.opening]
     if marks.syntax in (Syntax.NAMED, Syntax.TAGGED) and opening:
@@ -110,7 +113,7 @@ def calls(
     return _spaced([opening[0], inner, closing[-1]])
 
 
-def _body(lark: Lark, shape: Shape, name: str, schema: Any, index: int) -> str:
+def _body(lark: Lark, shape: Shape, name: str, schema: Any, index: int, texts_of: _TextsOf) -> str:
     marks = shape.calls
     if marks.syntax is Syntax.JSON:
         key, arguments = quoted(json.dumps(marks.name_key or "name")), quoted(json.dumps(shape.key))
@@ -131,7 +134,7 @@ def _body(lark: Lark, shape: Shape, name: str, schema: Any, index: int) -> str:
     if marks.syntax is Syntax.NAMED:
         value = lark.rule(f"arguments{index}", f"%json {json.dumps(schema)}")
         return " ".join([*head, "BLANK?", value, 'BLANK? "```"' if shape.fenced else ""])
-    return " BLANK? ".join([" ".join(head), *_tagged(lark, marks, schema, index)])
+    return " BLANK? ".join([" ".join(head), *_tagged(lark, marks, schema, index, texts_of)])
 
 
 def _keywords(lark: Lark, schema: Any, index: int) -> str:
@@ -160,38 +163,68 @@ def _object(node: Any) -> Mapping[str, Any]:
     return node if isinstance(node, Mapping) else {}
 
 
-def _tagged(lark: Lark, marks: CallMarks, schema: Any, index: int) -> list[str]:
+def _tagged(lark: Lark, marks: CallMarks, schema: Any, index: int, texts_of: _TextsOf) -> list[str]:
     """Return the arguments between marks, each in its place."""
     written: list[str] = []
     for number, (name, value) in enumerate(_values(lark, schema, index).items()):
         ending = marks.value[1].replace(ANY, name)
         before = [lark.mark(marks.key[0]), quoted(name), lark.mark(marks.key[1] + marks.value[0].rstrip("\n"))]
         line = r'"\n"?' if "\n" in marks.value[0] + ending else ""
-        node = _object(schema["properties"][name])
-        values = node.get("enum", [node["const"]] if "const" in node else [])
-        if "string" in types_of(node) and not values:
-            ended = _text(lark, marks, ending, f"{index}_{number}")
+        place, texts = f"{index}_{number}", texts_of(schema["properties"][name], schema.get("$defs", {}))
+        if texts is not None and (texts.any or texts.free):
+            edge = r"\n?" if line else ""
+            allowed = [] if texts.any else [[f"{edge}({each}){edge}" for each in row] for row in texts.patterns]
+            line = "" if allowed else line
+            ended = _text(lark, marks, ending, allowed, place)
         else:
-            if "string" in types_of(node):  # texts stand there without JSON's quotes
-                value = either(quoted(each if isinstance(each, str) else json.dumps(each)) for each in values)
+            if texts is not None:  # texts stand there without JSON's quotes
+                value = _listed(lark, texts, schema, place)
             ended = f"{value} {line} {lark.mark(ending.strip())}"
         argument = " ".join([*before, line, ended])
         written.append(f"({argument})" if name in schema.get("required", ()) else f"({argument})?")
     return written
 
 
-def _text(lark: Lark, marks: CallMarks, ending: str, place: str) -> str:
-    """Return what writes a text as it is, with the mark that ends it: without all marks that would end it, too."""
+def _listed(lark: Lark, texts: Texts, schema: Any, place: str) -> str:
+    """Return what writes one of some values, texts without quotes, or what is always JSON."""
+    values = list(map(quoted, texts.values))
+    if texts.json:
+        other = {"anyOf": texts.json, "$defs": schema.get("$defs", {})}
+        values.append(lark.rule(f"other{place}", f"%json {json.dumps(other)}"))
+    return either(values)
+
+
+def _text(lark: Lark, marks: CallMarks, ending: str, allowed: Sequence[Sequence[str]], place: str) -> str:
+    """Return what writes a text as it is, with the mark that ends it: without all marks that would end it, too.
+
+    Args:
+        lark: Where rules are added.
+        marks: The marks of calls.
+        ending: The mark that ends the text.
+        allowed: Regular expressions: the text follows all in one of the lists. Without a list, it may be any.
+        place: The end of the names of rules.
+    """
     ended = ending.strip()
     others = sorted(
         {mark.strip() for mark in (marks.key[0], *marks.closing, *marks.opening) if is_strong(mark)} - {ended}
     )
     if lark.is_token(ended):
-        name = lark.rule(f"TEXT{place}", f"/(?s:.+)/ & ~/(?s:.*){any_of([ended, *others])}(?s:.*)/")
-        return f"{name}? {lark.mark(ended)}"
-    kept = f" & ~/(?s:.*){any_of(others)}(?s:.*)/" if others else ""
-    lark.rule(f"text{place}[lazy]", f"/(?s:.*){any_of([ended])}/{kept}")
+        name = lark.rule(f"TEXT{place}", f"/(?s:.*)/ & ~/(?s:.*){any_of([ended, *others])}(?s:.*)/{_follows(allowed)}")
+        return f"{name} {lark.mark(ended)}"
+    end = any_of([ended])
+    kept = _follows([[f"({pattern}){end}" for pattern in row] for row in allowed])
+    if allowed:  # or else a text that is too short would go on behind the mark
+        kept += f" & ~/(?s:.*){end}(?s:.+)/"
+    if others:  # before the mark that ends the text, which can have one of them in it
+        kept += f" & ~/(?s:.*){any_of(others)}(?s:.*){end}/"
+    lark.rule(f"text{place}[lazy]", f"/(?s:.*){end}/{kept}")
     return f"text{place}"
+
+
+def _follows(allowed: Sequence[Sequence[str]]) -> str:
+    """Return the end of a terminal that follows all regular expressions in one of the lists, if there is a list."""
+    rows = [" & ".join(f"/{pattern}/" for pattern in row) for row in allowed]
+    return f" & ({' | '.join(f'({row})' for row in rows)})" if rows else ""
 
 
 def _spaced(parts: Iterable[str]) -> str:
@@ -250,6 +283,21 @@ def _is_read(form: ChatFormat, shape: Shape) -> bool:
     found = form.read(_sample(shape), tools=[TOOL])
     wanted = [(NAME, {KEY: VALUE})]
     return not found.text and [(call.name, _loaded(call.arguments)) for call in found.calls] == wanted
+
+
+def check_names(form: ChatFormat, shape: Shape, tools: Sequence[Mapping[str, Any]]) -> None:
+    """Raise ValueError if calls are not JSON and the reader of the format cannot read an argument's name in one."""
+    if shape.calls.syntax not in (Syntax.TAGGED, Syntax.PYTHON):
+        return
+    for tool in tools:
+        name, parameters = tool["function"]["name"], tool["function"].get("parameters") or {}
+        given = dict.fromkeys(parameters.get("properties", ()), VALUE)
+        texts = {"type": "object", "properties": {key: {"type": "string"} for key in given}}
+        stand_in = {"type": "function", "function": {"name": name, "parameters": texts}}
+        found = form.read(write_calls(shape.calls, [(name, json.dumps(given))]), tools=[stand_in])
+        if [(call.name, _loaded(call.arguments)) for call in found.calls] != [(name, given)]:
+            names = ", ".join(map(repr, given))
+            raise ValueError(f"calls of the format {form.name!r} cannot have arguments with the names {names}")
 
 
 def _sample(shape: Shape) -> str:

@@ -1,7 +1,7 @@
 """Translates GBNF, the grammars of llama.cpp, into Lark as llguidance reads it.
 
 Rules that do not refer to themselves become one regular expression with all that they contain. In other rules,
-expressions stand between them, and a text is cut into these greedily: such a grammar may allow less than in llama.cpp.
+expressions stand between them, as large as `gbnf_lexemes` finds that their ends are clear.
 https://github.com/ggml-org/llama.cpp/blob/master/grammars/README.md (read 2026-11-26, and that of llama-cpp-python
 0.3.36).
 """
@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TypeAlias, final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import final
 
-from attrs import define, field, frozen
+from attrs import define, field
 
-Node: TypeAlias = "_Text | _Name | _Row | _Choice | _Many"
+from aimu.engines._grammars.gbnf_lexemes import cut
+from aimu.engines._grammars.gbnf_nodes import Choice, Lexeme, Many, Name, Node, Ranges, Row, Text, names
+from aimu.engines._grammars.patterns import literal
 
 _MOST = 1 << 20
 """Characters of a regular expression; rules that refer to others several times multiply."""
@@ -28,53 +30,22 @@ _ESCAPED = re.compile(r'\\(?:x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8
 _CONTROLS = {"t": "\t", "n": "\n", "r": "\r"}
 
 
-@final
-@frozen
-class _Text:
-    """A regular expression of its own."""
-
-    pattern: str
-
-
-@final
-@frozen
-class _Name:
-    name: str
-
-
-@final
-@frozen
-class _Row:
-    items: Sequence[Node]
-
-
-@final
-@frozen
-class _Choice:
-    items: Sequence[Node]
-
-
-@final
-@frozen
-class _Many:
-    item: Node
-    least: int
-    most: int | None
-
-    @property
-    def suffix(self) -> str:
-        return f"{{{self.least},{'' if self.most is None else self.most}}}"
-
-
 def lark_of(text: str) -> str:
     """Return the Lark grammar; raise ValueError with a reason if the text is not GBNF with a rule `root`."""
+    return _Writer(parse(text)).grammar()
+
+
+def parse(text: str) -> dict[str, Node]:
+    """Return the rules; raises ValueError as `lark_of`."""
     rules = _Parser(text).rules()
     if "root" not in rules:
         raise ValueError("it has no rule named root")
     for name, node in rules.items():
-        if missing := next((each for each in _names(node) if each not in rules), None):
+        if missing := next((each for each in names(node) if each not in rules), None):
             raise ValueError(f"the rule {name!r} refers to {missing!r}, which is not defined")
-    return _Writer(rules).grammar()
+    if "root" not in _with_texts(rules):
+        raise ValueError("no text follows it: the rule root refers to itself without an end")
+    return rules
 
 
 @final
@@ -103,28 +74,28 @@ class _Parser:
             self.at += 1
             self._skip(lines=True)
             items.append(self._row(nested=nested))
-        return items[0] if len(items) == 1 else _Choice(items)
+        return items[0] if len(items) == 1 else Choice(tuple(items))
 
     def _row(self, *, nested: bool) -> Node:
         items: list[Node] = []
         while (item := self._item()) is not None:
             self._skip(lines=nested)
             while (times := self._times()) is not None:
-                item = _Many(item, *times)
+                item = Many(item, *times)
                 self._skip(lines=nested)
             items.append(item)
-        return items[0] if len(items) == 1 else _Row(items)
+        return items[0] if len(items) == 1 else Row(tuple(items))
 
     def _item(self) -> Node | None:
         sign = self.text[self.at : self.at + 1]
         if sign == '"':
             self.at += 1
-            return _Text("".join(map(_literal, self._characters('"'))))
+            return _text(self._characters('"'))
         if sign == "[":
             return self._class()
         if sign == ".":
             self.at += 1
-            return _Text("(?s:.)")
+            return Text(("(?s:.)",), (((0, sys.maxunicode),),))
         if sign == "(":
             self.at += 1
             self._skip(lines=True)
@@ -137,24 +108,28 @@ class _Parser:
             raise self._error("text, since tokens are not supported,")
         start = self.at
         word = None if _RULE.match(self.text, start) else self._take(_WORD)
-        return None if word is None else _Name(word[0])
+        return None if word is None else Name(word[0])
 
     def _class(self) -> Node:
         self.at += 1
         negated = self.text.startswith("^", self.at)
         self.at += negated
-        parts: list[str] = []
+        parts, ranges = list[str](), list[tuple[int, int]]()
         while not self.text.startswith("]", self.at):
             first = self._character()
             if self.text.startswith("-", self.at) and not self.text.startswith("-]", self.at):
                 self.at += 1
-                parts.append(f"{_literal(first)}-{_literal(self._character())}")
+                last = self._character()
+                parts.append(f"{literal(first)}-{literal(last)}")
+                ranges.append((ord(first), ord(last)))
             else:
-                parts.append(_literal(first))
+                parts.append(literal(first))
+                ranges.append((ord(first), ord(first)))
         self.at += 1
         if not parts:
             raise self._error("a character in the class before it")
-        return _Text(f"[{'^' if negated else ''}{''.join(parts)}]")
+        pattern = f"[{'^' if negated else ''}{''.join(parts)}]"
+        return Text((pattern,), (_all_but(ranges) if negated else tuple(ranges),))
 
     def _characters(self, end: str) -> Iterator[str]:
         while not self.text.startswith(end, self.at):
@@ -201,54 +176,54 @@ class _Parser:
         return ValueError(f"line {line} should have {wanted} at {self.text[self.at : self.at + 20]!r}")
 
 
-def _literal(character: str) -> str:
-    return character if character.isascii() and character.isalnum() else f"\\x{{{ord(character):X}}}"
+def _with_texts(rules: Mapping[str, Node]) -> set[str]:
+    """Return the rules that some text follows, as it comes to an end."""
+    found = set[str]()
+
+    def ends(node: Node) -> bool:
+        if isinstance(node, Name):
+            return node.name in found
+        if isinstance(node, Many):
+            return node.least == 0 or ends(node.item)
+        if isinstance(node, Choice):
+            return any(map(ends, node.items))
+        return all(map(ends, node.items)) if isinstance(node, Row) else True
+
+    while more := {name for name, node in rules.items() if name not in found and ends(node)}:
+        found |= more
+    return found
 
 
-def _names(node: Node) -> Iterator[str]:
-    if isinstance(node, _Name):
-        yield node.name
-    elif isinstance(node, _Many):
-        yield from _names(node.item)
-    elif isinstance(node, _Row | _Choice):
-        for item in node.items:
-            yield from _names(item)
+def _text(characters: Iterable[str]) -> Text:
+    written = tuple(characters)
+    return Text(tuple(map(literal, written)), tuple(((ord(each), ord(each)),) for each in written))
+
+
+def _all_but(ranges: Iterable[tuple[int, int]]) -> Ranges:
+    found, start = list[tuple[int, int]](), 0
+    for first, last in sorted(ranges):
+        if first > start:
+            found.append((start, first - 1))
+        start = max(start, last + 1)
+    return (*found, (start, sys.maxunicode))
 
 
 @final
 @define
 class _Writer:
-    """Writes rules as Lark; `recursive` are those that reach themselves, and all that use them."""
+    """Writes rules as Lark."""
 
     rules: Mapping[str, Node]
-    recursive: set[str] = field(init=False)
     _patterns: dict[str, str] = field(factory=dict[str, str])
     _terminals: dict[str, str] = field(factory=dict[str, str])
 
-    def __attrs_post_init__(self) -> None:
-        uses = {name: set(_names(node)) for name, node in self.rules.items()}
-        while leaves := [name for name, others in uses.items() if not others & uses.keys()]:
-            for name in leaves:
-                del uses[name]
-        self.recursive = set(uses)
-
     def grammar(self) -> str:
-        used, waiting, lines = set[str](), ["root"], list[str]()
-        while waiting:
-            name = waiting.pop()
-            if name in used:
-                continue
-            used.add(name)
-            body = self._part(self.rules[name]) if name in self.recursive else self._terminal(self.rules[name])
-            lines.append(f"{self._rule(name)}: {body}")
-            waiting += [each for each in _names(self.rules[name]) if each in self.recursive]
+        shaped = cut(self.rules)
+        lines = [f"{self._rule(name)}: {self._part(node)}" for name, node in shaped.items()]
         return "\n".join(["start: " + self._rule("root"), *lines, *self._terminals.values()]) + "\n"
 
     def _rule(self, name: str) -> str:
         return f"rule_{list(self.rules).index(name)}"
-
-    def _is_regular(self, node: Node) -> bool:
-        return not any(name in self.recursive for name in _names(node))
 
     def _terminal(self, node: Node) -> str:
         pattern = self._pattern(node)
@@ -260,42 +235,28 @@ class _Writer:
         return self._terminals[pattern].partition(":")[0]
 
     def _part(self, node: Node) -> str:
-        if self._is_regular(node):
-            return self._terminal(node)
-        if isinstance(node, _Name):
+        if isinstance(node, Lexeme):
+            return self._terminal(node.node)
+        if isinstance(node, Name):
             return self._rule(node.name)
-        if isinstance(node, _Many):
+        if isinstance(node, Many):
             return f"({self._part(node.item)}){node.suffix}"
-        if isinstance(node, _Choice):
+        if isinstance(node, Choice):
             return f"({' | '.join(map(self._part, node.items))})"
-        return " ".join(self._joined(node.items)) if isinstance(node, _Row) else ""
-
-    def _joined(self, items: Iterable[Node]) -> Iterator[str]:
-        """Yield the parts of a row, neighbours that are regular as one."""
-        regular: list[Node] = []
-        for item in items:
-            if self._is_regular(item):
-                regular.append(item)
-                continue
-            if regular:
-                yield self._terminal(_Row(regular))
-                regular = []
-            yield self._part(item)
-        if regular:
-            yield self._terminal(_Row(regular))
+        return " ".join(map(self._part, node.items)) if isinstance(node, Row) and node.items else '""'
 
     def _pattern(self, node: Node) -> str:
         """Return the regular expression of a node that is regular."""
-        if isinstance(node, _Text):
-            return node.pattern
-        if isinstance(node, _Name):
+        if isinstance(node, Text):
+            return "".join(node.patterns)
+        if isinstance(node, Name):
             if node.name not in self._patterns:
                 self._patterns[node.name] = f"({self._pattern(self.rules[node.name])})"
             return self._patterns[node.name]
-        if isinstance(node, _Many):
+        if isinstance(node, Many):
             return f"({self._pattern(node.item)}){node.suffix}"
-        parts = [self._pattern(item) for item in node.items]
-        made = "".join(parts) if isinstance(node, _Row) else f"({'|'.join(parts)})"
+        parts = [self._pattern(item) for item in node.items] if isinstance(node, Row | Choice) else []
+        made = "".join(parts) if isinstance(node, Row) else f"({'|'.join(parts)})"
         if len(made) > _MOST:
             raise ValueError("it is too large")
         return made

@@ -7,6 +7,7 @@ https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md (that of
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
@@ -14,6 +15,8 @@ from typing import Any, final
 from attrs import define, field
 
 from aimu._output._refs import definition
+from aimu.engines._formats.schema import types_of
+from aimu.engines._grammars.patterns import in_json
 
 _KEPT = frozenset(
     (
@@ -28,7 +31,7 @@ _SAYING = frozenset(
         *("readOnly", "writeOnly", "contentMediaType", "contentEncoding", "contentSchema", "uniqueItems"),
     )
 )
-"""Keywords that a grammar need not enforce: a set may be written with an item twice."""
+"""Keywords that a grammar need not enforce: a set of Python may be written with an item twice."""
 
 _YEAR = "(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})"
 _DAYS = "((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)"
@@ -46,6 +49,14 @@ _FORMATS = {
     "uuid": "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",
 }
 """What Python's `datetime` and `uuid` can represent."""
+_FULL_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,6})?"
+_OF_JSON_SCHEMA = {
+    **_FORMATS,
+    "date-time": f"{_DATE}T{_FULL_TIME}{_ZONE}",
+    "time": f"{_FULL_TIME}{_ZONE}",
+    "duration": _FORMATS["duration"].removeprefix("-?"),
+}
+"""The same as JSON Schema wants it: with seconds and zone, as in RFC 3339."""
 _ENFORCED = frozenset({"email", "hostname", "ipv4", "ipv6", "uri"})
 _ANY_TEXT = frozenset({"binary", "path", "password", "byte"})
 _LARGEST = 10**15
@@ -60,14 +71,18 @@ class Rewriting:
     Args:
         accepts: Whether llguidance can read a regular expression.
         definitions: The `$defs` of the schema.
+        strict: Whether no type of Python or tool validates the text afterwards: then a set has no item twice, only one
+            of `oneOf` fits, and times are those of JSON Schema.
     """
 
     accepts: Callable[[str], bool]
     definitions: Mapping[str, Any]
+    strict: bool = False
     lost: list[str] = field(factory=list[str])
+    _inlined: tuple[str, ...] = field(default=(), alias="inlined")
 
-    def schema(self, node: Any) -> Any:
-        """Return the schema to compile."""
+    def schema(self, node: Any, *, closed: bool = True) -> Any:
+        """Return the schema to compile; one that is not `closed` may allow properties without a name."""
         if not isinstance(node, Mapping):
             return node
         made: dict[str, Any] = {}
@@ -75,8 +90,14 @@ class Rewriting:
             if key in ("properties", "$defs", "definitions"):
                 made[key] = {name: self.schema(item) for name, item in value.items()}
             elif key in ("anyOf", "oneOf"):
-                made["anyOf"] = self._alternatives(value)
-            elif key in ("allOf", "prefixItems"):
+                if "anyOf" in made:
+                    self.lost.append(f"the keyword {key!r} beside another")
+                elif self.strict and key == "oneOf" and not are_apart(value, self.definitions):
+                    self.lost.append("the keyword 'oneOf' of alternatives that overlap")
+                made.setdefault("anyOf", self._alternatives(value))
+            elif key == "allOf":
+                made[key] = [self._part(item) for item in value]
+            elif key == "prefixItems":
                 made[key] = [self.schema(item) for item in value]
             elif key in ("items", "additionalProperties"):
                 made[key] = self.schema(value)
@@ -84,16 +105,33 @@ class Rewriting:
                 made[key] = value
             elif key not in _SAYING and key not in ("propertyNames", "patternProperties"):
                 self.lost.append(f"the keyword {key!r}")
-        self._names(node, made)
+        if self.strict and node.get("uniqueItems"):
+            self.lost.append("the keyword 'uniqueItems'")
+        self._names(node, made, closed=closed and "allOf" not in node)
         self._text(made)
         self._number(made)
+        return made
+
+    @property
+    def _formats(self) -> Mapping[str, str]:
+        return _OF_JSON_SCHEMA if self.strict else _FORMATS
+
+    def _part(self, node: Any) -> Any:
+        """Return one of the schemas that a value follows together: none of them names all properties."""
+        ref = node.get("$ref") if isinstance(node, Mapping) and not node.keys() - {"$ref", *_SAYING} else None
+        target = self.definitions.get(definition(ref)) if isinstance(ref, str) and ref not in self._inlined else None
+        if target is None:
+            return self.schema(node, closed=False)
+        before, self._inlined = self._inlined, (*self._inlined, str(ref))
+        made = self.schema(target, closed=False)
+        self._inlined = before
         return made
 
     def _alternatives(self, nodes: Sequence[Any]) -> list[Any]:
         """Return the alternatives that can be enforced; all of them, in part, if none can be."""
         whole, partly, lost = list[Any](), list[Any](), list[str]()
         for node in nodes:
-            inner = Rewriting(self.accepts, self.definitions)
+            inner = Rewriting(self.accepts, self.definitions, self.strict, inlined=self._inlined)
             made = inner.schema(node)
             (partly if inner.lost else whole).append(made)
             lost += inner.lost
@@ -101,7 +139,7 @@ class Rewriting:
             self.lost += lost
         return whole or partly
 
-    def _names(self, node: Mapping[str, Any], made: dict[str, Any]) -> None:
+    def _names(self, node: Mapping[str, Any], made: dict[str, Any], *, closed: bool) -> None:
         """Say which properties an object may have."""
         patterns = dict(node.get("patternProperties") or {})
         names, others = node.get("propertyNames"), node.get("additionalProperties", True)
@@ -112,12 +150,13 @@ class Rewriting:
             else:
                 patterns[pattern] = {} if others is True else others
                 made["additionalProperties"] = False
-        usable = {pattern: self.schema(item) for pattern, item in patterns.items() if self.accepts(pattern)}
+        given = {in_json(pattern): self.schema(item) for pattern, item in patterns.items()}
+        usable = {pattern: item for pattern, item in given.items() if self.accepts(pattern)}
         if len(usable) < len(patterns):
             self.lost.append("a pattern of properties")
         if usable:
             made["patternProperties"] = usable
-        if made.get("properties") or usable:
+        if closed and (made.get("properties") or usable):
             made.setdefault("additionalProperties", False)
 
     def _pattern_of(self, names: Mapping[str, Any]) -> str | None:
@@ -129,29 +168,65 @@ class Rewriting:
         if "enum" in names or "const" in names:
             values = names.get("enum", [names.get("const")])
             return f"^({'|'.join(re.escape(str(value)) for value in values)})$"
-        form = _FORMATS.get(names.get("format", ""))
+        form = self._formats.get(names.get("format", ""))
         pattern = names.get("pattern", None if form is None else f"^{form}$")
         return pattern if not names.keys() - {"type", "pattern", "format", *_SAYING} else None
 
     def _text(self, made: dict[str, Any]) -> None:
         form, bounds = made.pop("format", None), made.keys() & {"minLength", "maxLength"}
-        if form is not None and made.get("type") == "string" and "pattern" not in made:
-            if form in _FORMATS:
-                made["pattern"] = f"^{_FORMATS[form]}$"
-            elif form in _ENFORCED:
-                made["format"] = form
-                if bounds - {"minLength"} or made.pop("minLength", 1) > 1:
-                    self.lost.append(f"the lengths of the format {form!r}")
-                    made.pop("maxLength", None)
-            elif form not in _ANY_TEXT:
-                self.lost.append(f"the format {form!r}")
-        pattern = made.get("pattern")
-        if pattern is not None and not self.accepts(pattern):
-            del made["pattern"]
-            self.lost.append(f"the pattern {pattern!r}")
+        types = made.get("type", "string")
+        if form is None or "string" not in ([types] if isinstance(types, str) else types):
+            pass  # a format of numbers, such as OpenAPI's int32, says what the type says
+        elif form in self._formats and "pattern" not in made:
+            made["pattern"] = f"^{self._formats[form]}$"
+        elif form in _ENFORCED and "pattern" not in made and types == "string":
+            made["format"] = form
+            if bounds - {"minLength"} or made.pop("minLength", 1) > 1:
+                self.lost.append(f"the lengths of the format {form!r}")
+                made.pop("maxLength", None)
+        elif form not in _ANY_TEXT:
+            self.lost.append(f"the format {form!r}")
+        if (pattern := made.pop("pattern", None)) is not None:
+            if self.accepts(written := in_json(pattern)):
+                made["pattern"] = written
+            else:
+                self.lost.append(f"the pattern {pattern!r}")
 
     def _number(self, made: dict[str, Any]) -> None:
         for key in ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"):
             if key in made and not abs(made[key]) <= _LARGEST:
                 del made[key]
                 self.lost.append(f"the keyword {key!r}")
+
+
+def are_apart(nodes: Sequence[Any], definitions: Mapping[str, Any]) -> bool:
+    """Return whether it is certain that no value follows two of the schemas."""
+    found = [_resolved(node, definitions) for node in nodes]
+    return all(_apart(one, other, definitions) for at, one in enumerate(found) for other in found[at + 1 :])
+
+
+def _resolved(node: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    seen = set[str]()
+    while isinstance(node, Mapping) and isinstance(ref := node.get("$ref"), str) and ref not in seen:
+        seen.add(ref)
+        node = definitions.get(definition(ref))
+    return node if isinstance(node, Mapping) else {}
+
+
+def _apart(one: Mapping[str, Any], other: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool:
+    if one.keys() & {"enum", "const"} and other.keys() & {"enum", "const"}:
+        values = [each.get("enum", [each.get("const")]) for each in (one, other)]
+        return not {json.dumps(value) for value in values[0]} & {json.dumps(value) for value in values[1]}
+    types, others = types_of(one, definitions), types_of(other, definitions)
+    if types and others and not types & others and not {"integer", "number"} <= types | others:
+        return True
+    if types != {"object"} or others != {"object"}:
+        return False
+    return any(
+        _apart(_property(one, key, definitions), _property(other, key, definitions), definitions)
+        for key in {*one.get("required", ())} & {*other.get("required", ())}
+    )
+
+
+def _property(node: Mapping[str, Any], key: str, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+    return _resolved(node.get("properties", {}).get(key), definitions)

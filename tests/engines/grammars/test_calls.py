@@ -3,6 +3,7 @@
 import json
 import random
 import re
+from datetime import date
 from functools import cache
 
 import jsonschema
@@ -83,12 +84,112 @@ def test_forced_calls_are_calls_with_valid_arguments(name, special):
             jsonschema.validate(json.loads(call.arguments), schemas[call.name])
 
 
-def tagged_reply(special, value):
+LIMITED = tool(
+    "note",
+    ["day", "code", "text"],
+    day={"type": "string", "format": "date"},
+    code={"type": "string", "pattern": "^[a-z]/[0-9]"},
+    text={"type": "string", "minLength": 2, "maxLength": 4},
+    short={"type": "string", "maxLength": 1},
+    word={"type": "string", "pattern": r"^\p{Lu}x?$"},
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "special"),
+    [
+        (name, special)
+        for name in FAMILIES
+        if name not in WITHOUT
+        for special in ([True] if name in HEADERS else [True, False])
+    ],
+)
+def test_texts_keep_to_the_limits_of_their_schema(name, special):
+    asked = Asked(tools=[LIMITED], forced=True, several=False)
+    found = list(replies(name, asked, special, 8, seed=5))
+    assert found or not special
+    for text, reply in found:
+        for call in reply.calls:
+            given = json.loads(call.arguments)
+            date.fromisoformat(given["day"])
+            assert re.match("[a-z]/[0-9]", given["code"]), text
+            assert 2 <= len(given["text"]) <= 4, text
+            assert len(given.get("short", "")) <= 1, text
+            assert re.fullmatch("[^a-z]x?", given.get("word", "X")), text
+
+
+UNIONS = {
+    "$defs": {
+        "Size": {"enum": ["12", "dark blue"], "type": "string"},
+        "Point": {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]},
+    },
+    "type": "object",
+    "properties": {
+        "size": {"$ref": "#/$defs/Size"},
+        "some": {"anyOf": [{"$ref": "#/$defs/Size"}, {"type": "null"}], "default": None},
+        "one": {"anyOf": [{"enum": ["a", "b"], "type": "string"}, {"const": 3}, {"type": "boolean"}]},
+        "short": {"anyOf": [{"type": "string", "maxLength": 5}, {"type": "null"}]},
+        "day": {"type": ["string", "null"], "pattern": "^[a-f]{3}$"},
+        "either": {"anyOf": [{"type": "string", "maxLength": 2}, {"const": "a b c"}, {"type": "number"}]},
+        "two": {"anyOf": [{"type": "string", "maxLength": 1}, {"type": "string", "minLength": 20, "maxLength": 22}]},
+        "place": {"anyOf": [{"$ref": "#/$defs/Point"}, {"type": "string"}]},
+        "same": {"allOf": [{"$ref": "#/$defs/Size"}], "title": "Same"},
+    },
+}
+UNIONS["required"] = [*UNIONS["properties"]]
+
+
+@pytest.mark.parametrize("special", [True, False], ids=["tokens", "text"])
+@pytest.mark.parametrize("name", ["xml", "glm", "dsml", "minimax", "seed", "lfm2", "hermes"])
+def test_alternatives_of_a_text_are_held_to_their_limits(name, special):
+    tools = [{"type": "function", "function": {"name": "note", "parameters": UNIONS}}]
+    found = list(replies(name, Asked(tools=tools, forced=True, several=False), special, 8, seed=2))
+    assert found or not special
+    for text, reply in found:
+        for call in reply.calls:
+            jsonschema.validate(json.loads(call.arguments), UNIONS)
+            assert '"12"' not in text or name in ("lfm2", "hermes")
+    assert grammars_of(name, special)[3] == []
+
+
+def test_a_limited_text_beside_a_list_or_an_object_is_left_to_validation_and_logged():
+    form, _, grammars, warnings = grammars_of("xml", True)
+    text = {"anyOf": [{"type": "string", "maxLength": 2, "pattern": "^a"}, {"type": "array", "items": {}}]}
+    warnings.clear()
+    asked = Asked(tools=[tool("note", ["text"], text=text)], forced=True)
+    assert grammars.constraint(asked, form, begun=False, thinking=True) is not None
+    assert [warning.partition(", but ")[2] for warning in warnings] == [
+        "the keyword 'pattern' of a union is only validated",
+        "the keyword 'maxLength' of a union is only validated",
+    ]
+    warnings.clear()
+
+
+@pytest.mark.parametrize("special", [True, False], ids=["tokens", "text"])
+def test_a_great_length_is_left_to_validation_and_logged(special):
+    tools = [tool("note", ["text"], text={"type": "string", "minLength": 3000, "maxLength": 10**6})]
+    failed, _ = tagged_reply(special, "a" * 500, tools=tools)
+    assert not failed
+    assert grammars_of("xml", special)[3].pop().endswith("the keyword 'minLength' is only validated")
+
+
+@pytest.mark.parametrize(("name", "key"), [("xml", "a>b"), ("dsml", 'a"b'), ("lfm2", "a b"), ("glm", " a")])
+def test_an_argument_whose_name_a_format_cannot_write_is_left_to_validation(name, key):
+    form, _, grammars, warnings = grammars_of(name, True)
+    asked = Asked(tools=[TOOLS[0], tool("act", [key], **{key: {"type": "string"}})], forced=True)
+    assert grammars.constraint(asked, form, begun=False, thinking=True) is None
+    assert warnings[-1].endswith(f"cannot have arguments with the names {key!r}")
+    form, _, grammars, _ = grammars_of("hermes", True)
+    assert grammars.constraint(asked, form, begun=False, thinking=True) is not None
+
+
+def tagged_reply(special, value, tools=TOOLS[2:]):
     """A call in Qwen's XML with a text as its argument, as far as the grammar allows it, and what is read."""
     form, words, grammars, _ = grammars_of("xml", special)
-    asked = Asked(tools=TOOLS[2:], forced=True, several=False)
+    asked = Asked(tools=tools, forced=True, several=False)
     constraint = grammars.constraint(asked, form, begun=False, thinking=False)
-    text = f"<tool_call>\n<function=find>\n<parameter=text>\n{value}\n</parameter>\n</function>\n</tool_call>"
+    argument = f"<parameter=text>\n{value}\n</parameter>"
+    text = f"<tool_call>\n<function={tools[0]['function']['name']}>\n{argument}\n</function>\n</tool_call>"
     pieces = re.split(f"({'|'.join(map(re.escape, words.special.values()))})", text) if special else [text]
     for piece in pieces:
         token = next((token for token, mark in words.special.items() if mark == piece), None)
@@ -96,7 +197,7 @@ def tagged_reply(special, value):
             spell(constraint, words, piece)
         else:
             constraint.accept(token)
-    return constraint.failed, form.read(text, tools=TOOLS)
+    return constraint.failed, form.read(text, tools=tools)
 
 
 @pytest.mark.parametrize("special", [True, False], ids=["tokens", "text"])
@@ -108,10 +209,40 @@ def test_a_text_between_marks_may_be_any_that_does_not_end_it(special, value):
     assert tagged_reply(False, "a<parameter=kind>b")[0]
 
 
+@pytest.mark.parametrize("special", [True, False], ids=["tokens", "text"])
+@pytest.mark.parametrize(
+    ("schema", "fits", "not_"),
+    [
+        ({"format": "date"}, ["2024-02-29"], ["2023-02-29", "2024-02-29 "]),
+        ({"pattern": "/"}, ["/", "a/b", "a\n/\nb"], ["a"]),
+        ({"pattern": r"^\d+$", "maxLength": 3}, ["123"], ["1234", "a"]),
+        ({"maxLength": 5}, ["", "a", "a\nb c", "</p>x"], ["abcdef"]),
+        ({"minLength": 2}, ["ab", "a\n\nb"], ["a", ""]),
+        ({"minLength": 30}, ["a" * 30], ["a", f"a</parameter>{'b' * 40}"]),
+        ({"pattern": "^a|b$"}, ["ax", "xb"], ["x"]),
+        ({"pattern": "^[^/]*$"}, ["ab"], ["a/b"]),
+        ({"pattern": "[/]"}, ["a/b"], ["ab"]),
+        ({"pattern": r"^x\\$"}, ["x\\"], ["x"]),
+        ({"pattern": "(?i)^ab$"}, ["aB"], ["b"]),
+        ({"minLength": 1, "maxLength": 1}, ["é"], ["", "ab"]),
+    ],
+)
+def test_a_limited_text_stands_on_lines_of_its_own(special, schema, fits, not_):
+    tools = [tool("note", ["text"], text={"type": "string", **schema})]
+    for value in fits:
+        failed, reply = tagged_reply(special, value, tools=tools)
+        assert not failed, value
+        assert json.loads(reply.calls[0].arguments) == {"text": value}
+    for value in not_:
+        assert tagged_reply(special, value, tools=tools)[0], value
+
+
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in WITHOUT])
 def test_one_call_of_one_tool(name):
     asked = Asked(tools=TOOLS[1:2], forced=True, several=False)
-    for text, reply in replies(name, asked, True, 5):
+    found = list(replies(name, asked, True, 5))
+    assert found
+    for text, reply in found:
         assert [call.name for call in reply.calls] == ["add"], text
 
 

@@ -109,6 +109,43 @@ def test_compiled_grammars_are_kept_within_bounds(monkeypatch):
     assert list(compiler._compiled) == [of_regex("b" * 250)]
 
 
+def long_texts(*letters):
+    """A grammar of long texts that begin with different letters: llguidance keeps something of each."""
+    choices = "|".join(rf"{letter}[^\n](?s:.{{0,{20_000 + 999 * n}}})[^\n]" for n, letter in enumerate(letters))
+    text = rf"/\n?({choices})\n?<e>/ & /(?s:.*)<e>/ & ~/(?s:.*)<e>(?s:.+)/ & ~/(?s:.*)(<f|<g)(?s:.*)<e>/"
+    return json.dumps({"grammars": [{"lark_grammar": f"start: T\nT: {text}"}]})
+
+
+def test_what_texts_leave_behind_does_not_stop_later_ones():
+    grammar, compiler = long_texts("a", "b", "c"), Compiler(WORDS)
+    for letter in "abcabc":
+        constraint = compiler.constraint(grammar)
+        spell(constraint, WORDS, letter + "x" * 700 + "<e>")
+        assert not constraint.failed
+    constraint = compiler.constraint(grammar)
+    spell(constraint, WORDS, "a" + "x" * 5000)
+    assert constraint.failed  # too much for one text
+    constraint = compiler.constraint(grammar)
+    spell(constraint, WORDS, "bxxx<e>")
+    assert not constraint.failed
+    spell(constraint, WORDS, "x")
+    assert constraint.failed
+
+
+def test_a_grammar_is_compiled_anew_after_many_tokens(monkeypatch):
+    monkeypatch.setattr(module, "_MOST_TOKENS", 50)
+    compiler, patterns = Compiler(WORDS), [of_regex("a{9,90}"), of_regex("b{9,90}")]
+    first = compiler.constraint(patterns[0])
+    spell(first, WORDS, "a" * 30)
+    spell(compiler.constraint(patterns[1]), WORDS, "b" * 30)
+    assert not compiler.has(patterns[0])
+    assert compiler.has(patterns[1])
+    spell(first, WORDS, "a" * 30)
+    assert not first.failed
+    spell(compiler.constraint(patterns[0]), WORDS, "a" * 9)
+    assert compiler.has(patterns[0])
+
+
 @pytest.mark.parametrize("pattern", ["(?=a)b", "(", r"(a)\1"])
 def test_a_refused_grammar_has_one_line_of_reason(pattern):
     with pytest.raises(ValueError, match=r"\S") as caught:
@@ -178,7 +215,9 @@ def random_text(wish, seed=0):
     return followed(made, WORDS, random.Random(seed))
 
 
-@pytest.mark.parametrize("pattern", [r"\d{2}/[a-z]+", r"(yes|no)\.", r"[^\"/\\]{3}\n?", "é{1,3}", r'"/"'])
+@pytest.mark.parametrize(
+    "pattern", [r"\d{2}/[a-z]+", r"(yes|no)\.", r"[^\"/\\]{3}\n?", "é{1,3}", r'"/"', r"\W+x", r"[^\w\s]\D"]
+)
 def test_regular_expressions(pattern):
     for seed in range(10):
         text, ended = random_text(Asked(kind="regex", value=pattern, own=True), seed)

@@ -2,14 +2,16 @@
 
 import json
 import random
+import re
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
+import jsonschema
 import pytest
-from pydantic import AnyUrl, Field
+from pydantic import AnyUrl, Field, TypeAdapter
 
 from aimu._output._type import OutputType
 from aimu.engines._grammars.constraint import Compiler, of_regex, refusal
@@ -54,8 +56,8 @@ MORE = {
 ALL = {name: kind for name, (kind, _) in KINDS.items()} | MORE
 
 
-def rewritten(schema):
-    rewriting = Rewriting(lambda pattern: not refusal(of_regex(pattern)), schema.get("$defs", {}))
+def rewritten(schema, **options):
+    rewriting = Rewriting(lambda pattern: not refusal(of_regex(pattern)), schema.get("$defs", {}), **options)
     return rewriting.schema(schema), rewriting.lost
 
 
@@ -128,6 +130,88 @@ def test_what_no_grammar_enforces_is_named_and_the_rest_is_enforced(schema, reas
     assert lost == [reason]
     for text in texts(made, 5):
         json.loads(text)
+
+
+BASE = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+CAT = {"type": "object", "properties": {"kind": {"const": "cat"}, "a": {"$ref": "#/$defs/Name"}}, "required": ["kind"]}
+DOG = {"type": "object", "properties": {"kind": {"enum": ["dog", "wolf"]}}, "required": ["kind"]}
+DEFS = {"Base": BASE, "Cat": CAT, "Dog": DOG, "Name": {"type": "string", "maxLength": 3}}
+MADE_OF = {
+    "parts": {"allOf": [BASE, {"properties": {"b": {"type": "boolean"}}, "required": ["b"]}]},
+    "a definition": {"allOf": [{"$ref": "#/$defs/Base"}, {"properties": {"b": {"type": "null"}}, "required": ["b"]}]},
+    "more beside": {
+        "type": "object",
+        "properties": {"c": {"const": 1}},
+        "required": ["c"],
+        "allOf": [{"$ref": "#/$defs/Base"}],
+    },
+    "one of marked": {"oneOf": [{"$ref": "#/$defs/Cat"}, {"$ref": "#/$defs/Dog"}]},
+    "one of types": {"oneOf": [{"$ref": "#/$defs/Name"}, {"type": "integer"}, {"type": ["null", "boolean"]}]},
+    "one of values": {"oneOf": [{"const": 1}, {"enum": ["1", 2]}]},
+    "a date or null": {"type": ["string", "null"], "format": "date"},
+    "times": {
+        "type": "array",
+        "prefixItems": [{"type": "string", "format": form} for form in ("time", "date-time", "duration", "date")],
+        "items": False,
+        "minItems": 4,
+    },
+}
+CHECKER = jsonschema.FormatChecker(["date"])  # its "time" has no zone, unlike that of JSON Schema
+RFC_3339 = r"\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)"
+
+
+@pytest.mark.parametrize("name", MADE_OF)
+def test_a_schema_of_the_user_is_held_to_all_that_json_schema_says(name):
+    schema = {**MADE_OF[name], "$defs": DEFS}
+    made, lost = rewritten(schema, strict=True)
+    assert lost == []
+    ended = texts(made, 20)
+    assert len(ended) > 5
+    for text in ended:
+        value = json.loads(text)
+        jsonschema.Draft202012Validator(schema, format_checker=CHECKER).validate(value)
+        if name == "times":
+            assert re.fullmatch(RFC_3339, value[0])
+            assert re.fullmatch(rf"\d{{4}}-\d\d-\d\dT{RFC_3339}", value[1])
+            assert re.fullmatch("P.+", value[2])
+
+
+@pytest.mark.parametrize(
+    ("schema", "lost"),
+    [
+        ({"oneOf": [{"type": "integer"}, {"type": "number"}]}, "the keyword 'oneOf' of alternatives that overlap"),
+        ({"oneOf": [CAT, BASE]}, "the keyword 'oneOf' of alternatives that overlap"),
+        ({"oneOf": [{"enum": [1, 2]}, {"enum": [2, 3]}]}, "the keyword 'oneOf' of alternatives that overlap"),
+        ({"anyOf": [{"const": 1}], "oneOf": [{"const": 1}]}, "the keyword 'oneOf' beside another"),
+        ({"type": "array", "items": {"enum": [1, 2]}, "uniqueItems": True}, "the keyword 'uniqueItems'"),
+        ({"type": "string", "format": "date", "pattern": "^2"}, "the format 'date'"),
+        ({"type": ["string", "null"], "format": "email"}, "the format 'email'"),
+    ],
+)
+def test_what_a_schema_of_the_user_says_is_never_left_out_in_silence(schema, lost):
+    assert rewritten({**schema, "$defs": DEFS}, strict=True)[1] == [lost]
+
+
+PATTERNS = [
+    *('^[^"]*$', r"^[^\\]+$", r'^[^"\n]{2}$', r"^[\x00-!]+$", r"^\W{1,3}$", r"^[^\w]+$", r"^\D+$", r"^[\W_]{2}$"),
+    *(r"^\S+ \S+$", "^a$|^b$", "(^a$)|(^b$)", r"^[^<>\"']{3}", r"^[^\d,]$", r"^\w+[^\s\w]$", "^.$", "[^a]$"),
+]
+
+
+@pytest.mark.parametrize("pattern", PATTERNS)
+def test_a_text_that_follows_a_pattern_fits_it(pattern):
+    """Also with letters of other scripts, quotes and control characters."""
+    adapter = TypeAdapter(Annotated[str, Field(pattern=pattern)])
+    names = {"type": "object", "patternProperties": {pattern: {"const": 1}}, "additionalProperties": False}
+    for schema, texts_in in (({"type": "string", "pattern": pattern}, lambda value: [value]), (names, list)):
+        made, lost = rewritten(schema)
+        assert lost == []
+        ended = texts(made, 25)
+        assert len(ended) > 5
+        for text in ended:
+            for value in texts_in(json.loads(text)):
+                assert re.search(pattern, value), text
+                adapter.validate_python(value)
 
 
 def test_an_alternative_that_cannot_be_enforced_is_left_out_if_another_can():
