@@ -155,6 +155,9 @@ class UsageError(AimuError):
     """
 
 
+_OTHER_SERVER = "; for any other OpenAI-compatible server, write 'vllm:model_id' and pass its base_url="
+
+
 @final
 class UnknownProviderError(UsageError, ValueError):
     """A model string names no provider or an unknown one.
@@ -179,8 +182,10 @@ class UnknownProviderError(UsageError, ValueError):
         self.suggestion = suggestion
         fault = f"the model string {provider!r} has no provider" if missing else f"unknown provider {provider!r}"
         meant = f"; did you mean {suggestion!r}? A" if suggestion else "; a"
+        other = "" if suggestion or "vllm" not in self.known else _OTHER_SERVER
         super().__init__(
             f"{fault}{meant} model string is 'provider:model_id', where provider is one of: {', '.join(self.known)}"
+            f"{other}"
         )
 
 
@@ -288,13 +293,23 @@ class MissingKeyError(UsageError, ValueError):
     """`provider` needs an API key; none was given, and the environment variable `variable` is not set.
 
     Remedy:
-        Set the environment variable `variable`, or pass `api_key=`.
+        Set the environment variable `variable`, or pass `api_key=`. If the server at your `base_url=` needs no key, it
+        takes any.
+
+    Attributes:
+        provider: The name of the provider.
+        variable: The environment variable.
+        own_url: Whether requests would go to another URL than the provider's own.
     """
 
-    def __init__(self, provider: str, variable: str) -> None:
+    def __init__(self, provider: str, variable: str, *, own_url: bool = False) -> None:
         self.provider = provider
         self.variable = variable
-        super().__init__(f"no API key for {provider!r}: set the environment variable {variable} or pass api_key=")
+        self.own_url = own_url
+        other = "; if the server at your base URL needs no key, pass any, such as api_key='none'" if own_url else ""
+        super().__init__(
+            f"no API key for {provider!r}: set the environment variable {variable} or pass api_key={other}"
+        )
 
 
 @final

@@ -35,6 +35,31 @@ def test_a_missing_key_or_package_raises_at_construction(monkeypatch):
         make_provider(ModelSpec("m", "ollama"), http_client=object())
 
 
+@pytest.mark.parametrize("name", ["openai", "anthropic", "groq"])
+def test_a_missing_key_for_a_server_of_ones_own_says_that_any_will_do(monkeypatch, name):
+    at = TABLE[name].connection
+    for variable in (*at.key_variables, *at.token_variables, *at.url_variables):
+        monkeypatch.delenv(variable, raising=False)
+    spec = ModelSpec("m", name)
+    hint = "; if the server at your base URL needs no key, pass any, such as api_key='none'"
+    for url, own in ((None, False), (at.base_url, False), ("http://127.0.0.1:9/v1", True)):
+        with pytest.raises(MissingKeyError) as caught:
+            make_provider(spec, base_url=url)
+        assert (caught.value.own_url, str(caught.value).endswith(hint)) == (own, own)
+    monkeypatch.setenv(at.url_variables[0], "http://127.0.0.1:9/v1")
+    with pytest.raises(MissingKeyError, match="needs no key"):
+        make_provider(spec)
+    assert isinstance(make_provider(spec, api_key="none"), Provider)
+
+
+def test_a_missing_key_of_a_service_without_a_url_of_its_own_has_no_such_hint(monkeypatch):
+    for variable in ("AZURE_OPENAI_API_KEY", "AZURE_OPENAI_BASE_URL", "AZURE_OPENAI_ENDPOINT"):
+        monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(MissingKeyError) as caught:
+        make_provider(ModelSpec("m", "azure"), base_url="https://example.openai.azure.com")
+    assert "needs no key" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("model", "api", "path"),
     [

@@ -63,6 +63,9 @@ def test_what_resembles_nothing_gets_the_list_alone():
     with pytest.raises(UnknownProviderError, match="unknown provider 'zzzzzzzz'; a model string is") as caught:
         aio.client("zzzzzzzz:yyyyyyyy")
     assert caught.value.suggestion is None
+    assert "llamacpp; for any other OpenAI-compatible server, write 'vllm:model_id'" in str(caught.value)
+    with pytest.raises(UnknownProviderError, match="has no provider; .*write 'vllm:model_id' and pass its base_url=$"):
+        aio.client("zzzzzzzz", base_url="http://127.0.0.1:9/v1")
 
 
 # --- options ---
@@ -328,6 +331,60 @@ async def test_a_refused_model_that_resembles_nothing_gets_no_ids():
 
 
 @pytest.mark.parametrize(
+    ("model", "url", "shown"),
+    [
+        ("vllm:m", "http://127.0.0.1:9", "VLLM_BASE_URL: 'http://127.0.0.1:9' does not end in '/v1'"),
+        ("lmstudio:m", "http://127.0.0.1:9/?q=1", "LMSTUDIO_BASE_URL: 'http://127.0.0.1:9/' does not end in '/v1'"),
+        ("openai:m", "https://h/v1/chat/completions", "'https://h/v1/chat/completions' does not end in '/v1'"),
+        ("groq:m", "https://api.groq.com", "'https://api.groq.com' does not end in '/openai/v1'"),
+        ("ollama:m", "http://127.0.0.1:9/v1", "OLLAMA_HOST: 'http://127.0.0.1:9/v1' has '/v1' at its end"),
+        ("ollama:m", "http://127.0.0.1:9/api", "'http://127.0.0.1:9/api' has '/api' at its end"),
+        ("anthropic:m", "https://h/v1/messages", "'https://h/v1/messages' has '/v1/messages' at its end"),
+    ],
+)
+async def test_a_base_url_with_an_unusual_path_is_named_where_the_server_has_nothing(model, url, shown):
+    provider = model.partition(":")[0]
+    for status, body in (
+        (404, {"detail": "Not Found"}),
+        (405, {"detail": "Method Not Allowed"}),
+        (200, "a web page"),
+        (200, {"error": "Unexpected endpoint or method. (POST /chat/completions)"}),
+    ):
+        for error in await answering(model, status, body, base_url=url, api_key="k-secret"):
+            assert shown in str(error)
+            assert str(error).endswith(f"unlike the usual URL of {provider!r}")
+
+
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("vllm:m", "http://127.0.0.1:9/v1/"),
+        ("vllm:m", "http://gateway/team/v1"),
+        ("gemini:m", None),
+        ("ollama:m", "http://127.0.0.1:9/behind"),
+        ("anthropic:m", "https://gateway/anthropic"),
+        ("azure:m", "https://example.openai.azure.com"),
+    ],
+)
+async def test_a_base_url_with_the_usual_end_is_not_doubted(model, url):
+    for error in await answering(model, 404, {"detail": "Not Found"}, base_url=url, api_key="k-secret"):
+        assert "base_url" not in str(error)
+
+
+async def test_a_base_url_is_doubted_only_where_the_server_has_nothing():
+    for status in (400, 422, 500):
+        for error in await answering("vllm:m", status, {"detail": "Invalid"}, base_url="http://127.0.0.1:9"):
+            assert "base_url" not in str(error)
+
+
+async def test_a_key_in_the_path_of_a_base_url_is_not_shown():
+    url = "https://gateway/k-secret-1234/chat"
+    for error in await answering("openai:m", 404, {"detail": "Not Found"}, base_url=url, api_key="k-secret-1234"):
+        assert "check base_url=" in str(error)
+        assert "k-secret-1234" not in str(error)
+
+
+@pytest.mark.parametrize(
     ("model", "url", "server"),
     [
         ("vllm:m", "http://127.0.0.1:9/v1", "127.0.0.1:9"),
@@ -336,9 +393,11 @@ async def test_a_refused_model_that_resembles_nothing_gets_no_ids():
     ],
 )
 async def test_a_server_that_is_down_is_named(model, url, server):
+    variable = {"vllm:m": "VLLM_BASE_URL", "lmstudio:m": "LMSTUDIO_BASE_URL"}.get(model, "OLLAMA_HOST")
     async with aio.client(model, base_url=url, max_retries=0, timeout=5) as client:
         for pending in (client.chat("Go."), read(client.chat("Go.", stream=True))):
             with pytest.raises(ProviderConnectionError) as caught:
                 await pending
             assert f"the connection to {server} failed (ConnectError" in str(caught.value)
             assert "check that the server runs and that base_url= is right" in str(caught.value)
+            assert f"(or {variable} in the environment)" in str(caught.value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shlex
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +27,8 @@ _MODEL = f"""\
 which model answers: -m, else {MODEL_VARIABLE}, else the first of these services whose key is set: Anthropic
 (ANTHROPIC_API_KEY), OpenAI (OPENAI_API_KEY), Gemini (GOOGLE_API_KEY), else the embedded model of 630 KB, which
 knows two tools and nothing else. `aimu models` lists model strings.
+
+A server of your own that speaks OpenAI's protocol: VLLM_BASE_URL=http://HOST:PORT/v1 aimu ... -m vllm:MODEL
 """
 
 _CHAT = """\
@@ -86,7 +90,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line; exits with code 2 and a usage line if it is wrong."""
     parser = argparse.ArgumentParser("aimu", description=_ABOUT, **_RAW)
     parser.add_argument("--version", action="version", version=f"aimu {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="command")
     chat = _command(commands, "chat", "talk to a model in the terminal", _CHAT + "\n" + _MODEL)
     _agent_options(chat)
     chat.set_defaults(quiet=False)
@@ -113,9 +117,22 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     demo.add_argument("--seed", type=int, default=random.randrange(1000), help="what numbers and weather are made from")
     demo.add_argument("-m", "--model", metavar="MODEL", help="a model string instead of the embedded model")
     demo.add_argument("--scripted", action="store_true", help="scripted answers replace the model")
-    options = parser.parse_args(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        named: argparse.ArgumentParser = commands.choices.get(options.command, parser)
+        named.error(f"unrecognized arguments: {' '.join(unknown)}{_quotes(options, unknown)}")
+    if options.command is None:
+        parser.print_help(sys.stderr)
+        parser.exit(2)
     options.debug = is_debugging(options.debug)
     return options
+
+
+def _quotes(options: argparse.Namespace, unknown: Sequence[str]) -> str:
+    """Return the advice to quote a task, if its words are what is unknown."""
+    if options.command != "run" or any(word.startswith("-") for word in unknown):
+        return ""
+    return f"; put the task in quotes: aimu run {shlex.quote(' '.join([options.task, *unknown]))}"
 
 
 _RAW: dict[str, Any] = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}

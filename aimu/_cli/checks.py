@@ -173,7 +173,8 @@ async def _server(row: ProviderRow, client: httpx2.AsyncClient, checks: dict[str
         return
     models = await _models_of(client, f"{url.rstrip('/')}/{'api/tags' if row.wire == 'ollama' else 'models'}")
     if models is not None:
-        has = f"{len(models)} models: {', '.join(models[:3])}" if models else "no model"
+        count = f"{len(models)} model{'s' if len(models) > 1 else ''}"
+        has = f"{count}: {', '.join(models[:3])}" if models else "no model"
         checks[row.name] = Check("server", row.name, "ok", f"{url} has {has}")
     elif given:
         remedy = f"start the server, or correct {given}"

@@ -43,7 +43,7 @@ class Lane:
     """
 
     http: Http
-    advice: Callable[[ProviderError], str]
+    advice: Callable[[ProviderError, Endpoint], str]
     busy: int = field(default=0, init=False)
 
     @property
@@ -62,9 +62,11 @@ class Lane:
     def __exit__(self, kind: object, exc: BaseException | None, trace: object) -> None:
         self.busy -= 1
         if isinstance(exc, ProviderError):
+            remedy = self.advice(exc, self.endpoint)
             if self.endpoint.secrets:  # some services repeat the key in their errors
                 _hide(self.endpoint.secrets, exc)
-            exc.args = (f"{exc}{self.advice(exc)}",)
+                remedy = self.endpoint.secrets.hide(remedy)
+            exc.args = (f"{exc}{remedy}",)
 
     async def aclose(self) -> None:
         with anyio.move_on_after(CLOSING, shield=True), suppress(*foreign()):  # shielded, bounded: see `CLOSING`

@@ -18,23 +18,20 @@ from attrs import evolve
 from aimu._core.reply import Reply
 from aimu._core.surrogates import whole
 from aimu.errors import (
-    AuthenticationError,
     InvalidOptionError,
     MalformedResponseError,
-    ModelNotFoundError,
     ProviderConnectionError,
     ProviderError,
     ProviderTimeoutError,
 )
-from aimu.models._resolve import near_models
 from aimu.models._spec import ModelSpec
-from aimu.models._table import TABLE
+from aimu.providers._advice import advice, unreachable
 from aimu.providers._base import ReplyStream, Request
 from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._bounded import LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
-from aimu.providers._http import Connect
+from aimu.providers._http import Connect, Endpoint
 from aimu.providers._lanes import CLOSING, Lane, foreign, lanes_here, timeouts
 from aimu.providers._pictures import presentable
 from aimu.providers._replay import for_host, with_origin
@@ -244,18 +241,9 @@ class HttpProvider:
             lanes.append(lane)
         return lane
 
-    def _advice(self, error: ProviderError) -> str:
+    def _advice(self, error: ProviderError, endpoint: Endpoint) -> str:
         """Return what to do about an error, to be added to its text."""
-        spec = self.spec
-        if isinstance(error, AuthenticationError):
-            row = TABLE.get(spec.provider)
-            at = row.connection if row is not None else None
-            variables = (*at.key_variables, *at.token_variables) if at is not None else ()
-            place = f" or the environment variable {' or '.join(variables)}" if variables else ""
-            return f"; check the key in api_key={place}"
-        if isinstance(error, ModelNotFoundError) and (near := near_models(spec)):
-            return f"; the catalog of {spec.provider!r} has these similar ids: {', '.join(near)}"
-        return ""
+        return advice(error, self.spec, endpoint.base_url)
 
     def _translated(self, exc: BaseException, lane: Lane, partial: str = "") -> ProviderError:
         import httpx2
@@ -273,12 +261,12 @@ class HttpProvider:
         if isinstance(exc, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
             retryable = False
         reason = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-        advice = "check that the server runs and that base_url= is right"
+        remedy = unreachable(provider)
         proxy = None if lane.http.shared else proxy_of(lane.endpoint.base_url)
         if proxy is not None:
-            advice += f", and the proxy {proxy} between (NO_PROXY exempts hosts)"
+            remedy += f", and the proxy {proxy} between (NO_PROXY exempts hosts)"
         return ProviderConnectionError(
-            f"the connection to {server} failed ({reason}); {advice}",
+            f"the connection to {server} failed ({reason}); {remedy}",
             provider=provider,
             partial=partial,
             retryable=retryable,

@@ -43,7 +43,8 @@ def connect(provider: str, at: Connection, *, base_url: str | None, api_key: str
     key = _key(api_key, at.key_variables)
     token = None if key else _key(None, at.token_variables)
     if at.key_required and not (key or token):
-        raise MissingKeyError(provider, at.key_variables[0])
+        own_url = at.base_url is not None and url_of(provider, at, base_url) != at.base_url
+        raise MissingKeyError(provider, at.key_variables[0], own_url=own_url)
     url = url_of(provider, at, base_url)
     headers = _headers(at, sdk, url, key, token)
     endpoint = Endpoint(url, headers, Secrets((key, token, *in_headers(headers), *in_url(url))))

@@ -79,16 +79,16 @@ def test_an_empty_key_is_broken(alone, capsys):
 def test_servers_on_this_machine_are_asked_for_their_models(alone, capsys):
     with (
         serving(json_answer({"models": [{"name": "a"}]})) as ollama,
-        serving(json_answer({"data": [{"id": "b"}]})) as other,
+        serving(json_answer({"data": [{"id": "b"}, {"id": "c"}]})) as other,
     ):
         alone.setenv("OLLAMA_HOST", ollama.url)
         for name in [name for name in SERVERS if name != "OLLAMA_HOST"]:
             alone.setenv(name, f"{other.url}/v1")
         code, checked = found(capsys)
     assert (code, [check for check in checked.values() if check["state"] == "broken"]) == (0, [])
-    assert checked["server", "ollama"]["found"].endswith("1 models: a")
+    assert checked["server", "ollama"]["found"].endswith("has 1 model: a")
     for name in set(SERVERS.values()) - {"ollama"}:
-        assert checked["server", name]["found"].endswith("1 models: b")
+        assert checked["server", name]["found"].endswith("has 2 models: b, c")
     assert all(request.startswith(b"GET /v1/models ") for request in other.requests)
 
 

@@ -375,6 +375,34 @@ def test_the_guide_has_every_command_of_the_chat_exit_code_and_default_model():
     assert not [line for line in re.findall(r"^  (\d+)", exits.EXIT_CODES, re.MULTILINE) if line not in codes]
 
 
+def test_without_a_command_the_help_lists_them(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out) == (2, "")
+    assert "aimu chat " in err
+    assert "aimu run " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "usage", "words"),
+    [
+        ("run What is the status?", "aimu run", "the status?; put the task in quotes: aimu run 'What is the status?'"),
+        ("run What --base-url http://h", "aimu run", "unrecognized arguments: --base-url http://h\n"),
+        ("chat --nothing", "aimu chat", "unrecognized arguments: --nothing\n"),
+        ("models two words", "aimu models", "unrecognized arguments: words\n"),
+        ("--nothing", "aimu", "unrecognized arguments: --nothing\n"),
+    ],
+)
+def test_what_is_unknown_gets_the_usage_of_its_command(capsys, arguments, usage, words):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    err = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert err.startswith(f"usage: {usage} [-h]")
+    assert words in err
+
+
 def test_the_version(capsys):
     import aimu
 
