@@ -137,7 +137,7 @@ def load_tools(names: Sequence[str]) -> list[ToolLike]:
     for text in names:
         module, _, rest = text.partition(":")
         for name in rest.split(","):
-            found = load(f"{module}:{name}", "--tools")
+            found = load(f"{module}:{name.strip()}" if rest else text, "--tools")
             for one in found if isinstance(found, list | tuple) else [found]:
                 if not callable(one) and not isinstance(one, Tool) and not hasattr(one, "as_tools"):
                     raise InvalidOptionError(f"--tools {text}: {name} is not a function, but {type(one).__name__}")
@@ -160,7 +160,7 @@ def load(text: str, option: str) -> Any:
         found = import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:  # a script ends itself if it is imported
         raise InvalidOptionError(f"{option} {text}: {type(exc).__name__}: {exc}") from exc
     return found
 
