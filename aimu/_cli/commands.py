@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -99,9 +100,18 @@ async def _clear(chat: Chat, argument: str) -> None:
 async def _save(chat: Chat, argument: str) -> None:
     """/save FILE writes the conversation to a JSON file"""
     path = _path(argument, "save")
-    draft = path.with_name(path.name + ".draft")
-    draft.write_text(json.dumps(chat.agent.history, indent=2), "utf8")
-    draft.replace(path)
+    text = json.dumps(chat.agent.history, indent=2)
+    target = path.resolve()  # a link stays a link
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    draft.touch(0o600)  # a conversation is its owner's
+    try:
+        draft.write_text(text, "utf8")
+        if target.exists():
+            draft.chmod(target.stat().st_mode & 0o777)
+        draft.replace(target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
     _say(f"{len(chat.agent.history)} messages in {path}")
 
 
@@ -139,7 +149,10 @@ def _say(text: str) -> None:
 def _path(argument: str, command: str) -> Path:
     if not argument:
         raise InvalidOptionError(f"name a file: /{command} chat.json")
-    return Path(argument).expanduser()
+    path = Path(argument).expanduser()
+    if path.exists() and not path.is_file():  # a device would be replaced, a pipe never end
+        raise InvalidOptionError(f"{path} is not a regular file; name another one")
+    return path
 
 
 def _text(message: Any) -> str:

@@ -26,11 +26,17 @@ _LEAVING = 0.5  # s for threads that have been given up to end by themselves
 
 def entry(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and end the process."""
+    for name, descriptor in (("stdin", 0), ("stdout", 1), ("stderr", 2)):  # one that was closed is None
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w" if descriptor else "r", encoding="utf8"))  # noqa: SIM115
     code = main(arguments)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         code = _broken_pipe()
+    except OSError as exc:  # such as a full disk
+        code = exits.report(exc, debug=False)
+        _broken_pipe()
     deadline = time.monotonic() + (0 if code == exits.INTERRUPTED else _LEAVING)
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
     for thread in others:

@@ -28,7 +28,6 @@ from aimu.skills import SkillManager
 from aimu.tools import Tool, as_tool
 from aimu.types import ToolLike
 
-_EXAMPLES = {"--tools": "mytools:search", "--output-type": "books:Book"}
 CLOSING = 5.0  # s for connections or weights to close
 
 
@@ -138,7 +137,7 @@ def load_tools(names: Sequence[str]) -> list[ToolLike]:
     for text in names:
         module, _, rest = text.partition(":")
         for name in rest.split(","):
-            found = load(f"{module}:{name}" if rest else text, "--tools")
+            found = load(f"{module}:{name.strip()}" if rest else text, "--tools")
             for one in found if isinstance(found, list | tuple) else [found]:
                 if not callable(one) and not isinstance(one, Tool) and not hasattr(one, "as_tools"):
                     raise InvalidOptionError(f"--tools {text}: {name} is not a function, but {type(one).__name__}")
@@ -154,17 +153,14 @@ def load(text: str, option: str) -> Any:
     """
     module_name, _, name = text.partition(":")
     if not module_name or not name:
-        raise InvalidOptionError(f"{option} {text}: write MODULE:NAME, such as {_EXAMPLES[option]}")
-    if module_name.endswith(".py"):
-        module_name = Path(module_name).with_suffix("").as_posix().replace("/", ".")
-        raise InvalidOptionError(f"{option} {text}: write a module, not a file: {module_name}:{name}")
+        raise InvalidOptionError(f"{option} {text}: write MODULE:NAME, such as mytools:search")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
         found = import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as exc:
+    except (Exception, SystemExit) as exc:  # a script ends itself if it is imported
         raise InvalidOptionError(f"{option} {text}: {type(exc).__name__}: {exc}") from exc
     return found
 

@@ -7,6 +7,7 @@ import sys
 from argparse import Namespace
 from contextlib import AsyncExitStack
 from io import StringIO
+from math import isfinite
 from typing import IO, Any
 
 import attrs
@@ -40,6 +41,8 @@ async def _run(options: Namespace, received: interrupts.Interrupts) -> int:
             stack.enter_context(quiet_terminal(received))
         stack.enter_context(Log(session))
         output = load(options.output_type, "--output-type") if options.output_type else None
+        if options.output_type and output is None:
+            raise InvalidOptionError(f"--output-type {options.output_type}: it is None, not a type")
         opening = Opening(options, session.note, stack)
         agent = await opening.agent()
         task = await _task(options.task)
@@ -84,8 +87,8 @@ def facts(answer: Answer[Any]) -> dict[str, Any]:
         "output": plain(answer.output),
         "model": answer.model,
         "stop_reason": answer.stop_reason,
-        "usage": None if answer.usage is None else attrs.asdict(answer.usage),
-        "cost": answer.cost,
+        "usage": None if answer.usage is None else plain(attrs.asdict(answer.usage)),
+        "cost": plain(answer.cost),
         "iterations": answer.iterations,
         "requests": answer.requests,
         "messages": plain(list(answer.new_messages)),
@@ -99,4 +102,13 @@ def plain(value: Any) -> Any:
     def other(one: Any) -> Any:
         return attrs.asdict(one) if attrs.has(type(one)) else str(one)
 
-    return to_jsonable_python(value, fallback=other)
+    return _finite(to_jsonable_python(value, fallback=other))
+
+
+def _finite(value: Any) -> Any:
+    """Return JSON data in which null stands for the numbers that JSON has not: NaN and the infinities."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_finite(item) for item in value]
+    return value if not isinstance(value, float) or isfinite(value) else None

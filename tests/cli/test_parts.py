@@ -173,6 +173,55 @@ def test_all_that_a_model_writes_is_visible():
     assert "\033]8" not in text
 
 
+def rendered(text, columns, size=10**6):
+    markdown, lines = growing(columns), []
+    for start in range(0, len(text), size):
+        markdown.feed(shown(text[start : start + size]))
+        lines += markdown.take(12)[0]
+    return re.sub("\033\\[[0-9;]*m", "", "\n".join([*lines, *markdown.finish()]))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<http://example.com/%1b%5b2J%1b]52;c;eA==%07>",
+        "<http://example.com/%e2%80%ae> [x](http://example.com/%C2%9B31m)",
+        "a &#8238; b &#x2066; c &#8232; d &#27; e &#x9b; f &#13;",
+        "| &#8238; |\n|---|\n| <http://a/%1b[2J> |",
+        "> - `&#8238;` **<http://a/%07>**\n\n    code %1b\n",
+        "```%1b&#8238;\n&#8238;\n```",
+    ],
+)
+def test_no_spelling_of_a_control_character_reaches_the_terminal(text):
+    for columns in (10, 80):
+        found = rendered(text, columns)
+        assert found == shown(found)
+
+
+@pytest.mark.parametrize("columns", [1, 5, 12, 30, 80])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> " * 500 + "w0z",
+        "- " * 40 + "w0z",
+        "1. > - " * 20 + "w0z",
+        "> " * 12 + "```\n" + "> " * 12 + "w0z",
+        "\n".join("  " * depth + f"- w{depth}z" for depth in range(30)),
+        "999999999. w0z",
+        "|a|b|\n|-|-|\n|" + "x" * 200 + "w0z|w1z|",
+        *(
+            "\n".join("|" + "".join(f"{cell}{number}z|" for number in range(columns)) for cell in ("h", "---", "w"))
+            for columns in (16, 200)
+        ),
+    ],
+)
+def test_what_has_no_room_as_markdown_is_shown_as_it_was_written(text, columns):
+    text = re.sub(r"---\d+z", "-", text)
+    for size in (7, 10**6):
+        found = rendered(text, columns, size)  # where cells are folded, their words are in pieces
+        assert [char for char in "hwxz0123456789" if found.count(char) < text.count(char)] == []
+
+
 def show(display, *chunks):
     for phase, content in chunks:
         display.show(StreamChunk(StreamingContentType(phase), content))

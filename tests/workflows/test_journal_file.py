@@ -18,7 +18,7 @@ from aimu import aio
 from aimu.aio._journal._file import JournalFile
 from aimu.errors import InvalidOptionError, JournalBusyError, JournalError, JournalWriteError
 from aimu.testing import ScriptedProvider, cancel_everywhere, leak_check
-from tests.workflows.journals import mapped, recorded, tasks_of
+from tests.workflows.journals import mapped, plain, recorded, tasks_of
 from tests.workflows.models import agent, model
 
 WAYS = [("asyncio", "scope"), ("asyncio", "native"), ("trio", "scope")]
@@ -324,3 +324,21 @@ assert not [name for name in sys.modules if "journal" in name]
 assert "pydantic" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "text"),
+    [
+        (b'"number":0', b'"number":99999999999999999999999', "this line is not a record"),
+        (b'"requests":1', b'"requests":1,"unknown":1', "no answer that can be read.*delete its line"),
+        (b'"requests":1', b'"parts":7', "no answer that can be read.*delete its line"),
+    ],
+)
+async def test_a_record_that_was_edited_is_damage_and_not_called_a_change_meanwhile(path, before, after, text):
+    await mapped(plain(ScriptedProvider("one")), ["a"], path)
+    content = path.read_bytes()
+    assert before in content
+    path.write_bytes(content.replace(before, after))
+    with pytest.raises(JournalError, match=text):
+        await mapped(plain(ScriptedProvider("two")), ["a"], path)
+    assert path.read_bytes() == content.replace(before, after)

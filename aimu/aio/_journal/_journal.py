@@ -19,7 +19,7 @@ from aimu._output._expected import Expected
 from aimu.aio._agent import Agent
 from aimu.aio._journal._file import JournalFile
 from aimu.aio._journal._identity import Facts, differences, facts_of, facts_of_options
-from aimu.aio._journal._record import Key, answer_of, digest, key, line_of
+from aimu.aio._journal._record import Key, answer_of, digest, key, key_of, line_of
 from aimu.aio._output_check import typed
 from aimu.aio._run import plain_run
 from aimu.aio._runner import AsyncRunner
@@ -90,7 +90,7 @@ class Journal:
         self._check(runner)
         place = self._file.places.pop(entry, None)
         if place is not None:
-            kept = await self._kept(place, runner)
+            kept = await self._kept(entry, place, runner)
             if kept is not None:
                 self._spare.append(runner)
                 return kept
@@ -133,11 +133,17 @@ class Journal:
                 f"restore that to go on with it, or {_ANOTHER}",
             )
 
-    async def _kept(self, place: int, runner: AsyncRunner) -> AnyAnswer | None:
+    async def _kept(self, entry: Key, place: int, runner: AsyncRunner) -> AnyAnswer | None:
         """Return the answer that the file has at this place; None if it no longer has the expected type."""
         try:
-            answer = answer_of(self._file.read(place))
-        except (OSError, ValueError):
+            line = self._file.read(place)
+            answer = answer_of(line)
+        except (OSError, ValueError) as exc:
+            if isinstance(exc, ValueError) and key_of(line) == entry:  # and was so when the file was opened
+                self._fail(
+                    f"it is damaged: the record of task {entry[:16].hex()} has no answer that can be read ({exc})",
+                    "delete its line, and the task is asked again; or give another path",
+                )
             self._fail("it was changed while amap used it", "run the batch again; what is gone is asked again")
         if self._expected is None:
             return answer
