@@ -16,7 +16,7 @@ def warnings_of(stderr):
     # To the end of the program llama-cpp-python keeps files on the null device open, and torch 2.6 a temporary folder.
     others = "name='/dev/null'", "Implicitly cleaning up <TemporaryDirectory"
     said = [line for line in stderr.splitlines() if not any(other in line for other in others)]
-    return [line for line in said if "ResourceWarning" in line or "never awaited" in line]
+    return [line for line in said if "ResourceWarning: " in line or "never awaited" in line]
 
 
 def load(path):
