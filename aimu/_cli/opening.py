@@ -28,6 +28,7 @@ from aimu.skills import SkillManager
 from aimu.tools import Tool, as_tool
 from aimu.types import ToolLike
 
+_EXAMPLES = {"--tools": "mytools:search", "--output-type": "books:Book"}
 CLOSING = 5.0  # s for connections or weights to close
 
 
@@ -153,7 +154,10 @@ def load(text: str, option: str) -> Any:
     """
     module_name, _, name = text.partition(":")
     if not module_name or not name:
-        raise InvalidOptionError(f"{option} {text}: write MODULE:NAME, such as mytools:search")
+        raise InvalidOptionError(f"{option} {text}: write MODULE:NAME, such as {_EXAMPLES[option]}")
+    if module_name.endswith(".py"):
+        module_name = Path(module_name).with_suffix("").as_posix().replace("/", ".")
+        raise InvalidOptionError(f"{option} {text}: write a module, not a file: {module_name}:{name}")
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
