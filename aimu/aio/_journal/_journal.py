@@ -135,11 +135,12 @@ class Journal:
 
     async def _kept(self, entry: Key, place: int, runner: AsyncRunner) -> AnyAnswer | None:
         """Return the answer that the file has at this place; None if it no longer has the expected type."""
+        line = b""
         try:
             line = self._file.read(place)
             answer = answer_of(line)
         except (OSError, ValueError) as exc:
-            if isinstance(exc, ValueError) and key_of(line) == entry:  # and was so when the file was opened
+            if line and key_of(line) == entry:  # and was so when the file was opened
                 self._fail(
                     f"it is damaged: the record of task {entry[:16].hex()} has no answer that can be read ({exc})",
                     "delete its line, and the task is asked again; or give another path",
