@@ -148,6 +148,7 @@ def quiet_terminal(interrupts: Interrupts) -> Generator[None]:
     before, quiet = termios.tcgetattr(terminal), termios.tcgetattr(terminal)
     quiet[0] &= ~termios.ICRNL  # Enter stays Enter
     quiet[3] &= ~(termios.ECHO | termios.ICANON)
+    quiet[3] |= termios.NOFLSH  # otherwise Ctrl-C throws away what is being drawn, and what was typed ahead
 
     def restore() -> None:
         termios.tcsetattr(terminal, termios.TCSANOW, before)
