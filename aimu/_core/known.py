@@ -22,9 +22,9 @@ def with_known_attributes(cls: type[C]) -> type[C]:
         kind = type(self)
         if not name.startswith("_") and not hasattr(kind, name) and kind.__module__.partition(".")[0] == "aimu":
             meant = did_you_mean(name, [known for known in dir(kind) if not known.startswith("_")])
-            remedy = "or an attribute of your own, write a subclass"
+            own = " For" if meant else "; for"
             raise AttributeError(
-                f"{kind.__name__} has no attribute {name!r}" + (f"{meant} F{remedy}" if meant else f"; f{remedy}")
+                f"{kind.__name__} has no attribute {name!r}{meant}{own} an attribute of your own, write a subclass"
             )
         inherited(self, name, value)
 
