@@ -161,14 +161,20 @@ class Border:
         if type(reply.final) is not bool:
             self._refuse("Reply.final must be a bool", reply.final)
         self._check_usage(reply.usage)
-        reply = evolve(
-            reply,
-            **{name: self._plain(f"Reply.{name}", getattr(reply, name)) for name in _TEXTS},
-            **{name: self._plain(f"Reply.{name}", getattr(reply, name), optional=True) for name in _WORDS},
-            calls=self._calls(reply.calls),
-            final=reply.final and self._typed,
-            replay=self._replay(reply.replay),
-        )
+        changed: dict[str, Any] = {}
+        for name in (*_TEXTS, *_WORDS):
+            value = getattr(reply, name)
+            if (type(value) is str and value.isascii()) or (value is None and name in _WORDS):
+                continue  # without a call, since this runs for every reply
+            changed[name] = self._plain(f"Reply.{name}", value, "a str or None" if name in _WORDS else "a str")
+        if (calls := self._calls(reply.calls)) or calls != reply.calls:
+            changed["calls"] = calls
+        if replay := self._replay(reply.replay):
+            changed["replay"] = replay
+        if reply.final and not self._typed:
+            changed["final"] = False
+        if changed:
+            reply = evolve(reply, **changed)
         if type(reply.stop_reason) is not StopReason:
             reply = self._named_stop(reply, reply.stop_reason)
         return reply if self._output_tool is None else self._with_output(reply)
@@ -206,9 +212,7 @@ class Border:
             if type(call) is not ToolCall:
                 self._refuse("Reply.calls must be a tuple of ToolCall", call)
             call_id, name = (self._plain(f"ToolCall.{part}", getattr(call, part)) for part in ("id", "name"))
-            if not isinstance(call.arguments, str):
-                self._refuse("ToolCall.arguments must be JSON text, as json.dumps writes it", call.arguments)
-            arguments = self._plain("ToolCall.arguments", call.arguments)
+            arguments = self._plain("ToolCall.arguments", call.arguments, "JSON text, as json.dumps writes it")
             checked.append(ToolCall(call_id or new_call_id(), name or UNKNOWN_NAME, arguments))
         return tuple(checked)
 
@@ -222,15 +226,11 @@ class Border:
             if figure is not None and not is_count(figure):
                 self._refuse(f"Usage.{name} must be an int of at least 0, or None", figure)
 
-    def _plain(self, field: str, value: Any, *, optional: bool = False) -> Any:
+    def _plain(self, field: str, value: Any, rule: str = "a str") -> str:
         """Return a text as a plain str, as JSON gives it back."""
-        if type(value) is not str:
-            if optional and value is None:
-                return None
-            if not isinstance(value, str):
-                self._refuse(f"{field} must be a str{' or None' * optional}", value)
-            value = str.__str__(value)
-        return paired(value)
+        if not isinstance(value, str):
+            self._refuse(f"{field} must be {rule}", value)
+        return paired(str.__str__(value))
 
     def _replay(self, replay: Any) -> Mapping[str, Any]:
         """Return a copy of what goes back verbatim, which becomes part of the history."""
@@ -242,7 +242,7 @@ class Border:
             if key in _TAKEN:
                 self._refuse("Reply.replay must not have a key that messages use themselves", key)
         try:
-            copied: dict[str, Any] = json_copy(replay)
+            copied: dict[str, Any] = json_copy(replay) if replay else {}
         except ValueError as exc:
             self._refuse(f"Reply.replay must be JSON data ({exc})", replay)
         return copied
