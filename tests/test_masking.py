@@ -61,9 +61,14 @@ def test_a_secret_is_hidden_however_a_server_writes_it(secret, way):
 
 def test_secrets_are_told_by_the_names_of_headers_and_parameters():
     headers = {"Authorization": "Bearer abc", "X-API-Key": "def", "Cookie": "a=b", "Accept": "all", "X-Org": "us"}
-    assert list(in_headers(headers)) == ["abc", "def", "a=b"]
+    assert list(in_headers(headers)) == ["abc", "def", "a=b", "b"]
+    assert list(in_headers({"Cookie": "session=s; theme=t; "})) == ["session=s", "s", "theme=t", "t"]
     url = "https://me:pass@host/v1?api-version=2024-10-21&code=c&access_token=t&api-key=k&sig=s&design=d"
     assert list(in_url(url)) == ["pass", "t", "k", "s"]
+    assert list(in_url("https://me:p%40s+s@host/v1?key=a+b/c%3D&api-key=&n")) == [
+        *("p%40s+s", "p@s+s", "p@s s"),
+        *("a+b/c%3D", "a+b/c=", "a b/c="),
+    ]
     assert list(in_variables({"PATH": "/bin", "GITHUB_TOKEN": "t", "DB_PASSWORD": "p"})) == ["t", "p"]
 
 
@@ -133,6 +138,17 @@ async def test_what_is_secret_in_the_base_url_and_in_the_headers_of_the_users_cl
     assert str(error).count("***") == 3
     assert "2024-10-21" in str(error)
     assert LONG not in f"{error} {error!r}"
+
+
+async def test_an_escaped_secret_of_the_base_url_is_hidden_as_the_server_reads_it_too():
+    def handler(request):
+        return httpx2.Response(404, text=f"bad {request.url.params['key']} and {request.url.query.decode()}")
+
+    own = httpx2.AsyncClient(transport=httpx2.MockTransport(handler))
+    url = f"https://host.example/v1?key={LONG}%2f+/=".replace("0", "%30")
+    error = await error_of(make_provider(ModelSpec("m", "vllm"), http_client=own, base_url=url, api_key="none"))
+    assert "***" in str(error)
+    assert "123456789" not in f"{error} {error!r}"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -8,7 +8,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 SHORTEST_SECRET = 8  # shorter ones, such as the "ollama" that local servers accept as a key, are words of usual texts
 _CERTAIN = 16  # a secret of this length is hidden inside a longer word too, for example in a percent-encoded URL
@@ -64,16 +64,19 @@ class Secrets:
 
 
 def in_headers(headers: Mapping[str, str]) -> Iterator[str]:
-    """Yield the secrets in the values of headers, without words such as "Bearer" before them."""
+    """Yield the secrets in the values of headers: without words such as "Bearer" before them, and of each cookie."""
     for value in _named(headers.items()):
-        yield value.rpartition(" ")[2]
+        for part in value.split(";"):
+            word = part.rpartition(" ")[2]
+            yield from filter(None, (word, word.partition("=")[2]))
 
 
 def in_url(url: str) -> Iterator[str]:
-    """Yield the secrets in a URL: its password, and parameters of its query."""
+    """Yield the secrets in a URL, as it writes and as it means them: its password, and parameters of its query."""
     parts = urlsplit(url)
-    yield from filter(None, [parts.password])
-    yield from _named(parse_qsl(parts.query))
+    pairs = (pair.partition("=") for pair in parts.query.split("&"))
+    for written in filter(None, (parts.password, *_named((name, value) for name, _, value in pairs))):
+        yield from dict.fromkeys((written, unquote(written), unquote_plus(written)))
 
 
 def in_variables(variables: Mapping[str, str]) -> Iterator[str]:
