@@ -85,7 +85,7 @@ class LoopEnd:
         for one in (*self._streams, *self._attached.values()):
             try:
                 await one._end_with_loop()
-            except Exception:
+            except Exception:  # a user's provider may raise anything; the others are closed too
                 log.exception("failed to close %r at the end of its event loop", one)
             except BaseException as exc:  # noqa: BLE001 - raised below; trio cancels each wait at its end
                 interruption = exc

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from base64 import b64encode
@@ -93,6 +92,8 @@ def _forms(secret: str) -> Iterator[str]:
     yield secret
     if len(secret) < _CERTAIN:  # a short one is hidden as a word only
         return
+    import html  # at first use, since it loads a millisecond of tables
+
     escaped = json.dumps(secret)[1:-1]
     yield from (quote(secret, safe=""), escaped, escaped.replace("/", "\\/"), html.escape(secret))
     raw = secret.encode()
