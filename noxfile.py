@@ -332,7 +332,7 @@ def lock(session: nox.Session) -> None:
     pinned = re.search(r"^torch==\S+$", CONSTRAINTS.read_text("utf8"), re.MULTILINE) if CONSTRAINTS.exists() else None
     torch = next(iter(session.posargs), pinned[0] if pinned else "torch==2.13.0")
     left_out = install(session, EVERYTHING, *GROUPS, pins=None, torch=torch)
-    session.install("nox")
+    session.install("nox", "pre-commit")
     run_demo(session, left_out)
     run_suite(session, left_out, exhaustive=True)
     frozen = str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", "--exclude", "aimu", silent=True))
