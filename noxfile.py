@@ -1,8 +1,8 @@
 """Every command of the project: `nox` runs lint, types and tests; `nox -l` lists the rest.
 
 Each session installs what it needs into its own environment, at the versions that `constraints.txt` pins, from the
-package index and, if it answers, from that of PyTorch; `servers` and `conformance` also use npm. `nox -s lock` writes
-the file; `newest` and `lowest` run without it.
+package index and, if it answers, from that of PyTorch; `servers`, `conformance` and `browser` also use npm. `nox -s
+lock` writes the file; `newest` and `lowest` run without it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 CONSTRAINTS = ROOT / "constraints.txt"
 ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
 TESTED_PYTHONS = ("3.11", "3.12", "3.13")  # 3.14 has not been tried yet
-EVERYTHING = "hf,llamacpp,openai,anthropic,mcp,skills,trio,progress,cli"
+EVERYTHING = ",".join(name for name in EXTRAS if name != "all")
 # What `bench -- --peers` compares with: the name of the side in benchmarks/sides/, and what is installed for it.
 PEERS = {
     "openai": ["openai"],
@@ -332,7 +332,7 @@ def lock(session: nox.Session) -> None:
     pinned = re.search(r"^torch==\S+$", CONSTRAINTS.read_text("utf8"), re.MULTILINE) if CONSTRAINTS.exists() else None
     torch = next(iter(session.posargs), pinned[0] if pinned else "torch==2.13.0")
     left_out = install(session, EVERYTHING, *GROUPS, pins=None, torch=torch)
-    session.install("nox")
+    session.install("nox", "pre-commit")
     run_demo(session, left_out)
     run_suite(session, left_out, exhaustive=True)
     frozen = str(session.run("python", "-m", "pip", "freeze", "--exclude-editable", "--exclude", "aimu", silent=True))
@@ -413,14 +413,14 @@ def bench(session: nox.Session) -> None:
 
 @nox.session
 def tried(session: nox.Session) -> None:
-    """Try what aimu and other libraries do when something goes wrong; writes docs/explanation/compared.md."""
+    """Try what aimu and other libraries do when something goes wrong; the table is in docs/explanation/compared.md."""
     install(session, "trio", "test")
     folder = peers(session, "trio")
     session.run("python", "-m", "benchmarks.tried", os.fspath(folder), "docs/explanation/compared.md")
 
 
 def peers(session: nox.Session, *more: str) -> Path:
-    """The folder of the environments of other libraries, each at its newest version in one of its own, with `more`."""
+    """The environments of other libraries, in a folder: each, with `more`, at the version that was newest when made."""
     folder = Path(session.virtualenv.location) / "peers"
     for name, packages in PEERS.items():
         python = folder / name / "bin/python"

@@ -133,8 +133,10 @@ async def in_a_thread(make: Make, address: str) -> str:
     timer.start()
     try:
         await _stopped(side.conversation(blocks), begun)
-    except Exception as error:
-        print(f"{type(side).__module__}, a sync tool: {error!r}", file=sys.stderr)
+    except ExceptionGroup as error:
+        if error.split(TypeError)[1] is not None:
+            raise
+        print(f"{type(side).__module__} awaits what a sync tool returns: {error!r}", file=sys.stderr)
         return "only async tools"
     if ended.is_set():
         return "with its tool"
