@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 import anyio
 from attrs import frozen
 
-from aimu._cli.choice import MODEL_VARIABLE, choose, key_set
+from aimu._cli.choice import MODEL_VARIABLE, NO_MODEL, NO_MODEL_REMEDY, choose, key_set
 from aimu.engines._tested import TESTED
-from aimu.errors import AimuError
+from aimu.errors import AimuError, InvalidOptionError, MissingExtraError
 from aimu.models import resolve_model_string
 from aimu.models._row import ProviderRow
 from aimu.models._table import TABLE
@@ -98,7 +98,7 @@ def extras() -> Iterator[Check]:
 
 
 def _extra(name: str, lines: list[str]) -> Check:
-    install = f"`pip install '.[{name}]'` in the checkout of aimu"
+    install = _install(name)
     found, missing, wrong, untested = [], [], [], []
     for line in lines:
         parts = re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*(.*)", line)
@@ -121,6 +121,10 @@ def _extra(name: str, lines: list[str]) -> Check:
     if untested:
         return Check("extra", name, "untested", "; ".join(untested), "if it fails, install the tested version")
     return Check("extra", name, "ok", ", ".join(found))
+
+
+def _install(extra: str) -> str:
+    return f"`pip install '.[{extra}]'` in the checkout of aimu"
 
 
 def _release(text: str) -> tuple[int, ...]:
@@ -231,18 +235,21 @@ async def gpu() -> Check:
 def model(given: str | None) -> Iterator[Check]:
     """Look at the model that a command without `-m` would use, or the one that was named."""
     asked = given or os.environ.get(MODEL_VARIABLE)
+    name = asked or "default"
     try:
         choice = choose(given)
-        _check_usable(choice.model)
-    except AimuError as exc:
-        found, _, remedy = str(exc).partition(": ")
-        if asked or not remedy:
-            found, remedy = str(exc), ""
-        yield Check("model", asked or "default", "broken" if asked else "absent", found, remedy)
+    except InvalidOptionError:
+        yield Check("model", name, "absent", NO_MODEL, NO_MODEL_REMEDY)
         return
-    yield Check(
-        "model", asked or "default", "ok", choice.note or "can be used, as far as can be seen without asking it"
-    )
+    try:
+        _check_usable(choice.model)
+    except MissingExtraError as exc:
+        found, remedy = f"{exc.package} is not installed", _install(exc.extra)
+        yield Check("model", name, "broken" if asked else "absent", found, remedy)
+    except AimuError as exc:
+        yield Check("model", name, "broken" if asked else "absent", str(exc))
+    else:
+        yield Check("model", name, "ok", choice.note or "can be used, as far as can be seen without asking it")
 
 
 def _check_usable(name: str) -> None:
