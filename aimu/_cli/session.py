@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
+from contextlib import redirect_stdout
 from typing import IO, Any, final
 
 import anyio
@@ -44,7 +45,7 @@ class Session:
             print(styled(folded(line_of(text), self.notes), "dim", self.notes), file=self.notes, flush=True)
 
     async def turn(self, agent: aio.Agent, text: str, waiting: str, **options: Any) -> Answer[Any]:
-        """Run a turn and show it.
+        """Run a turn and show it; what its tools print goes where the turn is shown.
 
         Raises:
             AimuError: The turn fails.
@@ -55,10 +56,7 @@ class Session:
             async with anyio.create_task_group() as group:
                 group.start_soon(display.animate)
                 try:
-                    async with agent.run(text, stream=True, **options) as stream:
-                        async for chunk in stream:
-                            display.show(chunk)
-                    outcome = stream.result
+                    outcome = await self._follow(display, agent.run(text, stream=True, **options))
                 except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
                     outcome = exc
                 group.cancel_scope.cancel()
@@ -68,6 +66,14 @@ class Session:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def _follow(self, display: Display, stream: aio.Stream) -> Answer[Any]:
+        """Show a stream and return its result."""
+        with redirect_stdout(self.file):
+            async with stream:
+                async for chunk in stream:
+                    display.show(chunk)
+        return stream.result
 
 
 @final

@@ -66,6 +66,16 @@ def test_the_answer_alone_goes_to_stdout(aimu):
     assert aimu("run", "Hello", "--quiet") == (0, "You said: Hello\n", "")
 
 
+def test_what_tools_and_their_modules_print_goes_to_stderr(aimu, tmp_path, monkeypatch):
+    (tmp_path / "talks.py").write_text("print('imported')\ndef lookup(word: str):\n    'Look.'\n    print('called')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, err = aimu("run", "call lookup sea", "--tools", "talks:lookup", "--json")
+    assert (code, json.loads(out)["stop_reason"]) == (0, "end")
+    assert "imported\n" in err
+    assert "called\n" in err
+    assert "called" not in "".join(aimu("run", "call lookup sea", "--tools", "talks:lookup", "--quiet")[1:])
+
+
 def test_a_task_comes_from_stdin(aimu, monkeypatch):
     with Path("/dev/null").open() as empty:
         monkeypatch.setattr(sys, "stdin", empty)
