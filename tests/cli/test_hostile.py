@@ -43,6 +43,19 @@ def test_a_module_that_ends_the_program_is_a_wrong_option(tmp_path, monkeypatch)
     assert [tool.name for tool in load_tools(["has_tools:one, two"])] == ["one", "two"]
 
 
+def test_a_module_that_raises_keyboard_interrupt_ends_the_program_without_a_traceback(tmp_path):
+    (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cli.program", "run", "x", "--tools", "interrupts:f", "-m", "vllm:scripted"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_facts_are_valid_json_whatever_the_numbers_are():
     answer = Answer("text", output={"a": [math.nan, 1.5]}, cost=math.inf)
     found = json.loads(json.dumps(facts(answer), allow_nan=False))
