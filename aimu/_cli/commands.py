@@ -100,25 +100,24 @@ async def _clear(chat: Chat, argument: str) -> None:
 async def _save(chat: Chat, argument: str) -> None:
     """/save FILE writes the conversation to a JSON file"""
     path = _path(argument, "save")
-    text = json.dumps(chat.agent.history, indent=2)
-    target = path.resolve()  # a link stays a link
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
-    draft.touch(0o600)  # a conversation is its owner's
     try:
-        draft.write_text(text, "utf8")
-        if target.exists():
-            draft.chmod(target.stat().st_mode & 0o777)
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+        _replace(path.resolve(), json.dumps(chat.agent.history, indent=2))  # a link stays a link
+    except OSError as exc:
+        raise InvalidOptionError(f"cannot write {path}: {exc.strerror}; name another file") from exc
     print(f"{len(chat.agent.history)} messages in {path}")
 
 
 async def _load(chat: Chat, argument: str) -> None:
     """/load FILE goes on with a conversation that was saved"""
     path = _path(argument, "load")
-    messages = json.loads(path.read_text("utf8"))
+    try:
+        messages = json.loads(path.read_text("utf8"))
+    except OSError as exc:
+        raise InvalidOptionError(f"cannot read {path}: {exc.strerror}; name another file") from exc
+    except ValueError as exc:
+        raise InvalidOptionError(f"{path} is not JSON: {exc}; name a file that /save wrote") from exc
+    if not isinstance(messages, list):
+        raise InvalidOptionError(f"{path} has no list of messages; name a file that /save wrote")
     check_history(messages)
     chat.agent.history = messages
     print(f"{len(messages)} messages from {path}")
@@ -149,6 +148,19 @@ def _path(argument: str, command: str) -> Path:
     if path.exists() and not path.is_file():  # a device would be replaced, a pipe never end
         raise InvalidOptionError(f"{path} is not a regular file; name another one")
     return path
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write a file in one step; one that is new can be read by its owner alone."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    draft.touch(0o600)
+    try:
+        draft.write_text(text, "utf8")
+        if target.exists():
+            draft.chmod(target.stat().st_mode & 0o777)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _text(message: Any) -> str:

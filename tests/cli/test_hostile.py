@@ -13,7 +13,7 @@ import pytest
 from aimu._cli import commands
 from aimu._cli.opening import load_tools
 from aimu._cli.run import facts
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidOptionError, UsageError
 from aimu.types import Answer
 
 ROOT = Path(__file__).parents[2]
@@ -79,6 +79,33 @@ async def test_saving_keeps_links_modes_and_other_files(tmp_path):
     assert target.stat().st_mode & 0o777 == 0o640
     assert other.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chat.json", "chat.json.draft", "link.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot read .*chat.json: No such file or directory; name"),
+        (b"{", "is not JSON: .*; name a file that /save wrote"),
+        (b"\xff", "is not JSON: .*; name a file that /save wrote"),
+        (b"5", "has no list of messages; name a file that /save wrote"),
+        (b'{"role": "user"}', "has no list of messages"),
+        (b"[5]", "is a int, not a dict"),
+    ],
+)
+async def test_what_cannot_be_loaded_is_said_in_words_and_the_conversation_stays(tmp_path, content, words):
+    chat, path = conversation([]), tmp_path / "chat.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=words):
+        await commands.run(chat, f"/load {path}")
+    assert chat.agent.history == []
+
+
+async def test_what_cannot_be_saved_is_said_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    for folder, words in (("none", "No such file or directory"), ("file", "Not a directory")):
+        with pytest.raises(InvalidOptionError, match=f"cannot write .*{folder}/chat.json: {words}; name another"):
+            await commands.run(conversation([]), f"/save {tmp_path}/{folder}/chat.json")
 
 
 @pytest.mark.parametrize("command", ["/save", "/load"])
