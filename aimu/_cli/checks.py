@@ -13,10 +13,11 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Any, Literal, final
 from urllib.parse import urlsplit
 
 import anyio
+import httpx2
 from attrs import frozen
 
 from aimu._cli.choice import MODEL_VARIABLE, NO_MODEL, NO_MODEL_REMEDY, choose, key_set
@@ -26,9 +27,6 @@ from aimu.models import resolve_model_string
 from aimu.models._row import ProviderRow
 from aimu.models._table import TABLE
 from aimu.providers._vendors import url_of
-
-if TYPE_CHECKING:
-    import httpx2
 
 State = Literal["ok", "absent", "untested", "broken"]
 PATIENCE = 2.0  # s for a server on this machine
@@ -156,8 +154,6 @@ async def servers() -> list[Check]:
     """Ask the servers of models on this machine, all at once."""
     rows = [row for row in TABLE.values() if row.connection and not row.connection.key_required]
     checks: dict[str, Check] = {}
-    import httpx2
-
     async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client, anyio.create_task_group() as group:
         for row in rows:
             group.start_soon(_server, row, client, checks)
@@ -198,8 +194,6 @@ def _is_here(url: str) -> bool:
 
 async def _models_of(client: httpx2.AsyncClient, url: str) -> list[str] | None:
     """Return the names that a server lists; None if no such server answers."""
-    import httpx2
-
     try:
         with anyio.fail_after(PATIENCE):
             response = await client.get(url)
