@@ -76,6 +76,12 @@ def test_what_tools_and_their_modules_print_goes_to_stderr(aimu, tmp_path, monke
     assert "called" not in "".join(aimu("run", "call lookup sea", "--tools", "talks:lookup", "--quiet")[1:])
 
 
+def test_what_tools_print_in_a_chat_without_a_terminal_goes_to_stderr():
+    out, err = started("chat", TOOLS).communicate("call stuck 0\n", timeout=PATIENCE)
+    assert out == "It says: awake\n"
+    assert "stuck now\n" in err
+
+
 def test_a_task_comes_from_stdin(aimu, monkeypatch):
     with Path("/dev/null").open() as empty:
         monkeypatch.setattr(sys, "stdin", empty)
