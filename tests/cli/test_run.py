@@ -13,11 +13,11 @@ import pytest
 from aimu._cli import opening
 from aimu._cli.main import main
 from tests.cli import program
+from tests.cli.program import TOOLS
+from tests.cli.terminal import PATIENCE
 from tests.served import chat_stream, served
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0  # s; for what takes a second on an idle machine
-TOOLS = "--tools=tests.cli.program:lookup,broken,blocking,hostile,stuck"
 
 
 @pytest.fixture
