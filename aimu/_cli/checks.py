@@ -13,22 +13,20 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Literal, final
+from typing import Any, Literal, final
 from urllib.parse import urlsplit
 
 import anyio
+import httpx2
 from attrs import frozen
 
-from aimu._cli.choice import MODEL_VARIABLE, choose, key_set
+from aimu._cli.choice import MODEL_VARIABLE, NO_MODEL, NO_MODEL_REMEDY, choose, key_set
 from aimu.engines._tested import TESTED
-from aimu.errors import AimuError
+from aimu.errors import AimuError, InvalidOptionError, MissingExtraError
 from aimu.models import resolve_model_string
 from aimu.models._row import ProviderRow
 from aimu.models._table import TABLE
 from aimu.providers._vendors import url_of
-
-if TYPE_CHECKING:
-    import httpx2
 
 State = Literal["ok", "absent", "untested", "broken"]
 PATIENCE = 2.0  # s for a server on this machine
@@ -98,7 +96,7 @@ def extras() -> Iterator[Check]:
 
 
 def _extra(name: str, lines: list[str]) -> Check:
-    install = f"`pip install '.[{name}]'` in the checkout of aimu"
+    install = _install(name)
     found, missing, wrong, untested = [], [], [], []
     for line in lines:
         parts = re.match(r"([\w.-]+)(?:\[[^]]*\])?\s*(.*)", line)
@@ -121,6 +119,10 @@ def _extra(name: str, lines: list[str]) -> Check:
     if untested:
         return Check("extra", name, "untested", "; ".join(untested), "if it fails, install the tested version")
     return Check("extra", name, "ok", ", ".join(found))
+
+
+def _install(extra: str) -> str:
+    return f"`pip install '.[{extra}]'` in the checkout of aimu"
 
 
 def _release(text: str) -> tuple[int, ...]:
@@ -152,8 +154,6 @@ async def servers() -> list[Check]:
     """Ask the servers of models on this machine, all at once."""
     rows = [row for row in TABLE.values() if row.connection and not row.connection.key_required]
     checks: dict[str, Check] = {}
-    import httpx2
-
     async with httpx2.AsyncClient(trust_env=False, timeout=PATIENCE) as client, anyio.create_task_group() as group:
         for row in rows:
             group.start_soon(_server, row, client, checks)
@@ -194,8 +194,6 @@ def _is_here(url: str) -> bool:
 
 async def _models_of(client: httpx2.AsyncClient, url: str) -> list[str] | None:
     """Return the names that a server lists; None if no such server answers."""
-    import httpx2
-
     try:
         with anyio.fail_after(PATIENCE):
             response = await client.get(url)
@@ -231,18 +229,21 @@ async def gpu() -> Check:
 def model(given: str | None) -> Iterator[Check]:
     """Look at the model that a command without `-m` would use, or the one that was named."""
     asked = given or os.environ.get(MODEL_VARIABLE)
+    name = asked or "default"
     try:
         choice = choose(given)
-        _check_usable(choice.model)
-    except AimuError as exc:
-        found, _, remedy = str(exc).partition(": ")
-        if asked or not remedy:
-            found, remedy = str(exc), ""
-        yield Check("model", asked or "default", "broken" if asked else "absent", found, remedy)
+    except InvalidOptionError:
+        yield Check("model", name, "absent", NO_MODEL, NO_MODEL_REMEDY)
         return
-    yield Check(
-        "model", asked or "default", "ok", choice.note or "can be used, as far as can be seen without asking it"
-    )
+    try:
+        _check_usable(choice.model)
+    except MissingExtraError as exc:
+        found, remedy = f"{exc.package} is not installed", _install(exc.extra)
+        yield Check("model", name, "broken" if asked else "absent", found, remedy)
+    except AimuError as exc:
+        yield Check("model", name, "broken" if asked else "absent", str(exc))
+    else:
+        yield Check("model", name, "ok", choice.note or "can be used, as far as can be seen without asking it")
 
 
 def _check_usable(name: str) -> None:

@@ -24,6 +24,11 @@ DEFAULTS: dict[str, Model] = {
     "gemini": GeminiModel.GEMINI_3_5_FLASH,
 }
 REAL = "-m ollama:qwen3.5:9b"
+NO_MODEL = "there is no model"
+NO_MODEL_REMEDY = (
+    f"name one ({REAL}), set {MODEL_VARIABLE} or a key such as ANTHROPIC_API_KEY, or install an engine for the "
+    "embedded model: `pip install '.[hf]'` in the checkout of aimu"
+)
 
 
 @final
@@ -80,10 +85,7 @@ def embedded() -> Choice:
     elif find_spec("llama_cpp"):
         model = f"llamacpp:{tiny_gguf()}"
     else:
-        raise InvalidOptionError(
-            f"there is no model: name one ({REAL}), set {MODEL_VARIABLE} or a key such as ANTHROPIC_API_KEY, or "
-            "install an engine for the embedded model: `pip install '.[hf]'` in the checkout of aimu"
-        )
+        raise InvalidOptionError(f"{NO_MODEL}: {NO_MODEL_REMEDY}")
     keyed = (row.name for row in TABLE.values() if row.connection and row.connection.key_required and key_set(row.name))
     provider = next(keyed, None)
     key, real = (

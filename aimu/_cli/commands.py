@@ -35,12 +35,12 @@ async def run(chat: Chat, text: str) -> None:
 async def _help(chat: Chat, argument: str) -> None:
     """list the commands"""
     for name, command in COMMANDS.items():
-        _say(folded(f"{name:<8} {command.__doc__}", sys.stdout, margin=9))
+        print(folded(f"{name:<8} {command.__doc__}", sys.stdout, margin=9))
     keys = (
         "Alt-Enter or Ctrl-J begins a new line; arrow-up brings back what you wrote before; Ctrl-C stops an answer, "
         "twice at an empty prompt it leaves, as Ctrl-D does"
     )
-    _say("\n" + folded(keys, sys.stdout))
+    print("\n" + folded(keys, sys.stdout))
 
 
 async def _model(chat: Chat, argument: str) -> None:
@@ -49,7 +49,7 @@ async def _model(chat: Chat, argument: str) -> None:
         agent = await chat.opening.with_model(Choice(argument, argument))
         agent.history = chat.agent.history
         chat.agent = agent
-    _say(chat.opening.choice.name)
+    print(chat.opening.choice.name)
 
 
 async def _tools(chat: Chat, argument: str) -> None:
@@ -61,9 +61,9 @@ async def _tools(chat: Chat, argument: str) -> None:
     schemas = Toolbox(tools).schemas
     for schema in schemas:
         function = schema["function"]
-        _say(f"{line_of(function['name'])}: {line_of(function.get('description') or '')}")
+        print(f"{line_of(function['name'])}: {line_of(function.get('description') or '')}")
     if not schemas:
-        _say("none; `aimu chat --tools module:name` or `--mcp FILE` adds some")
+        print("none; `aimu chat --tools module:name` or `--mcp FILE` adds some")
 
 
 async def _show(chat: Chat, argument: str) -> None:
@@ -72,56 +72,55 @@ async def _show(chat: Chat, argument: str) -> None:
     last = max((index for index, message in enumerate(history) if message["role"] == "user"), default=len(history))
     for message in history[last + 1 :]:
         if message["role"] == "tool":
-            _say(styled(f"→ {_text(message)}", "dim", sys.stdout))
+            print(styled(f"→ {_text(message)}", "dim", sys.stdout))
             continue
         if message.get("thinking"):
-            _say(styled(shown(str(message["thinking"])), "dim", sys.stdout))
+            print(styled(shown(str(message["thinking"])), "dim", sys.stdout))
         if text := _text(message):
-            _say(text)
+            print(text)
         for call in message.get("tool_calls", ()):
             function = call["function"]
-            _say(call_text({"name": function["name"], "arguments": _parsed(function["arguments"])}))
+            print(call_text({"name": function["name"], "arguments": _parsed(function["arguments"])}))
     if last >= len(history) - 1:
-        _say("there is no turn yet")
+        print("there is no turn yet")
 
 
 async def _verbose(chat: Chat, argument: str) -> None:
     """show thinking and results in full from now on, or no longer"""
     chat.session.verbose = not chat.session.verbose
-    _say("thinking and results of tools are shown " + ("in full" if chat.session.verbose else "in short"))
+    print("thinking and results of tools are shown " + ("in full" if chat.session.verbose else "in short"))
 
 
 async def _clear(chat: Chat, argument: str) -> None:
     """begin a new conversation"""
     chat.agent.model_client.reset()
-    _say("a new conversation")
+    print("a new conversation")
 
 
 async def _save(chat: Chat, argument: str) -> None:
     """/save FILE writes the conversation to a JSON file"""
     path = _path(argument, "save")
-    text = json.dumps(chat.agent.history, indent=2)
-    target = path.resolve()  # a link stays a link
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
-    draft.touch(0o600)  # a conversation is its owner's
     try:
-        draft.write_text(text, "utf8")
-        if target.exists():
-            draft.chmod(target.stat().st_mode & 0o777)
-        draft.replace(target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
-    _say(f"{len(chat.agent.history)} messages in {path}")
+        _replace(path.resolve(), json.dumps(chat.agent.history, indent=2))  # a link stays a link
+    except OSError as exc:
+        raise InvalidOptionError(f"cannot write {path}: {exc.strerror}; name another file") from exc
+    print(f"{len(chat.agent.history)} messages in {path}")
 
 
 async def _load(chat: Chat, argument: str) -> None:
     """/load FILE goes on with a conversation that was saved"""
     path = _path(argument, "load")
-    messages = json.loads(path.read_text("utf8"))
+    try:
+        messages = json.loads(path.read_text("utf8"))
+    except OSError as exc:
+        raise InvalidOptionError(f"cannot read {path}: {exc.strerror}; name another file") from exc
+    except ValueError as exc:
+        raise InvalidOptionError(f"{path} is not JSON: {exc}; name a file that /save wrote") from exc
+    if not isinstance(messages, list):
+        raise InvalidOptionError(f"{path} has no list of messages; name a file that /save wrote")
     check_history(messages)
     chat.agent.history = messages
-    _say(f"{len(messages)} messages from {path}")
+    print(f"{len(messages)} messages from {path}")
 
 
 async def _quit(chat: Chat, argument: str) -> None:
@@ -142,10 +141,6 @@ COMMANDS: dict[str, Callable[[Chat, str], Awaitable[None]]] = {
 }
 
 
-def _say(text: str) -> None:
-    print(text)
-
-
 def _path(argument: str, command: str) -> Path:
     if not argument:
         raise InvalidOptionError(f"name a file: /{command} chat.json")
@@ -153,6 +148,19 @@ def _path(argument: str, command: str) -> Path:
     if path.exists() and not path.is_file():  # a device would be replaced, a pipe never end
         raise InvalidOptionError(f"{path} is not a regular file; name another one")
     return path
+
+
+def _replace(target: Path, text: str) -> None:
+    """Write a file in one step; one that is new can be read by its owner alone."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    draft.touch(0o600)
+    try:
+        draft.write_text(text, "utf8")
+        if target.exists():
+            draft.chmod(target.stat().st_mode & 0o777)
+        draft.replace(target)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _text(message: Any) -> str:

@@ -95,7 +95,12 @@ class Interrupts:
 
 def run(program: Callable[[Interrupts], Awaitable[int]]) -> int:
     """Run an async program and return its exit code: 128 + the number of the signal that stopped it."""
-    return anyio.run(_watched, program, backend="asyncio")
+    code = 128 + signal.SIGINT
+    try:
+        code = anyio.run(_watched, program, backend="asyncio")
+    except* KeyboardInterrupt:  # raised by a module that was imported, and put into groups
+        pass
+    return code
 
 
 async def _watched(program: Callable[[Interrupts], Awaitable[int]]) -> int:

@@ -22,11 +22,11 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
+from aimu._cli.region import STYLE
 from aimu._cli.safe import shown
 
 # HTML, images and link references stay visible as they are written: a reader should see all that the model wrote.
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable(["image", "reference"])
-_STYLE = re.compile(r"\033\[[0-9;]*m")
 _END = re.compile(r"(?: |\033\[[0-9;]*m)*$")
 _CODE = "ansi_dark"
 DEEPEST = 16  # levels of nesting; the parser drops what is a little deeper
@@ -120,7 +120,7 @@ class GrowingMarkdown:
         if as_written != self._as_written:
             self._as_written, self._printed = as_written, 0
         lines = ansi_lines(self.console, Text(text) if as_written else page)
-        inked = [index for index, line in enumerate(lines) if _STYLE.sub("", line)] or [0]
+        inked = [index for index, line in enumerate(lines) if STYLE.sub("", line)] or [0]
         return ["", *lines[inked[0] : inked[-1] + 1]]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Protocol, final
 
 from anyio import to_thread
 from attrs import define, field
@@ -58,7 +58,7 @@ class Editor:
     """
 
     commands: Sequence[str]
-    notice: Any
+    notice: Callable[[str], object]
     _session: PromptSession[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:

@@ -12,7 +12,7 @@ from typing import IO, final
 from attrs import define, field
 from rich.cells import cell_len
 
-_STYLE = re.compile(r"\033\[[0-9;]*m")
+STYLE = re.compile(r"\033\[[0-9;]*m")
 HIDE, SHOW = "\033[?25l", "\033[?25h"
 
 
@@ -67,7 +67,7 @@ class Region:
 
     def _rows(self, line: str) -> int:
         """Return how many rows a line takes, which may have become more since it was written."""
-        return max(1, -(-cell_len(_STYLE.sub("", line)) // self.width()))
+        return max(1, -(-cell_len(STYLE.sub("", line)) // self.width()))
 
     def _write(self, text: str) -> None:
         self.file.write(text)

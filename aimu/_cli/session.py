@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
+from contextlib import redirect_stdout
 from typing import IO, Any, final
 
 import anyio
@@ -13,6 +14,7 @@ from aimu import aio
 from aimu._cli.display import Display, display_on
 from aimu._cli.safe import folded, line_of, styled
 from aimu._core.escaping import traceback_text
+from aimu._core.groups import single_failure
 from aimu.types import Answer
 
 
@@ -44,30 +46,31 @@ class Session:
             print(styled(folded(line_of(text), self.notes), "dim", self.notes), file=self.notes, flush=True)
 
     async def turn(self, agent: aio.Agent, text: str, waiting: str, **options: Any) -> Answer[Any]:
-        """Run a turn and show it.
+        """Run a turn and show it; what its tools print goes where the turn is shown.
 
         Raises:
             AimuError: The turn fails.
         """
         display = self._display = display_on(self.file, waiting, verbose=self.verbose, answers=self.answers)
-        outcome: Answer[Any] | Exception = Answer()
+        answer: Answer[Any] = Answer()
         try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(display.animate)
-                try:
-                    async with agent.run(text, stream=True, **options) as stream:
-                        async for chunk in stream:
-                            display.show(chunk)
-                    outcome = stream.result
-                except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
-                    outcome = exc
-                group.cancel_scope.cancel()
+            with single_failure(levels=1):
+                async with anyio.create_task_group() as group:
+                    group.start_soon(display.animate)
+                    answer = await self._follow(display, agent.run(text, stream=True, **options))
+                    group.cancel_scope.cancel()
         finally:
             self._display = None
             display.finish()
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+        return answer
+
+    async def _follow(self, display: Display, stream: aio.Stream) -> Answer[Any]:
+        """Show a stream and return its result."""
+        with redirect_stdout(self.file):
+            async with stream:
+                async for chunk in stream:
+                    display.show(chunk)
+        return stream.result
 
 
 @final

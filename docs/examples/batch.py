@@ -83,14 +83,17 @@ def scripted(request: Request) -> Step:
 
 
 if __name__ == "__main__":
-    given = sys.argv[1:]
-    lines = Path(given[0]).read_text("utf8").splitlines() if given else made_up(1000)
-    reviews, table = [line for line in lines if line.strip()], Path(given[1] if given else "reviews.csv")
+    given = [Path(argument) for argument in sys.argv[1:]]
+    if len(given) not in (0, 2):
+        sys.exit("Usage: batch.py [REVIEWS TABLE]")
+    table = given[1] if given else Path("reviews.csv")
     model = aio.client(ScriptedProvider(scripted, repeat=True))  # a real one: aio.client("openai:gpt-5.4-mini")
     try:
+        lines = given[0].read_text("utf8").splitlines() if given else made_up(1000)
+        reviews = [line for line in lines if line.strip()]
         sys.exit(anyio.run(main, reviews, table, model))  # on trio: add backend="trio"
     except KeyboardInterrupt:
         print("Stopped. Start the program again to go on.", file=sys.stderr)
         sys.exit(130)
-    except JournalError as error:
+    except (JournalError, OSError) as error:
         sys.exit(str(error))

@@ -121,6 +121,9 @@ def scripted(request: Request) -> str:
 
 
 if __name__ == "__main__":
-    folder, database = (Path(argument) for argument in sys.argv[1:] or (HERE / "invoices", "invoices.db"))
+    given = [Path(argument) for argument in sys.argv[1:]] or [HERE / "invoices", Path("invoices.db")]
+    if len(given) != 2 or not given[0].is_dir():
+        sys.exit("Usage: extract.py [FOLDER DATABASE]; the folder has the texts, the database is made if there is none")
+    folder, database = given
     model = aio.client(ScriptedProvider(scripted, repeat=True))  # a real one: aio.client("anthropic:claude-sonnet-4-6")
     anyio.run(main, folder, database, model)  # on trio: add backend="trio"

@@ -16,6 +16,7 @@ from aimu.testing import ScriptedProvider, reply
 from aimu.tools import tool
 from aimu.types import StopReason
 
+TOOLS = "--tools=tests.cli.program:lookup,broken,blocking,hostile,stuck"
 LONG = "\n\n".join(
     [
         "# Tides",

@@ -8,9 +8,8 @@ from contextlib import suppress
 
 import pytest
 
+from tests.cli.program import TOOLS
 from tests.cli.terminal import Terminal
-
-TOOLS = "--tools=tests.cli.program:lookup,broken,blocking,hostile,stuck"
 
 
 @pytest.fixture

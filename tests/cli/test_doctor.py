@@ -11,6 +11,7 @@ import pytest
 
 from aimu._cli import checks
 from aimu._cli.main import main
+from aimu.errors import MissingExtraError
 from aimu.models import LocalModel, ModelSpec
 from tests.cli.test_parts import KEYS
 from tests.ports import free_port
@@ -131,6 +132,28 @@ def test_a_model_that_cannot_be_used_is_broken(alone, capsys, model, words):
     alone.setenv("AIMU_MODEL", model)
     assert found(capsys)[0] == 1
     assert found(capsys, "-m", "vllm:anything")[0] == 0
+
+
+def test_without_any_model_it_says_how_to_get_one(alone, capsys):
+    alone.setattr("aimu._cli.choice.find_spec", lambda name: None)
+    code, checked = found(capsys)
+    model = checked["model", "default"]
+    assert (code, model["state"], model["found"]) == (0, "absent", "there is no model")
+    assert model["remedy"].startswith("name one (-m ollama:")
+
+
+@pytest.mark.parametrize(("variable", "state", "exit_code"), [(None, "absent", 0), ("openai:gpt-5", "broken", 1)])
+def test_a_model_whose_extra_is_missing_has_the_command_that_installs_it(alone, capsys, variable, state, exit_code):
+    def without_openai(name):
+        raise MissingExtraError("openai", "openai")
+
+    if variable is not None:
+        alone.setenv("AIMU_MODEL", variable)
+    alone.setattr(checks, "_check_usable", without_openai)
+    code, checked = found(capsys)
+    model = checked["model", variable or "default"]
+    assert (code, model["state"], model["found"]) == (exit_code, state, "openai is not installed")
+    assert model["remedy"] == "`pip install '.[openai]'` in the checkout of aimu"
 
 
 @pytest.mark.parametrize(

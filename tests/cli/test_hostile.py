@@ -13,7 +13,7 @@ import pytest
 from aimu._cli import commands
 from aimu._cli.opening import load_tools
 from aimu._cli.run import facts
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidOptionError, UsageError
 from aimu.types import Answer
 
 ROOT = Path(__file__).parents[2]
@@ -43,6 +43,19 @@ def test_a_module_that_ends_the_program_is_a_wrong_option(tmp_path, monkeypatch)
     assert [tool.name for tool in load_tools(["has_tools:one, two"])] == ["one", "two"]
 
 
+def test_a_module_that_raises_keyboard_interrupt_ends_the_program_without_a_traceback(tmp_path):
+    (tmp_path / "interrupts.py").write_text("raise KeyboardInterrupt")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.cli.program", "run", "x", "--tools", "interrupts:f", "-m", "vllm:scripted"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(tmp_path)])},
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 def test_facts_are_valid_json_whatever_the_numbers_are():
     answer = Answer("text", output={"a": [math.nan, 1.5]}, cost=math.inf)
     found = json.loads(json.dumps(facts(answer), allow_nan=False))
@@ -66,6 +79,33 @@ async def test_saving_keeps_links_modes_and_other_files(tmp_path):
     assert target.stat().st_mode & 0o777 == 0o640
     assert other.read_text() == "mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chat.json", "chat.json.draft", "link.json"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot read .*chat.json: No such file or directory; name"),
+        (b"{", "is not JSON: .*; name a file that /save wrote"),
+        (b"\xff", "is not JSON: .*; name a file that /save wrote"),
+        (b"5", "has no list of messages; name a file that /save wrote"),
+        (b'{"role": "user"}', "has no list of messages"),
+        (b"[5]", "is a int, not a dict"),
+    ],
+)
+async def test_what_cannot_be_loaded_is_said_in_words_and_the_conversation_stays(tmp_path, content, words):
+    chat, path = conversation([]), tmp_path / "chat.json"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UsageError, match=words):
+        await commands.run(chat, f"/load {path}")
+    assert chat.agent.history == []
+
+
+async def test_what_cannot_be_saved_is_said_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    for folder, words in (("none", "No such file or directory"), ("file", "Not a directory")):
+        with pytest.raises(InvalidOptionError, match=f"cannot write .*{folder}/chat.json: {words}; name another"):
+            await commands.run(conversation([]), f"/save {tmp_path}/{folder}/chat.json")
 
 
 @pytest.mark.parametrize("command", ["/save", "/load"])

@@ -13,11 +13,11 @@ import pytest
 from aimu._cli import opening
 from aimu._cli.main import main
 from tests.cli import program
+from tests.cli.program import TOOLS
+from tests.cli.terminal import PATIENCE
 from tests.served import chat_stream, served
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0  # s; for what takes a second on an idle machine
-TOOLS = "--tools=tests.cli.program:lookup,broken,blocking,hostile,stuck"
 
 
 @pytest.fixture
@@ -64,6 +64,22 @@ def test_the_answer_alone_goes_to_stdout(aimu):
     assert (code, out) == (0, "It says: sea is a word\nwith a second line\n")
     assert 'lookup(word="sea") -> sea is a word (+1 lines)' in err
     assert aimu("run", "Hello", "--quiet") == (0, "You said: Hello\n", "")
+
+
+def test_what_tools_and_their_modules_print_goes_to_stderr(aimu, tmp_path, monkeypatch):
+    (tmp_path / "talks.py").write_text("print('imported')\ndef lookup(word: str):\n    'Look.'\n    print('called')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, out, err = aimu("run", "call lookup sea", "--tools", "talks:lookup", "--json")
+    assert (code, json.loads(out)["stop_reason"]) == (0, "end")
+    assert "imported\n" in err
+    assert "called\n" in err
+    assert "called" not in "".join(aimu("run", "call lookup sea", "--tools", "talks:lookup", "--quiet")[1:])
+
+
+def test_what_tools_print_in_a_chat_without_a_terminal_goes_to_stderr():
+    out, err = started("chat", TOOLS).communicate("call stuck 0\n", timeout=PATIENCE)
+    assert out == "It says: awake\n"
+    assert "stuck now\n" in err
 
 
 def test_a_task_comes_from_stdin(aimu, monkeypatch):

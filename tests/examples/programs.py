@@ -32,6 +32,14 @@ def command(path, *arguments):
     return [sys.executable, *STRICT, str(FOLDER / path), *map(str, arguments)]
 
 
+def refused(path, *arguments, cwd):
+    """Start a program with arguments that it cannot use, and return what it says instead of a traceback."""
+    done = subprocess.run(command(path, *arguments), capture_output=True, text=True, timeout=PATIENCE, cwd=cwd)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
 def run(path, *arguments, cwd=None, **variables):
     """Run a program to its end, and return what it printed."""
     done = subprocess.run(

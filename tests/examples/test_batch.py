@@ -100,3 +100,9 @@ def test_the_program_reads_a_file_and_says_if_the_journal_cannot_be_used(tmp_pat
     )
     assert done.returncode == 1
     assert "\nthe journal out.csv.journal, line 1: it is not a journal of amap; " in f"\n{done.stderr}"
+
+
+def test_arguments_that_the_program_cannot_use_are_refused_in_words(tmp_path):
+    assert programs.refused("batch.py", "in.txt", cwd=tmp_path) == "Usage: batch.py [REVIEWS TABLE]\n"
+    assert "No such file or directory: 'in.txt'" in programs.refused("batch.py", "in.txt", "out.csv", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []

@@ -127,3 +127,9 @@ def test_the_program_runs_as_the_index_says(tmp_path):
     for asked in (5, 1):
         said = programs.run("extract.py", cwd=tmp_path)
         assert said.endswith(f"invoices.db has 4 invoices; this run read or tried {asked} files\n")
+
+
+@pytest.mark.parametrize("arguments", [["folder"], ["no-such-folder", "some.db"], ["a", "b", "c"]])
+def test_arguments_that_the_program_cannot_use_are_refused_in_words(tmp_path, arguments):
+    assert programs.refused("extract.py", *arguments, cwd=tmp_path).startswith("Usage: extract.py [FOLDER DATABASE];")
+    assert list(tmp_path.iterdir()) == []
