@@ -30,7 +30,7 @@ _MOST = 64
 _MOST_CHARACTERS = 4 << 20
 _MOST_TOKENS = 1 << 15
 _RENEWALS = 3  # in one request
-# Ten times what llguidance allows: a grammar whose texts end in many places takes some milliseconds a token, not more.
+# Ten times what llguidance allows: a grammar whose texts end in many places takes milliseconds a token, not more.
 _LIMITS: Any = llguidance.LLParserLimits(step_max_items=500_000)
 
 LIMITS: Any = np.where(
