@@ -179,7 +179,8 @@ class Detokenizer:
             return self._by_difference(token)
         try:
             text = self._stream.step(self._tokenizer.backend_tokenizer, token)
-        except Exception:  # noqa: BLE001 - after invalid UTF-8 the stream is unusable; it raises plain Exception
+        # It raises plain Exception at invalid UTF-8, and is unusable then; another fault comes again from a new one.
+        except Exception:  # noqa: BLE001
             self._stream = DecodeStream(skip_special_tokens=False)
             text = self._stream.step(self._tokenizer.backend_tokenizer, token)
         return text or ""

@@ -114,7 +114,7 @@ class Probe:
             return self.template.render(values, steps=_STEPS)
         except TemplateLimit:
             self.hostile = True
-        except Exception:  # noqa: BLE001 - a template raises what it likes
+        except Exception:  # noqa: BLE001 - a template refuses a conversation with whatever its code raises
             pass
         return None
 

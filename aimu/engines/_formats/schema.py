@@ -71,8 +71,8 @@ def types_of(
     met = set() if met is None else met
     named = schema.get("type") or ()
     types = {named} if isinstance(named, str) else {name for name in named if isinstance(name, str)}
-    values = [schema["const"]] if "const" in schema else schema.get("enum") or ()
-    if not types and isinstance(values, list | tuple):
+    if not types:
+        values = listed_values(schema)
         types = {"string" if isinstance(value, str) else name for value in values for name in _type_of_json(value)}
     if schema.get("nullable") is True and types:
         types.add("null")
@@ -83,6 +83,11 @@ def types_of(
     for option in options:
         types |= types_of(option, definitions, depth + 1, met)
     return types
+
+
+def listed_values(schema: Mapping[str, Any]) -> Sequence[Any]:
+    """The values that a schema lists as `const` or `enum`; none if it has neither."""
+    return [schema["const"]] if "const" in schema else _list(schema.get("enum"))
 
 
 def _list(value: Any) -> Sequence[Any]:

@@ -140,7 +140,8 @@ def _body(lark: Lark, shape: Shape, name: str, schema: Any, index: int, texts_of
 def _keywords(lark: Lark, schema: Any, index: int) -> str:
     """Return arguments as `name=value`, those that are needed first."""
     needed, optional, comma = list[str](), list[str](), ' BLANK? "," BLANK? '
-    for name, value in _values(lark, schema, index).items():
+    for number, (name, node) in enumerate(_properties(schema).items()):
+        value = _value(lark, node, schema, f"{index}_{number}")
         (needed if name in schema.get("required", ()) else optional).append(f'{quoted(name)} "=" {value}')
     if needed:
         return comma.join(needed) + "".join(f"({comma}{one})?" for one in optional)
@@ -148,37 +149,34 @@ def _keywords(lark: Lark, schema: Any, index: int) -> str:
     return f"{either(starts)}?" if starts else ""
 
 
-def _values(lark: Lark, schema: Any, index: int) -> dict[str, str]:
-    """Add a rule for each argument, as JSON."""
+def _properties(schema: Any) -> Mapping[str, Any]:
     if not isinstance(schema, Mapping) or schema.get("additionalProperties", False) not in (False, None):
         raise ValueError("a tool takes arguments of any name")
+    found: Mapping[str, Any] = schema.get("properties", {})
+    return found
+
+
+def _value(lark: Lark, node: Any, schema: Mapping[str, Any], place: str) -> str:
+    """Add a rule for a value as JSON, by a part of a schema."""
     defs = {"$defs": schema["$defs"]} if "$defs" in schema else {}
-    return {
-        name: lark.rule(f"value{index}_{number}", f"%json {json.dumps({**_object(node), **defs})}")
-        for number, (name, node) in enumerate(schema.get("properties", {}).items())
-    }
-
-
-def _object(node: Any) -> Mapping[str, Any]:
-    return node if isinstance(node, Mapping) else {}
+    return lark.rule(f"value{place}", f"%json {json.dumps({**(node if isinstance(node, Mapping) else {}), **defs})}")
 
 
 def _tagged(lark: Lark, marks: CallMarks, schema: Any, index: int, texts_of: _TextsOf) -> list[str]:
     """Return the arguments between marks, each in its place."""
     written: list[str] = []
-    for number, (name, value) in enumerate(_values(lark, schema, index).items()):
+    for number, (name, node) in enumerate(_properties(schema).items()):
         ending = marks.value[1].replace(ANY, name)
         before = [lark.mark(marks.key[0]), quoted(name), lark.mark(marks.key[1] + marks.value[0].rstrip("\n"))]
         line = r'"\n"?' if "\n" in marks.value[0] + ending else ""
-        place, texts = f"{index}_{number}", texts_of(schema["properties"][name], schema.get("$defs", {}))
+        place, texts = f"{index}_{number}", texts_of(node, schema.get("$defs", {}))
         if texts is not None and (texts.any or texts.free):
             edge = r"\n?" if line else ""
             allowed = [] if texts.any else [[f"{edge}({each}){edge}" for each in row] for row in texts.patterns]
             line = "" if allowed else line
             ended = _text(lark, marks, ending, allowed, place)
         else:
-            if texts is not None:  # texts stand there without JSON's quotes
-                value = _listed(lark, texts, schema, place)
+            value = _value(lark, node, schema, place) if texts is None else _listed(lark, texts, schema, place)
             ended = f"{value} {line} {lark.mark(ending.strip())}"
         argument = " ".join([*before, line, ended])
         written.append(f"({argument})" if name in schema.get("required", ()) else f"({argument})?")
@@ -189,8 +187,7 @@ def _listed(lark: Lark, texts: Texts, schema: Any, place: str) -> str:
     """Return what writes one of some values, texts without quotes, or what is always JSON."""
     values = list(map(quoted, texts.values))
     if texts.json:
-        other = {"anyOf": texts.json, "$defs": schema.get("$defs", {})}
-        values.append(lark.rule(f"other{place}", f"%json {json.dumps(other)}"))
+        values.append(_value(lark, {"anyOf": texts.json}, schema, place))
     return either(values)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import ctypes
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from importlib import import_module
 from threading import Lock
 from typing import Any, final
@@ -29,7 +30,7 @@ _MOST = 64
 _MOST_CHARACTERS = 4 << 20
 _MOST_TOKENS = 1 << 15
 _RENEWALS = 3  # in one request
-# Ten times what llguidance allows: a grammar whose texts end in many places takes some milliseconds a token, not more.
+# Ten times what llguidance allows: a grammar whose texts end in many places takes milliseconds a token, not more.
 _LIMITS: Any = llguidance.LLParserLimits(step_max_items=500_000)
 
 LIMITS: Any = np.where(
@@ -214,9 +215,10 @@ class _Tokens:
         return self._written_with(text.encode() if isinstance(text, str) else text)
 
 
-def refusal(grammar: str) -> str:
-    """Return why llguidance refuses a grammar, or ""."""
-    return _short(llguidance.LLMatcher.validate_grammar(grammar) or "")
+@lru_cache(maxsize=1024)
+def is_readable(pattern: str) -> bool:
+    """Return whether llguidance can read a regular expression."""
+    return not llguidance.LLMatcher.validate_grammar(of_regex(pattern))
 
 
 def of_regex(pattern: str) -> str:

@@ -18,7 +18,7 @@ from attrs import define, field
 from aimu.engines._formats.chat_format import ChatFormat
 from aimu.engines._grammars.asking import Asked
 from aimu.engines._grammars.calls import calls, check_names, shape_of
-from aimu.engines._grammars.constraint import Compiler, Constraint, of_regex, refusal
+from aimu.engines._grammars.constraint import Compiler, Constraint, is_readable, of_regex
 from aimu.engines._grammars.gbnf import lark_of
 from aimu.engines._grammars.headers import has_headers, header_calls, headers_of
 from aimu.engines._grammars.lark import Lark
@@ -57,8 +57,7 @@ class Grammars:
     vocabulary_of: Callable[[Callable[[str], bool]], Vocabulary]
     warn: Warn
     _compilers: dict[frozenset[int], Compiler] = field(factory=dict[frozenset[int], Compiler])
-    _of_formats: dict[int, tuple[ChatFormat, Compiler]] = field(factory=dict[int, tuple[ChatFormat, Compiler]])
-    _readable: dict[str, bool] = field(factory=dict[str, bool])
+    _of_formats: dict[ChatFormat, Compiler] = field(factory=dict[ChatFormat, Compiler])
     _made: OrderedDict[Key, _Made] = field(factory=OrderedDict[Key, Any])
     _lock: Lock = field(factory=Lock)
 
@@ -115,14 +114,11 @@ class Grammars:
         return compiler, grammar
 
     def _compiler(self, form: ChatFormat) -> Compiler:
-        known = self._of_formats.get(id(form))
-        if known is None:
+        if form not in self._of_formats:
             vocabulary = self.vocabulary_of(form.shows)
             marks = frozenset(vocabulary.special)
-            compiler = self._compilers.get(marks) or Compiler(vocabulary)
-            self._compilers[marks] = compiler
-            known = self._of_formats[id(form)] = form, compiler  # the format, so that its id stays its own
-        return known[1]
+            self._of_formats[form] = self._compilers[marks] = self._compilers.get(marks) or Compiler(vocabulary)
+        return self._of_formats[form]
 
     def _grammar(self, asked: Asked, form: ChatFormat, vocabulary: Vocabulary, *, begun: bool, thinking: bool) -> str:
         lark, answers, parts = Lark(vocabulary), list[str](), list[dict[str, Any]]()
@@ -160,7 +156,7 @@ class Grammars:
 
     def _texts_of(self, schema: Any, definitions: Mapping[str, Any]) -> Texts | None:
         """Return the texts that a rewritten schema allows between marks."""
-        texts = texts_of(schema, definitions, self._reads)
+        texts = texts_of(schema, definitions, is_readable)
         for reason in () if texts is None else texts.lost:
             self.warn(
                 f"grammar text {reason}", f"texts in tool calls are held by a grammar, but {reason} is only validated"
@@ -169,7 +165,7 @@ class Grammars:
 
     def _schema(self, what: str, schema: Mapping[str, Any], *, whole: bool = False) -> Any:
         """Return a schema that llguidance accepts; raise ValueError if the `whole` is wanted and cannot be enforced."""
-        rewriting = Rewriting(self._reads, schema.get("$defs", {}), strict=whole)
+        rewriting = Rewriting(is_readable, schema.get("$defs", {}), strict=whole)
         try:
             made = rewriting.schema(schema)
         except (AttributeError, TypeError) as exc:  # a tool's schema can come from a server, and hold anything
@@ -179,14 +175,6 @@ class Grammars:
         for reason in rewriting.lost:
             self.warn(f"grammar {what} {reason}", f"{what} is held by a grammar, but {reason} is only validated")
         return {**made, **_SPACING} if isinstance(made, Mapping) else made
-
-    def _reads(self, pattern: str) -> bool:
-        """Return whether llguidance can read a regular expression."""
-        if pattern not in self._readable:
-            if len(self._readable) >= 1024:
-                self._readable.clear()
-            self._readable[pattern] = not refusal(of_regex(pattern))
-        return self._readable[pattern]
 
 
 def key_of(asked: Asked, form: ChatFormat, *, begun: bool, thinking: bool) -> Key:

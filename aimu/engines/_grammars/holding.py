@@ -111,8 +111,10 @@ class Holding:
                 make()
 
         # No daemon: the interpreter waits for it at its end, since native code that computes then crashes.
-        maker = self._makers[key] = Thread(target=run, name="aimu grammar", daemon=False)
+        maker = Thread(target=run, name="aimu grammar", daemon=False)
         maker.start()
+        # Those that have ended stay here if their requests stopped, and nobody asks the same again.
+        self._makers = {each: other for each, other in self._makers.items() if other.is_alive()} | {key: maker}
         return maker
 
     def ends(self, constraint: Constraint, token: int, asked: Asked) -> bool:

@@ -8,15 +8,14 @@ https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md (that of
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, final
 
 from attrs import define, field
 
 from aimu._output._refs import definition
-from aimu.engines._formats.schema import types_of
-from aimu.engines._grammars.patterns import in_json
+from aimu.engines._formats.schema import listed_values, types_of
+from aimu.engines._grammars.patterns import in_json, literal
 
 _KEPT = frozenset(
     (
@@ -161,13 +160,9 @@ class Rewriting:
 
     def _pattern_of(self, names: Mapping[str, Any]) -> str | None:
         """Return a pattern for the names of properties, or None."""
-        seen = set[str]()
-        while isinstance(ref := names.get("$ref"), str) and ref not in seen:
-            seen.add(ref)
-            names = self.definitions.get(definition(ref), {})
-        if "enum" in names or "const" in names:
-            values = names.get("enum", [names.get("const")])
-            return f"^({'|'.join(re.escape(str(value)) for value in values)})$"
+        names = _resolved(names, self.definitions)
+        if values := listed_values(names):
+            return f"^({'|'.join(literal(str(value)) for value in values)})$"
         form = self._formats.get(names.get("format", ""))
         pattern = names.get("pattern", None if form is None else f"^{form}$")
         return pattern if not names.keys() - {"type", "pattern", "format", *_SAYING} else None
@@ -214,9 +209,9 @@ def _resolved(node: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _apart(one: Mapping[str, Any], other: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool:
-    if one.keys() & {"enum", "const"} and other.keys() & {"enum", "const"}:
-        values = [each.get("enum", [each.get("const")]) for each in (one, other)]
-        return not {json.dumps(value) for value in values[0]} & {json.dumps(value) for value in values[1]}
+    values = [{*map(json.dumps, listed_values(each))} for each in (one, other)]
+    if all(values):
+        return not values[0] & values[1]
     types, others = types_of(one, definitions), types_of(other, definitions)
     if types and others and not types & others and not {"integer", "number"} <= types | others:
         return True

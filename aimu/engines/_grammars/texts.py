@@ -6,12 +6,13 @@ Owns the choice between the alternatives of a schema: texts, a few values, and e
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, final
 
 from attrs import define, field
 
 from aimu._output._refs import definition
+from aimu.engines._formats.schema import listed_values
 from aimu.engines._grammars.patterns import literal, whole, within_slashes
 
 _LIMITS = ("pattern", "format", "minLength", "maxLength")
@@ -61,8 +62,8 @@ def texts_of(node: Any, definitions: Mapping[str, Any], accepts: Callable[[str],
         accepts: Whether llguidance can read a regular expression.
     """
     found, branches = Texts(), list(_branches(node, definitions))
-    listed = [value for branch in branches for value in _values(branch)]
-    strings = [branch for branch in branches if branch.get("type") == "string" and not _values(branch)]
+    listed = [value for branch in branches for value in listed_values(branch)]
+    strings = [branch for branch in branches if branch.get("type") == "string" and not listed_values(branch)]
     if not strings and not any(isinstance(value, str) for value in listed):
         return None
     found.values = [value if isinstance(value, str) else json.dumps(value) for value in listed]
@@ -71,7 +72,7 @@ def texts_of(node: Any, definitions: Mapping[str, Any], accepts: Callable[[str],
         found.any = found.any or not patterns
         found.free.append(patterns)
     for branch in branches:
-        if branch in strings or _values(branch):
+        if branch in strings or listed_values(branch):
             continue
         kind = branch.get("type")
         if found.free and kind in _PATTERNS and not branch.keys() - {"type"}:
@@ -97,16 +98,11 @@ def _branches(node: Any, definitions: Mapping[str, Any], depth: int = 0) -> Iter
             yield from _branches(branch, definitions, depth + 1)
     elif depth < _DEPTH and inner.keys() == {"allOf"} and len(inner["allOf"]) == 1:
         yield from _branches(inner["allOf"][0], definitions, depth + 1)
-    elif isinstance(kinds := inner.get("type"), list) and not _values(inner):
+    elif isinstance(kinds := inner.get("type"), list) and not listed_values(inner):
         for kind in kinds:
             yield {**inner, "type": kind} if kind != "null" else {"type": "null"}
     else:
         yield inner
-
-
-def _values(branch: Mapping[str, Any]) -> Sequence[Any]:
-    values = branch.get("enum", [branch["const"]] if "const" in branch else [])
-    return values if isinstance(values, list) else []
 
 
 def _limits(branch: Mapping[str, Any], accepts: Callable[[str], bool], lost: list[str]) -> list[str]:

@@ -308,7 +308,7 @@ def test_a_big_schema_is_compiled_once():
     wish = Asked(kind="json_schema", value={"type": "object", "properties": properties, "required": list(properties)})
     for _ in range(3):
         assert made.constraint(wish, ChatFormat.of(""), begun=False, thinking=True) is not None
-    [(_, compiler)] = made._of_formats.values()
+    [compiler] = made._of_formats.values()
     assert len(compiler._compiled) == 1
     text, _ = random_text(wish)
     assert json.dumps("property0") in text

@@ -11,7 +11,7 @@ from aimu import aio
 from aimu.engines import HuggingFaceEngine, LlamaCppEngine
 from aimu.engines._grammars.constraint import Compiler
 from aimu.engines._grammars.grammars import Grammars
-from aimu.errors import ClosedClientError, InvalidOptionError
+from aimu.errors import ClosedClientError, EngineError, InvalidOptionError
 from aimu.testing import tiny_gguf, tiny_model
 from tests.engines.asking import TOOLS, ask
 from tests.holding import Hold, join, start, until
@@ -120,6 +120,37 @@ async def test_closing_waits_for_the_grammar(kind, held):
         held.released.set()
     join(closing)
     assert not [thread for thread in threading.enumerate() if thread.name == "aimu grammar"]
+
+
+async def test_grammars_whose_requests_stopped_leave_nothing_behind(engine, held):
+    for number in range(3):
+        held.reached.clear()
+        async with anyio.create_task_group() as group:
+            group.start_soon(engine.complete, holding(f"held left {number} {engine.worker.requests}"))
+            await until(held.reached.is_set)
+            group.cancel_scope.cancel()
+    held.released.set()
+    await until(lambda: not [thread for thread in threading.enumerate() if thread.name == "aimu grammar"])
+    await engine.complete(holding(f"new {engine.worker.requests}"))
+    assert engine._holding._makers == {}
+
+
+@pytest.mark.parametrize("kind", NEW)
+async def test_an_engine_closes_after_a_thread_could_not_start(kind, monkeypatch, caplog):
+    start_it = threading.Thread.start
+
+    def refuse(thread):
+        if thread.name == "aimu grammar":
+            raise RuntimeError("can't start new thread")
+        start_it(thread)
+
+    engine = NEW[kind](threads=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(EngineError, match="can't start new thread"):
+            await engine.complete(holding("[a-f]{3}"))
+    await engine.aclose()
+    assert caplog.records == []
 
 
 async def test_what_is_asked_again_is_not_made_again(engine, made):

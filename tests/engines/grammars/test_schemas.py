@@ -14,7 +14,7 @@ import pytest
 from pydantic import AnyUrl, Field, TypeAdapter
 
 from aimu._output._type import OutputType
-from aimu.engines._grammars.constraint import Compiler, of_regex, refusal
+from aimu.engines._grammars.constraint import Compiler, is_readable
 from aimu.engines._grammars.schemas import Rewriting
 from tests.engines.grammars.following import followed, vocabulary
 from tests.output.kinds import KINDS, Color
@@ -57,7 +57,7 @@ ALL = {name: kind for name, (kind, _) in KINDS.items()} | MORE
 
 
 def rewritten(schema, **options):
-    rewriting = Rewriting(lambda pattern: not refusal(of_regex(pattern)), schema.get("$defs", {}), **options)
+    rewriting = Rewriting(is_readable, schema.get("$defs", {}), **options)
     return rewriting.schema(schema), rewriting.lost
 
 
