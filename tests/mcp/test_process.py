@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import anyio
 import psutil
@@ -20,7 +21,7 @@ from tests.mcp.conftest import FRIEND, TINY, tiny
 
 async def ended(process):
     """Wait until a process that is not our child has ended; its parent may reap it late."""
-    with anyio.fail_after(10):
+    with anyio.fail_after(10), suppress(psutil.NoSuchProcess):  # it may go between the two questions
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             await anyio.sleep(0.01)
 
