@@ -10,6 +10,7 @@ from contextlib import aclosing
 from functools import partial
 
 import anyio
+import httpcore2
 import httpx2
 import pytest
 
@@ -248,7 +249,7 @@ async def test_where_nobody_listens_the_connection_fails():
     with pytest.raises(ProviderConnectionError) as caught:
         await provider.complete(Request(messages=HELLO))
     assert caught.value.retryable
-    assert isinstance(caught.value.__cause__, httpx2.ConnectError)
+    assert isinstance(caught.value.__cause__, httpcore2.ConnectError)
     await provider.aclose()
 
 

@@ -6,16 +6,13 @@ Raises `BodyError`, and what HTTP over a socket raises.
 from __future__ import annotations
 
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast, final
+from typing import final
 
 import anyio
 
 from aimu._core.loop_end import Nested
-
-if TYPE_CHECKING:
-    import httpx2
 
 # What requests ask for. Other compressions are refused: unpacking them has no bound.
 CODINGS = "gzip, deflate"
@@ -34,26 +31,35 @@ class BodyError(Exception):
 
 @final
 class Body:
-    """The body of a response, as it arrives.
+    """The body of a response, as it arrives, and what the response says before it.
 
     Args:
-        response: The response, with its body unread, unless a hook of the user's client has read it.
+        status: The status of the response.
+        headers: Its headers, with lower-case names or case-insensitive.
+        raw: The body as it is on the wire.
+        close: Closes the response.
+        coding: How the body is compressed; None for what the headers say.
     """
 
-    def __init__(self, response: httpx2.Response) -> None:
-        self.response = response
-        coding = response.headers.get("content-encoding", "identity").strip().lower()
-        self._raw: AsyncIterator[bytes]
-        self.chunks: AsyncIterator[bytes]
+    def __init__(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        raw: AsyncIterable[bytes],
+        close: Callable[[], Awaitable[None]],
+        *,
+        coding: str | None = None,
+    ) -> None:
+        self.status = status
+        self.headers = headers
+        self._close = close
+        self._raw: AsyncIterator[bytes] = Nested(raw, whole=True)
+        self.chunks = self._raw
         self._unpacked: AsyncGenerator[bytes, None] | None = None
-        if response.is_stream_consumed:
-            self._raw = self.chunks = _kept(response)
-        else:
-            # Without the layers of httpx2 above the raw stream, which only a compressed body would need.
-            self._raw = self.chunks = Nested(cast("AsyncIterable[bytes]", response.stream), whole=True)
-            if coding != "identity":
-                self._unpacked = _unpacked(self._raw, coding)
-                self.chunks = Nested(self._unpacked)
+        coding = (coding or headers.get("content-encoding", "identity")).strip().lower()
+        if coding != "identity":
+            self._unpacked = _unpacked(self._raw, coding)
+            self.chunks = Nested(self._unpacked)
 
     async def read(self) -> bytes:
         """Return the whole body."""
@@ -82,22 +88,9 @@ class Body:
         """Close the response, and end the generators below it without waiting for gc."""
         if self._unpacked is not None:
             await self._unpacked.aclose()
-        await self.response.aclose()
+        await self._close()
         async for _ in self._raw:  # the closed response has no more
             pass
-
-
-async def _kept(response: httpx2.Response) -> AsyncIterator[bytes]:
-    """Yield the body that a hook of the user's client has read."""
-    import httpx2
-
-    try:
-        content = response.content
-    except httpx2.ResponseNotRead:
-        raise BodyError(
-            "a hook of http_client= took the body and did not keep it; let the hook call `await response.aread()`"
-        ) from None
-    yield content
 
 
 async def _unpacked(raw: AsyncIterator[bytes], coding: str) -> AsyncGenerator[bytes, None]:

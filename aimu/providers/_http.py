@@ -1,25 +1,27 @@
-"""Where requests go, and what sends those of a lane: a transport, or an HTTP client over one.
+"""Where requests go, and what sends those of a lane: a connection pool, or an HTTP client over one.
 
 A client of httpx2 does more than these requests need (flows of authentication, cookies, hooks, redirects), which costs
-a tenth of a request. So it is used only where it is the user's own, or where it has to choose between proxies.
+a tenth of a request, and its transport another tenth. So it is used only where it is the user's own, or where it has
+to choose between proxies; otherwise requests go to the pool of httpcore2 below it.
 """
 
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol, final
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Protocol, cast, final
 from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
 from aimu._core.secrets import Secrets, in_headers
 from aimu.errors import ClosedClientError
-from aimu.providers._bounded import CODINGS
+from aimu.providers._bounded import CODINGS, Body, BodyError
 from aimu.providers._environment import tls
 
 if TYPE_CHECKING:
+    import httpcore2
     import httpx2
 
 
@@ -34,8 +36,14 @@ class Endpoint:
 
     def url(self, path: str) -> str:
         """Return the URL of a path of the API: below the path of the base URL, with its query."""
+        before, after = self._around
+        return f"{before}/{path}{after}"
+
+    @cached_property
+    def _around(self) -> tuple[str, str]:
         parts = urlsplit(self.base_url)
-        return parts._replace(path=f"{parts.path.rstrip('/')}/{path}").geturl()
+        before = parts._replace(path=parts.path.rstrip("/"), query="", fragment="").geturl()
+        return before, parts._replace(scheme="", netloc="", path="").geturl()
 
     @cached_property  # each request needs it twice
     def server(self) -> str:
@@ -56,12 +64,12 @@ class Http(Protocol):
     endpoint: Endpoint
     shared: bool
 
-    def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
-        """Return a POST request; without a timeout it has that of the client."""
-        ...
+    async def send(self, url: str, content: bytes, timeout: httpx2.Timeout | None) -> Body:
+        """Send a POST request, without a timeout with that of the client, and return the unread body of the response.
 
-    async def send(self, request: httpx2.Request) -> httpx2.Response:
-        """Send a request and return the response with its body unread."""
+        Raises:
+            httpx2.HTTPStatusError: A hook of the user's client refused the response.
+        """
         ...
 
     async def aclose(self) -> None: ...
@@ -73,38 +81,45 @@ Connect = Callable[["httpx2.AsyncClient | None"], Http]
 
 @final
 class OwnHttp:
-    """A transport of the library's own."""
+    """A connection pool of the library's own."""
 
     shared = False
 
     def __init__(self, endpoint: Endpoint) -> None:
-        import httpx2
+        import httpcore2
 
         self.endpoint = endpoint
-        self._patterns: dict[str, httpx2.Request] = {}
-        self._transport = httpx2.AsyncHTTPTransport(verify=tls(), limits=_limits(), socket_options=_KEEP_ALIVE)
+        limits = _limits()
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=tls(),
+            max_connections=limits.max_connections,
+            max_keepalive_connections=limits.max_keepalive_connections,
+            keepalive_expiry=limits.keepalive_expiry,
+            socket_options=_KEEP_ALIVE,
+        )
 
-    def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
-        """Return a copy of the request for this path, with this content: building one costs as much as sending it."""
+    async def send(self, url: str, content: bytes, timeout: httpx2.Timeout | None) -> Body:
+        import httpcore2
+
+        headers = [*self._headers, (b"Content-Length", b"%d" % len(content))]
+        extensions = {} if timeout is None else {"timeout": timeout.as_dict()}
+        request = httpcore2.Request("POST", _parsed(url), headers=headers, content=content, extensions=extensions)
+        response = await self._pool.handle_async_request(request)
+        named = {name.decode("latin-1").lower(): value.decode(errors="replace") for name, value in response.headers}
+        return Body(response.status, named, cast("AsyncIterable[bytes]", response.stream), response.aclose)
+
+    @cached_property
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        """The headers of every request but its length: working them out costs as much as sending it."""
         import httpx2
 
-        pattern = self._patterns.get(path)
-        if pattern is None:
-            given = {"User-Agent": f"python-httpx2/{httpx2.__version__}", **self.endpoint.headers}
-            headers = httpx2.Headers({"Accept": "*/*", "Connection": "keep-alive", **given, "Accept-Encoding": CODINGS})
-            extensions = {} if timeout is None else {"timeout": timeout.as_dict()}
-            url = self.endpoint.url(path)
-            pattern = self._patterns[path] = httpx2.Request("POST", url, headers=headers, extensions=extensions)
-        headers = httpx2.Headers(pattern.headers)
-        headers["Content-Length"] = str(len(content))
-        stream = httpx2.ByteStream(content)  # with `content=`, httpx2 would work out all headers again
-        return httpx2.Request("POST", pattern.url, headers=headers, stream=stream, extensions=pattern.extensions)
-
-    async def send(self, request: httpx2.Request) -> httpx2.Response:
-        return await self._transport.handle_async_request(request)
+        given = {"User-Agent": f"python-httpx2/{httpx2.__version__}", **self.endpoint.headers}
+        headers = httpx2.Headers({"Accept": "*/*", "Connection": "keep-alive", **given, "Accept-Encoding": CODINGS})
+        raw = httpx2.Request("POST", self.endpoint.base_url, headers=headers).headers.raw  # with the host
+        return [(name, value) for name, value in raw if name.lower() != b"content-length"]
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        await self._pool.aclose()
 
 
 @final
@@ -125,19 +140,48 @@ class ClientHttp:
         self.endpoint = endpoint
         self._client = client or httpx2.AsyncClient(verify=tls(), limits=_limits())
 
-    def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
+    async def send(self, url: str, content: bytes, timeout: httpx2.Timeout | None) -> Body:
         if self._client.is_closed:
             raise ClosedClientError("the http_client of this provider")
         headers = {**self.endpoint.headers, "Accept-Encoding": CODINGS}
         given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
-        return self._client.build_request("POST", self.endpoint.url(path), content=content, headers=headers, **given)
-
-    async def send(self, request: httpx2.Request) -> httpx2.Response:
-        return await self._client.send(request, stream=True, follow_redirects=False)
+        request = self._client.build_request("POST", url, content=content, headers=headers, **given)
+        return body_of(await self._client.send(request, stream=True, follow_redirects=False))
 
     async def aclose(self) -> None:
         if not self.shared:
             await self._client.aclose()
+
+
+def body_of(response: httpx2.Response) -> Body:
+    """Return the body of a response, which is unread, unless a hook of the user's client has read it."""
+    status, headers, close = response.status_code, response.headers, response.aclose
+    if response.is_stream_consumed:
+        return Body(status, headers, _kept(response), close, coding="identity")
+    # Without the layers of httpx2 above the raw stream, which only a compressed body would need.
+    return Body(status, headers, cast("AsyncIterable[bytes]", response.stream), close)
+
+
+async def _kept(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """Yield the body that a hook of the user's client has read."""
+    import httpx2
+
+    try:
+        content = response.content
+    except httpx2.ResponseNotRead:
+        raise BodyError(
+            "a hook of http_client= took the body and did not keep it; let the hook call `await response.aread()`"
+        ) from None
+    yield content
+
+
+@lru_cache(maxsize=256)  # a server may redirect each request somewhere else
+def _parsed(url: str) -> httpcore2.URL:
+    import httpcore2
+    import httpx2
+
+    parts = httpx2.URL(url)
+    return httpcore2.URL(scheme=parts.raw_scheme, host=parts.raw_host, port=parts.port, target=parts.raw_path)
 
 
 def _limits() -> httpx2.Limits:

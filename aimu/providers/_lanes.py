@@ -111,7 +111,9 @@ def timeouts(seconds: float | None = None) -> httpx2.Timeout:
 @cache
 def foreign() -> tuple[type[Exception], ...]:
     """Return the exceptions that HTTP over a socket, and reading a body, may raise."""
+    import httpcore2
     import httpx2
 
     streams = (anyio.ClosedResourceError, anyio.BrokenResourceError, anyio.EndOfStream)
-    return (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, BodyError, *streams)
+    below = (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.UnsupportedProtocol)
+    return (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError, BodyError, *streams, *below)

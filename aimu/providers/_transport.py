@@ -31,7 +31,7 @@ from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._bounded import LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import proxy_of
 from aimu.providers._failures import from_response, request_id
-from aimu.providers._http import Connect, Endpoint
+from aimu.providers._http import Connect, Endpoint, body_of
 from aimu.providers._lanes import CLOSING, Lane, foreign, lanes_here, timeouts
 from aimu.providers._pictures import presentable
 from aimu.providers._replay import for_host, with_origin
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 _DRAINING = 0.25  # s to read the rest of a finished response so that its connection can be reused
 _REDIRECTS = 5
+_REDIRECTING = (301, 302, 303, 307, 308)
 # Words of a reply that errors and logs show.
 _WORDS = ("finish_reason", "model", "refusal", "request_id")
 
@@ -80,8 +81,8 @@ class HttpProvider:
     async def complete(self, request: Request) -> Reply:
         with self._lane() as lane:
             body = self._encoded(request, lane, stream=False)
-            content, response = await self._whole(lane, self.codec.path(request), body)
-            return self._finished(decode_body(self.codec, content, lane.endpoint.secrets), response, lane)
+            content, headers = await self._whole(lane, self.codec.path(request), body)
+            return self._finished(decode_body(self.codec, content, lane.endpoint.secrets), headers, lane)
 
     async def stream(self, request: Request) -> ReplyStream:
         with self._lane() as lane:
@@ -108,7 +109,7 @@ class HttpProvider:
                     if not decoder.settled:
                         raise self._translated(exc, lane, reader.partial()) from exc
                 for piece in reader.finish():
-                    yield self._finished(piece, body.response, lane) if isinstance(piece, Reply) else piece
+                    yield self._finished(piece, body.headers, lane) if isinstance(piece, Reply) else piece
                 # With bytes left unread, the connection could not be reused.
                 with anyio.move_on_after(_DRAINING), suppress(*foreign()):
                     async for _ in body.chunks:
@@ -132,11 +133,11 @@ class HttpProvider:
         """Close the connections of this event loop; those of other loops close when their loops end."""
         await lanes_here().close(self)
 
-    async def _whole(self, lane: Lane, path: str, content: Mapping[str, Any]) -> tuple[bytes, httpx2.Response]:
-        """Return the whole body of the response to a request, and the response."""
+    async def _whole(self, lane: Lane, path: str, content: Mapping[str, Any]) -> tuple[bytes, Mapping[str, str]]:
+        """Return the whole body of the response to a request, and its headers."""
         body = await self._send(lane, path, content)
         try:
-            return await body.read(), body.response
+            return await body.read(), body.headers
         except foreign() as exc:
             raise self._translated(exc, lane) from exc
         finally:
@@ -144,26 +145,24 @@ class HttpProvider:
 
     async def _send(self, lane: Lane, path: str, content: Mapping[str, Any]) -> Body:
         """Send a request and return the body of a response with a status of success."""
-        http = lane.http
-        request = http.request(path, _written(content), self._silence)
+        url, written = lane.endpoint.url(path), _written(content)
         for redirects in count():
             try:
-                response = await http.send(request)
+                body = await lane.http.send(url, written, self._silence)
             except foreign() as exc:
                 response = getattr(exc, "response", None)
                 if response is None:
                     raise self._translated(exc, lane) from exc
                 # A hook of the user's client called raise_for_status; the service's own error says more.
-                raise await self._refused(Body(response), lane) from exc
-            body = Body(response)
-            if response.is_success:
+                raise await self._refused(body_of(response), lane) from exc
+            if 200 <= body.status < 300:
                 return body
-            if not response.has_redirect_location:
+            if body.status not in _REDIRECTING or "location" not in body.headers:
                 raise await self._refused(body, lane)
             await _close(body)
             if redirects == _REDIRECTS:
-                raise self._misdirected(f"redirects again and again: {_place(request.url)}", response)
-            request = self._redirected(request, response)
+                raise self._misdirected(f"redirects again and again: {_place(url)}", body)
+            url = self._redirected(url, body)
         raise AssertionError("unreachable")
 
     async def _refused(self, body: Body, lane: Lane) -> ProviderError:
@@ -174,51 +173,47 @@ class HttpProvider:
                 answer, more = await body.beginning()
         finally:
             await _close(body)
-        response, codec = body.response, self.codec
+        codec = self.codec
         if lane.endpoint.secrets:  # before anything cuts an excerpt out of it
             text = answer.decode("utf8", "surrogateescape")
             answer = lane.endpoint.secrets.hide(text, cut=more).encode("utf8", "surrogateescape")
-        return from_response(
-            codec.spec.provider, response.status_code, response.headers, answer, missing_model=codec.missing_model
-        )
+        return from_response(codec.spec.provider, body.status, body.headers, answer, missing_model=codec.missing_model)
 
-    def _redirected(self, request: httpx2.Request, response: httpx2.Response) -> httpx2.Request:
-        """Return the request that a redirect asks for; raise ProviderConnectionError if it must not be sent."""
+    def _redirected(self, url: str, body: Body) -> str:
+        """Return the URL that a redirect asks for; raise ProviderConnectionError if nothing must be sent there."""
         import httpx2
 
         try:
-            url = request.url.join(response.headers["location"])
+            there = str(httpx2.URL(url).join(body.headers["location"]))
         except httpx2.InvalidURL:
-            raise self._misdirected("redirects the request to an invalid URL", response) from None
-        place = _place(url)
-        if response.status_code not in (307, 308):  # with other statuses, a POST becomes a GET
-            raise self._misdirected(f"redirects the request: {place}", response)
-        if _origin(url) != _origin(request.url):
-            raise self._misdirected(f"redirects the conversation to another origin: {place}", response)
-        return httpx2.Request(
-            request.method, url, headers=request.headers, stream=request.stream, extensions=request.extensions
-        )
+            raise self._misdirected("redirects the request to an invalid URL", body) from None
+        place = _place(there)
+        if body.status not in (307, 308):  # with other statuses, a POST becomes a GET
+            raise self._misdirected(f"redirects the request: {place}", body)
+        if _origin(there) != _origin(url):
+            raise self._misdirected(f"redirects the conversation to another origin: {place}", body)
+        return there
 
-    def _misdirected(self, what: str, response: httpx2.Response) -> ProviderConnectionError:
+    def _misdirected(self, what: str, body: Body) -> ProviderConnectionError:
         return ProviderConnectionError(
             f"the server {what}; nothing was sent there; "
             "if the address is right, set base_url= to the address of the API there",
             provider=self.codec.spec.provider,
-            status=response.status_code,
+            status=body.status,
             retryable=False,
         )
 
     def _encoded(self, request: Request, lane: Lane, *, stream: bool) -> dict[str, Any]:
         return self.codec.encode(presentable(for_host(request, lane.endpoint.server), self.spec), stream=stream)
 
-    def _finished(self, reply: Reply, response: httpx2.Response, lane: Lane) -> Reply:
+    def _finished(self, reply: Reply, headers: Mapping[str, str], lane: Lane) -> Reply:
         """Return the reply with the id of its request, and with its origin beside what goes back verbatim.
 
         Its words for errors and logs do not show the key.
         """
         hide = lane.endpoint.secrets.hide
         words: dict[str, Any] = {name: hide(word) for name in _WORDS if (word := getattr(reply, name))}
-        if found := request_id(response.headers):
+        if found := request_id(headers):
             words["request_id"] = hide(found)
         return evolve(
             reply,
@@ -246,19 +241,20 @@ class HttpProvider:
         return advice(error, self.spec, endpoint.base_url)
 
     def _translated(self, exc: BaseException, lane: Lane, partial: str = "") -> ProviderError:
+        import httpcore2
         import httpx2
 
         server = lane.endpoint.server
         provider = self.codec.spec.provider
-        if isinstance(exc, httpx2.TimeoutException):
-            connecting = isinstance(exc, httpx2.ConnectTimeout)
+        if isinstance(exc, httpx2.TimeoutException | httpcore2.TimeoutException):
+            connecting = isinstance(exc, httpx2.ConnectTimeout | httpcore2.ConnectTimeout)
             text = f"connecting to {server} took" if connecting else f"{server} sent no data for"
             text += " longer than the timeout"
             return ProviderTimeoutError(text, provider=provider, partial=partial)
         if isinstance(exc, BodyError):
             return MalformedResponseError(str(exc), provider=provider, partial=partial)
         retryable = None
-        if isinstance(exc, httpx2.UnsupportedProtocol | httpx2.InvalidURL):
+        if isinstance(exc, httpx2.UnsupportedProtocol | httpcore2.UnsupportedProtocol | httpx2.InvalidURL):
             retryable = False
         reason = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         remedy = unreachable(provider)
@@ -285,11 +281,14 @@ def _written(body: Mapping[str, Any]) -> bytes:
         return whole(text).encode()
 
 
-def _origin(url: httpx2.URL) -> tuple[str, str, int]:
-    return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
+def _origin(url: str) -> tuple[str, str, int]:
+    import httpx2
+
+    parts = httpx2.URL(url)
+    return parts.scheme, parts.host, parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _place(url: httpx2.URL) -> str:
+def _place(url: str) -> str:
     return "{}://{}:{}".format(*_origin(url))
 
 
