@@ -88,6 +88,8 @@ class OwnHttp:
     def __init__(self, endpoint: Endpoint) -> None:
         import httpcore2
 
+        from aimu.providers._network import JoiningNetwork  # loads httpcore2
+
         self.endpoint = endpoint
         limits = _limits()
         self._pool = httpcore2.AsyncConnectionPool(
@@ -96,6 +98,7 @@ class OwnHttp:
             max_keepalive_connections=limits.max_keepalive_connections,
             keepalive_expiry=limits.keepalive_expiry,
             socket_options=_KEEP_ALIVE,
+            network_backend=JoiningNetwork(),
         )
 
     async def send(self, url: str, content: bytes, timeout: httpx2.Timeout | None) -> Body:

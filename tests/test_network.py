@@ -1,0 +1,107 @@
+"""The network below the connection pool: what leaves in one write, on both backends."""
+
+import ssl
+
+import httpcore2
+import pytest
+
+from aimu.models._spec import ModelSpec
+from aimu.providers import make_provider
+from aimu.providers._base import Request
+from aimu.providers._network import _LONGEST, JoiningNetwork, JoiningStream
+from tests.raw_server import response, serving
+
+HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
+ANSWER = b'{"choices": [{"message": {"content": "hi"}, "finish_reason": "stop"}]}'
+
+
+class Written(httpcore2.AsyncNetworkStream):
+    """A connection that keeps what is written, and fails to write if it has a failure."""
+
+    def __init__(self, failure=None):
+        self.failure = failure
+        self.pieces = []
+        self.above = None  # TLS over it
+        self.is_closed = False
+
+    async def write(self, buffer, timeout=None):
+        if self.failure is not None:
+            raise self.failure
+        self.pieces.append((buffer, timeout))
+
+    async def read(self, max_bytes, timeout=None):
+        return b"read"[:max_bytes]
+
+    async def start_tls(self, ssl_context, server_hostname=None, timeout=None):
+        self.above = Written()
+        return self.above
+
+    async def aclose(self):
+        self.is_closed = True
+
+    def get_extra_info(self, info):
+        return info
+
+
+async def test_a_head_leaves_with_its_body_for_each_request():
+    below = Written()
+    stream = JoiningStream(below)
+    for body in (b'{"a":1}', b"{}"):
+        await stream.write(HEAD, 2.0)
+        await stream.write(body, 2.0)
+    assert below.pieces == [(HEAD + b'{"a":1}', 2.0), (HEAD + b"{}", 2.0)]
+
+
+async def test_a_long_body_follows_its_head_uncopied():
+    below = Written()
+    stream = JoiningStream(below)
+    body = b"x" * (_LONGEST + 1)
+    await stream.write(HEAD)
+    await stream.write(body)
+    assert [piece for piece, _ in below.pieces] == [HEAD, body]
+    assert below.pieces[1][0] is body
+
+
+async def test_a_head_whose_body_fails_is_not_sent_again():
+    below = Written(httpcore2.WriteError("reset"))
+    stream = JoiningStream(below)
+    await stream.write(HEAD)
+    with pytest.raises(httpcore2.WriteError):
+        await stream.write(b"{}")
+    below.failure = None
+    await stream.write(b"more")
+    assert below.pieces == [(b"more", None)]
+
+
+async def test_over_tls_they_are_joined_too_and_the_rest_passes_through():
+    below = Written()
+    stream = JoiningStream(below)
+    assert (await stream.read(3), stream.get_extra_info("socket")) == (b"rea", "socket")
+    secure = await stream.start_tls(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), "x")
+    await secure.write(HEAD)
+    await secure.write(b"{}")
+    assert (below.pieces, below.above.pieces) == ([], [(HEAD + b"{}", None)])
+    await secure.aclose()
+    assert below.above.is_closed
+
+
+@pytest.mark.parametrize("size", [1, _LONGEST, 4 << 20])
+async def test_a_request_of_any_size_arrives_whole(size, monkeypatch):
+    opened = []
+    connect = JoiningNetwork.connect_tcp
+
+    async def noted(self, *args, **options):
+        opened.append(await connect(self, *args, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(JoiningNetwork, "connect_tcp", noted)
+    with serving(lambda request: [response(ANSWER)]) as served:
+        provider = make_provider(ModelSpec("m", "openai"), base_url=served.url, api_key="k")
+        reply = await provider.complete(Request(messages=[{"role": "user", "content": "x" * size}]))
+        await provider.aclose()
+    assert reply.text == "hi"
+    assert len(opened) == 1
+    [request] = served.requests
+    head, _, body = request.partition(b"\r\n\r\n")
+    assert f"content-length: {len(body)}".encode() in head.lower()
+    assert body.count(b"x") == size
