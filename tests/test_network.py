@@ -1,7 +1,9 @@
 """The network below the connection pool: what leaves in one write, on both backends."""
 
 import ssl
+from functools import partial
 
+import anyio
 import httpcore2
 import pytest
 
@@ -9,6 +11,7 @@ from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
 from aimu.providers._base import Request
 from aimu.providers._network import _LONGEST, JoiningNetwork, JoiningStream
+from tests.holding import until
 from tests.raw_server import response, serving
 
 HEAD = b"POST / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -85,8 +88,9 @@ async def test_over_tls_they_are_joined_too_and_the_rest_passes_through():
     assert below.above.is_closed
 
 
-@pytest.mark.parametrize("size", [1, _LONGEST, 4 << 20])
-async def test_a_request_of_any_size_arrives_whole(size, monkeypatch):
+@pytest.fixture
+def opened(monkeypatch):
+    """The connections that are opened during a test."""
     opened = []
     connect = JoiningNetwork.connect_tcp
 
@@ -95,9 +99,18 @@ async def test_a_request_of_any_size_arrives_whole(size, monkeypatch):
         return opened[-1]
 
     monkeypatch.setattr(JoiningNetwork, "connect_tcp", noted)
+    return opened
+
+
+def asking(text):
+    return Request(messages=[{"role": "user", "content": text}])
+
+
+@pytest.mark.parametrize("size", [1, _LONGEST, 4 << 20])
+async def test_a_request_of_any_size_arrives_whole(size, opened):
     with serving(lambda request: [response(ANSWER)]) as served:
         provider = make_provider(ModelSpec("m", "openai"), base_url=served.url, api_key="k")
-        reply = await provider.complete(Request(messages=[{"role": "user", "content": "x" * size}]))
+        reply = await provider.complete(asking("x" * size))
         await provider.aclose()
     assert reply.text == "hi"
     assert len(opened) == 1
@@ -105,3 +118,28 @@ async def test_a_request_of_any_size_arrives_whole(size, monkeypatch):
     head, _, body = request.partition(b"\r\n\r\n")
     assert f"content-length: {len(body)}".encode() in head.lower()
     assert body.count(b"x") == size
+
+
+async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again(opened):
+    kept = response(ANSWER).replace(b"connection: close\r\n", b"")  # but the server closes it
+    with serving(lambda request: [kept]) as served:
+        provider = make_provider(ModelSpec("m", "openai"), base_url=served.url, api_key="k")
+        for number in range(3):
+            assert (await provider.complete(asking("x"))).text == "hi"
+            await until(partial(opened[-1].get_extra_info, "is_readable"))
+            assert len(opened) == number + 1
+        await provider.aclose()
+
+
+async def test_an_open_connection_is_readable_once_something_arrives():
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        stream = await JoiningNetwork().connect_tcp("127.0.0.1", port, 10.0)
+        other = await listener.listeners[0].accept()
+        assert not stream.get_extra_info("is_readable")
+        await other.send(b"late")
+        await until(partial(stream.get_extra_info, "is_readable"))
+        assert await stream.read(100, 10.0) == b"late"
+        await other.aclose()
+        await stream.aclose()
+    assert stream.get_extra_info("is_readable")
