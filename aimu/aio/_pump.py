@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Generic, TypeVar, final
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure
@@ -38,7 +39,9 @@ class Pump(Generic[T]):
         self._error: Exception | None = None
         self.left = False
         self.tasks: Subtasks | None = None  # the task of the pump and all that it starts; None before `start`
-        self.send, self._receive = anyio.create_memory_object_stream[T](buffer)
+        self._send, self._receive = anyio.create_memory_object_stream[T](buffer)
+        self._buffered = buffer > 0
+        self._news: anyio.Event | None = None  # what readers wait for
 
     async def start(self) -> None:
         self.tasks = Subtasks()
@@ -49,7 +52,7 @@ class Pump(Generic[T]):
         assert self.tasks is not None
         self.tasks.join()
         try:
-            with self.tasks, self._scope, self.send:
+            with self.tasks, self._scope, self._send:
                 try:
                     with single_failure(levels=0):
                         await self._fill()
@@ -59,10 +62,37 @@ class Pump(Generic[T]):
                         log.warning("a run failed in its clean-up, after its reader had left: %r", exc)
         finally:
             self._ended.set()
+            self._wake()
 
     @property
     def ended(self) -> bool:
         return self._ended.is_set()
+
+    def try_put(self, item: T) -> bool:
+        """Send an item unless that needs a wait, and return whether it was sent."""
+        try:
+            self._send.send_nowait(item)
+        except anyio.WouldBlock:
+            return False
+        if self._news is not None:
+            self._wake()
+        return True
+
+    async def put(self, item: T) -> None:
+        """Send an item, after a wait for room.
+
+        Raises:
+            anyio.ClosedResourceError: `fill` has ended.
+            anyio.BrokenResourceError: The reader has left.
+        """
+        await self._send.send(item)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Wake the readers that wait; they look again."""
+        if self._news is not None:
+            self._news.set()
+            self._news = None
 
     async def receive(self) -> T:
         """Return the next item; raise the exception of `fill`, or StopAsyncIteration, after the last one.
@@ -71,15 +101,22 @@ class Pump(Generic[T]):
             StreamClosedError: `fill` itself reads, and would wait for itself.
         """
         try:
-            try:
-                return self._receive.receive_nowait()
-            except anyio.WouldBlock:
-                if self._inside:
-                    raise StreamClosedError(
-                        "a tool or runner cannot read the chunks or results of the run that it is part of; "
-                        "read them outside that run"
-                    ) from None
-                return await self._receive.receive()
+            while True:
+                try:
+                    return self._receive.receive_nowait()
+                except anyio.WouldBlock:
+                    if self._inside:
+                        raise StreamClosedError(
+                            "a tool or runner cannot read the chunks or results of the run that it is part of; "
+                            "read them outside that run"
+                        ) from None
+                if not self._buffered:  # an item is sent only to a reader that waits for it there
+                    return await self._receive.receive()
+                # `receive` would go around the event loop once before it waits. A cancellation that is under way has to
+                # come first, because the pump, cancelled too, is about to end the wait.
+                news = self._news = self._news or anyio.Event()
+                await checkpoint_if_cancelled()
+                await news.wait()
         except anyio.EndOfStream:
             if self._error is not None:
                 error, self._error = self._error, None

@@ -169,7 +169,7 @@ class Stream:
             while True:
                 chunk = await (step(steps) if self._deadline == inf else self._step_in_time(step, steps))
                 step = anext
-                wanted = self._phases is None or chunk.phase in self._phases
+                wanted = self._wants(chunk)
                 if chunk.phase is DONE:
                     # The steps yield nothing after `done`, so closing them here awaits nothing, and a reader who stops
                     # at `done` leaves no open generator behind.
@@ -240,8 +240,8 @@ class Stream:
                     async for chunk in steps:
                         if chunk.phase is DONE:
                             done = chunk
-                        elif not self._try_send(pump, chunk):
-                            await pump.send.send(chunk)
+                        elif self._wants(chunk) and not pump.try_put(chunk):
+                            await pump.put(chunk)
                 assert done is not None, "steps must end with a `done`"
                 self._result = done.content
                 await self._put(pump, shown(done))
@@ -250,21 +250,15 @@ class Stream:
 
     async def _put(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> None:
         try:
-            if not self._try_send(pump, chunk):
-                await pump.send.send(chunk)
+            if self._wants(chunk) and not pump.try_put(chunk):
+                await pump.put(chunk)
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             if not pump.ended:
                 raise
             # Otherwise a tool started a run and left it behind: nobody reads its chunks.
 
-    def _try_send(self, pump: Pump[StreamChunk], chunk: StreamChunk) -> bool:
-        """Return whether the chunk needs no further work: it is in the buffer, or its phase is not included."""
-        if self._phases is None or chunk.phase in self._phases:
-            try:
-                pump.send.send_nowait(chunk)
-            except anyio.WouldBlock:
-                return False
-        return True
+    def _wants(self, chunk: StreamChunk) -> bool:
+        return self._phases is None or chunk.phase in self._phases
 
     async def __aexit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None

@@ -264,7 +264,7 @@ class Results(Generic[R_co]):
         async def work() -> None:
             try:
                 while (taken := await self._take(taking)) is not None:
-                    await pump.send.send(await self._result(*taken))
+                    await pump.put(await self._result(*taken))
             except Exception as exc:  # noqa: BLE001 - raised below, outside the task group, which would wrap it
                 failures.append(exc)
                 workers.cancel_scope.cancel()

@@ -90,7 +90,7 @@ class AgentScenario:
             self.finished[n] = f"threaded {n}"
             return f"threaded {n}"
 
-        text = SLOW_TEXT if mode == "slow" else "First things first."
+        text = SLOW_TEXT if mode == "slow" else "First things first, then the rest of them."
         self.provider = ScriptedProvider(partial(answer, text), repeat=True)
         client = aio.client(self.provider, system="Be brief.")
         self.agent = aio.Agent(client, name="worker", tools=[native, threaded], concurrent_tool_calls=concurrent)

@@ -1,6 +1,7 @@
 """Streams: pulled and entered ones show the same and leave nothing behind."""
 
 from contextlib import AsyncExitStack, aclosing
+from itertools import chain
 
 import anyio
 import pytest
@@ -321,6 +322,60 @@ async def test_a_slow_reader_slows_the_run():
         for _ in range(200):
             await checkpoint()
         assert produced <= 19  # 16 in the buffer, one read, one waiting for room, one being made
+
+
+async def test_tasks_that_read_one_entered_stream_share_its_chunks_and_all_end():
+    class Slow:
+        spec = ScriptedProvider().spec
+
+        async def stream(self, request):
+            async for item in ScriptedProvider("One two three four.").stream(request):
+                await anyio.sleep(0.001)  # until then, all of them wait
+                yield item
+
+        async def complete(self, request):
+            raise AssertionError("streamed")
+
+        async def aclose(self):
+            pass
+
+    shares = [[], [], []]
+
+    async def read(share):
+        async for chunk in stream:
+            share.append(chunk.content)
+
+    with anyio.fail_after(30):
+        async with aio.client(Slow()).chat("Go.", stream=True) as stream, anyio.create_task_group() as group:
+            for share in shares:
+                group.start_soon(read, share)
+    assert sorted(chain(*shares)) == sorted(["One ", "two ", "three ", "four.", "One two three four."])
+
+
+async def test_a_cancelled_wait_for_a_chunk_loses_none():
+    gate = anyio.Event()
+
+    class Gated:
+        spec = ScriptedProvider().spec
+
+        async def stream(self, request):
+            await gate.wait()
+            async for item in ScriptedProvider("One two.").stream(request):
+                yield item
+
+        async def complete(self, request):
+            raise AssertionError("streamed")
+
+        async def aclose(self):
+            pass
+
+    async with aio.client(Gated()).chat("Go.", stream=True) as stream:
+        for _ in range(3):
+            with anyio.move_on_after(0.001):
+                await anext(stream)
+        gate.set()
+        with anyio.fail_after(30):
+            assert [chunk.content async for chunk in stream] == ["One ", "two.", "One two."]
 
 
 async def test_a_pulled_stream_sees_the_context_variables_of_its_reader():
