@@ -7,12 +7,12 @@ validated here afterwards. A schema whose meaning would change has no strict for
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, final
 
 from attrs import evolve, frozen
 
+from aimu._core.acyclic import acyclic
 from aimu.tools._refs import definition, used
 
 _Schema = dict[str, Any]
@@ -326,21 +326,8 @@ def _nullable(schema: _Schema) -> _Schema:
 def _refuse_recursion(schema: Mapping[str, Any]) -> None:
     """Raise NotStrictError if a definition refers to itself, also by way of others."""
     defs = schema.get("$defs", {})
-    uses = {name: used(item) & defs.keys() for name, item in defs.items()}
-    users: defaultdict[str, list[str]] = defaultdict(list)
-    for name, names in uses.items():
-        for other in names:
-            users[other].append(name)
-    leaves = [name for name, names in uses.items() if not names]
-    while leaves:
-        leaf = leaves.pop()
-        del uses[leaf]
-        for name in users[leaf]:
-            uses[name].remove(leaf)
-            if not uses[name]:
-                leaves.append(name)
-    if uses:
-        raise NotStrictError(f"{min(uses)!r} refers to itself")
+    if around := defs.keys() - acyclic({name: used(item) for name, item in defs.items()}):
+        raise NotStrictError(f"{min(around)!r} refers to itself")
 
 
 def _json(value: Any) -> str:
