@@ -197,7 +197,7 @@ def _choice(parts: Sequence[_Facts]) -> _Facts:
 class _Conflicts:
     """Finds lexemes whose end is not clear in shaped rules, by what may follow each of them."""
 
-    def __init__(self, rules: Mapping[str, Node], facts: Callable[[Node], _Facts]) -> None:
+    def __init__(self, rules: dict[str, Node], facts: Callable[[Node], _Facts]) -> None:
         self._rules, self._facts = rules, facts
         self._first: dict[str, tuple[bool, frozenset[Lexeme]]] = dict.fromkeys(rules, (False, frozenset()))
         self._behind: dict[str, set[Lexeme]] = {name: set() for name in rules}
