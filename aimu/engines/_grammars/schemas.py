@@ -92,10 +92,18 @@ class Rewriting:
 
     @classmethod
     def of(cls, schema: Mapping[str, Any], accepts: Callable[[str], bool], *, strict: bool = False) -> tuple[Any, Self]:
-        """Return a schema to compile, and the rewriting that made it; raise ValueError if no value fits the schema."""
+        """Return a schema to compile, and the rewriting that made it; raise ValueError if no value fits the schema.
+
+        Raises TypeError or AttributeError if the schema is not one.
+        """
+        for key in ("$defs", "definitions"):
+            if not isinstance(schema.get(key, {}), Mapping):
+                raise TypeError(f"its {key!r} must be an object")
         root = gathered(schema)
         definitions = root.pop("$defs", {})
         going_round = rounds(definitions)
+        if isinstance(ref := root.get("$ref"), str) and definition(ref) not in definitions.keys() - going_round:
+            raise ValueError(f"as a whole it is the reference {ref!r}, which leads nowhere")
         without_end = endless({"#": root, **definitions}, going_round)
         if "#" in without_end:
             raise ValueError("no value fits it that has an end")
@@ -104,7 +112,7 @@ class Rewriting:
         kept = definitions.keys() - without_end - going_round
         defs = {name: rewriting.schema(node) for name, node in definitions.items() if name in kept}
         check_depth(made, defs)
-        return ({**made, "$defs": defs} if defs else made), rewriting
+        return ({**made, "$defs": defs} if defs and made is not False else made), rewriting
 
     def schema(self, node: Any, *, closed: bool = True) -> Any:
         """Return the schema to compile; one that is not `closed` may allow properties without a name."""

@@ -252,6 +252,17 @@ def test_a_reference_to_nothing_is_left_to_validation_and_the_rest_is_held(node,
         check(SIZE, json.loads(text)["b"])
 
 
+@pytest.mark.parametrize("ref", ["#", "#/definitions/E", "#/definitions/nothing"])
+def test_a_schema_that_is_a_reference_to_nothing_is_left_to_validation(ref):
+    form, _, grammars, warnings = grammars_of("hermes")
+    warnings.clear()
+    tool = Tool(name="paint", function=dict, description="", parameters={"$ref": ref, "definitions": {"E": dict(E)}})
+    asked = Asked(tools=[tool.schema], forced=True)
+    assert grammars.constraint(asked, form, begun=False, thinking=False) is None
+    assert len(warnings) == 1
+    assert "which leads nowhere" in warnings[0]
+
+
 def test_alternatives_that_refer_to_each_other_are_compared_once():
     pair = {
         name: {
