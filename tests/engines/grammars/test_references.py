@@ -17,6 +17,7 @@ from aimu.engines._grammars.grammars import Grammars
 from aimu.engines._grammars.schemas import Rewriting, are_apart
 from aimu.errors import InvalidOptionError
 from aimu.tools import Tool
+from tests.engines.asking import ask, streamed
 from tests.engines.formats.families import FAMILIES
 from tests.engines.grammars.following import followed, vocabulary
 
@@ -296,3 +297,39 @@ def test_values_are_compared_as_json_schema_does(one, other, apart):
         assert are_apart(schemas, {}) == apart
     validator = jsonschema.Draft202012Validator({"const": one})
     assert validator.is_valid(other) != apart
+
+
+PAINT = {
+    "$ref": "#/definitions/Args",
+    "definitions": {"Args": arguments({"$ref": "#/definitions/Color"}, {"$ref": "#/definitions/Args/properties/a"}),
+                    "Color": COLOR},
+    **DRAFT_7,
+}  # fmt: skip
+CALL = {"tool_choice": "paint", "parallel_tool_calls": False, "thinking": False, "max_tokens": 120, "temperature": 2.0}
+
+
+def painter(called):
+    def paint(a, b):
+        called.append((a, b))
+        return "done"
+
+    return Tool(name="paint", function=paint, description="Paint.", parameters=PAINT)
+
+
+async def test_an_engine_calls_a_tool_of_draft_7_with_valid_arguments(engine):
+    tool = painter([])
+    for seed in range(3):
+        request = ask("Paint it.", tools=[tool.schema], seed=seed, **CALL)
+        replies = [await engine.complete(request), (await streamed(engine, request))[1]]
+        for call in [call for reply in replies for call in reply.calls]:
+            assert set(tool.bind(call.arguments).values()) <= set(COLOR["enum"])
+        assert [len(reply.calls) for reply in replies] == [1, 1]
+
+
+def test_so_does_the_sync_surface(weights):
+    called = []
+    client = weights.fork(keep_history=False)
+    client.tools = [painter(called)]
+    client.chat("Paint it.", {**CALL, "seed": 1})
+    assert called
+    assert all({a, b} <= set(COLOR["enum"]) for a, b in called)
