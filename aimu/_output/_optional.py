@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from aimu._output._refs import definition
+from aimu.tools._refs import definition
 
 
 def without_nulls(value: Any, schema: Mapping[str, Any]) -> Any:
@@ -65,6 +65,8 @@ def _shapes(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> Iterator[Mapp
     waiting, seen = [schema], set[str]()
     while waiting:
         node = waiting.pop()
+        if not isinstance(node, Mapping):  # true, which allows anything
+            node = {}
         ref = node.get("$ref")
         if isinstance(ref, str):
             if ref not in seen:

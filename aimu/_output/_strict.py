@@ -12,7 +12,8 @@ from typing import Any, final
 
 from attrs import evolve, frozen
 
-from aimu._output._refs import definition, used
+from aimu._core.acyclic import acyclic
+from aimu.tools._refs import definition, used
 
 _Schema = dict[str, Any]
 _ANNOTATIONS = ("title", "$schema", "$id", "$comment", "discriminator", "readOnly", "writeOnly", "deprecated")
@@ -110,8 +111,11 @@ def strict(schema: Mapping[str, Any], dialect: Dialect) -> _Schema:
     """
     if not dialect.recursive:
         _refuse_recursion(schema)
-    made = _Rewriting(dialect).schema(schema, "the schema")
-    _check_size(made, dialect)
+    try:
+        made = _Rewriting(dialect).schema(schema, "the schema")
+        _check_size(made, dialect)
+    except RecursionError:
+        raise NotStrictError("it nests too deeply") from None
     return made
 
 
@@ -322,13 +326,8 @@ def _nullable(schema: _Schema) -> _Schema:
 def _refuse_recursion(schema: Mapping[str, Any]) -> None:
     """Raise NotStrictError if a definition refers to itself, also by way of others."""
     defs = schema.get("$defs", {})
-    uses = {name: used(item) for name, item in defs.items()}
-    while uses:
-        leaves = [name for name, names in uses.items() if not names & uses.keys()]
-        if not leaves:
-            raise NotStrictError(f"{min(uses)!r} refers to itself")
-        for name in leaves:
-            del uses[name]
+    if around := defs.keys() - acyclic({name: used(item) for name, item in defs.items()}):
+        raise NotStrictError(f"{min(around)!r} refers to itself")
 
 
 def _json(value: Any) -> str:

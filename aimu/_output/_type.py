@@ -18,9 +18,9 @@ from pydantic_core import from_json, to_json
 
 from aimu._output._exact import ExactSchema
 from aimu._output._optional import without_nulls
-from aimu._output._refs import definition, used
 from aimu.errors import InvalidOptionError
 from aimu.tools._models import Models, given, problems, reason, schema_of
+from aimu.tools._refs import definition, used
 from aimu.tools._schema import untitled
 from aimu.tools._signature import Argument
 

@@ -16,7 +16,8 @@ from uuid import UUID
 
 from pydantic import TypeAdapter
 
-from aimu.tools._schema import Schema, accepted_part, untitled
+from aimu.tools._refs import Schema
+from aimu.tools._schema import accepted_part, untitled
 from aimu.tools._signature import REQUIRED, Argument
 
 _PLAIN: tuple[Any, ...] = (

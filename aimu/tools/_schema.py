@@ -9,19 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
-_NAMED = ("properties", "patternProperties", "$defs", "definitions", "dependentSchemas")  # schemas by name
-_SEVERAL = ("anyOf", "oneOf", "allOf", "prefixItems")
-_ONE = (
-    *("items", "contains", "additionalItems", "unevaluatedItems"),
-    *("additionalProperties", "unevaluatedProperties", "propertyNames", "not", "if", "then", "else"),
-)
+from aimu._core.json_equality import json_key
+from aimu.tools._refs import NAMED, ONE, SEVERAL, Schema, gathered
+
 _VALUES = ("default", "const", "example")  # of which null is one
-Schema = dict[str, Any]
 
 
 def accepted(schema: Mapping[str, Any]) -> Schema:
-    """Return the schema of a tool's arguments, which are an object, in a form that services accept."""
-    made = accepted_part(schema)
+    """Return the schema of a tool's arguments, which are an object, in a form that services accept.
+
+    A schema that as a whole is a reference to its own definition becomes that definition.
+    """
+    made = accepted_part(gathered(schema) if isinstance(schema.get("$ref"), str) else schema)
     made["type"] = "object"
     made.setdefault("properties", {})
     return made
@@ -45,13 +44,13 @@ def _walked(schema: Any, change: Callable[[Schema], Schema]) -> Any:
     for key, value in schema.items():
         if value is None and key not in _VALUES:
             continue
-        if key in _NAMED:
+        if key in NAMED:
             found = value if isinstance(value, Mapping) else {}
             made[key] = {name: _walked(item, change) for name, item in found.items()}
-        elif key in _SEVERAL or key == "items":
+        elif key in SEVERAL or key == "items":
             many = isinstance(value, list)
             made[key] = [_walked(item, change) for item in value] if many else _walked(value, change)
-        elif key in _ONE and isinstance(value, Mapping):
+        elif key in ONE and isinstance(value, Mapping):
             made[key] = _walked(value, change)
         else:
             made[key] = value
@@ -62,7 +61,7 @@ def _plain(schema: Schema) -> Schema:
     required = schema.pop("required", None)
     if isinstance(required, list):
         schema["required"] = list(dict.fromkeys(name for name in required if isinstance(name, str)))
-    for key in _SEVERAL:
+    for key in SEVERAL:
         if key in schema and not (isinstance(schema[key], list) and schema[key]):
             del schema[key]
     kinds = schema.get("type")
@@ -99,11 +98,11 @@ def _name(place: Schema) -> str | None:
 
 
 def _any_of(schemas: Iterable[Any]) -> Schema:
-    distinct: list[Schema] = []
+    distinct: dict[Any, Schema] = {}
     for schema in schemas:
         shown = {key: value for key, value in schema.items() if key not in ("title", "default")} if schema else {}
-        if shown not in distinct:
-            distinct.append(shown)
-    if {} in distinct:
-        return {}
-    return distinct[0] if len(distinct) == 1 else {"anyOf": distinct}
+        if not shown:
+            return {}
+        distinct.setdefault(json_key(shown), shown)
+    several = [*distinct.values()]
+    return several[0] if len(several) == 1 else {"anyOf": several}

@@ -32,6 +32,7 @@ OUTPUT = {
     "output-wrong": {"properties": {"x": {"type": "integer"}}},
     "output-none": {},
     "output-invalid": {"properties": {"x": {"type": 7}}},
+    "output-endless": {"$ref": "#"},
 }
 ECHO = {"name": "echo", "inputSchema": {"type": "object", "properties": {"text": {"type": "string"}}}}
 

@@ -120,6 +120,18 @@ def test_objects_that_nest_too_deep_have_no_strict_form():
         strict(schema, OPENAI)
 
 
+@pytest.mark.parametrize("dialect", [OPENAI, ANTHROPIC, PLAIN])
+def test_a_chain_of_thousands_of_definitions_has_no_strict_form(dialect):
+    chain = {f"D{n}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/D{n + 1}"}}} for n in range(3000)}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/D0"}},
+        "$defs": {**chain, "D3000": {"type": "null"}},
+    }
+    with pytest.raises(NotStrictError):
+        strict(schema, dialect)
+
+
 def test_nesting_counts_through_references_and_ends_in_circles():
     defs = {f"D{n}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/D{n + 1}"}}} for n in range(10)}
     defs["D10"] = {"type": "object", "properties": {"a": {"$ref": "#/$defs/D10"}, "b": {"$ref": "#/$defs/D10"}}}

@@ -103,6 +103,19 @@ def test_a_tuple_has_a_schema_that_services_accept_and_the_function_gets_the_tup
     assert (got, type(got)) == (value, type(value))
 
 
+def test_a_tuple_of_one_and_true_keeps_both():
+    """They are equal in Python, and two values in JSON; 1 and 1.0 are one."""
+    one = Tool(name="t", function=dict, description="", parameters=places({"const": 1}, {"const": True}))
+    assert one.parameters["properties"]["value"]["items"]["anyOf"][1]["const"] is True
+    made = Tool(name="t", function=dict, description="", parameters=places({"enum": [1]}, {"enum": [1.0]}))
+    assert made.parameters["properties"]["value"]["items"] == {"enum": [1]}
+    assert function_of(tuple[Literal[1], Literal[True]]).bind('{"value": [1, true]}') == {"value": (1, True)}
+
+
+def places(*nodes):
+    return {"type": "object", "properties": {"value": {"prefixItems": list(nodes), "items": False}}}
+
+
 @pytest.mark.parametrize("wrong", [[1], [1, "a", 2], ["a", 1], [], "ab", {"a": 1}])
 def test_a_tuple_is_validated_place_by_place(wrong):
     for hint in (tuple[int, str], list[tuple[int, str]], Box):

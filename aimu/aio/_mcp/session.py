@@ -111,6 +111,14 @@ class Session:
                     "MCP server %r: tool %r has an output schema with an unknown $ref: %s", self._server, name, exc
                 )
                 return
+            except RecursionError:
+                log.warning(
+                    "MCP server %r: tool %r has an output schema that refers to itself without an end, or a result "
+                    "that nests too deeply, so this result is not checked",
+                    self._server,
+                    name,
+                )
+                return
             if error is not None:
                 raise RuntimeError(f"the result of tool {name!r} does not fit its output schema: {error.message}")
 

@@ -12,6 +12,7 @@ from typing import Any
 from aimu._core.json_text import DEPTH
 from aimu.engines._formats.literals import python_value
 from aimu.engines._formats.values import loads
+from aimu.tools._refs import definition
 
 _WORDS = {"true": True, "false": False, "null": None, "none": None}
 _CDATA = re.compile(r"\s*<!\[CDATA\[(.*)\]\]>\s*", re.DOTALL)
@@ -79,7 +80,7 @@ def types_of(
     options = [option for key in ("anyOf", "oneOf", "allOf") for option in _list(schema.get(key))]
     if isinstance(ref := schema.get("$ref"), str) and ref not in met:
         met.add(ref)
-        options.append(definitions.get(ref.rpartition("/")[2]))
+        options.append(definitions.get(definition(ref)))
     for option in options:
         types |= types_of(option, definitions, depth + 1, met)
     return types

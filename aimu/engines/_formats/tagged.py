@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from aimu.engines._formats.marks import ANY, BLANKS, HEAD, CallMarks, is_strong, pattern
 from aimu.engines._formats.schema import tagged_value, typed
 from aimu.engines._formats.source import Marks, Source, Steps, marks_of
-from aimu.engines._formats.values import Tools, definitions_of, dumps, properties_of
+from aimu.engines._formats.values import Tools, dumps, resolvable_properties_of
 
 _AHEAD = 80
 _SPACES = BLANKS + ","
@@ -23,7 +23,7 @@ Call: TypeAlias = tuple[str, str]
 
 def tagged(source: Source, marks: CallMarks, name: str, tools: Tools) -> Steps[Call]:
     """The call whose name was taken; its arguments are the raw text where there is some without any mark."""
-    properties, definitions = properties_of(name, tools), definitions_of(name, tools)
+    properties, definitions = resolvable_properties_of(name, tools)
     ends = [mark for mark in (*marks.closing, *marks.opening) if is_strong(mark)]
     following = marks_of(marks.key[0], *ends)
     arguments: dict[str, Any] = {}

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from aimu._core.json_text import read_json
 from aimu._core.reply import UNKNOWN_NAME
+from aimu.tools._refs import gathered
 
 Tools = Mapping[str, Mapping[str, Any]]
 """The functions that were offered, by name."""
@@ -112,15 +113,18 @@ def code_tool(tools: Tools) -> str:
 
 def properties_of(name: str, tools: Tools) -> Mapping[str, Any]:
     """The schemas of a tool's arguments; empty where they are unknown."""
-    return _of_parameters(name, tools, "properties")
-
-
-def definitions_of(name: str, tools: Tools) -> Mapping[str, Any]:
-    """The schemas that those of a tool's arguments may refer to."""
-    return {**_of_parameters(name, tools, "definitions"), **_of_parameters(name, tools, "$defs")}
-
-
-def _of_parameters(name: str, tools: Tools, key: str) -> Mapping[str, Any]:
     parameters = tools.get(name, {}).get("parameters")
-    found = parameters.get(key) if isinstance(parameters, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
+    return _mapping(parameters.get("properties")) if isinstance(parameters, Mapping) else {}
+
+
+def resolvable_properties_of(name: str, tools: Tools) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """The same, and the definitions that they refer to."""
+    try:
+        schema = gathered(_mapping(tools.get(name, {}).get("parameters")))
+    except RecursionError:
+        return properties_of(name, tools), {}
+    return _mapping(schema.get("properties")), schema.get("$defs", {})
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}

@@ -152,8 +152,7 @@ def _keywords(lark: Lark, schema: Any, index: int) -> str:
 def _properties(schema: Any) -> Mapping[str, Any]:
     if not isinstance(schema, Mapping) or schema.get("additionalProperties", False) not in (False, None):
         raise ValueError("a tool takes arguments of any name")
-    found: Mapping[str, Any] = schema.get("properties", {})
-    return found
+    return {name: node for name, node in schema.get("properties", {}).items() if node is not False}
 
 
 def _value(lark: Lark, node: Any, schema: Mapping[str, Any], place: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import final
 
@@ -189,8 +190,16 @@ def _with_texts(rules: Mapping[str, Node]) -> set[str]:
             return any(map(ends, node.items))
         return all(map(ends, node.items)) if isinstance(node, Row) else True
 
-    while more := {name for name, node in rules.items() if name not in found and ends(node)}:
-        found |= more
+    users: defaultdict[str, list[str]] = defaultdict(list)
+    for name, node in rules.items():
+        for other in set(names(node)):
+            users[other].append(name)
+    waiting = list(rules)
+    while waiting:
+        name = waiting.pop()
+        if name not in found and ends(rules[name]):
+            found.add(name)
+            waiting += users[name]
     return found
 
 
@@ -214,8 +223,12 @@ class _Writer:
     """Writes rules as Lark."""
 
     rules: Mapping[str, Node]
+    _numbers: dict[str, int] = field(init=False)
     _patterns: dict[str, str] = field(factory=dict[str, str])
     _terminals: dict[str, str] = field(factory=dict[str, str])
+
+    def __attrs_post_init__(self) -> None:
+        self._numbers = {name: number for number, name in enumerate(self.rules)}
 
     def grammar(self) -> str:
         shaped = cut(self.rules)
@@ -223,7 +236,7 @@ class _Writer:
         return "\n".join(["start: " + self._rule("root"), *lines, *self._terminals.values()]) + "\n"
 
     def _rule(self, name: str) -> str:
-        return f"rule_{list(self.rules).index(name)}"
+        return f"rule_{self._numbers[name]}"
 
     def _terminal(self, node: Node) -> str:
         pattern = self._pattern(node)

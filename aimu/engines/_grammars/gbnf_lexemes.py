@@ -7,11 +7,13 @@ for which this does not hold is written as rules of smaller ones, down to single
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import final
 
 from attrs import define, field, frozen
 
+from aimu._core.acyclic import acyclic
 from aimu.engines._grammars.gbnf_nodes import Choice, Lexeme, Many, Name, Node, Ranges, Row, Text, names
 
 
@@ -33,11 +35,7 @@ class _Shapes:
     regular: set[str] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        uses = {name: set(names(node)) for name, node in self.rules.items()}
-        while leaves := [name for name, others in uses.items() if not others & uses.keys()]:
-            for name in leaves:
-                del uses[name]
-        self.regular = self.rules.keys() - uses.keys()
+        self.regular = acyclic({name: set(names(node)) for name, node in self.rules.items()})
 
     def shaped(self) -> dict[str, Node]:
         found, waiting = dict[str, Node](), ["root"]
@@ -121,7 +119,10 @@ class _Alphabet:
         return self._known[node]
 
     def _bits(self, ranges: Ranges) -> int:
-        return sum(1 << n for n, start in enumerate(self._starts) if any(a <= start <= b for a, b in ranges))
+        made = 0
+        for first, last in ranges:
+            made |= (1 << bisect_right(self._starts, last)) - (1 << bisect_left(self._starts, first))
+        return made
 
     def _of(self, node: Node) -> _Facts:
         if isinstance(node, Name):
@@ -167,35 +168,56 @@ def _row(parts: Sequence[_Facts]) -> _Facts:
     return _whole(made)
 
 
+def _inner(parts: Iterable[_Facts]) -> int:
+    made = 0
+    for part in parts:
+        made |= part.inner
+    return made
+
+
 def _choice(parts: Sequence[_Facts]) -> _Facts:
-    further = 0
+    parts = list({id(part): part for part in parts}.values())
+    alike: dict[int, list[_Facts]] = {}
+    first = inner = further = 0
     for part in parts:
-        further |= part.further
-        for other in parts:  # a text of one part may be the beginning of another part's
-            if other is not part and (part.empty or part.first & other.first):
-                further |= other.inner
-    first = inner = 0
-    for part in parts:
-        first, inner = first | part.first, inner | part.inner
-    return _whole(_Facts(any(part.empty for part in parts), first, further, inner))
+        alike.setdefault(part.first, []).append(part)
+        first, inner, further = first | part.first, inner | part.inner, further | part.further
+    empty = [part for part in parts if part.empty]
+    if empty:
+        further |= inner if len(empty) > 1 else _inner(part for part in parts if part is not empty[0])
+    inside = {begin: _inner(several) for begin, several in alike.items()}
+    for begin, several in alike.items():  # a text of one part may be the beginning of another part's
+        for other, others in inside.items():
+            if begin & other and (begin != other or len(several) > 1):
+                further |= others
+    return _whole(_Facts(bool(empty), first, further, inner))
 
 
 @final
 class _Conflicts:
     """Finds lexemes whose end is not clear in shaped rules, by what may follow each of them."""
 
-    def __init__(self, rules: Mapping[str, Node], facts: Callable[[Node], _Facts]) -> None:
+    def __init__(self, rules: dict[str, Node], facts: Callable[[Node], _Facts]) -> None:
         self._rules, self._facts = rules, facts
         self._first: dict[str, tuple[bool, frozenset[Lexeme]]] = dict.fromkeys(rules, (False, frozenset()))
         self._behind: dict[str, set[Lexeme]] = {name: set() for name in rules}
         self._follow: dict[Lexeme, set[Lexeme]] = {}
-        while (first := {name: self._begins(node) for name, node in rules.items()}) != self._first:
-            self._first = first
+        while self._is_more_to_begin_with():
+            pass
         size = -1
         while (now := sum(map(len, (*self._behind.values(), *self._follow.values()))) + len(self._follow)) != size:
             size = now
             for name, node in rules.items():
                 self._pass(node, self._behind[name])
+
+    def _is_more_to_begin_with(self) -> bool:
+        """Look once at what each rule may begin with; return whether that has changed. `root` is the last."""
+        changed = False
+        for name in reversed(self._rules):
+            first = self._begins(self._rules[name])
+            changed = changed or first != self._first[name]
+            self._first[name] = first
+        return changed
 
     def found(self) -> set[Node]:
         """Return the parts to split."""

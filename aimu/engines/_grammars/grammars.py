@@ -165,9 +165,8 @@ class Grammars:
 
     def _schema(self, what: str, schema: Mapping[str, Any], *, whole: bool = False) -> Any:
         """Return a schema that llguidance accepts; raise ValueError if the `whole` is wanted and cannot be enforced."""
-        rewriting = Rewriting(is_readable, schema.get("$defs", {}), strict=whole)
         try:
-            made = rewriting.schema(schema)
+            made, rewriting = Rewriting.of(schema, is_readable, strict=whole)
         except (AttributeError, TypeError) as exc:  # a tool's schema can come from a server, and hold anything
             raise ValueError(f"it is not a JSON Schema: {exc}") from exc
         if whole and rewriting.lost:

@@ -7,15 +7,16 @@ https://github.com/guidance-ai/llguidance/blob/main/docs/json_schema.md (that of
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, final
+from typing import Any, Self, TypeAlias, final
 
-from attrs import define, field
+from attrs import define, evolve, field
 
-from aimu._output._refs import definition
+from aimu._core.json_equality import json_key
 from aimu.engines._formats.schema import listed_values, types_of
 from aimu.engines._grammars.patterns import in_json, literal
+from aimu.engines._grammars.recursion import check_depth, endless, rounds
+from aimu.tools._refs import definition, gathered
 
 _KEPT = frozenset(
     (
@@ -61,16 +62,21 @@ _ENFORCED = frozenset({"email", "hostname", "ipv4", "ipv6", "uri"})
 _ANY_TEXT = frozenset({"binary", "path", "password", "byte"})
 _LARGEST = 10**15
 """Greatest bound of a number that llguidance is asked to make a regular expression of."""
+_MOST_INLINED = 10_000
+"""Parts of schemas that are written in place of references to them: in turn, each could contain all others."""
+
+_Known: TypeAlias = dict[tuple[int, int], bool]
+_ANYTHING: Mapping[str, Any] = {}
 
 
 @final
 @define
 class Rewriting:
-    """Rewrites one schema; `lost` says what the grammar will not enforce.
+    """Rewrites one schema; `lost` says what the grammar will not enforce. A part that no value fits becomes False.
 
     Args:
         accepts: Whether llguidance can read a regular expression.
-        definitions: The `$defs` of the schema.
+        definitions: The `$defs` of the schema, which is gathered.
         strict: Whether no type of Python or tool validates the text afterwards: then a set has no item twice, only one
             of `oneOf` fits, and times are those of JSON Schema.
     """
@@ -80,14 +86,49 @@ class Rewriting:
     strict: bool = False
     lost: list[str] = field(factory=list[str])
     _inlined: tuple[str, ...] = field(default=(), alias="inlined")
+    _count: list[int] = field(factory=lambda: [0], alias="count")
+    _endless: frozenset[str] = field(default=frozenset(), alias="endless")
+    _going_round: frozenset[str] = field(default=frozenset(), alias="going_round")
+
+    @classmethod
+    def of(cls, schema: Mapping[str, Any], accepts: Callable[[str], bool], *, strict: bool = False) -> tuple[Any, Self]:
+        """Return a schema to compile, and the rewriting that made it; raise ValueError if no value fits the schema.
+
+        Raises TypeError or AttributeError if the schema is not one.
+        """
+        for key in ("$defs", "definitions"):
+            if not isinstance(schema.get(key, {}), Mapping):
+                raise TypeError(f"its {key!r} must be an object")
+        root = gathered(schema)
+        definitions = root.pop("$defs", {})
+        going_round = rounds(definitions)
+        if isinstance(ref := root.get("$ref"), str) and definition(ref) not in definitions.keys() - going_round:
+            raise ValueError(f"as a whole it is the reference {ref!r}, which leads nowhere")
+        without_end = endless({"#": root, **definitions}, going_round)
+        if "#" in without_end:
+            raise ValueError("no value fits it that has an end")
+        rewriting = cls(accepts, definitions, strict, endless=without_end, going_round=going_round)
+        made = rewriting.schema(root)
+        kept = definitions.keys() - without_end - going_round
+        defs = {name: rewriting.schema(node) for name, node in definitions.items() if name in kept}
+        check_depth(made, defs)
+        return ({**made, "$defs": defs} if defs and made is not False else made), rewriting
 
     def schema(self, node: Any, *, closed: bool = True) -> Any:
         """Return the schema to compile; one that is not `closed` may allow properties without a name."""
         if not isinstance(node, Mapping):
             return node
+        if self._inlined:
+            self._count[0] += 1
+            if self._count[0] > _MOST_INLINED:
+                raise ValueError("it combines too many schemas by 'allOf'")
+        if isinstance(ref := node.get("$ref"), str):
+            return self._referring(node, ref, closed=closed)
+        if _is_around_one(node):
+            return self.schema(node["allOf"][0], closed=closed)
         made: dict[str, Any] = {}
         for key, value in node.items():
-            if key in ("properties", "$defs", "definitions"):
+            if key == "properties":
                 made[key] = {name: self.schema(item) for name, item in value.items()}
             elif key in ("anyOf", "oneOf"):
                 if "anyOf" in made:
@@ -110,7 +151,21 @@ class Rewriting:
         self._names(node, made, closed=closed and "allOf" not in node)
         self._text(made)
         self._number(made)
-        return made
+        return False if _has_no_value(made) else made
+
+    def _referring(self, node: Mapping[str, Any], ref: str, *, closed: bool) -> Any:
+        """Return the schema of a reference, and of what stands beside it."""
+        name, rest = definition(ref), {key: value for key, value in node.items() if key != "$ref"}
+        if (is_round := name in self._going_round) or name not in self.definitions:
+            self.lost.append(f"the reference {ref!r}{' to itself' if is_round else ''}")
+            return self.schema(rest, closed=closed)
+        if name in self._endless:
+            return False
+        if "type" in rest and rest["type"] == _resolved(node, self.definitions).get("type"):
+            del rest["type"]
+        if rest.keys() - _SAYING or (self.strict and rest.get("uniqueItems")):
+            return self.schema({"allOf": [{"$ref": ref}, rest]}, closed=closed)
+        return {"$ref": ref}
 
     @property
     def _formats(self) -> Mapping[str, str]:
@@ -119,10 +174,11 @@ class Rewriting:
     def _part(self, node: Any) -> Any:
         """Return one of the schemas that a value follows together: none of them names all properties."""
         ref = node.get("$ref") if isinstance(node, Mapping) and not node.keys() - {"$ref", *_SAYING} else None
-        target = self.definitions.get(definition(ref)) if isinstance(ref, str) and ref not in self._inlined else None
-        if target is None:
+        name = definition(ref) if isinstance(ref, str) else ""
+        target = self.definitions.get(name)
+        if target is None or name in self._inlined or name in self._endless or name in self._going_round:
             return self.schema(node, closed=False)
-        before, self._inlined = self._inlined, (*self._inlined, str(ref))
+        before, self._inlined = self._inlined, (*self._inlined, name)
         made = self.schema(target, closed=False)
         self._inlined = before
         return made
@@ -131,13 +187,14 @@ class Rewriting:
         """Return the alternatives that can be enforced; all of them, in part, if none can be."""
         whole, partly, lost = list[Any](), list[Any](), list[str]()
         for node in nodes:
-            inner = Rewriting(self.accepts, self.definitions, self.strict, inlined=self._inlined)
-            made = inner.schema(node)
+            inner = evolve(self, lost=[])
+            if (made := inner.schema(node)) is False:
+                continue
             (partly if inner.lost else whole).append(made)
             lost += inner.lost
         if not whole:
             self.lost += lost
-        return whole or partly
+        return whole or partly or [False]
 
     def _names(self, node: Mapping[str, Any], made: dict[str, Any], *, closed: bool) -> None:
         """Say which properties an object may have."""
@@ -195,10 +252,27 @@ class Rewriting:
                 self.lost.append(f"the keyword {key!r}")
 
 
+def _is_around_one(node: Mapping[str, Any]) -> bool:
+    """Return whether a schema is an `allOf` of one, which gives it a description or the like."""
+    parts = node.get("allOf")
+    return isinstance(parts, list) and len(parts) == 1 and not node.keys() - ({"allOf"} | _SAYING - {"uniqueItems"})
+
+
+def _has_no_value(made: Mapping[str, Any]) -> bool:
+    """Return whether no value fits a rewritten schema, because none fits a part that it needs."""
+    properties = made.get("properties", {})
+    needed = [properties.get(name) for name in made.get("required", ())] if made.get("type") == "object" else []
+    if made.get("type") == "array" and made.get("minItems", 0) > len(made.get("prefixItems", ())):
+        needed.append(made.get("items"))
+    needed += made.get("allOf", ())
+    return False in needed or made.get("anyOf") == [False]
+
+
 def are_apart(nodes: Sequence[Any], definitions: Mapping[str, Any]) -> bool:
     """Return whether it is certain that no value follows two of the schemas."""
     found = [_resolved(node, definitions) for node in nodes]
-    return all(_apart(one, other, definitions) for at, one in enumerate(found) for other in found[at + 1 :])
+    known: _Known = {}
+    return all(_apart(one, other, definitions, known) for at, one in enumerate(found) for other in found[at + 1 :])
 
 
 def _resolved(node: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -206,11 +280,20 @@ def _resolved(node: Any, definitions: Mapping[str, Any]) -> Mapping[str, Any]:
     while isinstance(node, Mapping) and isinstance(ref := node.get("$ref"), str) and ref not in seen:
         seen.add(ref)
         node = definitions.get(definition(ref))
-    return node if isinstance(node, Mapping) else {}
+    return node if isinstance(node, Mapping) else _ANYTHING
 
 
-def _apart(one: Mapping[str, Any], other: Mapping[str, Any], definitions: Mapping[str, Any]) -> bool:
-    values = [{*map(json.dumps, listed_values(each))} for each in (one, other)]
+def _apart(one: Mapping[str, Any], other: Mapping[str, Any], definitions: Mapping[str, Any], known: _Known) -> bool:
+    """Return whether two schemas are apart; add that to what is `known` of pairs."""
+    pair = id(one), id(other)
+    if pair not in known:
+        known[pair] = False  # of a pair within itself it is not certain
+        known[pair] = _are_two(one, other, definitions, known)
+    return known[pair]
+
+
+def _are_two(one: Mapping[str, Any], other: Mapping[str, Any], definitions: Mapping[str, Any], known: _Known) -> bool:
+    values = [{*map(json_key, listed_values(each))} for each in (one, other)]
     if all(values):
         return not values[0] & values[1]
     types, others = types_of(one, definitions), types_of(other, definitions)
@@ -219,7 +302,7 @@ def _apart(one: Mapping[str, Any], other: Mapping[str, Any], definitions: Mappin
     if types != {"object"} or others != {"object"}:
         return False
     return any(
-        _apart(_property(one, key, definitions), _property(other, key, definitions), definitions)
+        _apart(_property(one, key, definitions), _property(other, key, definitions), definitions, known)
         for key in {*one.get("required", ())} & {*other.get("required", ())}
     )
 

@@ -11,9 +11,9 @@ from typing import Any, final
 
 from attrs import define, field
 
-from aimu._output._refs import definition
-from aimu.engines._formats.schema import listed_values
+from aimu.engines._formats.schema import listed_values, types_of
 from aimu.engines._grammars.patterns import literal, whole, within_slashes
+from aimu.tools._refs import definition
 
 _LIMITS = ("pattern", "format", "minLength", "maxLength")
 _BESIDE = frozenset({"$defs", "title", "description", "default"})
@@ -61,7 +61,7 @@ def texts_of(node: Any, definitions: Mapping[str, Any], accepts: Callable[[str],
         definitions: The rewritten schemas that it may refer to.
         accepts: Whether llguidance can read a regular expression.
     """
-    found, branches = Texts(), list(_branches(node, definitions))
+    found, branches = Texts(), list(_branches(node, definitions, set()))
     listed = [value for branch in branches for value in listed_values(branch)]
     strings = [branch for branch in branches if branch.get("type") == "string" and not listed_values(branch)]
     if not strings and not any(isinstance(value, str) for value in listed):
@@ -86,18 +86,23 @@ def texts_of(node: Any, definitions: Mapping[str, Any], accepts: Callable[[str],
     return found
 
 
-def _branches(node: Any, definitions: Mapping[str, Any], depth: int = 0) -> Iterator[Mapping[str, Any]]:
-    """Yield the alternatives of a schema, each with one type or a list of values if it says so."""
+def _branches(node: Any, definitions: Mapping[str, Any], met: set[str], depth: int = 0) -> Iterator[Mapping[str, Any]]:
+    """Yield the alternatives of a schema, each with one type or a list of values if it says so.
+
+    A definition that it `met` before adds none.
+    """
     if not isinstance(node, Mapping):
         return
     inner = {key: value for key, value in node.items() if key not in _BESIDE}
     if depth < _DEPTH and inner.keys() == {"$ref"}:
-        yield from _branches(definitions.get(definition(inner["$ref"])), definitions, depth + 1)
+        if (name := definition(inner["$ref"])) not in met:
+            met.add(name)
+            yield from _branches(definitions.get(name), definitions, met, depth + 1)
     elif depth < _DEPTH and inner.keys() <= {"anyOf", "type"} and "anyOf" in inner:
         for branch in inner["anyOf"]:
-            yield from _branches(branch, definitions, depth + 1)
-    elif depth < _DEPTH and inner.keys() == {"allOf"} and len(inner["allOf"]) == 1:
-        yield from _branches(inner["allOf"][0], definitions, depth + 1)
+            yield from _branches(branch, definitions, met, depth + 1)
+    elif depth < _DEPTH and "allOf" in inner and "string" in _common_types(inner, definitions):
+        yield {**inner, "type": "string"}
     elif isinstance(kinds := inner.get("type"), list) and not listed_values(inner):
         for kind in kinds:
             yield {**inner, "type": kind} if kind != "null" else {"type": "null"}
@@ -105,9 +110,19 @@ def _branches(node: Any, definitions: Mapping[str, Any], depth: int = 0) -> Iter
         yield inner
 
 
+def _common_types(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> list[str]:
+    """Return the types that all parts of an `allOf`, and what stands beside them, name; [] if none names any."""
+    beside = {key: value for key, value in node.items() if key != "allOf"}
+    named = [types for part in (beside, *node["allOf"]) if (types := types_of(part, definitions))]
+    return sorted(set.intersection(*named)) if named else []
+
+
 def _limits(branch: Mapping[str, Any], accepts: Callable[[str], bool], lost: list[str]) -> list[str]:
     """Return regular expressions, all of which a text follows; add the limits that are left out to `lost`."""
     found: list[str] = []
+    for part in branch.get("allOf", ()):
+        lost += [f"the keyword {key!r} of an 'allOf'" for key in part.keys() - {*_LIMITS, *_BESIDE, "type", "allOf"}]
+        found += _limits(part, accepts, lost)
     if "pattern" in branch:
         if accepts(written := whole(branch["pattern"])):
             found.append(within_slashes(written))

@@ -1,5 +1,6 @@
 """How grammars are made: beside the requests that run, once for each request that asks the same, and stopped."""
 
+import itertools
 import re
 import threading
 from functools import partial
@@ -17,6 +18,8 @@ from tests.engines.asking import TOOLS, ask
 from tests.holding import Hold, join, start, until
 
 NEW = {"hf": partial(HuggingFaceEngine, tiny_model()), "llamacpp": partial(LlamaCppEngine, tiny_gguf())}
+
+NUMBERS = itertools.count()  # for grammars that no other test has made
 
 
 def holding(grammar, **options):
@@ -154,32 +157,36 @@ async def test_an_engine_closes_after_a_thread_could_not_start(kind, monkeypatch
 
 
 async def test_what_is_asked_again_is_not_made_again(engine, made):
+    new = engine.worker.requests
+    tools = [*TOOLS, {"type": "function", "function": {"name": f"new_{new}", "parameters": {"type": "object"}}}]
     for _ in range(3):
         for request in (
-            holding("[a-f]{3}"),
-            ask("Go.", tools=TOOLS, tool_choice="required", thinking=False, max_tokens=3),
-            ask("Go.", tools=TOOLS, tool_choice="add", thinking=False, max_tokens=3),
-            ask("Go.", extra_body={"json_schema": {"type": "integer", "minimum": 1}}, max_tokens=3),
+            holding(f"[a-f]{{3}} {new}"),
+            ask("Go.", tools=tools, tool_choice="required", thinking=False, max_tokens=3),
+            ask("Go.", tools=tools, tool_choice=f"new_{new}", thinking=False, max_tokens=3),
+            ask("Go.", extra_body={"json_schema": {"type": "integer", "minimum": new}}, max_tokens=3),
         ):
             await engine.complete(request)
-        with pytest.raises(InvalidOptionError, match="invalid extra_body\\['regex'\\] '\\(\\?=a\\)'"):
-            await engine.complete(holding("(?=a)"))
-    assert len(made) <= 5
+        with pytest.raises(InvalidOptionError, match=f"invalid extra_body\\['regex'\\] '\\(\\?=a\\){new}'"):
+            await engine.complete(holding(f"(?=a){new}"))
+    assert made == ["aimu grammar"] * 5
 
 
 async def test_what_a_format_cannot_hold_is_asked_once(engine, made, caplog):
     """Also for types whose values are not JSON, such as what a broken server says of its tools."""
-    tools = [{"type": "function", "function": {"name": "odd", "parameters": {"properties": {"a": {"anyOf": 3}}}}}]
+    function = {"name": f"odd_{engine.worker.requests}", "parameters": {"properties": {"a": {"anyOf": 3}}}}
+    tools = [{"type": "function", "function": function}]
     for _ in range(2):
         await engine.complete(ask("Go.", tools=tools, tool_choice="required", max_tokens=2))
-    assert len(made) <= 1
+    assert made == ["aimu grammar"]
 
 
 def test_the_sync_surface(weights, made):
     client = weights.fork(keep_history=False)
+    pattern = f"[0-9]{{4}} {next(NUMBERS)}"
     for _ in range(2):
-        assert re.fullmatch("[0-9]{4}", client.chat("Go.", {"thinking": False, "extra_body": {"regex": "[0-9]{4}"}}))
-    assert len(made) <= 1
+        assert re.fullmatch(pattern, client.chat("Go.", {"thinking": False, "extra_body": {"regex": pattern}}))
+    assert made == ["aimu grammar"]
 
 
 async def test_a_stream_waits_for_its_grammar(engine, held):

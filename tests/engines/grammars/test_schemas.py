@@ -57,8 +57,8 @@ ALL = {name: kind for name, (kind, _) in KINDS.items()} | MORE
 
 
 def rewritten(schema, **options):
-    rewriting = Rewriting(is_readable, schema.get("$defs", {}), **options)
-    return rewriting.schema(schema), rewriting.lost
+    made, rewriting = Rewriting.of(schema, is_readable, **options)
+    return made, rewriting.lost
 
 
 def texts(schema, count):
