@@ -19,7 +19,7 @@ from rich.text import Text
 
 from aimu._cli.markdown import THEME, GrowingMarkdown, ansi_lines
 from aimu._cli.region import Region
-from aimu._cli.safe import cut, has_colour, is_terminal, line_of, shown, styled
+from aimu._cli.safe import cut, has_colour, is_terminal, line_of, shown, styled, tell
 from aimu.types import StreamChunk, StreamingContentType
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -103,7 +103,7 @@ class PlainDisplay:
 
     def note(self, text: str) -> None:
         """Show a line of the program's own."""
-        print(styled(shown(text), "dim", self.file), file=self.file, flush=True)
+        tell(styled(shown(text), "dim", self.file), self.file)
 
     def finish(self) -> None:
         """Show what is left, and nothing more."""

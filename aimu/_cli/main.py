@@ -32,12 +32,11 @@ def entry(arguments: Sequence[str] | None = None) -> NoReturn:
     code = main(arguments)
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = _broken_pipe()
-    except OSError as exc:  # such as a full disk
-        code = exits.report(exc, debug=False)
-        _broken_pipe()
-    deadline = time.monotonic() + (0 if code == exits.INTERRUPTED else _LEAVING)
+    except OSError as exc:  # such as a full disk, or a terminal that was closed
+        _discard_stdout()
+        if code < exits.SIGNALLED:
+            code = exits.BROKEN_PIPE if isinstance(exc, BrokenPipeError) else exits.report(exc, debug=False)
+    deadline = time.monotonic() + (0 if code > exits.SIGNALLED else _LEAVING)
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
     for thread in others:
         thread.join(max(0.0, deadline - time.monotonic()))
@@ -66,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
-        return _broken_pipe()
+        _discard_stdout()
+        return exits.BROKEN_PIPE
     except Exception as exc:  # noqa: BLE001 - the edge of the program
         return exits.report(exc, debug=options.debug)
 
@@ -115,8 +115,7 @@ def _demo(options: Namespace) -> int:
     return interrupts.run(in_thread)
 
 
-def _broken_pipe() -> int:
-    """End quietly as other programs do when the reader of stdout, such as `head`, has left."""
+def _discard_stdout() -> None:
+    """Discard what stdout could not write, such as to `head` that has left, about which Python complains at exit."""
     with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
-    return exits.BROKEN_PIPE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

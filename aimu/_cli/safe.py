@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from contextlib import suppress
 from itertools import accumulate
 from shutil import get_terminal_size
 from textwrap import fill
@@ -42,6 +43,12 @@ def cut(text: str, cells: int) -> str:
     if used[-1] <= cells:
         return text
     return text[: bisect_right(used, cells - 1) - 1] + "…" if cells > 0 else ""
+
+
+def tell(text: str, file: IO[str]) -> None:
+    """Print a line of the program's own; if nobody can read it, as where a terminal was closed, the program goes on."""
+    with suppress(OSError):
+        print(text, file=file, flush=True)
 
 
 def is_terminal(file: IO[str] | None) -> bool:

@@ -12,7 +12,7 @@ from attrs import define, field
 
 from aimu import aio
 from aimu._cli.display import Display, display_on
-from aimu._cli.safe import folded, line_of, styled
+from aimu._cli.safe import folded, line_of, styled, tell
 from aimu._core.escaping import traceback_text
 from aimu._core.groups import single_failure
 from aimu.types import Answer
@@ -43,7 +43,7 @@ class Session:
         if (display := self._display) is not None:
             display.note(text)
         else:
-            print(styled(folded(line_of(text), self.notes), "dim", self.notes), file=self.notes, flush=True)
+            tell(styled(folded(line_of(text), self.notes), "dim", self.notes), self.notes)
 
     async def turn(self, agent: aio.Agent, text: str, waiting: str, **options: Any) -> Answer[Any]:
         """Run a turn and show it; what its tools print goes where the turn is shown.
