@@ -39,7 +39,8 @@ def line_of(text: str) -> str:
 
 def cut(text: str, cells: int) -> str:
     """Return as much of a line as fits into so many cells of a terminal."""
-    used = list(accumulate((2 if east_asian_width(char) in "WF" else 1 for char in text), initial=0))
+    seen = text[: max(cells, 0) + 1]  # each character takes a cell at least, and a line may be a megabyte
+    used = list(accumulate((2 if east_asian_width(char) in "WF" else 1 for char in seen), initial=0))
     if used[-1] <= cells:
         return text
     return text[: bisect_right(used, cells - 1) - 1] + "…" if cells > 0 else ""

@@ -70,6 +70,7 @@ class Session:
             async with stream:
                 async for chunk in stream:
                     display.show(chunk)
+                    await display.catch_up()
         return stream.result
 
 
