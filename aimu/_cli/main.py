@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from anyio import to_thread
 
@@ -30,10 +30,11 @@ def entry(arguments: Sequence[str] | None = None) -> NoReturn:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if descriptor else "r", encoding="utf8"))  # noqa: SIM115
     code = main(arguments)
+    stdout, sys.stdout = sys.stdout, sys.stderr  # what threads and modules still print is not for stdout
     try:
-        sys.stdout.flush()
+        stdout.flush()
     except OSError as exc:  # such as a full disk, or a terminal that was closed
-        _discard_stdout()
+        _discard(stdout)
         if code < exits.SIGNALLED:
             code = exits.BROKEN_PIPE if isinstance(exc, BrokenPipeError) else exits.report(exc, debug=False)
     deadline = time.monotonic() + (0 if code > exits.SIGNALLED else _LEAVING)
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
-        _discard_stdout()
+        _discard(sys.stdout)
         return exits.BROKEN_PIPE
     except Exception as exc:  # noqa: BLE001 - the edge of the program
         return exits.report(exc, debug=options.debug)
@@ -115,7 +116,7 @@ def _demo(options: Namespace) -> int:
     return interrupts.run(in_thread)
 
 
-def _discard_stdout() -> None:
+def _discard(stdout: IO[str]) -> None:
     """Discard what stdout could not write, such as to `head` that has left, about which Python complains at exit."""
     with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())

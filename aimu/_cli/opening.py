@@ -8,7 +8,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, redirect_stdout
+from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any, final
@@ -161,8 +161,7 @@ def load(text: str, option: str) -> Any:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        with redirect_stdout(sys.stderr):  # stdout is for answers
-            found = import_module(module_name)
+        found = import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as exc:  # a script ends itself if it is imported
