@@ -13,6 +13,7 @@ from aimu import __version__, aio
 from aimu._cli import commands, exits, interrupts
 from aimu._cli.opening import Opening
 from aimu._cli.prompt import Editor, Lines, Messages, quiet_terminal
+from aimu._cli.questions import Questions
 from aimu._cli.safe import is_terminal, line_of, styled
 from aimu._cli.session import Log, Session
 from aimu.types import Answer
@@ -31,10 +32,11 @@ async def _chat(options: Namespace, received: interrupts.Interrupts) -> int:
         if in_terminal:
             stack.enter_context(quiet_terminal(received))
         stack.enter_context(Log(session))
+        questions = Questions(session, received)
         stdout = sys.stdout
         if not in_terminal:  # stdout is for answers, and nothing that a tool or a module prints
             stack.enter_context(redirect_stdout(sys.stderr))
-        opening = Opening(options, session.note, stack)
+        opening = Opening(options, session.note, stack, questions.ask)
         agent = await opening.agent()
         messages: Messages = Editor(list(commands.COMMANDS), session.note) if in_terminal else Lines()
         conversation = Chat(received, session, opening, agent, in_terminal, stdout)

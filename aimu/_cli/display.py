@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import monotonic
 from typing import IO, Any, Protocol, final
 
@@ -48,6 +49,10 @@ class Display(Protocol):
 
     async def animate(self) -> None:
         """Keep what is shown up to date until cancelled."""
+        ...
+
+    def paused(self) -> AbstractContextManager[object]:
+        """Leave the terminal to the block."""
         ...
 
     async def catch_up(self) -> None:
@@ -132,6 +137,10 @@ class PlainDisplay:
         """Do nothing until cancelled: lines do not change."""
         await anyio.sleep_forever()
 
+    def paused(self) -> AbstractContextManager[object]:
+        """Do nothing: lines are whole."""
+        return nullcontext()
+
     async def catch_up(self) -> None:
         """Do nothing: all is shown."""
 
@@ -169,6 +178,7 @@ class TerminalDisplay:
     _since: float = field(init=False)
     _notes: deque[str] = field(factory=deque[str], init=False)
     _texts: bool = field(default=False, init=False)  # whether the last piece was text of the answer
+    _paused: bool = field(default=False, init=False)
     _frame: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -219,14 +229,27 @@ class TerminalDisplay:
             self.paint()
             await anyio.sleep(max(FRAME, 4 * (self.clock() - began)))
 
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Remove the live lines, and paint nothing until the end of the block."""
+        self.paint()
+        self._region.close()
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
     async def catch_up(self) -> None:
         """Paint until most of what has come is shown; others run in between."""
-        while self._answer.behind:
+        while self._answer.behind and not self._paused:
             self.paint()
             await anyio.lowlevel.checkpoint()
 
     def paint(self) -> None:
         """Bring the screen up to date."""
+        if self._paused:
+            return
         self._frame += 1
         self._take_notes()
         width, height = self._console.size

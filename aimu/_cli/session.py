@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from contextlib import redirect_stdout
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import IO, Any, final
 
 import anyio
@@ -29,6 +30,7 @@ class Session:
         notes: Where notes go between turns.
         answers: Whether turns are shown with their answers.
         verbose: Whether they are shown with all thinking and results.
+        ending: Called when a turn ends, before the rest of it is shown.
     """
 
     options: Namespace
@@ -36,6 +38,7 @@ class Session:
     notes: IO[str]
     answers: bool
     verbose: bool = False
+    ending: Callable[[], Awaitable[object]] | None = None
     _display: Display | None = field(default=None, init=False)
 
     def note(self, text: str) -> None:
@@ -44,6 +47,17 @@ class Session:
             display.note(text)
         else:
             tell(styled(folded(line_of(text), self.notes), "dim", self.notes), self.notes)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a turn runs."""
+        return self._display is not None
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Leave the terminal to the block while a turn goes on."""
+        with self._display.paused() if self._display is not None else nullcontext():
+            yield
 
     async def turn(self, agent: aio.Agent, text: str, waiting: str, **options: Any) -> Answer[Any]:
         """Run a turn and show it; what its tools print goes where the turn is shown.
@@ -61,6 +75,8 @@ class Session:
                     group.cancel_scope.cancel()
         finally:
             self._display = None
+            if self.ending is not None:
+                await self.ending()
             display.finish()
         return answer
 

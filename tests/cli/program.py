@@ -92,7 +92,13 @@ def answer(request):
         return reply("It says: " + text, delay=0.01)
     if text.startswith("call "):
         name, _, argument = text.removeprefix("call ").partition(" ")
-        key = {"blocking": "seconds", "stuck": "seconds", "hostile": None, "activate_skill": "name"}.get(name, "word")
+        key = {
+            "echo": "text",
+            "blocking": "seconds",
+            "stuck": "seconds",
+            "hostile": None,
+            "activate_skill": "name",
+        }.get(name, "word")
         arguments = {} if key is None else {key: float(argument) if key == "seconds" else argument}
         return reply(thinking="I need a tool for that.", calls=[(name, arguments)], delay=0.01)
     if text == "long":
