@@ -14,7 +14,7 @@ from aimu._cli import commands, exits, interrupts
 from aimu._cli.opening import Opening
 from aimu._cli.prompt import Editor, Lines, Messages, quiet_terminal
 from aimu._cli.questions import Questions
-from aimu._cli.safe import is_terminal, line_of, styled
+from aimu._cli.safe import folded, is_terminal, line_of, styled
 from aimu._cli.session import Log, Session
 from aimu.types import Answer
 
@@ -41,7 +41,8 @@ async def _chat(options: Namespace, received: interrupts.Interrupts) -> int:
         messages: Messages = Editor(list(commands.COMMANDS), session.note) if in_terminal else Lines()
         conversation = Chat(received, session, opening, agent, in_terminal, stdout)
         if in_terminal:
-            print(styled(f"aimu {__version__}, {line_of(opening.choice.name)}; /help for help", "dim", sys.stdout))
+            title = folded(f"aimu {__version__}, {line_of(opening.choice.name)}; /help for help", sys.stdout)
+            print(styled(title, "dim", sys.stdout))
         while not conversation.left and (text := await messages.next()) is not None:
             await conversation.take(text)
         return conversation.code

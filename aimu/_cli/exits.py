@@ -90,5 +90,6 @@ def _words(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, errors.AimuError) and text:
         remedy = next((words for kind, words in _REMEDIES.items() if isinstance(error, kind)), None)
-        return text if remedy is None else f"{text}; {remedy}"
+        new = [part for part in (remedy or "").split("; ") if " ".join(part.split()[:3]) not in text]  # "check the key"
+        return "; ".join([text, *new])
     return f"{type(error).__name__}: {text or 'no text'} (AIMU_DEBUG=1 shows the traceback)"
