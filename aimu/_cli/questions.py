@@ -70,7 +70,7 @@ class Questions:
         """Decline the questions that are open, and wait until the terminal is free."""
         for scope in self._open:
             scope.cancel()
-        with anyio.move_on_after(LEAVING, shield=True):
+        with anyio.move_on_after(LEAVING, shield=True):  # Shielded, since the turn may be stopped; for `LEAVING`.
             await self._lock.acquire()
             self._lock.release()
 
