@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from contextlib import AsyncExitStack
-from typing import Any, final
+from contextlib import AsyncExitStack, redirect_stdout
+from typing import IO, Any, final
 
 from attrs import define, field
 
@@ -13,7 +13,8 @@ from aimu import __version__, aio
 from aimu._cli import commands, exits, interrupts
 from aimu._cli.opening import Opening
 from aimu._cli.prompt import Editor, Lines, Messages, quiet_terminal
-from aimu._cli.safe import is_terminal, line_of, styled
+from aimu._cli.questions import Questions
+from aimu._cli.safe import folded, is_terminal, line_of, styled
 from aimu._cli.session import Log, Session
 from aimu.types import Answer
 
@@ -31,12 +32,17 @@ async def _chat(options: Namespace, received: interrupts.Interrupts) -> int:
         if in_terminal:
             stack.enter_context(quiet_terminal(received))
         stack.enter_context(Log(session))
-        opening = Opening(options, session.note, stack)
+        questions = Questions(session, received)
+        stdout = sys.stdout
+        if not in_terminal:  # stdout is for answers, and nothing that a tool or a module prints
+            stack.enter_context(redirect_stdout(sys.stderr))
+        opening = Opening(options, session.note, stack, questions.ask)
         agent = await opening.agent()
         messages: Messages = Editor(list(commands.COMMANDS), session.note) if in_terminal else Lines()
-        conversation = Chat(received, session, opening, agent, in_terminal)
+        conversation = Chat(received, session, opening, agent, in_terminal, stdout)
         if in_terminal:
-            print(styled(f"aimu {__version__}, {line_of(opening.choice.name)}; /help for help", "dim", sys.stdout))
+            title = folded(f"aimu {__version__}, {line_of(opening.choice.name)}; /help for help", sys.stdout)
+            print(styled(title, "dim", sys.stdout))
         while not conversation.left and (text := await messages.next()) is not None:
             await conversation.take(text)
         return conversation.code
@@ -53,6 +59,7 @@ class Chat:
         opening: Opens models and knows the tools.
         agent: Has the history.
         in_terminal: Whether the user sits in front of it.
+        stdout: Where answers and the output of commands go.
         left: Whether the user has left.
         code: The exit code: that of the first message that failed, where nobody sits in front of it.
     """
@@ -62,6 +69,7 @@ class Chat:
     opening: Opening
     agent: aio.Agent
     in_terminal: bool
+    stdout: IO[str]
     left: bool = field(default=False, init=False)
     code: int = field(default=exits.OK, init=False)
 
@@ -71,7 +79,8 @@ class Chat:
         try:
             with self.interrupts.stops() as scope:
                 if text.startswith("/") and not text.startswith("//"):
-                    await commands.run(self, text)
+                    with redirect_stdout(self.stdout):
+                        await commands.run(self, text)
                 else:
                     text = text.removeprefix("/") if text.startswith("//") else text
                     answer = await self.session.turn(self.agent, text, self.opening.choice.name)
@@ -87,7 +96,7 @@ class Chat:
     def _conclude(self, answer: Answer[Any]) -> None:
         """Print what was not shown while it came."""
         if not self.in_terminal:
-            print(answer, flush=True)
+            print(answer, file=self.stdout, flush=True)
         elif usage := answer.usage:
             price = f", ${answer.cost:.4f}" if answer.cost else ""
             print(styled(f"{usage.input} tokens in, {usage.output} out{price}", "dim", sys.stdout))

@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import monotonic
 from typing import IO, Any, Protocol, final
 
 import anyio
+import anyio.lowlevel
 from attrs import define, field
 from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
 from aimu._cli.markdown import THEME, GrowingMarkdown, ansi_lines
+from aimu._cli.pieces import LONGEST
 from aimu._cli.region import Region
-from aimu._cli.safe import cut, has_colour, is_terminal, line_of, shown, styled
+from aimu._cli.safe import cut, has_colour, is_terminal, line_of, shown, styled, tell
 from aimu.types import StreamChunk, StreamingContentType
 
 SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
@@ -48,6 +51,14 @@ class Display(Protocol):
         """Keep what is shown up to date until cancelled."""
         ...
 
+    def paused(self) -> AbstractContextManager[object]:
+        """Leave the terminal to the block."""
+        ...
+
+    async def catch_up(self) -> None:
+        """Show most of what has come, so that `finish` is quick."""
+        ...
+
 
 def call_text(call: Mapping[str, Any]) -> str:
     """Return a tool call as one line of Python: `add(a=17, b=25)`."""
@@ -64,6 +75,17 @@ def result_text(response: Any) -> str:
     text = response if isinstance(response, str) else _value(response)
     lines = text.strip().splitlines()
     return line_of(lines[0]) + (f" (+{len(lines) - 1} lines)" if len(lines) > 1 else "") if lines else "nothing"
+
+
+def _tail(pieces: Sequence[str], length: int) -> str:
+    """Return the last characters of a text that came in pieces."""
+    last: deque[str] = deque()
+    for piece in reversed(pieces):
+        last.appendleft(piece)
+        length -= len(piece)
+        if length <= 0:
+            break
+    return "".join(last)
 
 
 def _value(value: Any) -> str:
@@ -103,7 +125,7 @@ class PlainDisplay:
 
     def note(self, text: str) -> None:
         """Show a line of the program's own."""
-        print(styled(shown(text), "dim", self.file), file=self.file, flush=True)
+        tell(styled(shown(text), "dim", self.file), self.file)
 
     def finish(self) -> None:
         """Show what is left, and nothing more."""
@@ -114,6 +136,13 @@ class PlainDisplay:
     async def animate(self) -> None:
         """Do nothing until cancelled: lines do not change."""
         await anyio.sleep_forever()
+
+    def paused(self) -> AbstractContextManager[object]:
+        """Do nothing: lines are whole."""
+        return nullcontext()
+
+    async def catch_up(self) -> None:
+        """Do nothing: all is shown."""
 
 
 @final
@@ -143,12 +172,13 @@ class TerminalDisplay:
     _console: Console = field(init=False)
     _region: Region = field(init=False)
     _answer: GrowingMarkdown = field(init=False)
-    _thoughts: str = field(default="", init=False)
+    _thoughts: list[str] = field(factory=list[str], init=False)
     _calls: dict[str, _Call] = field(factory=dict[str, _Call], init=False)
     _printed: list[str] = field(factory=list[str], init=False)  # lines for good that are not yet on the screen
     _since: float = field(init=False)
     _notes: deque[str] = field(factory=deque[str], init=False)
     _texts: bool = field(default=False, init=False)  # whether the last piece was text of the answer
+    _paused: bool = field(default=False, init=False)
     _frame: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -166,7 +196,7 @@ class TerminalDisplay:
             self._end_answer()
             if not self._thoughts:
                 self._since = self.clock()
-            self._thoughts += shown(chunk.content)
+            self._thoughts.append(shown(chunk.content))
             return
         self._end_thinking()
         if chunk.is_tool_call():
@@ -193,14 +223,33 @@ class TerminalDisplay:
         self._region.close()
 
     async def animate(self) -> None:
-        """Paint until cancelled; a slow painting, as of a very long block, makes the pauses longer."""
+        """Paint until cancelled; a slow painting makes the pauses longer."""
         while True:
             began = self.clock()
             self.paint()
             await anyio.sleep(max(FRAME, 4 * (self.clock() - began)))
 
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Remove the live lines, and paint nothing until the end of the block."""
+        self.paint()
+        self._region.close()
+        self._paused = True
+        try:
+            yield
+        finally:
+            self._paused = False
+
+    async def catch_up(self) -> None:
+        """Paint until most of what has come is shown; others run in between."""
+        while self._answer.behind and not self._paused:
+            self.paint()
+            await anyio.lowlevel.checkpoint()
+
     def paint(self) -> None:
         """Bring the screen up to date."""
+        if self._paused:
+            return
         self._frame += 1
         self._take_notes()
         width, height = self._console.size
@@ -217,7 +266,7 @@ class TerminalDisplay:
         if self._thoughts:
             head = f"{wheel} thinking{_seconds(now - self._since)}  "
             room = max(self._console.width - len(head) - 1, 1)
-            return [head + line_of(self._thoughts[-room:])[-room:]]
+            return [head + line_of(_tail(self._thoughts, room))[-room:]]
         if self._texts and now - self._since < 1:
             return []
         return [f"{wheel} {self.waiting}{_seconds(now - self._since)}"]
@@ -243,11 +292,11 @@ class TerminalDisplay:
         if self._thoughts:
             self._print(f"∴ thought for{_seconds(self.clock() - self._since) or ' a moment'}", "dim")
             if self.verbose:
-                self._print_all(self._thoughts.strip())
-            self._thoughts = ""
+                self._print_all("".join(self._thoughts).strip())
+            self._thoughts.clear()
 
     def _end_answer(self) -> None:
-        lines = self._answer.finish()
+        lines = self._answer.cut_short() if self._answer.behind else self._answer.finish()
         self._printed += lines
         if self._texts and lines:
             self._printed.append("")
@@ -257,7 +306,10 @@ class TerminalDisplay:
         self._printed.append(styled(cut(line_of(text), self._console.width), style, self.file))
 
     def _print_all(self, text: str) -> None:
-        self._printed += ansi_lines(self._console, Padding(Text(shown(text), "dim"), (0, 0, 0, 2)))
+        if len(text) > LONGEST:  # the terminal breaks lines faster
+            self._printed += ["  " + styled(line, "dim", self.file) for line in shown(text).split("\n")]
+        else:
+            self._printed += ansi_lines(self._console, Padding(Text(shown(text), "dim"), (0, 0, 0, 2)))
 
     def _take_notes(self) -> None:
         while self._notes:

@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 
 from aimu import errors
-from aimu._cli.safe import folded, line_of, styled
+from aimu._cli.safe import folded, line_of, styled, tell
 from aimu._core.escaping import traceback_text
 
 OK, FAILED, USAGE, NO_ANSWER, TRY_AGAIN, TIMED_OUT = 0, 1, 2, 3, 4, 124
-INTERRUPTED, BROKEN_PIPE = 130, 141
+SIGNALLED, INTERRUPTED, BROKEN_PIPE = 128, 130, 141
 
 EXIT_CODES = f"""\
 exit codes:
@@ -21,7 +21,7 @@ exit codes:
   {NO_ANSWER}    the model gave no answer, refused, was cut off, or did not give the type asked for
   {TRY_AGAIN}    the service is overloaded or cannot be reached: try again later
   {TIMED_OUT}  --timeout expired
-  {INTERRUPTED}  stopped with Ctrl-C
+  {INTERRUPTED}  stopped with Ctrl-C; 143 by SIGTERM, 129 as its terminal was closed
 """
 
 _NO_ANSWER = (errors.RefusedError, errors.TruncatedError, errors.RunnerError)
@@ -62,13 +62,13 @@ def words_of(error: BaseException) -> str:
 def complain(text: str) -> None:
     """Print an error line to stderr."""
     lines = folded(f"aimu: {line_of(text)}", sys.stderr)
-    print(styled("aimu:", "red", sys.stderr) + lines.removeprefix("aimu:"), file=sys.stderr, flush=True)
+    tell(styled("aimu:", "red", sys.stderr) + lines.removeprefix("aimu:"), sys.stderr)
 
 
 def report(error: BaseException, *, debug: bool) -> int:
     """Print an error to stderr, with its traceback if asked for, and return its exit code."""
     if debug:
-        print(traceback_text(error), file=sys.stderr)
+        tell(traceback_text(error), sys.stderr)
     complain(words_of(error))
     return code_of(error)
 
@@ -90,5 +90,6 @@ def _words(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, errors.AimuError) and text:
         remedy = next((words for kind, words in _REMEDIES.items() if isinstance(error, kind)), None)
-        return text if remedy is None else f"{text}; {remedy}"
+        new = [part for part in (remedy or "").split("; ") if " ".join(part.split()[:3]) not in text]  # "check the key"
+        return "; ".join([text, *new])
     return f"{type(error).__name__}: {text or 'no text'} (AIMU_DEBUG=1 shows the traceback)"

@@ -1,7 +1,8 @@
-"""What Ctrl-C stops, at every moment: the innermost scope of what is going on, then the program.
+"""What signals stop, at every moment: Ctrl-C the innermost scope of what is going on, then the program; SIGTERM, and
+SIGHUP of a terminal that is closed, the program.
 
-The signal is received in the event loop and cancels a scope, so nothing is raised between two bytecodes. Where the loop
-itself is blocked, for example by a tool, the third Ctrl-C ends the process.
+A signal is received in the event loop and cancels a scope, so nothing is raised between two bytecodes. Where the loop
+itself is blocked, for example by a tool, the third Ctrl-C ends the process; after another signal it has `GRACE`.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, final
 
 import anyio
@@ -20,6 +22,8 @@ from attrs import define, field
 
 SOON = 2.0  # s in which a further Ctrl-C is taken for the same wish
 BLOCKED = 3  # signals that a blocked loop does not see
+GRACE = 15.0  # s for the program to end after a signal that is not Ctrl-C; connections and servers close in that time
+HANGUP: signal.Signals | None = getattr(signal, "SIGHUP", None)  # Windows has none
 
 
 @final
@@ -37,6 +41,8 @@ class Interrupts:
     _scopes: list[CancelScope] = field(factory=list[CancelScope])
     _cancelled: float = 0.0
     _unseen: int = 0
+    _timers: list[threading.Timer] = field(factory=list[threading.Timer])
+    _terminals: list[int] = field(factory=lambda: list(filter(os.isatty, (0, 1, 2))))
 
     @contextmanager
     def stops(self) -> Generator[CancelScope]:
@@ -70,17 +76,33 @@ class Interrupts:
         """Receive signals until cancelled."""
         with ExitStack() as stack:
             try:
-                signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+                signals = stack.enter_context(anyio.open_signal_receiver(*received()))
             except NotImplementedError:  # Windows: Ctrl-C ends the loop
                 task_status.started()
                 return
-            signal.signal(signal.SIGINT, self._called)  # the loop is woken as before
+            for number in received():
+                signal.signal(number, self._called)  # the loop is woken as before
             task_status.started()
             async for signum in signals:
                 self._unseen = 0
                 self.hit(signum)
 
+    def hung_up(self) -> bool:
+        """Return whether a terminal that the program was started in is gone, which may be seen before the signal."""
+        return not all(map(os.isatty, self._terminals))
+
+    def over(self) -> None:
+        """Let nothing end the process any more: the program has ended."""
+        for timer in self._timers:
+            timer.cancel()
+
     def _called(self, signum: int, frame: Any) -> None:
+        if signum != signal.SIGINT:
+            timer = threading.Timer(GRACE, self._end, [signum])
+            timer.daemon = True
+            timer.start()
+            self._timers.append(timer)
+            return
         self._unseen += 1
         if self._unseen >= BLOCKED:
             self._end(signum)
@@ -88,9 +110,16 @@ class Interrupts:
     def _end(self, signum: int) -> None:
         for restore in self.at_exit:
             restore()
-        sys.stderr.write("\033[?25h\n" if sys.stderr.isatty() else "")
-        sys.stderr.flush()
+        with suppress(OSError):  # a terminal that is closed
+            sys.stderr.write("\033[?25h\n" if sys.stderr.isatty() else "")
+            sys.stderr.flush()
         os._exit(128 + signum)
+
+
+def received() -> list[signal.Signals]:
+    """Return the signals that end the program in good order; `nohup` makes it ignore SIGHUP, and that holds."""
+    hangup = [HANGUP] if HANGUP is not None and signal.getsignal(HANGUP) is not signal.SIG_IGN else []
+    return [signal.SIGINT, signal.SIGTERM, *hangup]
 
 
 def run(program: Callable[[Interrupts], Awaitable[int]]) -> int:
@@ -114,6 +143,9 @@ async def _watched(program: Callable[[Interrupts], Awaitable[int]]) -> int:
             except Exception as exc:  # noqa: BLE001 - raised below, without a group around it
                 failure = exc
         group.cancel_scope.cancel()
+    interrupts.over()
+    if HANGUP is not None and interrupts.hung_up():
+        interrupts.signum = interrupts.signum or HANGUP
     if interrupts.signum:
         return 128 + interrupts.signum
     if failure is not None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
 from io import TextIOWrapper
-from typing import NoReturn
+from typing import IO, NoReturn
 
 from anyio import to_thread
 
@@ -30,14 +30,14 @@ def entry(arguments: Sequence[str] | None = None) -> NoReturn:
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w" if descriptor else "r", encoding="utf8"))  # noqa: SIM115
     code = main(arguments)
+    stdout, sys.stdout = sys.stdout, sys.stderr  # what threads and modules still print is not for stdout
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        code = _broken_pipe()
-    except OSError as exc:  # such as a full disk
-        code = exits.report(exc, debug=False)
-        _broken_pipe()
-    deadline = time.monotonic() + (0 if code == exits.INTERRUPTED else _LEAVING)
+        stdout.flush()
+    except OSError as exc:  # such as a full disk, or a terminal that was closed
+        _discard(stdout)
+        if code < exits.SIGNALLED:
+            code = exits.BROKEN_PIPE if isinstance(exc, BrokenPipeError) else exits.report(exc, debug=False)
+    deadline = time.monotonic() + (0 if code > exits.SIGNALLED else _LEAVING)
     others = [thread for thread in threading.enumerate() if thread is not threading.main_thread() and not thread.daemon]
     for thread in others:
         thread.join(max(0.0, deadline - time.monotonic()))
@@ -66,7 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return exits.INTERRUPTED
     except BrokenPipeError:
-        return _broken_pipe()
+        _discard(sys.stdout)
+        return exits.BROKEN_PIPE
     except Exception as exc:  # noqa: BLE001 - the edge of the program
         return exits.report(exc, debug=options.debug)
 
@@ -115,8 +116,7 @@ def _demo(options: Namespace) -> int:
     return interrupts.run(in_thread)
 
 
-def _broken_pipe() -> int:
-    """End quietly as other programs do when the reader of stdout, such as `head`, has left."""
+def _discard(stdout: IO[str]) -> None:
+    """Discard what stdout could not write, such as to `head` that has left, about which Python complains at exit."""
     with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains at exit
-    return exits.BROKEN_PIPE
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())

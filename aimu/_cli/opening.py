@@ -7,8 +7,8 @@ import inspect
 import os
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack, redirect_stdout
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from importlib import import_module
 from pathlib import Path
 from typing import Any, final
@@ -26,7 +26,7 @@ from aimu.models import resolve_model_string
 from aimu.models._resolve import IN_PROCESS
 from aimu.skills import SkillManager
 from aimu.tools import Tool, as_tool
-from aimu.types import ToolLike
+from aimu.types import Elicitation, ToolLike
 
 _EXAMPLES = {"--tools": "mytools:search", "--output-type": "books:Book"}
 CLOSING = 5.0  # s for connections or weights to close
@@ -41,11 +41,13 @@ class Opening:
         options: The options.
         say: Prints a note for the user.
         stack: Closes everything that is opened for the whole run.
+        elicit: Answers the questions of MCP servers.
     """
 
     options: Namespace
     say: Callable[[str], object]
     stack: AsyncExitStack
+    elicit: Callable[[Elicitation], Awaitable[dict[str, Any] | None]]
     choice: Choice = field(default=Choice("", ""), init=False)
     tools: list[ToolLike] = field(factory=list[ToolLike], init=False)
     _clients: list[aio.AsyncModelClient] = field(factory=list[aio.AsyncModelClient], init=False)
@@ -66,7 +68,8 @@ class Opening:
             self.tools = [add, get_weather]
         for file in self.options.mcp:
             self.say(f"connecting to the MCP servers of {file}")
-            self.tools.append(await self.stack.enter_async_context(aio.MCPClient(file=file, reconnect=True)))
+            servers = aio.MCPClient(file=file, reconnect=True, elicit=self.elicit)
+            self.tools.append(await self.stack.enter_async_context(servers))
         agent = await self.with_model(choice)
         self.stack.push_async_callback(self.close)
         return agent
@@ -161,8 +164,7 @@ def load(text: str, option: str) -> Any:
     if "" not in sys.path:
         sys.path.insert(0, "")
     try:
-        with redirect_stdout(sys.stderr):  # stdout is for answers
-            found = import_module(module_name)
+        found = import_module(module_name)
         for part in name.split("."):
             found = getattr(found, part)
     except (Exception, SystemExit) as exc:  # a script ends itself if it is imported

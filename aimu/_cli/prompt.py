@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Protocol, final
@@ -151,7 +151,8 @@ def quiet_terminal(interrupts: Interrupts) -> Generator[None]:
     quiet[3] |= termios.NOFLSH  # otherwise Ctrl-C throws away what is being drawn, and what was typed ahead
 
     def restore() -> None:
-        termios.tcsetattr(terminal, termios.TCSANOW, before)
+        with suppress(termios.error):  # a terminal that is closed
+            termios.tcsetattr(terminal, termios.TCSANOW, before)
 
     termios.tcsetattr(terminal, termios.TCSANOW, quiet)
     interrupts.at_exit.append(restore)

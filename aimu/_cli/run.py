@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, redirect_stdout
 from io import StringIO
 from math import isfinite
 from typing import IO, Any
@@ -17,6 +17,7 @@ from aimu._cli import exits, interrupts
 from aimu._cli.markdown import THEME, GrowingMarkdown
 from aimu._cli.opening import Opening, load
 from aimu._cli.prompt import quiet_terminal
+from aimu._cli.questions import Questions
 from aimu._cli.safe import is_terminal, shown
 from aimu._cli.session import Log, Session
 from aimu.errors import InvalidOptionError
@@ -40,21 +41,25 @@ async def _run(options: Namespace, received: interrupts.Interrupts) -> int:
         if is_terminal(file) and options.task != "-":
             stack.enter_context(quiet_terminal(received))
         stack.enter_context(Log(session))
+        questions = Questions(session, received)
+        stdout = sys.stdout
+        if not streams:  # stdout is for the answer, and nothing that a tool or a module prints
+            stack.enter_context(redirect_stdout(nowhere or sys.stderr))
         output = load(options.output_type, "--output-type") if options.output_type else None
         if options.output_type and output is None:
             raise InvalidOptionError(f"--output-type {options.output_type}: it is None, not a type")
-        opening = Opening(options, session.note, stack)
+        opening = Opening(options, session.note, stack, questions.ask)
         agent = await opening.agent()
         task = await _task(options.task)
         answer = await session.turn(
             agent, task, opening.choice.name, images=options.image or None, timeout=options.timeout, output_type=output
         )
         if options.json:
-            print(json.dumps(facts(answer), indent=2))
+            print(json.dumps(facts(answer), indent=2), file=stdout)
         elif output is not None:
-            print(json.dumps(plain(answer.output), indent=2))
+            print(json.dumps(plain(answer.output), indent=2), file=stdout)
         elif not streams or options.quiet:
-            _print(answer, sys.stdout)
+            _print(answer, stdout)
         if answer.stop_reason not in _COMPLETE:
             exits.complain(f"the answer is not complete: {answer.stop_reason}")
             return exits.NO_ANSWER

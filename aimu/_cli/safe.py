@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
+from contextlib import suppress
 from itertools import accumulate
 from shutil import get_terminal_size
 from textwrap import fill
@@ -38,10 +39,17 @@ def line_of(text: str) -> str:
 
 def cut(text: str, cells: int) -> str:
     """Return as much of a line as fits into so many cells of a terminal."""
-    used = list(accumulate((2 if east_asian_width(char) in "WF" else 1 for char in text), initial=0))
+    seen = text[: max(cells, 0) + 1]  # each character takes a cell at least, and a line may be a megabyte
+    used = list(accumulate((2 if east_asian_width(char) in "WF" else 1 for char in seen), initial=0))
     if used[-1] <= cells:
         return text
     return text[: bisect_right(used, cells - 1) - 1] + "…" if cells > 0 else ""
+
+
+def tell(text: str, file: IO[str]) -> None:
+    """Print a line of the program's own; if nobody can read it, as where a terminal was closed, the program goes on."""
+    with suppress(OSError):
+        print(text, file=file, flush=True)
 
 
 def is_terminal(file: IO[str] | None) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from argparse import Namespace
-from contextlib import redirect_stdout
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import IO, Any, final
 
 import anyio
@@ -12,7 +13,7 @@ from attrs import define, field
 
 from aimu import aio
 from aimu._cli.display import Display, display_on
-from aimu._cli.safe import folded, line_of, styled
+from aimu._cli.safe import folded, line_of, styled, tell
 from aimu._core.escaping import traceback_text
 from aimu._core.groups import single_failure
 from aimu.types import Answer
@@ -29,6 +30,7 @@ class Session:
         notes: Where notes go between turns.
         answers: Whether turns are shown with their answers.
         verbose: Whether they are shown with all thinking and results.
+        ending: Called when a turn ends, before the rest of it is shown.
     """
 
     options: Namespace
@@ -36,6 +38,7 @@ class Session:
     notes: IO[str]
     answers: bool
     verbose: bool = False
+    ending: Callable[[], Awaitable[object]] | None = None
     _display: Display | None = field(default=None, init=False)
 
     def note(self, text: str) -> None:
@@ -43,7 +46,18 @@ class Session:
         if (display := self._display) is not None:
             display.note(text)
         else:
-            print(styled(folded(line_of(text), self.notes), "dim", self.notes), file=self.notes, flush=True)
+            tell(styled(folded(line_of(text), self.notes), "dim", self.notes), self.notes)
+
+    @property
+    def in_turn(self) -> bool:
+        """Whether a turn runs."""
+        return self._display is not None
+
+    @contextmanager
+    def paused(self) -> Generator[None]:
+        """Leave the terminal to the block while a turn goes on."""
+        with self._display.paused() if self._display is not None else nullcontext():
+            yield
 
     async def turn(self, agent: aio.Agent, text: str, waiting: str, **options: Any) -> Answer[Any]:
         """Run a turn and show it; what its tools print goes where the turn is shown.
@@ -61,6 +75,8 @@ class Session:
                     group.cancel_scope.cancel()
         finally:
             self._display = None
+            if self.ending is not None:
+                await self.ending()
             display.finish()
         return answer
 
@@ -70,6 +86,7 @@ class Session:
             async with stream:
                 async for chunk in stream:
                     display.show(chunk)
+                    await display.catch_up()
         return stream.result
 
 

@@ -15,6 +15,7 @@ all reviews are asked again.
 
 from __future__ import annotations
 
+import argparse
 import csv
 import json
 import random
@@ -83,17 +84,23 @@ def scripted(request: Request) -> Step:
 
 
 if __name__ == "__main__":
-    given = [Path(argument) for argument in sys.argv[1:]]
-    if len(given) not in (0, 2):
-        sys.exit("Usage: batch.py [REVIEWS TABLE]")
-    table = given[1] if given else Path("reviews.csv")
+    parser = argparse.ArgumentParser(description="Ask a model about each review.")
+    parser.add_argument("reviews", nargs="?", type=Path, help="a file, one review on each line; made up if left out")
+    parser.add_argument("table", nargs="?", type=Path, default=Path("reviews.csv"), help="is written")
+    given = parser.parse_args()
     model = aio.client(ScriptedProvider(scripted, repeat=True))  # a real one: aio.client("openai:gpt-5.4-mini")
     try:
-        lines = given[0].read_text("utf8").splitlines() if given else made_up(1000)
+        lines = made_up(1000) if given.reviews is None else given.reviews.read_text("utf8").splitlines()
         reviews = [line for line in lines if line.strip()]
-        sys.exit(anyio.run(main, reviews, table, model))  # on trio: add backend="trio"
+        if not reviews:
+            parser.error(f"{given.reviews} has no reviews; write one on each line")
+        if given.table.is_dir() or not given.table.parent.is_dir():
+            parser.error(f"{given.table} cannot be written; name a file in a folder that exists")
+        sys.exit(anyio.run(main, reviews, given.table, model))  # on trio: add backend="trio"
     except KeyboardInterrupt:
         print("Stopped. Start the program again to go on.", file=sys.stderr)
         sys.exit(130)
+    except UnicodeDecodeError as error:
+        parser.error(f"{given.reviews} is not text in UTF-8: {error}")
     except (JournalError, OSError) as error:
-        sys.exit(str(error))
+        parser.error(str(error))

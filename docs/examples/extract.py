@@ -15,6 +15,7 @@ it is: a script reads these five invoices, one of which is too smudged for it.
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 import sqlite3
@@ -63,7 +64,12 @@ def adds_up(invoice: Invoice) -> None:
 def left_to_read(db: sqlite3.Connection, folder: Path) -> list[tuple[Path, str]]:
     """The files, each with its digest, that no earlier run has read as they are now."""
     done = set(db.execute("SELECT file, digest FROM files WHERE error IS NULL"))
-    files = [(file, sha256(file.read_bytes()).hexdigest()) for file in sorted(folder.glob("*.txt"))]
+    files: list[tuple[Path, str]] = []
+    for file in sorted(folder.glob("*.txt")):
+        try:
+            files.append((file, sha256(file.read_bytes()).hexdigest()))
+        except OSError as error:  # such as a file of another user
+            save(db, file.name, "", error)
     return [(file, digest) for file, digest in files if (file.name, digest) not in done]
 
 
@@ -121,9 +127,19 @@ def scripted(request: Request) -> str:
 
 
 if __name__ == "__main__":
-    given = [Path(argument) for argument in sys.argv[1:]] or [HERE / "invoices", Path("invoices.db")]
-    if len(given) != 2 or not given[0].is_dir():
-        sys.exit("Usage: extract.py [FOLDER DATABASE]; the folder has the texts, the database is made if there is none")
-    folder, database = given
+    parser = argparse.ArgumentParser(description="Read the invoices of a folder into a database.")
+    parser.add_argument("folder", nargs="?", type=Path, default=HERE / "invoices", help="has the texts, *.txt")
+    parser.add_argument("database", nargs="?", type=Path, default=Path("invoices.db"), help="is made if there is none")
+    given = parser.parse_args()
+    if not given.folder.is_dir():
+        parser.error(f"{given.folder} is not a folder; name the one that has the texts")
+    if not any(given.folder.glob("*.txt")):
+        parser.error(f"{given.folder} has no files *.txt")
     model = aio.client(ScriptedProvider(scripted, repeat=True))  # a real one: aio.client("anthropic:claude-sonnet-4-6")
-    anyio.run(main, folder, database, model)  # on trio: add backend="trio"
+    try:
+        anyio.run(main, given.folder, given.database, model)  # on trio: add backend="trio"
+    except KeyboardInterrupt:
+        print("Stopped. Start the program again to go on.", file=sys.stderr)
+        sys.exit(130)
+    except sqlite3.Error as error:
+        parser.error(f"{given.database} cannot be used as the database: {error}")

@@ -13,6 +13,8 @@ stand for the models, of which one is fast, one slow, and one out of order.
 
 from __future__ import annotations
 
+import sys
+
 import trio
 
 from aimu import aio
@@ -62,4 +64,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    trio.run(main)
+    try:
+        trio.run(main)
+    except KeyboardInterrupt:
+        sys.exit(130)

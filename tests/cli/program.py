@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import sys
 import termios
 import time
@@ -9,7 +10,7 @@ import time
 from attrs import define
 
 from aimu import aio
-from aimu._cli import opening
+from aimu._cli import interrupts, opening
 from aimu._cli.main import entry
 from aimu.errors import AuthenticationError, OverloadedError, RefusedError
 from aimu.testing import ScriptedProvider, reply
@@ -91,7 +92,13 @@ def answer(request):
         return reply("It says: " + text, delay=0.01)
     if text.startswith("call "):
         name, _, argument = text.removeprefix("call ").partition(" ")
-        key = {"blocking": "seconds", "stuck": "seconds", "hostile": None, "activate_skill": "name"}.get(name, "word")
+        key = {
+            "echo": "text",
+            "blocking": "seconds",
+            "stuck": "seconds",
+            "hostile": None,
+            "activate_skill": "name",
+        }.get(name, "word")
         arguments = {} if key is None else {key: float(argument) if key == "seconds" else argument}
         return reply(thinking="I need a tool for that.", calls=[(name, arguments)], delay=0.01)
     if text == "long":
@@ -119,6 +126,8 @@ def take_terminal():
     """Make the terminal of a test that of the process, so that Ctrl-C is a signal."""
     if os.environ.get("AIMU_TEST_TERMINAL"):
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    if (ignored := os.environ.get("NOHUP")) is not None or "AIMU_TEST_TERMINAL" in os.environ:  # as a user has it
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
 
 
 def open_client(model, in_process):
@@ -129,4 +138,5 @@ def open_client(model, in_process):
 if __name__ == "__main__":
     take_terminal()
     opening.open_client = open_client
+    interrupts.GRACE = float(os.environ.get("GRACE", interrupts.GRACE))
     entry(sys.argv[1:])

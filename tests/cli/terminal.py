@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import select
 import struct
 import subprocess
 import sys
@@ -31,7 +32,7 @@ class _Screen(pyte.HistoryScreen):
 class Terminal:
     """A program in a terminal of its own; at the end of the block it is killed if it has not ended."""
 
-    def __init__(self, *arguments, columns=80, rows=24, module="tests.cli.program", **environment):
+    def __init__(self, *arguments, columns=80, rows=24, module="tests.cli.program", stderr=None, **environment):
         self.master, slave = pty.openpty()
         self.resize(columns, rows, signal=False)
         self.raw = bytearray()
@@ -45,7 +46,7 @@ class Terminal:
             [sys.executable, "-m", module, *arguments],
             stdin=slave,
             stdout=slave,
-            stderr=slave,
+            stderr=slave if stderr is None else stderr,
             start_new_session=True,
             cwd=ROOT,
             env={
@@ -57,6 +58,7 @@ class Terminal:
             },
         )
         os.close(slave)
+        self._left, self._leave = os.pipe()
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -66,11 +68,19 @@ class Terminal:
     def __exit__(self, *error):
         self.process.kill()
         self.process.wait()
-        self._reader.join(PATIENCE)
-        os.close(self.master)
+        self.hang_up()
+
+    def hang_up(self):
+        """Close the terminal, as its window does."""
+        if self.master is not None:
+            os.write(self._leave, b".")
+            self._reader.join(PATIENCE)
+            for descriptor in (self.master, self._left, self._leave):
+                os.close(descriptor)
+            self.master = None
 
     def _read(self):
-        while True:
+        while self._left not in select.select([self.master, self._left], [], [])[0]:
             try:
                 data = os.read(self.master, 65536)
             except OSError:  # the program has ended
@@ -138,5 +148,6 @@ class Terminal:
     def end(self):
         """Wait for the end of the program and return its exit code."""
         code = self.process.wait(PATIENCE)
-        self._reader.join(PATIENCE)
+        if self.master is not None:
+            self._reader.join(PATIENCE)
         return code

@@ -38,6 +38,7 @@ def stop(terminal, message, sign):
 def test_an_answer_is_rendered_and_what_scrolls_away_is_printed_once(chat, columns):
     with chat(columns=columns, rows=16) as terminal:
         terminal.ask("long")
+        assert "/help for help" in " ".join(terminal.lines())
         lines = [line.strip() for line in terminal.lines()]
     assert lines.count("Tides") == 1
     assert "rise and fall" in " ".join(lines)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from aimu._cli import markdown
 from aimu._cli.markdown import THEME, GrowingMarkdown
 from aimu._cli.safe import shown
 
@@ -52,31 +53,129 @@ def test_markdown_that_grows_ends_as_if_it_had_come_at_once(paragraphs, size):
 def test_no_line_of_a_long_block_is_lost_or_repeated(numbers, room):
     for form in ("```\n{}\n```", "{}"):
         text = form.format("\n".join(f"- {number}" for number in numbers))
-        markdown, lines = growing(), []
+        found, lines = growing(), []
         for start in range(0, len(text), 7):
-            markdown.feed(text[start : start + 7])
-            final, live = markdown.take(room)
+            found.feed(text[start : start + 7])
+            final, live = found.take(room)
             assert len(live) <= room
             lines += final
-        plain = [re.sub("\033\\[[0-9;]*m", "", line) for line in [*lines, *markdown.finish()]]
-        assert [int(found) for line in plain for found in re.findall(r"\d+", line)] == numbers
+        plain = [re.sub("\033\\[[0-9;]*m", "", line) for line in [*lines, *found.finish()]]
+        assert [int(number) for line in plain for number in re.findall(r"\d+", line)] == numbers
+
+
+BLOCKS = {
+    "words": lambda count: " ".join(f"w{n}z" if n % 7 else f"**w{n}z** and" for n in range(count)),
+    "lines of words": lambda count: "\n".join(f"w{n}z" for n in range(count)),
+    "code": lambda count: "```python\n" + "\n".join(f"w{n}z = {n}\n" for n in range(count)) + "\n```",
+    "a line of code": lambda count: "```\n" + " ".join(f"w{n}z" for n in range(count)),
+    "indented code": lambda count: "\n".join(f"    w{n}z" for n in range(count)),
+    "a list": lambda count: "\n".join(f"- w{n}z" for n in range(count)),
+    "a numbered list": lambda count: "\n\n".join(f"{n}. w{n}z" for n in range(count)),
+    "one item": lambda count: "- one\n" + "\n".join(f"  1. w{n}z" for n in range(count)),
+    "code in an item": lambda count: "1. one\n\n   ```\n" + "\n".join(f"   w{n}z" for n in range(count)) + "\n   ```",
+    "a quote": lambda count: "\n".join(f"> w{n}z" for n in range(count)),
+    "code in a quote": lambda count: "> ```\n" + "\n".join(f"> w{n}z" for n in range(count)),
+    "a table": lambda count: "| a | b |\n|---|---|\n" + "\n".join(f"| w{n}z | {n} |" for n in range(count)),
+    "a heading": lambda count: "# " + " ".join(f"w{n}z" for n in range(count)),
+    "blocks": lambda count: "\n\n".join(f"w{n}z" for n in range(count)),
+    "no words": lambda count: "w1z " + "x" * 10 * count + " w2z",
+    "spaces": lambda count: "w1z" + " " * 10 * count + "w2z",
+    "line breaks": lambda count: "w1z" + "\n" * 10 * count + "w2z",
+    "quotes": lambda count: ">" * 4000 + "x" * 10 * count + "w1z",
+    "marks": lambda count: "w1z" + "*[`" * 4 * count + "w2z",
+}
+
+
+def words_in(lines):
+    text = re.sub(r"\s+", " ", re.sub("\033\\[[0-9;]*m", "", "\n".join(lines)))
+    return re.findall(r"w\d+z", text)
+
+
+@pytest.fixture
+def work(monkeypatch):
+    """The characters that are parsed and the lines that are rendered, since the list was cleared."""
+    done = []
+    parse, render = markdown.PARSER.parse, markdown.ansi_lines
+
+    def counted(text):
+        done.append(len(text))
+        return parse(text)
+
+    def rendered(*args):
+        lines = render(*args)
+        done.append(40 * len(lines))
+        return lines
+
+    monkeypatch.setattr(markdown.PARSER, "parse", counted)
+    monkeypatch.setattr(markdown, "ansi_lines", rendered)
+    return done
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize("burst", [500, 10**6])
+def test_a_frame_costs_the_same_however_long_a_block_is(kind, burst, work):
+    text = BLOCKS[kind](5000)
+    found, lines, most = growing(80), [], 0
+    for start in range(0, len(text), burst):
+        found.feed(text[start : start + burst])
+        while True:
+            work.clear()
+            final, live = found.take(12)
+            most = max(most, sum(work))
+            lines += final
+            assert len(live) <= 12
+            if not found.behind:
+                break
+    work.clear()
+    lines += found.finish()
+    assert words_in(lines) == words_in([text])
+    assert max(most, sum(work)) < 40_000
+    work.clear()
+    found.feed(text)
+    assert found.behind
+    assert words_in(found.cut_short()) == words_in([text])
+    assert sum(work) < 40_000
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize("columns", [12, 80])
+def test_a_long_block_ends_as_if_it_had_come_at_once(kind, columns):
+    text = f"Before\n\n{BLOCKS[kind](700)}\n\nAfter"
+    whole, pieces, lines = growing(columns), growing(columns), []
+    whole.feed(text)
+    for start in range(0, len(text), 97):
+        pieces.feed(text[start : start + 97])
+        lines += pieces.take(8)[0]
+    # The width of the numbers of a list depends on the largest one that is known.
+    assert [line.split() for line in [*lines, *pieces.finish()]] == [line.split() for line in whole.finish()]
+
+
+def test_pieces_of_a_block_fit_together():
+    code = rendered("```python\n" + "".join(f"a{n} = 1\n\n" for n in range(1000)) + "```", 80).splitlines()
+    assert code[:2] + code[-1:] == ["", "```python", "```"]
+    assert [*code[2:-1], ""] == [line for n in range(1000) for line in (f"a{n} = 1", "")]
+    words = rendered("word " * 5000 + "end", 80).splitlines()
+    assert words == ["", *["word " * 15 + "word"] * 312, "word word word word word word word word end"]
+    items = rendered("\n".join(f"1. item {n}" for n in range(1000)), 80).splitlines()
+    assert [line.split()[1:] for line in items[1:]] == [["item", str(n)] for n in range(1000)]
+    assert "" not in rendered("\n".join(f"> item {n}" for n in range(1000)), 80).splitlines()[1:]
 
 
 def test_all_that_a_model_writes_is_visible():
-    markdown = growing(80)
-    markdown.feed("Use <div> and List<String>.\n\n[hidden]: http://example.com\n\n[click](http://evil.example)\n")
-    text = "\n".join(markdown.finish())
+    found = growing(80)
+    found.feed("Use <div> and List<String>.\n\n[hidden]: http://example.com\n\n[click](http://evil.example)\n")
+    text = "\n".join(found.finish())
     for part in ("<div>", "List<String>", "[hidden]", "http://example.com", "http://evil.example"):
         assert part in text
     assert "\033]8" not in text
 
 
 def rendered(text, columns, size=10**6):
-    markdown, lines = growing(columns), []
+    found, lines = growing(columns), []
     for start in range(0, len(text), size):
-        markdown.feed(shown(text[start : start + size]))
-        lines += markdown.take(12)[0]
-    return re.sub("\033\\[[0-9;]*m", "", "\n".join([*lines, *markdown.finish()]))
+        found.feed(shown(text[start : start + size]))
+        lines += found.take(12)[0]
+    return re.sub("\033\\[[0-9;]*m", "", "\n".join([*lines, *found.finish()]))
 
 
 @pytest.mark.parametrize(

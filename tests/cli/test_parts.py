@@ -367,3 +367,10 @@ def test_what_shows_no_markdown_works_without_the_extra():
     root = Path(__file__).parents[2]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240, cwd=root)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_remedy_that_an_error_names_itself_is_not_said_twice():
+    assert exits.words_of(errors.OverloadedError("busy", provider="x")) == "x: busy; try again later"
+    known = errors.AuthenticationError("no; check the key in api_key=", provider="x")
+    assert exits.words_of(known) == "x: no; check the key in api_key=; `aimu doctor` names the variables"
+    assert exits.words_of(errors.RefusedError("no", provider="x")) == "x: no"

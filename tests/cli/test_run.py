@@ -76,6 +76,39 @@ def test_what_tools_and_their_modules_print_goes_to_stderr(aimu, tmp_path, monke
     assert "called" not in "".join(aimu("run", "call lookup sea", "--tools", "talks:lookup", "--quiet")[1:])
 
 
+TALKS = """
+import atexit, threading
+print("imported")
+atexit.register(print, "at exit")
+
+class Value:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source, handler):
+        print("typed")
+        return handler(dict)
+
+def lookup(word: str):
+    "Look."
+    print("called")
+    threading.Timer(0.2, print, ["late"]).start()
+    return word
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--json"], ["--quiet"], ["--output-type", "talks:Value"]])
+def test_whatever_prints_at_whatever_time_stdout_has_the_answer_alone(options, tmp_path):
+    (tmp_path / "talks.py").write_text(TALKS)
+    task = "number" if "talks:Value" in options else "call lookup sea"
+    path = os.pathsep.join([str(ROOT), str(tmp_path)])
+    process = started("run", task, "--tools", "talks:lookup", *options, env={"PYTHONPATH": path})
+    out, err = process.communicate(timeout=PATIENCE)
+    answer = json.loads(out) if options and options != ["--quiet"] else out
+    assert process.returncode == 0
+    assert answer == {"value": 42} or answer == "It says: sea\n" or answer["text"] == "It says: sea"
+    assert ("imported\n" in err) == ("--quiet" not in options)
+    assert "at exit\n" in err
+
+
 def test_what_tools_print_in_a_chat_without_a_terminal_goes_to_stderr():
     out, err = started("chat", TOOLS).communicate("call stuck 0\n", timeout=PATIENCE)
     assert out == "It says: awake\n"

@@ -35,7 +35,8 @@ def command(path, *arguments):
 def refused(path, *arguments, cwd):
     """Start a program with arguments that it cannot use, and return what it says instead of a traceback."""
     done = subprocess.run(command(path, *arguments), capture_output=True, text=True, timeout=PATIENCE, cwd=cwd)
-    assert done.returncode == 1, done.stdout + done.stderr
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith(f"usage: {Path(path).name} ")
     assert "Traceback" not in done.stderr
     return done.stderr
 

@@ -98,11 +98,25 @@ def test_the_program_reads_a_file_and_says_if_the_journal_cannot_be_used(tmp_pat
     done = subprocess.run(
         programs.command("batch.py", "in.txt", "out.csv"), cwd=tmp_path, stderr=subprocess.PIPE, text=True
     )
-    assert done.returncode == 1
-    assert "\nthe journal out.csv.journal, line 1: it is not a journal of amap; " in f"\n{done.stderr}"
+    assert done.returncode == 2
+    assert ": error: the journal out.csv.journal, line 1: it is not a journal of amap; " in done.stderr
 
 
-def test_arguments_that_the_program_cannot_use_are_refused_in_words(tmp_path):
-    assert programs.refused("batch.py", "in.txt", cwd=tmp_path) == "Usage: batch.py [REVIEWS TABLE]\n"
-    assert "No such file or directory: 'in.txt'" in programs.refused("batch.py", "in.txt", "out.csv", cwd=tmp_path)
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["none.txt"], "No such file or directory: 'none.txt'"),
+        (["folder", "out.csv"], "Is a directory: 'folder'"),
+        (["blank.txt", "out.csv"], "blank.txt has no reviews; write one on each line"),
+        (["latin.txt", "out.csv"], "latin.txt is not text in UTF-8"),
+        (["in.txt", "folder"], "folder cannot be written; name a file"),
+        (["in.txt", "no/out.csv"], "no/out.csv cannot be written; name a file"),
+        (["in.txt", "out.csv", "x"], "unrecognized arguments: x"),
+    ],
+)
+def test_arguments_that_the_program_cannot_use_are_refused_in_words(tmp_path, arguments, words):
+    (tmp_path / "folder").mkdir()
+    for name, content in (("in", b"The price is fair."), ("blank", b" \n\n"), ("latin", b"\xff\xe4")):
+        (tmp_path / f"{name}.txt").write_bytes(content)
+    assert words in programs.refused("batch.py", *arguments, cwd=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"folder", "in.txt", "blank.txt", "latin.txt"}

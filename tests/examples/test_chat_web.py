@@ -57,6 +57,22 @@ def test_an_answer_streams_with_its_tool_calls_and_its_thinking(http, monkeypatc
     assert phases == ["thinking"] * 3 + ["tool_calling"] * 2 + ["generating"] * 5 + ["done"]
 
 
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        (b"\xff\xfe", 400, "not text in UTF-8"),
+        (b" \n", 400, "empty"),
+        (b"x" * (CHAT.LONGEST + 1), 413, "too long; 100000 bytes"),
+    ],
+)
+def test_a_body_that_is_no_question_is_refused_in_words(http, body, status, words):
+    chat = new_chat(http)
+    refused = http.post(chat, content=body)
+    assert refused.status_code == status
+    assert words in refused.text
+    assert http.get("/chats").json() == []
+
+
 def test_conversations_keep_their_own_histories_and_are_listed_by_their_first_question(http):
     one, other = new_chat(http), new_chat(http)
     assert http.get("/chats").json() == []

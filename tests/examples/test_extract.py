@@ -129,7 +129,27 @@ def test_the_program_runs_as_the_index_says(tmp_path):
         assert said.endswith(f"invoices.db has 4 invoices; this run read or tried {asked} files\n")
 
 
-@pytest.mark.parametrize("arguments", [["folder"], ["no-such-folder", "some.db"], ["a", "b", "c"]])
-def test_arguments_that_the_program_cannot_use_are_refused_in_words(tmp_path, arguments):
-    assert programs.refused("extract.py", *arguments, cwd=tmp_path).startswith("Usage: extract.py [FOLDER DATABASE];")
-    assert list(tmp_path.iterdir()) == []
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no-such-folder", "some.db"], "no-such-folder is not a folder"),
+        (["file"], "file is not a folder"),
+        (["empty", "some.db"], "empty has no files *.txt"),
+        (["a", "b", "c"], "unrecognized arguments: c"),
+        ([programs.FOLDER / "invoices", "file"], "file cannot be used as the database: file is not a database"),
+        ([programs.FOLDER / "invoices", "no/some.db"], "no/some.db cannot be used as the database: unable to open"),
+    ],
+)
+def test_arguments_that_the_program_cannot_use_are_refused_in_words(tmp_path, arguments, words):
+    (tmp_path / "file").write_text("no database")
+    (tmp_path / "empty").mkdir()
+    assert words in programs.refused("extract.py", *arguments, cwd=tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "empty"}
+
+
+async def test_a_file_that_cannot_be_read_is_recorded_and_the_others_are_read(folder, database):
+    (folder / "a_folder.txt").mkdir()
+    await extract(folder, database)
+    assert len(rows(database, "SELECT file FROM invoices")) == 4
+    ((error,),) = rows(database, "SELECT error FROM files WHERE file = 'a_folder.txt'")
+    assert error.startswith("IsADirectoryError: ")

@@ -73,3 +73,10 @@ def test_the_program_runs_as_the_index_says(crash):
     said = programs.run("research_team/team.py", *crash)
     assert "\nHallstad built its wall after 1921.\nSources:\n" in said
     assert (WALL in said) is not bool(crash)
+
+
+@pytest.mark.parametrize("arguments", [[], ["nowhere"]])
+def test_a_server_that_is_not_named_is_refused_in_words(arguments, tmp_path):
+    said = programs.refused("research_team/servers.py", *arguments, cwd=tmp_path)
+    assert "name" in said
+    assert "library" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from typing import Any
 
 from aimu._core.escaping import printable
@@ -23,30 +23,45 @@ def ask_in_terminal(question: Elicitation) -> dict[str, Any] | None:
     Returns:
         The answers; None if the user declines, by Ctrl-D or by leaving a required field empty.
     """
-    asked = printable(f"{question.server} asks: {question.message}", keep="\n")
-    print(f"\n{asked}")  # noqa: T201 - the terminal is what it is for
+    steps = dialogue(question)
     try:
-        if question.url is not None:
-            return (
-                {} if input(f"Visit {printable(question.url)}\nDone? [y/N] ").strip().lower() in ("y", "yes") else None
-            )
-        answers: dict[str, Any] = {}
-        schema = question.schema or {}
-        required = schema.get("required", ())
-        for name, field in schema.get("properties", {}).items():
-            answer = _ask(name, field, name in required)
-            if answer is None and name in required:
-                return None
-            if answer is not None:
-                answers[name] = answer
-        if not schema.get("properties") and input("Agree? [y/N] ").strip().lower() not in ("y", "yes"):
-            return None
+        said, prompt = next(steps)
+        while True:
+            if said:
+                print(said)  # noqa: T201 - the terminal is what it is for
+            said, prompt = steps.send(input(prompt))
+    except StopIteration as end:
+        answers: dict[str, Any] | None = end.value
         return answers
     except EOFError:
         return None
 
 
-def _ask(name: str, field: Mapping[str, Any], required: bool) -> Any:
+def dialogue(question: Elicitation) -> Generator[tuple[str, str], str, dict[str, Any] | None]:
+    """Yield what to print and then which line to ask for, take each line, and return the answers or None."""
+    said = printable(f"\n{question.server} asks: {question.message}", keep="\n")
+    if question.url is not None:
+        return {} if _agrees((yield said, f"Visit {printable(question.url)}\nDone? [y/N] ")) else None
+    schema = question.schema or {}
+    required = schema.get("required", ())
+    answers: dict[str, Any] = {}
+    for name, field in schema.get("properties", {}).items():
+        answer = yield from _ask(said, name, field, name in required)
+        said = ""
+        if answer is None and name in required:
+            return None
+        if answer is not None:
+            answers[name] = answer
+    if not schema.get("properties") and not _agrees((yield said, "Agree? [y/N] ")):
+        return None
+    return answers
+
+
+def _agrees(line: str) -> bool:
+    return line.strip().lower() in ("y", "yes")
+
+
+def _ask(said: str, name: str, field: Mapping[str, Any], required: bool) -> Generator[tuple[str, str], str, Any]:
     """Return the value of one field, or None for an empty line without a default."""
     choices = field.get("enum")
     default = field.get("default")
@@ -55,13 +70,13 @@ def _ask(name: str, field: Mapping[str, Any], required: bool) -> Any:
     kind = ", ".join(map(str, choices)) if choices else field.get("type", "string")
     marks = f" [{kind}{'' if required else ', optional'}{'' if default is None else f', default {default}'}]: "
     while True:
-        text = input(printable(f"{title}{description}{marks}")).strip()
+        text = (yield said, printable(f"{title}{description}{marks}")).strip()
         if not text:
             return default
         value = _value(text, field.get("type", "string"))
         if value is not None and (not choices or value in choices):
             return value
-        print(f"{text!r} is not one of these: {printable(kind)}")  # noqa: T201 - likewise
+        said = f"{text!r} is not one of these: {printable(kind)}"
 
 
 def _value(text: str, kind: str) -> Any:

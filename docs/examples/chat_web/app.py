@@ -13,8 +13,8 @@ reach the port. In FastAPI only the routes look different. Runs on asyncio.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -37,6 +37,7 @@ from aimu.testing import tiny_model
 from aimu.tools import tool
 
 PAGE = Path(__file__).with_name("page.html")
+LONGEST = 100_000  # bytes of a question
 PAUSE = 2.0  # s; of a slow service, so that there is time to press Stop
 
 
@@ -70,6 +71,22 @@ def event(phase: str, content: object) -> str:
     return f"data: {json.dumps({'phase': str(phase), 'content': content})}\n\n"
 
 
+async def question_of(request: Request) -> str:
+    """Return the body as text, if it is one that can be asked."""
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > LONGEST:
+            raise HTTPException(413, f"The question is too long; {LONGEST} bytes are allowed.")
+    try:
+        question = body.decode()
+    except UnicodeDecodeError as error:
+        raise HTTPException(400, "The question is not text in UTF-8.") from error
+    if not question.strip():
+        raise HTTPException(400, "The question is empty.")
+    return question
+
+
 def make_app(client: aio.AsyncBaseModelClient) -> Starlette:
     """Return the application. All conversations share the connections of `client`."""
     agents: dict[str, aio.Agent] = {}  # one for each conversation, by its id
@@ -95,7 +112,7 @@ def make_app(client: aio.AsyncBaseModelClient) -> Starlette:
         return JSONResponse(agent_of(request).history)
 
     async def ask(request: Request) -> Response:
-        question = (await request.body()).decode()
+        question = await question_of(request)
         agent = agent_of(request)
         titles.setdefault(request.path_params["chat"], question[:60])
         return StreamingResponse(events(agent, question), media_type="text/event-stream")
@@ -112,6 +129,10 @@ def make_app(client: aio.AsyncBaseModelClient) -> Starlette:
 
 
 if __name__ == "__main__":
-    port = int(sys.argv[1]) if sys.argv[1:] else 8000
+    parser = argparse.ArgumentParser(description="A chat in the browser.")
+    parser.add_argument("port", nargs="?", type=int, default=8000, metavar="PORT")
+    port = parser.parse_args().port
+    if not 0 <= port < 65536:
+        parser.error(f"PORT must be between 0 and 65535, got {port}")
     with aimu.client(f"hf:{tiny_model()}") as weights:  # a real model needs no `with`:
         uvicorn.run(make_app(aio.client(weights)), port=port)  # make_app(aio.client("anthropic:claude-sonnet-4-6"))

@@ -7,6 +7,7 @@ They stand for servers of yours; any MCP server will do, in any language.
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 
@@ -42,5 +43,7 @@ def find_letters(name: str) -> list[str]:
 SERVERS = {"library": find_books, "figures": highest_tide, "archive": find_letters}
 
 if __name__ == "__main__":
-    name = sys.argv[1]
+    parser = argparse.ArgumentParser(description="An MCP server over stdio.")
+    parser.add_argument("name", choices=SERVERS, help="which one")
+    name = parser.parse_args().name
     serve_mcp([SERVERS[name]], name=name).run(show_banner=False)

@@ -14,6 +14,7 @@ at the end. No key is needed as it is: `scripted` stands for the model, and the 
 
 from __future__ import annotations
 
+import argparse
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -86,6 +87,12 @@ def scripted(request: Request) -> str | Step:
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Research a question with three MCP servers.")
+    parser.add_argument("--crash", action="store_true", help="let a server die in the middle of a call")
+    crash = parser.parse_args().crash
     client = aio.client(ScriptedProvider(scripted, repeat=True))  # aio.client("anthropic:claude-sonnet-4-6")
-    report = anyio.run(research, client, QUESTION, "--crash" in sys.argv)  # on trio: add backend="trio"
+    try:
+        report = anyio.run(research, client, QUESTION, crash)  # on trio: add backend="trio"
+    except KeyboardInterrupt:
+        sys.exit(130)
     print(f"\n{report}")
