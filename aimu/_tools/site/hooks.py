@@ -12,9 +12,11 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
+from aimu import errors
 from aimu._tools.site import api, paths, pictures, programs, scripts, tables
 
 _OUTSIDE = re.compile(r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"((?:https?:)?//[^"]+)')
+_UNLINKED = re.compile(r'<li class="doc-section-item field-body">\s*<code>(?:<span[^>]*>)?(\w+)')
 
 
 def on_config(config: Any) -> Any:
@@ -51,7 +53,10 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def on_post_build(config: Any) -> None:
-    """Check what MkDocs does not: each public name is described, and no page loads anything from elsewhere.
+    """Check what MkDocs does not.
+
+    Each public name is described, each error that a docstring names links to its remedy, and no page loads anything
+    from elsewhere.
 
     Raises:
         PluginError: The site breaks one of these rules.
@@ -59,6 +64,11 @@ def on_post_build(config: Any) -> None:
     site = Path(config.site_dir)
     texts = {path.relative_to(site).as_posix(): path.read_text("utf8") for path in site.rglob("*.html")}
     faults = [f"{page} loads {url}" for page, text in texts.items() for url in _OUTSIDE.findall(text)]
+    faults += [
+        f"{page} names {name} without a link to its remedy"
+        for page, text in texts.items()
+        for name in set(_UNLINKED.findall(text)) & set(errors.__all__)
+    ]
     faults += [
         f"{thing.name} is not described on {page}"
         for group in api.things().values()

@@ -42,7 +42,7 @@ def relinked(markdown: str, page: str) -> str:
             return f"[{text}]({posixpath.relpath(target, posixpath.dirname(page) or '.')}{anchor})"
         if not (ROOT / path).exists():
             return match[0]
-        return text if text.strip("`") == path else f"{text} (`{path}`)"
+        return f"`{path}`" if path.endswith(text.strip("`/")) else f"{text} (`{path}`)"
 
     return _LINK.sub(link, markdown)
 

@@ -54,7 +54,10 @@ def _walk(thing: griffe.Object) -> Iterator[griffe.Object]:
 
 
 def _constant(default: Any, package: griffe.Module) -> Any:
-    """Return the value of a default that is the name of a short constant; any other default as it is."""
+    """Return the value of a default that is the name of a short constant; any other default as it is.
+
+    `NOTHING` of attrs, which stands for a default that the class makes, becomes three dots.
+    """
     if not isinstance(default, griffe.ExprName) or not default.name.isupper():
         return default
     name = default.canonical_path.removeprefix(f"{package.name}.")
@@ -62,6 +65,8 @@ def _constant(default: Any, package: griffe.Module) -> Any:
         value = package[name].value
     except (KeyError, AttributeError, griffe.AliasResolutionError):
         return default
+    if str(value) == "NOTHING":
+        return "..."
     return value if value is not None and len(str(value)) <= 20 else default
 
 
