@@ -101,6 +101,16 @@ def test_a_link_to_what_is_no_page_becomes_its_path(link, wanted):
     assert paths.relinked(f"See {link}.", "contributing.md") == f"See {wanted}."
 
 
+def test_the_first_mention_of_an_error_leads_to_its_remedy():
+    kept = "## `OutputError`\n\n```python\nprint(`OutputError`)\n```\n\n[see `OutputError`](x.md) `ValueError`"
+    assert paths.errors_linked(kept) == kept
+    text = f"{kept} `OutputError`, `OutputError` or `aimu.errors.AimuError`"
+    linked = (
+        "[`OutputError`][aimu.errors.OutputError], `OutputError` or [`aimu.errors.AimuError`][aimu.errors.AimuError]"
+    )
+    assert paths.errors_linked(text) == f"{kept} {linked}"
+
+
 def test_a_folder_in_the_navigation_stands_for_its_pages_that_are_not_named(tmp_path):
     for name in ("a/one.md", "a/two.md", "a/three.md", "b/four.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

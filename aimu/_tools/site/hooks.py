@@ -39,12 +39,12 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Point links to files beside docs/ to their pages on the site, and give the first page more room."""
+    """Point links to files beside docs/ to their pages, link errors, and give the first page more room."""
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]  # it would list this page alone
     if page.file.src_uri == "examples/README.md":
         markdown = programs.relinked(markdown, paths.ROOT)
-    return paths.relinked(markdown, page.file.src_uri)
+    return paths.relinked(paths.errors_linked(markdown), page.file.src_uri)
 
 
 def on_page_content(html: str, **_: Any) -> str:
