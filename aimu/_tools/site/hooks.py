@@ -55,8 +55,8 @@ def on_page_content(html: str, **_: Any) -> str:
 def on_post_build(config: Any) -> None:
     """Check what MkDocs does not.
 
-    Each public name is described, each error that a docstring names links to its remedy, and no page loads anything
-    from elsewhere.
+    Each public name is on a page and has a docstring, each error that a docstring names links to its remedy, and no
+    page loads anything from elsewhere.
 
     Raises:
         PluginError: The site breaks one of these rules.
@@ -74,6 +74,12 @@ def on_post_build(config: Any) -> None:
         for group in api.things().values()
         for thing in group
         if f'id="{thing.home}"' not in texts.get(page := api.page_of(thing.home).replace(".md", ".html"), "")
+    ]
+    faults += [
+        f"{thing.name} has no docstring"
+        for group in api.things().values()
+        for thing in group
+        if not api.summary(thing.thing)
     ]
     if faults:
         raise PluginError("\n".join(faults))
