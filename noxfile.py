@@ -1,8 +1,8 @@
 """Every command of the project: `nox` runs lint, types and tests; `nox -l` lists the rest.
 
 Each session installs what it needs into its own environment, at the versions that `constraints.txt` pins, from the
-package index and, if it answers, from that of PyTorch; `servers`, `conformance` and `browser` also use npm. `nox -s
-lock` writes the file; `newest` and `lowest` run without it.
+package index and, if it answers, from that of PyTorch; `servers`, `conformance`, `browser`, `docs` and `site` also use
+npm. `nox -s lock` writes the file; `newest` and `lowest` run without it.
 """
 
 from __future__ import annotations
@@ -435,16 +435,29 @@ def docs(session: nox.Session) -> None:
     """Execute every code block of README and docs, check their links, and build the site into site/."""
     install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
-    session.run("python", "-m", "mkdocs", "build")
+    build_site(session)
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the site into site/, every warning an error; the code blocks are not run."""
+    install(session, "", "docs")
+    build_site(session)
+
+
+def build_site(session: nox.Session) -> None:
+    session.run("python", "-m", "mkdocs", "build", "--strict", env={"NO_MKDOCS_2_WARNING": "1"})
 
 
 @nox.session
 def browser(session: nox.Session) -> None:
-    """The page of docs/examples/chat_web in a Chromium: that of this machine, or else one from npm."""
-    install(session, "mcp,trio", "test", "browser")
+    """The chat of docs/examples/chat_web and all pages of the site in Chromium: this machine's, or one from npm."""
+    install(session, "mcp,trio", "test", "browser", "docs")
+    build_site(session)
     command = os.environ.get("AIMU_CHROMIUM") or next(filter(None, map(shutil.which, CHROMIUM_COMMANDS)), None)
     env = {"AIMU_CHROMIUM": command or chromium(session)}
-    session.run("python", "-m", "pytest", "-m", "browser", "tests/examples", *session.posargs, env=env)
+    tests = ("tests/examples", "tests/test_site_looks.py")
+    session.run("python", "-m", "pytest", "-m", "browser", *tests, *session.posargs, env=env)
 
 
 def chromium(session: nox.Session) -> str:

@@ -88,6 +88,29 @@ def test_a_link_leads_to_the_same_page_on_the_site(page, link, wanted):
     )
 
 
+@pytest.mark.parametrize(
+    ("link", "wanted"),
+    [
+        ("[the configuration](pyproject.toml)", "the configuration (`pyproject.toml`)"),
+        ("[`pyproject.toml`](pyproject.toml)", "`pyproject.toml`"),
+        ("[tools/](tests/tools)", "`tests/tools`"),
+    ],
+)
+def test_a_link_to_what_is_no_page_becomes_its_path(link, wanted):
+    assert (ROOT / re.search(r"\((.+)\)", link)[1]).exists()
+    assert paths.relinked(f"See {link}.", "contributing.md") == f"See {wanted}."
+
+
+def test_the_first_mention_of_an_error_leads_to_its_remedy():
+    kept = "## `OutputError`\n\n```python\nprint(`OutputError`)\n```\n\n[see `OutputError`](x.md) `ValueError`"
+    assert paths.errors_linked(kept) == kept
+    text = f"{kept} `OutputError`, `OutputError` or `aimu.errors.AimuError`"
+    linked = (
+        "[`OutputError`][aimu.errors.OutputError], `OutputError` or [`aimu.errors.AimuError`][aimu.errors.AimuError]"
+    )
+    assert paths.errors_linked(text) == f"{kept} {linked}"
+
+
 def test_a_folder_in_the_navigation_stands_for_its_pages_that_are_not_named(tmp_path):
     for name in ("a/one.md", "a/two.md", "a/three.md", "b/four.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -112,4 +135,25 @@ def test_a_picture_for_two_schemes_follows_the_switch_of_the_site():
 def test_a_wide_diagram_scrolls():
     diagram = '<pre class="mermaid"><code>sequenceDiagram\n    a->>b: c</code></pre>'
     assert pictures.fitted(f"{diagram}<p>") == f'<div class="wide-diagram">{diagram}</div><p>'
+    assert pictures.fitted('<pre class="mermaid"><code>flowchart LR</code></pre>').startswith(
+        '<div class="wide-diagram">'
+    )
     assert pictures.fitted('<pre class="mermaid"><code>flowchart TD</code></pre>').startswith("<pre")
+    crowd = '<pre class="mermaid"><code>sequenceDiagram\n' + "    participant a\n" * 6 + "</code></pre>"
+    assert pictures.fitted(crowd).startswith('<div class="wide-diagram many">')
+
+
+def test_a_cell_with_much_text_is_not_squeezed():
+    assert pictures.fitted("<td>short</td><th>short</th>") == "<td>short</td><th>short</th>"
+    long = f"<code>{'x' * 20}</code> {'y' * 20}"
+    assert pictures.fitted(f"<td>{long}</td>") == f'<td class="long">{long}</td>'
+    assert pictures.fitted(f"<th>{long}</th>") == f'<th class="long">{long}</th>'
+
+
+def test_no_line_ends_inside_an_option_of_a_command():
+    assert (
+        pictures.fitted("<code>-m</code> <code>run --no-color x-y</code>")
+        == '<code><span class="option">-m</span></code> <code>run <span class="option">--no-color</span> x-y</code>'
+    )
+    block = "<pre><span></span><code>run --quiet\n</code></pre>"
+    assert pictures.fitted(block) == block

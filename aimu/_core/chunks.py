@@ -55,6 +55,7 @@ class StreamChunk:
 
 
 Include: TypeAlias = Iterable[str | StreamingContentType] | None
+"""The phases that a stream yields, by name or as members; None is all of them."""
 
 
 def phases(include: Include) -> frozenset[StreamingContentType] | None:

@@ -26,6 +26,7 @@ from aimu._core.surrogates import paired
 from aimu.errors import InvalidHistoryError
 
 Message: TypeAlias = dict[str, Any]
+"""One message of a history: a dict in OpenAI's shape, which goes through JSON."""
 
 ROLES = ("system", "user", "assistant", "tool")
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MessageHistory: TypeAlias = dict[str, list[Message]]
+"""The histories of all agents of a runner, by their names."""
 
 DONE = StreamingContentType.DONE
 

@@ -58,6 +58,7 @@ class Request:
 
 
 ReplyStream: TypeAlias = AsyncGenerator[Delta | Reply, None]
+"""What `Provider.stream` returns: deltas as they arrive, then exactly one reply."""
 
 
 @public("aimu.providers")

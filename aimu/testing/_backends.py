@@ -12,6 +12,7 @@ from aimu._doors import public
 from aimu.errors import InvalidOptionError
 
 Backend: TypeAlias = Literal["asyncio", "trio"]
+"""The event loop that a test runs on, by its name in AnyIO."""
 
 
 class _Border(Protocol):

@@ -70,7 +70,8 @@ class Step:
         ]
 
 
-reply = Step  # reads better in a script: ScriptedProvider(reply(calls=[...]), "Done.")
+reply = Step
+"""Another name of `Step`, which reads better in a script: `ScriptedProvider(reply(calls=[...]), "Done.")`."""
 
 Scripted: TypeAlias = str | Step | BaseException | Callable[[Request], str | Step | BaseException]
 

@@ -20,3 +20,4 @@ class ToolServer(Protocol):
 
 
 ToolLike: TypeAlias = Callable[..., Any] | Tool | ToolServer
+"""What `tools=` takes: a function, a `Tool`, or an object that has tools, such as an MCP client."""

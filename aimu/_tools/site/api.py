@@ -104,7 +104,8 @@ def page_of(name: str) -> str:
     return "reference/errors.md" if module == "aimu.errors" else f"reference/api/{module}.md"
 
 
-def _summary(thing: Any) -> str:
+def summary(thing: Any) -> str:
+    """Return the first paragraph of what griffe has read as the docstring of a thing."""
     text = thing.docstring.value if thing.docstring is not None else ""
     return " ".join(text.partition("\n\n")[0].split())
 
@@ -178,6 +179,6 @@ def _index_page(found: dict[str, list[Thing]]) -> str:
     ]
     for module, group in found.items():
         shown = [thing for thing in group if thing.name not in _CLIENTS]
-        rows = [(f"[`{thing.name.rpartition('.')[2]}`][{thing.home}]", _summary(thing.thing)) for thing in shown]
+        rows = [(f"[`{thing.name.rpartition('.')[2]}`][{thing.home}]", summary(thing.thing)) for thing in shown]
         parts += [f"### {module}", table(("name", ""), rows)]
     return joined(*parts)

@@ -12,9 +12,11 @@ from typing import Any
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 
+from aimu import errors
 from aimu._tools.site import api, paths, pictures, programs, scripts, tables
 
 _OUTSIDE = re.compile(r'<(?:script|img|iframe|link rel="(?:stylesheet|preconnect)")[^>]*"((?:https?:)?//[^"]+)')
+_UNLINKED = re.compile(r'<li class="doc-section-item field-body">\s*<code>(?:<span[^>]*>)?(\w+)')
 
 
 def on_config(config: Any) -> Any:
@@ -37,12 +39,12 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Point links to files beside docs/ to their pages on the site, and give the first page more room."""
+    """Point links to files beside docs/ to their pages, link errors, and give the first page more room."""
     if page.file.src_uri == "index.md":
         page.meta["hide"] = ["navigation"]  # it would list this page alone
     if page.file.src_uri == "examples/README.md":
         markdown = programs.relinked(markdown, paths.ROOT)
-    return paths.relinked(markdown, page.file.src_uri)
+    return paths.relinked(paths.errors_linked(markdown), page.file.src_uri)
 
 
 def on_page_content(html: str, **_: Any) -> str:
@@ -51,7 +53,10 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def on_post_build(config: Any) -> None:
-    """Check what MkDocs does not: each public name is described, and no page loads anything from elsewhere.
+    """Check what MkDocs does not.
+
+    Each public name is on a page and has a docstring, each error that a docstring names links to its remedy, and no
+    page loads anything from elsewhere.
 
     Raises:
         PluginError: The site breaks one of these rules.
@@ -60,10 +65,21 @@ def on_post_build(config: Any) -> None:
     texts = {path.relative_to(site).as_posix(): path.read_text("utf8") for path in site.rglob("*.html")}
     faults = [f"{page} loads {url}" for page, text in texts.items() for url in _OUTSIDE.findall(text)]
     faults += [
+        f"{page} names {name} without a link to its remedy"
+        for page, text in texts.items()
+        for name in set(_UNLINKED.findall(text)) & set(errors.__all__)
+    ]
+    faults += [
         f"{thing.name} is not described on {page}"
         for group in api.things().values()
         for thing in group
         if f'id="{thing.home}"' not in texts.get(page := api.page_of(thing.home).replace(".md", ".html"), "")
+    ]
+    faults += [
+        f"{thing.name} has no docstring"
+        for group in api.things().values()
+        for thing in group
+        if not api.summary(thing.thing)
     ]
     if faults:
         raise PluginError("\n".join(faults))

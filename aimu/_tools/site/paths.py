@@ -1,4 +1,4 @@
-"""Where pages are: links that lead out of docs/, and the navigation with its folders."""
+"""Where pages are: links that lead out of docs/, links to errors, and the navigation with its folders."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import posixpath
 import re
 from pathlib import Path
 from typing import Any
+
+from aimu import errors
 
 ROOT = Path(__file__).resolve().parents[3]
 # Files beside docs/ that are pages too, by their path in the checkout.
@@ -18,6 +20,10 @@ ROOT_PAGES = {
     "README.md": "index.md",
 }
 _LINK = re.compile(r"\[([^\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")
+# An error in the text; what is not to be changed comes first: blocks of code, headings and links.
+_ERROR = re.compile(
+    r"^ *```.*?^ *```|^#.*?$|\[[^\]]*\][(\[]|`(?P<written>(?:aimu\.errors\.)?(?P<name>\w+))`", re.DOTALL | re.MULTILINE
+)
 
 
 def relinked(markdown: str, page: str) -> str:
@@ -42,9 +48,23 @@ def relinked(markdown: str, page: str) -> str:
             return f"[{text}]({posixpath.relpath(target, posixpath.dirname(page) or '.')}{anchor})"
         if not (ROOT / path).exists():
             return match[0]
-        return text if text.strip("`") == path else f"{text} (`{path}`)"
+        return f"`{path}`" if path.endswith(text.strip("`/")) else f"{text} (`{path}`)"
 
     return _LINK.sub(link, markdown)
+
+
+def errors_linked(markdown: str) -> str:
+    """Return the text of a page on which the first mention of each error is a link to its cause and remedy."""
+    seen = {""}
+
+    def link(match: re.Match[str]) -> str:
+        name = match["name"] or ""
+        if name in seen or name not in errors.__all__:
+            return match[0]
+        seen.add(name)
+        return f"[`{match['written']}`][aimu.errors.{name}]"
+
+    return _ERROR.sub(link, markdown)
 
 
 def expanded(nav: Any, docs: Path) -> Any:

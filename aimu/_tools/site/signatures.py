@@ -21,12 +21,17 @@ class Readable(griffe.Extension):
 
     Each class gets the `__init__` that attrs or its `__new__` makes. The code of `Example:` sections gets a fence. A
     default that is the name of a short constant becomes the constant. Overloads are reduced to the parameters that tell
-    them apart, if some do; the full signature of the function follows them.
+    them apart, if some do; the full signature of the function follows them. Each module knows the names of all errors,
+    so that what a docstring `Raises:` is a link to its remedy, also where the module does not import the error.
     """
 
     def on_package(self, *, pkg: griffe.Module, **kwargs: Any) -> None:
         """Change a package once all of its modules are read."""
+        errors = {name for name, member in pkg["errors"].members.items() if isinstance(member, griffe.Class)}
         for thing in list(_walk(pkg)):
+            if isinstance(thing, griffe.Module):
+                for name in errors - set(thing.members):
+                    thing.set_member(name, griffe.Alias(name, f"{pkg.name}.errors.{name}", parent=thing))
             if thing.docstring is not None:
                 thing.docstring.value = _EXAMPLE.sub(_fenced, thing.docstring.value)
             if isinstance(thing, griffe.Function):
@@ -49,7 +54,10 @@ def _walk(thing: griffe.Object) -> Iterator[griffe.Object]:
 
 
 def _constant(default: Any, package: griffe.Module) -> Any:
-    """Return the value of a default that is the name of a short constant; any other default as it is."""
+    """Return the value of a default that is the name of a short constant; any other default as it is.
+
+    `NOTHING` of attrs, which stands for a default that the class makes, becomes three dots.
+    """
     if not isinstance(default, griffe.ExprName) or not default.name.isupper():
         return default
     name = default.canonical_path.removeprefix(f"{package.name}.")
@@ -57,6 +65,8 @@ def _constant(default: Any, package: griffe.Module) -> Any:
         value = package[name].value
     except (KeyError, AttributeError, griffe.AliasResolutionError):
         return default
+    if str(value) == "NOTHING":
+        return "..."
     return value if value is not None and len(str(value)) <= 20 else default
 
 
