@@ -7,7 +7,8 @@
 - `remote`: a server in another process: requests, lost connections, and connecting again.
 - `connection`: one connection, from opening to closing; `negotiation`: which protocol it speaks.
 - `process`: runs a server as a child process; `framing`: messages as lines on its pipes.
-- `http`: the HTTP client under the SDK's transport; `sse`: the transport that came before it; `login`: tokens.
+- `http`: the HTTP client under the SDK's transport; `answers`: what it gets, checked.
+- `sse`: the transport that came before streamable HTTP; `login`: tokens.
 - `memory`: calls a server object in this program.
 - `session`: the requests to a client of the mcp package.
 - `reading`: resources and prompts.
