@@ -100,10 +100,11 @@ def excerpt(text: str) -> str:
 
 def words(exc: BaseException) -> str:
     """Return what an error says, in one line; of a failed check of a server's answer, the first of its findings."""
-    findings: Any = getattr(exc, "errors", None)
-    if not callable(findings):
+    from pydantic import ValidationError
+
+    if not isinstance(exc, ValidationError):
         return str(exc) or type(exc).__name__
-    found = findings(include_url=False, include_input=False)
+    found = exc.errors(include_url=False, include_input=False)
     told = [": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"]))) for item in found[:_FINDINGS]]
     more = f"; and {len(found) - _FINDINGS} more" if len(found) > _FINDINGS else ""
     return excerpt("; ".join(told)) + more
