@@ -178,7 +178,7 @@ _TRANSPORTS: dict[str, Literal["stdio", "http", "sse"]] = {
     "streamable-http": "http",
     "streamablehttp": "http",
 }
-_UNSAID = {"remote"}  # a server over HTTP, either way
+_UNSAID = ("remote",)  # a server over HTTP, either way
 
 # Keys that other programs read and that change nothing here.
 _FOREIGN = {
@@ -235,8 +235,9 @@ def _usual(server: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(command := given.get("command"), Mapping):  # of older versions of Zed
         given = {**given, **command, "command": command.get("path")}
         given.pop("path", None)
-    if isinstance(command := given.get("command"), list) and command:
-        given["command"], given["args"] = command[0], [*command[1:], *(given.get("args") or ())]
+    command, more = given.get("command"), given.get("args") or []
+    if isinstance(command, list) and command and isinstance(more, list):
+        given["command"], given["args"] = command[0], [*command[1:], *more]
     if "env" not in given and "environment" in given:
         given["env"] = given.pop("environment")
     for key in {"env", "headers"} & given.keys():
