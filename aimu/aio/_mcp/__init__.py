@@ -14,6 +14,7 @@
 - `reading`: resources and prompts.
 - `unasked`: what a server says and asks of its own accord; `terminal`: its questions, asked in the terminal.
 - `faults`: what goes wrong with a server, and the library's errors made of it.
+- `tolerance`: puts results right that the SDK would refuse.
 - `results`: turns the results of servers into content for a model.
 
 Sampling is not supported, because the protocol of 2026-07-28 deprecates it; nor is logging in by OAuth, yet.

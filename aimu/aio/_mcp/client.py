@@ -24,7 +24,7 @@ from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
 from aimu.aio._mcp.reading import Reading
 from aimu.aio._mcp.remote import RemoteServer, connect
-from aimu.aio._mcp.results import Content, marked_as_error, only_text, result_content
+from aimu.aio._mcp.results import Content, failure_text, marked_as_error, result_content
 from aimu.aio._place import Place
 from aimu.errors import AimuError, ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
@@ -269,7 +269,7 @@ class MCPClient(Reading):
         result = await self._servers[index].call(own_name, arguments or {}, timeout, on_progress)
         content = result_content(result)
         if result.is_error:
-            raise ToolError(only_text(content))
+            raise ToolError(failure_text(content))
         return content
 
     async def aclose(self) -> None:

@@ -20,6 +20,7 @@ from aimu.aio._mcp.negotiation import Attempt, attempts, confirm
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.process import ServerProcess
 from aimu.aio._mcp.session import Session
+from aimu.aio._mcp.tolerance import tolerant
 from aimu.aio._mcp.unasked import Unasked
 from aimu.errors import ClosedClientError, InvalidOptionError, MCPConnectionError, MCPTimeoutError
 
@@ -74,7 +75,7 @@ class Connection:
         self._end = end = anyio.Event()
         try:
             with single_failure(), anyio.CancelScope(deadline=attempt.deadline) as self._scope:
-                transport = self._transport(attempt, end)
+                transport = tolerant(self._transport(attempt, end), self._spec.name)
                 async with Client(transport, mode=attempt.mode, **self._unasked.callbacks()) as client:
                     await confirm(client, attempt.mode)
                     self.session = Session(client, self._spec.name)

@@ -146,5 +146,5 @@ def refusal(server: str, exc: Exception) -> MCPError:
     from mcp import MCPError as ProtocolError
 
     if isinstance(exc, ProtocolError):
-        return MCPError(f"MCP server {server!r}: {exc.message} (code {exc.code})")
+        return MCPError(f"MCP server {server!r}: {exc.message or 'it gives no reason'} (code {exc.code})")
     return MCPError(f"MCP server {server!r} violated the protocol: {words(exc)}")

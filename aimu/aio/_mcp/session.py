@@ -78,10 +78,10 @@ class Session:
             return []
 
     async def _pages(self, request: Callable[..., Awaitable[Any]], field: str, *, fresh: bool) -> list[Any]:
-        """Return the items of all pages of a list; a repeated cursor ends it."""
+        """Return the items of all pages of a list; an empty or a repeated cursor ends it."""
         page = await request(cache_mode="refresh" if fresh else "use")
         found, seen = list(getattr(page, field)), set[str]()
-        while page.next_cursor is not None:
+        while page.next_cursor:
             if page.next_cursor in seen or len(seen) == MOST_PAGES:
                 log.warning("MCP server %r: its list of %s does not end; read %d pages", self._server, field, len(seen))
                 break
