@@ -14,6 +14,7 @@
 - `reading`: resources and prompts.
 - `unasked`: what a server says and asks of its own accord; `terminal`: its questions, asked in the terminal.
 - `faults`: what goes wrong with a server, and the library's errors made of it.
+- `sent`: what goes to servers is JSON data; `schemas`: checks with the schemas of servers.
 - `tolerance`: puts results right that the SDK would refuse.
 - `results`: turns the results of servers into content for a model.
 

@@ -66,8 +66,9 @@ class MCPOptions(TypedDict, total=False):
         exclude: The tools to leave out, likewise.
         elicit: Answers the questions that a server asks the user while a call runs: a dict accepts, and is the answer
             (empty for a page that the user visited); None declines. May be `async def`; a plain function runs in a
-            worker thread, so it may use `input()`. Without it, servers are told that nobody can be asked.
-            `aimu.tools.ask_in_terminal` is one.
+            worker thread, so it may use `input()`. If it raises, or its answer does not fit the question's schema, a
+            warning is logged and the server is told that the question was cancelled. Without it, servers are told that
+            nobody can be asked. `aimu.tools.ask_in_terminal` is one.
         roots: Folders that a server may work in, if it asks.
     """
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any
 
 from aimu._core.escaping import printable
 from aimu._doors import public
 from aimu.aio._mcp.options import Elicitation
+from aimu.aio._mcp.schemas import problem_of, validator_of
 
 
 @public("aimu.tools")
@@ -32,14 +34,15 @@ def ask_in_terminal(question: Elicitation) -> dict[str, Any] | None:
             )
         answers: dict[str, Any] = {}
         schema = question.schema or {}
-        required = schema.get("required", ())
-        for name, field in schema.get("properties", {}).items():
-            answer = _ask(name, field, name in required)
+        required = schema.get("required") or ()
+        fields = schema.get("properties") or {}
+        for name, field in fields.items():
+            answer = _ask(name, field if isinstance(field, Mapping) else {}, name in required)
             if answer is None and name in required:
                 return None
             if answer is not None:
                 answers[name] = answer
-        if not schema.get("properties") and input("Agree? [y/N] ").strip().lower() not in ("y", "yes"):
+        if not fields and input("Agree? [y/N] ").strip().lower() not in ("y", "yes"):
             return None
         return answers
     except EOFError:
@@ -48,33 +51,68 @@ def ask_in_terminal(question: Elicitation) -> dict[str, Any] | None:
 
 def _ask(name: str, field: Mapping[str, Any], required: bool) -> Any:
     """Return the value of one field, or None for an empty line without a default."""
-    choices = field.get("enum")
+    choices = _choices(field)
     default = field.get("default")
     title = field.get("title") or name
     description = f" ({field['description']})" if field.get("description") else ""
-    kind = ", ".join(map(str, choices)) if choices else field.get("type", "string")
-    marks = f" [{kind}{'' if required else ', optional'}{'' if default is None else f', default {default}'}]: "
+    kind = _kind(field)
+    shown = ", ".join(_shown(value, choices) for value in dict.fromkeys(choices.values())) if choices else kind
+    marks = f" [{shown}{'' if required else ', optional'}{'' if default is None else f', default {default}'}]: "
+    validator = validator_of(dict(field), f"the schema of {name!r} is invalid, so the answer is not checked")
     while True:
         text = input(printable(f"{title}{description}{marks}")).strip()
         if not text:
             return default
-        value = _value(text, field.get("type", "string"))
-        if value is not None and (not choices or value in choices):
+        value = _value(text, kind, choices)
+        if value is None:
+            print(f"{text!r} is not one of these: {printable(shown)}")  # noqa: T201 - likewise
+        elif (problem := problem_of(value, validator)) is not None:
+            print(f"that does not fit: {printable(problem)}")  # noqa: T201 - likewise
+        else:
             return value
-        print(f"{text!r} is not one of these: {printable(kind)}")  # noqa: T201 - likewise
 
 
-def _value(text: str, kind: str) -> Any:
+def _kind(field: Mapping[str, Any]) -> str:
+    kinds = field.get("type", "string")
+    return next((str(kind) for kind in kinds if kind != "null"), "string") if isinstance(kinds, list) else str(kinds)
+
+
+def _choices(field: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values that a field, or each item of a list, may have, by what the user may type for them.
+
+    Format: https://modelcontextprotocol.io/specification/2025-11-25/client/elicitation (read 2026-11-26)
+    """
+    if isinstance(items := field.get("items"), Mapping):
+        field = items
+    values = list(field.get("enum") or ())
+    found = dict(zip(map(str, field.get("enumNames") or ()), values, strict=False))
+    for option in field.get("oneOf") or field.get("anyOf") or ():
+        if isinstance(option, Mapping) and "const" in option:
+            values.append(option["const"])
+            found[str(option.get("title") or option["const"])] = option["const"]
+    return found | {str(value): value for value in values}
+
+
+def _shown(value: Any, choices: Mapping[str, Any]) -> str:
+    titles = [text for text, meant in choices.items() if meant == value and text != str(value)]
+    return f"{value} ({titles[0]})" if titles else str(value)
+
+
+def _value(text: str, kind: str, choices: Mapping[str, Any]) -> Any:
     """Return a text as a value of a type of JSON, or None if it is not one."""
+    if kind == "array":
+        parts = [part.strip() for part in text.split(",")]
+        values = [choices.get(part) if choices else part for part in parts]
+        return None if None in values else values
+    if choices:
+        return choices.get(text)
     if kind == "string":
         return text
     if kind == "boolean":
         return {"y": True, "yes": True, "true": True, "n": False, "no": False, "false": False}.get(text.lower())
-    if kind == "array":
-        return [part.strip() for part in text.split(",")]
     try:
         value = json.loads(text)
     except ValueError:
         return None
-    fits = type(value) is int if kind == "integer" else type(value) in (int, float)
+    fits = type(value) is int if kind == "integer" else type(value) in (int, float) and isfinite(value)
     return value if fits else None
