@@ -256,7 +256,7 @@ class MCPClient(Facade):
             The messages.
 
         Raises:
-            InvalidOptionError: It is not clear which server is meant, or the arguments are not JSON data.
+            InvalidOptionError: It is not clear which server is meant, or an argument is not a text.
             MCPConnectionError: The connection is lost.
             MCPTimeoutError: The server does not answer in time.
             MCPError: The server has no such prompt, or refuses the arguments.

@@ -121,6 +121,9 @@ async def _prompts_of(server: Server) -> list[MCPPrompt]:
 async def _get_prompt_of(server: Server, name: str, arguments: dict[str, str]) -> list[dict[str, Any]]:
     """Return the messages of a prompt."""
     sent = json_object(arguments, f"the arguments of prompt {name!r}")
+    for key, value in sent.items():
+        if not isinstance(value, str):
+            raise InvalidOptionError(f"the argument {key!r} of prompt {name!r} must be a text, got {value!r}")
     result = await server.use(f"prompt {name!r}", lambda session: session.prompt(whole(name), sent))
     return [{"role": item.role, "content": blocks_content([item.content])} for item in result.messages]
 
@@ -223,7 +226,7 @@ class Reading(ABC):
             The messages.
 
         Raises:
-            InvalidOptionError: It is not clear which server is meant, or the arguments are not JSON data.
+            InvalidOptionError: It is not clear which server is meant, or an argument is not a text.
             MCPConnectionError: The connection is lost.
             MCPTimeoutError: The server does not answer in time.
             MCPError: The server has no such prompt, or refuses the arguments.
