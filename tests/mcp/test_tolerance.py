@@ -108,6 +108,36 @@ async def test_a_failed_result_always_has_a_reason(opened, result, reason):
             assert str(caught.value) == reason
 
 
+@pytest.mark.parametrize(
+    ("schema", "told"),
+    [
+        ({"$ref": "#"}, "'next' has an output schema that refers to itself without end"),
+        ({"properties": {"x": {"$ref": "http://127.0.0.1:9/x"}}}, "'next' has an output schema with an unknown $ref: "),
+    ],
+)
+async def test_an_output_schema_that_cannot_be_followed_is_not_checked(opened, caplog, schema, told):
+    tool = {"name": "next", "inputSchema": EMPTY, "outputSchema": {"type": "object", **schema}}
+    result = {"content": [{"type": "text", "text": "fine"}], "structuredContent": {"x": 1}}
+    with web_server(serving(result, {"tools/list": {"tools": [tool]}})) as url:
+        async with opened(config={"s": {"url": url}}) as client:
+            await client.get_tools()
+            assert await client.call_tool("next") == "fine"
+    assert told in caplog.text
+
+
+async def test_the_reason_of_a_large_result_that_does_not_fit_is_short(opened):
+    schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
+    listed = {"tools/list": {"tools": [{"name": "next", "inputSchema": EMPTY, "outputSchema": schema}]}}
+    with web_server(serving({"content": [], "structuredContent": {"x": "y" * 9999}}, listed)) as url:
+        async with opened(config={"s": {"url": url}}) as client:
+            await client.get_tools()
+            with pytest.raises(
+                MCPError, match="does not fit its output schema: 'yyy.* is not of type 'integer'"
+            ) as caught:
+                await client.call_tool("next")
+    assert len(str(caught.value)) < 1000
+
+
 async def test_the_model_is_told_that_a_silent_tool_failed():
     with web_server(serving({"content": [], "isError": True})) as url:
         async with aio.MCPClient(config={"s": {"url": url}}) as mcp:

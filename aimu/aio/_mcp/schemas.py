@@ -9,9 +9,14 @@ from aimu._core.escaping import escaping
 
 log = escaping(logging.getLogger("aimu.aio"))
 
+_SHOWN = 300  # characters of both ends of a long reason
 
-def problem_of(value: Any, validator: Any) -> str | None:
-    """Return why a value does not fit a schema; None if it does, or if that cannot be said."""
+
+def problem_of(value: Any, validator: Any, owner: str) -> str | None:
+    """Return why a value does not fit a schema; None if it does, or if that cannot be said.
+
+    `owner` says in a warning whose schema it is.
+    """
     if validator is None:
         return None
     from jsonschema.exceptions import best_match
@@ -20,9 +25,15 @@ def problem_of(value: Any, validator: Any) -> str | None:
     try:
         error = best_match(validator.iter_errors(value))
     except Unresolvable as exc:
-        log.warning("a schema of an MCP server has an unknown $ref: %s", exc)
+        log.warning("%s with an unknown $ref: %s", owner, exc)
         return None
-    return None if error is None else str(error.message)
+    except RecursionError:
+        log.warning("%s that refers to itself without end", owner)
+        return None
+    if error is None:
+        return None
+    text = str(error.message)  # begins with the value, and ends with the reason
+    return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]} ... {text[-_SHOWN:]}"
 
 
 def validator_of(schema: Any, complaint: str) -> Any:

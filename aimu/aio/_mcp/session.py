@@ -98,10 +98,10 @@ class Session:
             return
         if result.structured_content is None:
             raise RuntimeError(f"tool {name!r} has an output schema, but its result has no structured content")
+        who = f"MCP server {self._server!r}: tool {name!r}"
         if name not in self._validators:
-            who = f"MCP server {self._server!r}: tool {name!r}"
             complaint = f"{who} has an invalid output schema, so its results are not checked"
             self._validators[name] = validator_of(schema, complaint)
-        problem = problem_of(result.structured_content, self._validators[name])
+        problem = problem_of(result.structured_content, self._validators[name], f"{who} has an output schema")
         if problem is not None:
             raise RuntimeError(f"the result of tool {name!r} does not fit its output schema: {problem}")

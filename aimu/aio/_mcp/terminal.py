@@ -58,7 +58,7 @@ def _ask(name: str, field: Mapping[str, Any], required: bool) -> Any:
     kind = _kind(field)
     shown = ", ".join(_shown(value, choices) for value in dict.fromkeys(choices.values())) if choices else kind
     marks = f" [{shown}{'' if required else ', optional'}{'' if default is None else f', default {default}'}]: "
-    validator = validator_of(dict(field), f"the schema of {name!r} is invalid, so the answer is not checked")
+    validator = validator_of(dict(field), f"the field {name!r} has an invalid schema, so the answer is not checked")
     while True:
         text = input(printable(f"{title}{description}{marks}")).strip()
         if not text:
@@ -66,7 +66,7 @@ def _ask(name: str, field: Mapping[str, Any], required: bool) -> Any:
         value = _value(text, kind, choices)
         if value is None:
             print(f"{text!r} is not one of these: {printable(shown)}")  # noqa: T201 - likewise
-        elif (problem := problem_of(value, validator)) is not None:
+        elif (problem := problem_of(value, validator, f"the field {name!r} has a schema")) is not None:
             print(f"that does not fit: {printable(problem)}")  # noqa: T201 - likewise
         else:
             return value

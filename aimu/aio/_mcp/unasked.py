@@ -118,8 +118,9 @@ def _checked(answer: Any, question: Elicitation) -> dict[str, Any] | None:
                 f"elicit= must return simple values and lists of texts, got {value!r} for {name!r}"
             )
     schema = question.schema or {}
-    complaint = f"MCP server {question.server!r}: its question has an invalid schema, so the answer is not checked"
-    problem = problem_of(content, validator_of(schema, complaint))
+    who = f"MCP server {question.server!r}: its question"
+    validator = validator_of(schema, f"{who} has an invalid schema, so the answer is not checked")
+    problem = problem_of(content, validator, f"{who} has a schema")
     if problem is not None:
         raise InvalidOptionError(f"the answer of elicit= does not fit the question: {problem}")
     return content
