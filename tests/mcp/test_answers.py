@@ -89,6 +89,7 @@ async def test_the_body_of_an_answer_is_that_of_its_request_whatever_its_id(open
     ("status", "headers", "body", "reason"),
     [
         (200, {"Content-Type": "text/html; charset=utf-8"}, PAGE, "answered HTTP 200 OK with text/html: <html>Log in"),
+        (200, {"Content-Type": "text/html"}, PAGE * 9999, "answered HTTP 200 OK with text/html"),
         (200, {}, b"fine", "answered HTTP 200 OK with no content type: fine"),
         (202, {}, b"", "answered HTTP 202 Accepted with an empty body"),
         (204, {}, b"", "answered HTTP 204 No Content with an empty body"),

@@ -1,6 +1,8 @@
 """Configs of servers as users write them."""
 
 import json
+from inspect import signature
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from aimu import aio
 from aimu.aio._mcp.config import HTTPSpec, ProcessSpec, read_config, read_file
 from aimu.errors import InvalidOptionError
+from aimu.tools import serve_mcp
+from aimu.types import MCPOptions
 from tests.mcp.conftest import tiny
 
 
@@ -270,3 +274,10 @@ def test_any_json_is_read_or_refused(config):
     for spec in specs:
         assert isinstance(spec, ProcessSpec | HTTPSpec)
         assert spec.place
+
+
+def test_the_documentation_has_every_option():
+    page = (Path(__file__).parents[2] / "docs/mcp.md").read_text("utf8")
+    options = [*MCPOptions.__annotations__, "config", "server", "file", "reconnect", "timeout"]
+    options += [name for name in signature(serve_mcp).parameters if name != "tools_or_agent"]
+    assert [name for name in options if f"{name}=" not in page] == []

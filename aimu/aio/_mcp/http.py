@@ -64,16 +64,18 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
         response = await super().send(request, **options)
         if response.is_error:
             return await _refused(request, response, self.hide)
-        asked = _id_of(request) if self._answers else None
+        if not self._answers:
+            return _with_body(response, await _read(response, LARGEST_ERROR) or b"")
+        asked = _id_of(request)
         if asked is None or response.has_redirect_location:
             return response
         if _has_type(response, EVENTS):
             return self._event_stream(response, asked)
+        if not _has_type(response, "application/json"):
+            return _answer(request, _no_message(response, await _read(response, LARGEST_ERROR), self.hide))
         body = await _read(response, self._largest)
         if body is None:
             return _answer(request, too_large(self._largest))
-        if not _has_type(response, "application/json"):
-            return _answer(request, _no_message(response, body, self.hide))
         kind, content = checked_body(body, asked, self.hide)
         return _with_body(response, content, kind)
 
@@ -272,10 +274,12 @@ def _id_of(request: httpx2.Request) -> RequestId | None:
     return message.get("id") if "method" in message else None
 
 
-def _no_message(response: httpx2.Response, body: bytes, hide: Callable[[str], str]) -> Fault:
-    """Return the facts of a success that is not one: a page, or nothing."""
+def _no_message(response: httpx2.Response, body: bytes | None, hide: Callable[[str], str]) -> Fault:
+    """Return the facts of a success that is not one: a page, which is None if it is long, or nothing."""
     kind = response.headers.get("content-type", "").partition(";")[0] or "no content type"
-    shown = f"{kind}: {excerpt(hide(body.decode(errors='replace')))}" if body else "an empty body"
+    shown = kind if body is None else f"{kind}: {excerpt(hide(body.decode(errors='replace')))}"
+    if body == b"":
+        shown = "an empty body"
     status = f"HTTP {response.status_code} {response.reason_phrase}"
     return Fault(
         kind="invalid", reason=f"answered {status} with {shown}; it must be JSON or an event stream, so check its URL"
