@@ -182,7 +182,7 @@ class MCPClient(Facade):
 
         Raises:
             ToolError: The tool fails; the text is what it reports.
-            InvalidOptionError: No server has a tool of this name.
+            InvalidOptionError: No server has a tool of this name, or the arguments are not JSON data.
             MCPConnectionError: The connection is lost; the call may have run.
             MCPTimeoutError: The server does not answer in time.
             MCPError: The server answers with a protocol error.
@@ -256,7 +256,7 @@ class MCPClient(Facade):
             The messages.
 
         Raises:
-            InvalidOptionError: It is not clear which server is meant.
+            InvalidOptionError: It is not clear which server is meant, or an argument is not a text.
             MCPConnectionError: The connection is lost.
             MCPTimeoutError: The server does not answer in time.
             MCPError: The server has no such prompt, or refuses the arguments.

@@ -201,6 +201,87 @@ def test_a_question_can_be_declined_in_the_terminal(monkeypatch, question, lines
     assert ask_in_terminal(question) == answer
 
 
+BOUNDS = {
+    "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 5},
+    "x": {"type": "number"},
+    "s": {"type": "string", "minLength": 2, "pattern": "(a+)+$"},
+    "one": {"type": "string", "oneOf": [{"const": "r", "title": "Red"}, {"const": "g", "title": "Green"}]},
+    "old": {"type": "string", "enum": ["r", "g"], "enumNames": ["Red", "Green"]},
+    "some": {"type": "array", "items": {"anyOf": [{"const": "r", "title": "Red"}, {"const": "g"}]}, "maxItems": 1},
+    "odd": True,
+}
+
+
+def test_an_answer_in_the_terminal_must_fit_its_field(monkeypatch, capsys):
+    lines = ["9", "3", "1e999", "0.5", "a", "aa", "blue", "Green", "Red", "b", "r, g", "Red", "x"]
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or lines.pop(0))
+    answers = {"n": 3, "x": 0.5, "s": "aa", "one": "g", "old": "r", "some": ["r"], "odd": "x"}
+    schema = {"type": "object", "properties": BOUNDS, "required": None}
+    assert ask_in_terminal(Elicitation(server="s", message="?", schema=schema)) == answers
+    assert "one [r (Red), g (Green), optional]: " in asked
+    assert capsys.readouterr().out.splitlines()[2:] == [
+        "that does not fit: 9 is greater than the maximum of 5",
+        "'1e999' is not one of these: number",
+        "that does not fit: 'a' is too short",
+        "'blue' is not one of these: r (Red), g (Green)",
+        "'b' is not one of these: r (Red), g",
+        "that does not fit: ['r', 'g'] is too long",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("Ada", "must return a dict of answers or None, got str"),
+        (True, "must return a dict of answers or None, got bool"),
+        ([("name", "Ada")], "must return a dict of answers or None, got list"),
+        ({"name": 5}, "does not fit the question: 5 is not of type 'string'"),
+        ({"name": None}, "does not fit the question: 'name' is a required property"),
+        ({}, "does not fit the question: 'name' is a required property"),
+        ({"name": "Ada", "more": {"a": 1}}, "must return simple values and lists of texts, got {'a': 1} for 'more'"),
+        (
+            {"name": "Ada", "more": {1}},
+            "the answer of elicit= must be a dict of JSON data: JSON cannot express this set",
+        ),
+        ({1: "Ada"}, "a dict has keys that are not texts"),
+    ],
+)
+async def test_an_answer_that_does_not_fit_is_not_sent(opened, caplog, answer, reason):
+    assert await asked(opened, "asks", elicit=lambda _: answer) == {"action": "cancel"}
+    assert "MCP server 'wild': elicit= failed" in caplog.text
+    assert reason in caplog.text
+
+
+async def test_an_answer_leaves_out_nulls_and_replaces_half_surrogates(opened):
+    answer = {"name": "Ada\ud800", "nick": None, "tags": ["a"], "age": 3}
+    content = {"name": "Ada\ufffd", "tags": ["a"], "age": 3}
+    assert await asked(opened, "asks", elicit=lambda _: answer) == {"action": "accept", "content": content}
+
+
+@pytest.mark.parametrize("form", ["sync", "async"])
+async def test_a_cancelled_call_does_not_wait_for_the_answer_to_its_question(opened, form):
+    never, entered = threading.Event(), threading.Event()
+
+    def ask(_):
+        entered.set()
+        never.wait(30)
+
+    async def ask_async(_):
+        entered.set()
+        await anyio.sleep_forever()
+
+    try:
+        with anyio.fail_after(10):
+            async with opened(config=wild("asks"), elicit=ask if form == "sync" else ask_async) as client:
+                async with anyio.create_task_group() as group:
+                    group.start_soon(client.call_tool, "ask")
+                    await anyio.to_thread.run_sync(entered.wait, 10)
+                    group.cancel_scope.cancel()
+    finally:
+        never.set()
+
+
 def test_invalid_options_are_refused():
     with pytest.raises(InvalidOptionError, match="elicit must be a function, got str"):
         aio.MCPClient(config=tiny(), elicit="yes")

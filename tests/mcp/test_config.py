@@ -1,6 +1,8 @@
 """Configs of servers as users write them."""
 
 import json
+from inspect import signature
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,6 +11,8 @@ from hypothesis import strategies as st
 from aimu import aio
 from aimu.aio._mcp.config import HTTPSpec, ProcessSpec, read_config, read_file
 from aimu.errors import InvalidOptionError
+from aimu.tools import serve_mcp
+from aimu.types import MCPOptions
 from tests.mcp.conftest import tiny
 
 
@@ -64,10 +68,23 @@ def test_a_url_is_read_in_every_form(caplog, server, transport):
         {"mcp": {"servers": {"x": {"type": "STDIO", "command": "y"}}}},
         {"mcpServers": {"x": {"command": "y"}, "off": {"command": "z", "enabled": False}}},
         {"x": {"command": "y"}},
+        {"mcp.servers": {"x": {"command": "y"}}, "editor.fontSize": 12},
+        {"theme": "One", "context_servers": {"x": {"source": "custom", "command": "y", "args": [], "env": {}}}},
+        {"context_servers": {"x": {"command": {"path": "y", "args": [], "env": None}, "settings": {}}}},
+        {"$schema": "s", "mcp": {"x": {"type": "local", "command": ["y"], "enabled": True, "environment": {}}}},
     ],
 )
 def test_the_servers_are_found_in_every_form(config):
     assert read_config(config) == [ProcessSpec(name="x", command="y")]
+
+
+def test_a_command_may_be_a_list_and_variables_may_have_any_simple_value():
+    env = {"PORT": 8080, "RATE": 0.5, "DEBUG": True, "QUIET": False, "UNSET": None, "EMPTY": ""}
+    [spec] = read_config({"x": {"command": ["npx", "-y", 7], "args": ["z"], "env": env}})
+    assert (spec.command, spec.args) == ("npx", ("-y", "7", "z"))
+    assert spec.env == {"PORT": "8080", "RATE": "0.5", "DEBUG": "true", "QUIET": "false", "EMPTY": ""}
+    [spec] = read_config({"x": {"type": "remote", "url": " https://x.org/ ", "headers": {"A": 1, "B": None}}})
+    assert spec == HTTPSpec(name="x", url="https://x.org/", headers={"A": "1"}, transport=None)
 
 
 def test_servers_may_have_the_names_of_keys():
@@ -106,6 +123,15 @@ def test_variables_and_home_folders_are_replaced(monkeypatch):
     assert asked == [("key", "Your key")]
     [same] = read_config(config, {"key": "k"})
     assert same.env["A"] == "k"
+
+
+def test_variables_of_editors_and_in_defaults_are_replaced(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TOKEN", "abc")
+    monkeypatch.delenv("NONE", raising=False)
+    texts = ["${workspaceFolder}${/}a", "${cwd}${pathSeparator}a", "${NONE:-${TOKEN}}", "${NONE:-x${TOKEN}y${NONE:-z}}"]
+    [spec] = read_config({"x": {"command": "y", "args": [*texts, "${input:i:-${TOKEN}}"]}})
+    assert spec.args == (str(tmp_path / "a"), str(tmp_path / "a"), "abc", "xabcyz", "abc")
 
 
 def test_comments_trailing_commas_and_a_byte_order_mark_are_read(tmp_path):
@@ -177,9 +203,22 @@ def test_the_repr_of_a_config_shows_no_secrets():
         ({"a": {"command": "x", "type": "SSE"}}, "'SSE' does not match"),
         ({"a": {"url": "http://x", "type": "ws"}}, "'ws' does not match"),
         ({"a": {"url": "ftp://x"}}, "http://"),
-        ({"a": {"command": ["x"]}}, "'command' must be a string"),
+        ({"a": {"command": []}}, "'command' must be a string"),
+        ({"a": {"command": ["x", []]}}, "'args' must be a list of strings"),
+        ({"a": {"command": {"args": ["x"]}}}, "give either 'command'"),
         ({"a": {"command": "x", "args": "y"}}, "'args' must be a list of strings"),
-        ({"a": {"command": "x", "env": {"y": None}}}, "'env' must be an object of strings"),
+        ({"a": {"command": "x", "env": {"y": []}}}, "'env' must be an object of strings"),
+        ({"mcpServers": {"_about": "mine", "x": {"command": "y"}}}, "'_about': it must be an object with 'command' or"),
+        ({"mcpServers": {"a": None}}, "'a': it must be an object with 'command' or 'url'"),
+        ({"a": {"command": "x", "disabled": "true"}}, "'a': 'disabled' must be true or false"),
+        ({"a": {"url": "https://"}}, "'a': its url has no host"),
+        ({"a": {"url": "https://me:secret@[::1/x"}}, "'a': its url is not valid; correct its host and port"),
+        ({"a": {"url": "https://x:secret/"}}, "'a': its url is not valid; correct its host and port"),
+        (
+            {"a": {"url": "https://x", "headers": {"K": "secret\n"}}},
+            "its header 'K' must be one line of printable ASCII",
+        ),
+        ({"a": {"url": "https://x", "headers": {"K": "sécret"}}}, "its header 'K' must be one line of printable ASCII"),
         ({"a": {"command": "${NO_SUCH_VARIABLE}"}}, "'a': the environment variable NO_SUCH_VARIABLE is not set"),
         ({"a": {"command": "${env:NO_SUCH_VARIABLE}"}}, "'a': the environment variable NO_SUCH_VARIABLE is not set"),
         ({"a": {"command": "x", "args": ["${input:token}"]}}, "'a': it asks for the input 'token'; pass inputs="),
@@ -190,11 +229,18 @@ def test_an_invalid_config_is_refused_with_the_reason(config, reason):
     with pytest.raises(InvalidOptionError) as caught:
         read_config(config)
     assert reason in str(caught.value)
+    for word in ("secret", "sécret"):
+        assert word not in str(caught.value)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):
     with pytest.raises(InvalidOptionError, match="cannot be read: No such file"):
         read_file(tmp_path / "none")
+    (tmp_path / "utf16").write_text('{"x": {"command": "é"}}', encoding="utf-16")  # as PowerShell writes it
+    assert read_file(tmp_path / "utf16") == [ProcessSpec(name="x", command="é")]
+    (tmp_path / "latin").write_text('{"x": {"command": "é"}}', encoding="latin-1")
+    with pytest.raises(InvalidOptionError, match="is not UTF-8 at byte 19; save it as UTF-8"):
+        read_file(tmp_path / "latin")
     (tmp_path / "bad").write_text("{", encoding="utf8")
     with pytest.raises(InvalidOptionError, match="is not JSON"):
         aio.MCPClient(file=str(tmp_path / "bad"))
@@ -228,3 +274,10 @@ def test_any_json_is_read_or_refused(config):
     for spec in specs:
         assert isinstance(spec, ProcessSpec | HTTPSpec)
         assert spec.place
+
+
+def test_the_documentation_has_every_option():
+    page = (Path(__file__).parents[2] / "docs/mcp.md").read_text("utf8")
+    options = [*MCPOptions.__annotations__, "config", "server", "file", "reconnect", "timeout"]
+    options += [name for name in signature(serve_mcp).parameters if name != "tools_or_agent"]
+    assert [name for name in options if f"{name}=" not in page] == []

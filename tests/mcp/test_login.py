@@ -86,6 +86,31 @@ async def test_a_function_that_fails_fails_the_request_with_its_reason(opened):
                 raise AssertionError("it has no token")
 
 
+SECRET = "s3cr3t-t0k3n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bearer": lambda: f"{SECRET}\n"},
+        {"bearer": lambda: f"{SECRET}é"},
+        {"bearer": lambda: ""},
+        {"bearer": lambda: 7},
+        {"headers": lambda: {"X-Key": f"{SECRET}\r\nX: y"}},
+        {"headers": lambda: {"X-Key": f"{SECRET}é"}},
+        {"headers": lambda: {"X-Key": None}},
+        {"headers": lambda: SECRET},
+    ],
+)
+async def test_what_a_function_gives_must_fit_into_a_header_and_is_not_shown(opened, caplog, options):
+    [name] = options
+    with web_server(Guarded()) as url:
+        with pytest.raises(MCPConnectionError, match=f"the request failed: {name}= must give .* in one line") as caught:
+            async with opened(config=remote(url), **options):
+                raise AssertionError("it has no token")
+    assert SECRET not in str(caught.value) + caplog.text
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -78,7 +78,7 @@ async def test_a_result_that_does_not_fit_its_output_schema_ends_its_call_with_t
     async with opened(config=wild("output-endless")) as client:
         await client.get_tools()
         assert await client.call_tool("echo", {"text": "a"}) == "a"
-        assert "tool 'echo' has an output schema that refers to itself without an end" in caplog.text
+        assert "tool 'echo' has an output schema that refers to itself without end" in caplog.text
 
 
 async def test_cancelling_a_connect_does_not_wait_for_servers_that_are_connected(opened, children, monkeypatch):

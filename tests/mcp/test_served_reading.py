@@ -1,6 +1,8 @@
 """Resources and prompts that a program serves."""
 
 import base64
+import sys
+from functools import partial
 
 import anyio
 import pytest
@@ -88,6 +90,49 @@ async def test_functions_are_served_as_prompts(opened):
         for name in ("plain", "commanding"):  # without its argument; with a role that the protocol does not know
             with pytest.raises(MCPError, match="'aimu'"):
                 await client.get_prompt(name)
+
+
+def leaving() -> str:
+    """Leave."""
+    sys.exit("usage: leave")
+
+
+async def leaving_async(day: str) -> str:
+    """Leave."""
+    raise SystemExit(3)
+
+
+async def test_a_resource_or_prompt_that_ends_the_program_ends_its_request_only(opened):
+    resources = {"notes://left": leaving, "notes://left/{day}": leaving_async}
+    async with opened(server=serve_mcp(resources=resources, prompts=[leaving, leaving_async])) as client:
+        for request, reason in [
+            (partial(client.read, "notes://left"), "SystemExit: usage: leave"),
+            (partial(client.read, "notes://left/x"), "SystemExit: 3"),
+            (partial(client.get_prompt, "leaving"), "SystemExit: usage: leave"),
+            (partial(client.get_prompt, "leaving_async", {"day": "x"}), "SystemExit: 3"),
+        ]:
+            with pytest.raises(MCPError, match=reason):
+                await request()
+
+
+async def test_addresses_may_have_spaces_and_percent_signs(opened):
+    resources = {
+        "notes://x/a b": "space",
+        "notes://x/100%25": "percent",
+        "notes://x/ü": "letter",
+        "notes://d/{day}": day,
+    }
+    async with opened(server=serve_mcp(resources=resources)) as client:
+        found = [item.uri for item in await client.resources() if not item.template]
+        assert [await client.read(uri) for uri in found] == ["space", "percent", "letter"]
+        for uri in ("notes://d/a%20b", "notes://d/a b"):
+            assert await client.read(uri) == "Nothing on a b."
+
+
+async def test_the_arguments_of_a_prompt_are_texts(opened):
+    async with opened(server=serve_mcp(prompts=[plain])) as client:
+        with pytest.raises(InvalidOptionError, match="the argument 'text' of prompt 'plain' must be a text, got 7"):
+            await client.get_prompt("plain", {"text": 7})
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Results of served tools: the schema of their type, structured content, content blocks, and errors."""
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -219,6 +220,22 @@ async def test_every_failure_is_an_error_result_with_a_text_that_a_model_can_rea
         result = await client.call_tool("none", {})
         assert result.is_error
         assert "none" in result.content[0].text
+
+
+async def test_a_tool_that_ends_the_program_ends_its_call_only(caplog):
+    def leave(code: int) -> int:
+        """Leave."""
+        sys.exit(code)
+
+    async def leave_async() -> int:
+        """Leave."""
+        raise SystemExit("usage: leave")
+
+    for name, arguments, reason in [("leave", {"code": 3}, "SystemExit: 3"), ("leave_async", {}, "usage: leave")]:
+        _, result = await called([leave, leave_async], name, arguments)
+        assert result.is_error
+        assert reason in result.content[0].text
+        assert f"tool '{name}' would have ended the program" in caplog.text
 
 
 async def test_blocks_of_the_protocol_go_out_as_they_are_alone_and_among_parts():

@@ -13,7 +13,7 @@ import pytest
 from aimu.errors import MCPConnectionError, MCPError, MCPTooLargeError
 from aimu.tools import MCPClient
 from tests.holding import PATIENCE, join, start
-from tests.mcp.web import INVALID, UNFINISHED, Server, greeting, text
+from tests.mcp.web import INVALID, ODD, UNFINISHED, Server, greeting, text
 
 pytestmark = UNFINISHED
 
@@ -36,7 +36,8 @@ def sse_server(*, endpoint="/messages?session=7", refuse=None):
             self.wfile.write(f"event: endpoint\ndata: {endpoint}\n\n".encode())
             while (message := messages.get()) is not None:
                 try:
-                    self.wfile.write(b"event: message\ndata: " + json.dumps(message).encode() + b"\n\n")
+                    data = message if isinstance(message, str) else json.dumps(message)
+                    self.wfile.write(f"event: message\ndata: {data}\n\n".encode())
                 except OSError:
                     return
 
@@ -56,7 +57,7 @@ def sse_server(*, endpoint="/messages?session=7", refuse=None):
                 words = message.get("params", {}).get("arguments", {}).get("text", "fine")
                 answer = text(message, words) if greeted is None else greeted[2]
                 if name == "raw":
-                    answer = json.loads(words.replace("ID", json.dumps(message["id"])))
+                    answer = words.replace("ID", json.dumps(message["id"]))
                 if answer is not None:
                     streams[-1].put(answer)
 
@@ -106,6 +107,14 @@ async def test_an_answer_that_is_not_valid_ends_its_call_with_the_reason(opened,
             with pytest.raises(MCPError, match="'old' violated the protocol"), anyio.fail_after(5):
                 await client.call_tool("raw", {"text": line})
             assert await client.call_tool("next") == "fine"
+
+
+@pytest.mark.parametrize(("line", "words"), ODD.items())
+async def test_an_answer_in_an_odd_form_is_read(opened, line, words):
+    with sse_server() as url:
+        async with opened(config={"old": {"type": "sse", "url": url}}) as client:
+            with anyio.fail_after(5):
+                assert await client.call_tool("raw", {"text": line}) == words
 
 
 async def test_a_large_result_is_bounded_over_sse(opened):

@@ -21,7 +21,15 @@ INVALID = [  # answers to the request with the id ID
     '{"id": ID, "result": {"content": []}}',
     '{"jsonrpc": "2.0", "id": ID, "error": "no"}',
     '{"jsonrpc": "2.0", "id": ID, "result": {"content": [{"type": "text"}]}}',
+    '{"jsonrpc": "2.0", "id": ID, "result": {"content": [{"type": "text", "text": "a\tb"}]}}',
+    '{"result": {"x": ' + "[" * 9999 + "]" * 9999 + '}, "id": ID, "jsonrpc": "2.0"}',
 ]
+ODD = {  # answers that are not what the protocol asks for, and what is read
+    '{"jsonrpc": "2.0", "id": ID.0, "result": {"content": [{"type": "text", "text": "x"}]}}': "x",
+    '{"jsonrpc": "2.0", "id": ID, "result": {"content": [{"type": "text", "text": "x\\ud83d"}]}}': "x\ufffd",
+    '[{"jsonrpc": "2.0", "id": ID, "result": {"content": [{"type": "text", "text": "x"}]}}]': "x",
+    '[{"jsonrpc": "2.0", "method": "notifications/x"}, {"jsonrpc": "2.0", "id": ID, "result": {"content": []}}]': "",
+}
 
 
 class Server(ThreadingHTTPServer):

@@ -134,6 +134,10 @@ def call(request, name, arguments):
         for level in ("debug", "notice", "emergency"):
             notify("message", level=level, logger="disk", data=f"{level} {text}")
         return result
+    elif BEHAVIOUR == "half":
+        sys.stdout.write(f'{{"jsonrpc": "2.0", "id": {request}, "result": {{')
+        sys.stdout.flush()
+        sys.exit(9)
     elif BEHAVIOUR == "raw":
         write(text.replace("ID", json.dumps(request)))
     else:

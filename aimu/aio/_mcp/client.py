@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 
 from aimu._core.escaping import escaping
 from aimu._core.known import with_known_attributes
+from aimu._core.surrogates import whole
 from aimu._doors import public
 from aimu.aio._mcp.config import HTTPSpec, Spec, read_config, read_file
 from aimu.aio._mcp.memory import MemoryServer
@@ -24,7 +25,8 @@ from aimu.aio._mcp.options import MCPOptions, settings
 from aimu.aio._mcp.owner import Owner
 from aimu.aio._mcp.reading import Reading
 from aimu.aio._mcp.remote import RemoteServer, connect
-from aimu.aio._mcp.results import Content, marked_as_error, only_text, result_content
+from aimu.aio._mcp.results import Content, failure_text, marked_as_error, result_content
+from aimu.aio._mcp.sent import json_object
 from aimu.aio._place import Place
 from aimu.errors import AimuError, ClosedClientError, InvalidOptionError, MissingExtraError, ToolError
 from aimu.tools._definition import Tool
@@ -256,7 +258,7 @@ class MCPClient(Reading):
 
         Raises:
             ToolError: The tool fails; the text is what it reports.
-            InvalidOptionError: No server has a tool of this name.
+            InvalidOptionError: No server has a tool of this name, or the arguments are not JSON data.
             MCPConnectionError: The connection is lost; the call may have run.
             MCPTimeoutError: The server does not answer in time.
             MCPError: The server answers with a protocol error.
@@ -266,10 +268,11 @@ class MCPClient(Reading):
         if not self._names.complete:
             await self._tools(fresh=False)
         index, own_name = self._names.find(name)
-        result = await self._servers[index].call(own_name, arguments or {}, timeout, on_progress)
+        sent = json_object({} if arguments is None else arguments, f"the arguments of tool {name!r}")
+        result = await self._servers[index].call(whole(own_name), sent, timeout, on_progress)
         content = result_content(result)
         if result.is_error:
-            raise ToolError(only_text(content))
+            raise ToolError(failure_text(content))
         return content
 
     async def aclose(self) -> None:
@@ -341,7 +344,7 @@ class MCPClient(Reading):
     def _tool(self, name: str, server: RemoteServer | MemoryServer, tool: Any) -> Tool:
         async def call(**arguments: Any) -> Content:
             self._check()
-            result = await server.call(tool.name, arguments, None, None)
+            result = await server.call(tool.name, json_object(arguments, "the arguments"), None, None)
             content = result_content(result)
             if result.is_error:
                 log.warning("MCP server %r: tool %r failed", server.name, tool.name)

@@ -1,11 +1,13 @@
 """The configuration of MCP servers, in the forms in which programs write it: reads and checks it. Connects to nothing.
 
 Forms: Claude Desktop, Claude Code and Cursor (`mcpServers`), VS Code (`servers`, `inputs`), Gemini CLI (`httpUrl`),
-Windsurf (`serverUrl`), Cline (`disabled`, `type`) (read 2026-11-26).
+Windsurf (`serverUrl`), Cline (`disabled`, `transportType`), Zed (`context_servers`), opencode (`mcp`, `environment`)
+(read 2026-11-26).
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -20,7 +22,7 @@ from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
 from aimu._core.secrets import in_headers, in_url, in_variables
 from aimu.aio._mcp.jsonc import loads
-from aimu.aio._mcp.variables import Inputs, Variables, home
+from aimu.aio._mcp.variables import Inputs, Variables, home, is_line
 from aimu.errors import InvalidOptionError
 
 log = escaping(logging.getLogger("aimu.aio"))
@@ -86,9 +88,14 @@ def read_file(
         InvalidOptionError: The file cannot be read, or its contents are invalid.
     """
     try:
-        config = loads(Path(home(os.fspath(path))).read_text(encoding="utf8"))
+        written = Path(home(os.fspath(path))).read_bytes()
+        config = loads(written.decode(json.detect_encoding(written)))  # PowerShell writes UTF-16
     except OSError as exc:
         raise InvalidOptionError(f"MCP config {os.fspath(path)!r} cannot be read: {exc.strerror or exc}") from exc
+    except UnicodeDecodeError as exc:
+        raise InvalidOptionError(
+            f"MCP config {os.fspath(path)!r} is not {exc.encoding.upper()} at byte {exc.start}; save it as UTF-8"
+        ) from exc
     except ValueError as exc:
         raise InvalidOptionError(f"MCP config {os.fspath(path)!r} is not JSON: {exc}") from exc
     return read_config(config, inputs, on_error)
@@ -112,10 +119,9 @@ def read_config(config: Any, inputs: Inputs | None = None, on_error: OnError | N
     variables = Variables(inputs, described)
     specs: list[Spec] = []
     for name, server in servers.items():
-        if server.get("disabled") is True or server.get("enabled") is False:
-            continue
         try:
-            specs.append(_spec(str(name), server, variables))
+            if _enabled(str(name), server):
+                specs.append(_spec(str(name), server, variables))
         except InvalidOptionError as exc:
             if on_error is None:
                 raise
@@ -131,14 +137,16 @@ def _parts(config: Any) -> tuple[Mapping[str, Any], dict[str, str]]:
     inputs: list[Any] = []
     if isinstance(config, Mapping):
         outer = config.get("mcp", config)  # the settings file of VS Code
-        outer = outer if isinstance(outer, Mapping) and outer.keys() & {"servers", "mcpServers"} else config
-        for key in ("mcpServers", "servers"):
+        outer = outer if isinstance(outer, Mapping) and outer.keys() & set(_OUTER) else config
+        for key in (*_OUTER, "mcp"):
             # A server may have such a name, but it has no servers.
             if isinstance(found := outer.get(key), Mapping) and not found.keys() & {"command", "url"}:
                 given = outer.get("inputs")
                 servers, inputs = found, given if isinstance(given, list) else []
                 break
-    if not isinstance(servers, Mapping) or not all(isinstance(server, Mapping) for server in servers.values()):
+    if not isinstance(servers, Mapping) or (
+        servers is config and not all(isinstance(server, Mapping) for server in servers.values())
+    ):
         raise InvalidOptionError(
             "the MCP config has the wrong shape; it must be "
             '{"mcpServers": {"name": {"command": "...", "args": [...]} or {"url": "..."}}}'
@@ -150,14 +158,28 @@ def _parts(config: Any) -> tuple[Mapping[str, Any], dict[str, str]]:
     }
 
 
+def _enabled(name: str, server: Any) -> bool:
+    if not isinstance(server, Mapping):
+        raise InvalidOptionError(f"MCP server {name!r}: it must be an object with 'command' or 'url'")
+    disabled, enabled = server.get("disabled"), server.get("enabled")
+    for key, value in (("disabled", disabled), ("enabled", enabled)):
+        if value is not None and not isinstance(value, bool):
+            raise InvalidOptionError(f"MCP server {name!r}: {key!r} must be true or false")
+    return disabled is not True and enabled is not False
+
+
+_OUTER = ("mcpServers", "servers", "context_servers", "mcp.servers")
 _URLS = ("url", "httpUrl", "serverUrl")
 _TRANSPORTS: dict[str, Literal["stdio", "http", "sse"]] = {
     "stdio": "stdio",
+    "local": "stdio",
     "sse": "sse",
     "http": "http",
     "streamable-http": "http",
     "streamablehttp": "http",
 }
+_UNSAID = ("remote",)  # a server over HTTP, either way
+
 # Keys that other programs read and that change nothing here.
 _FOREIGN = {
     "disabled",
@@ -169,6 +191,8 @@ _FOREIGN = {
     "gallery",
     "version",
     "timeout",
+    "source",
+    "settings",
 }
 
 
@@ -176,7 +200,7 @@ def _spec(name: str, server: Mapping[str, Any], variables: Variables) -> Spec:
     def refuse(reason: str) -> InvalidOptionError:
         return InvalidOptionError(f"MCP server {name!r}: {reason}")
 
-    given = {key: variables.expand(value, refuse) for key, value in server.items() if value is not None}
+    given = {key: variables.expand(value, refuse) for key, value in _usual(server).items() if value is not None}
     urls = [key for key in _URLS if key in given]
     if ("command" in given) + len(urls) != 1:
         raise refuse("give either 'command' (a child process) or 'url' (a server over HTTP)")
@@ -197,16 +221,53 @@ def _spec(name: str, server: Mapping[str, Any], variables: Variables) -> Spec:
             known[key] = home(known[key])
         known["args"] = [home(arg) for arg in known.get("args", ())]
         return ProcessSpec(name=name, **known)
-    if urlsplit(known["url"]).scheme.lower() not in ("http", "https"):
-        raise refuse("its url must begin with http:// or https://")
+    known["url"] = known["url"].strip()
+    _check_url(known["url"], refuse)
+    for header, value in known.get("headers", {}).items():
+        if not (is_line(header) and is_line(value)):
+            raise refuse(f"its header {header!r} must be one line of printable ASCII characters")
     return HTTPSpec(name=name, transport=transport, **known)
+
+
+def _usual(server: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a server with the command in one text, and the environment under its usual name, without nulls."""
+    given = dict(server)
+    if isinstance(command := given.get("command"), Mapping):  # of older versions of Zed
+        given = {**given, **command, "command": command.get("path")}
+        given.pop("path", None)
+    command, more = given.get("command"), given.get("args") or []
+    if isinstance(command, list) and command and isinstance(more, list):
+        given["command"], given["args"] = command[0], [*command[1:], *more]
+    if "env" not in given and "environment" in given:
+        given["env"] = given.pop("environment")
+    for key in {"env", "headers"} & given.keys():
+        if isinstance(items := given[key], Mapping):
+            given[key] = {name: _word(item) for name, item in items.items() if item is not None}
+    return given
+
+
+def _word(value: Any) -> Any:
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def _check_url(url: str, refuse: Callable[[str], InvalidOptionError]) -> None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as exc:  # its text may show a password
+        raise refuse("its url is not valid; correct its host and port") from exc
+    if parts.scheme.lower() not in ("http", "https"):
+        raise refuse("its url must begin with http:// or https://")
+    if not host:
+        raise refuse("its url has no host")
 
 
 def _transport(
     given: dict[str, Any], urls: list[str], refuse: Callable[[str], InvalidOptionError]
 ) -> Literal["http", "sse"] | None:
     """Take the transport out of a server's keys; None if they do not say it."""
-    words = [given.pop(key) for key in ("transport", "type") if key in given]
+    words = [given.pop(key) for key in ("transport", "type", "transportType") if key in given]
+    words = [word for word in words if word not in _UNSAID or not urls]
     transports: list[Literal["stdio", "http", "sse"] | None] = [
         _TRANSPORTS.get(word.lower().replace("_", "-")) if isinstance(word, str) else None for word in words
     ]

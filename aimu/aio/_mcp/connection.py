@@ -15,11 +15,12 @@ from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure
 from aimu._core.secrets import Secrets
 from aimu.aio._mcp.config import HTTPSpec, Spec
-from aimu.aio._mcp.faults import E, error_of, fault_of, is_closed, without_secrets
+from aimu.aio._mcp.faults import E, error_of, fault_of, is_closed, without_secrets, words
 from aimu.aio._mcp.negotiation import Attempt, attempts, confirm
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.process import ServerProcess
 from aimu.aio._mcp.session import Session
+from aimu.aio._mcp.tolerance import tolerant
 from aimu.aio._mcp.unasked import Unasked
 from aimu.errors import ClosedClientError, InvalidOptionError, MCPConnectionError, MCPTimeoutError
 
@@ -74,7 +75,7 @@ class Connection:
         self._end = end = anyio.Event()
         try:
             with single_failure(), anyio.CancelScope(deadline=attempt.deadline) as self._scope:
-                transport = self._transport(attempt, end)
+                transport = tolerant(self._transport(attempt, end), self._spec.name)
                 async with Client(transport, mode=attempt.mode, **self._unasked.callbacks()) as client:
                     await confirm(client, attempt.mode)
                     self.session = Session(client, self._spec.name)
@@ -161,6 +162,8 @@ class Connection:
         return self.hide(self._error(cause, hint))
 
     def _error(self, cause: BaseException | None, hint: str) -> Exception:
+        from pydantic import ValidationError
+
         name, place = self._spec.name, self._spec.place
         if self._left:
             return ClosedClientError(f"the MCP client of {name!r}")
@@ -172,13 +175,16 @@ class Connection:
         if isinstance(failure, InvalidOptionError):  # in a variable of the environment
             return InvalidOptionError(*failure.args)
         fault = fault_of(failure)
+        if fault is not None and fault.kind == "invalid" and self.session is None:
+            return MCPConnectionError(name, f"it {fault.reason} ({place})")
         if fault is not None:
             return error_of(fault, name, place, hint)
         if self.session is None and failure is not None and not is_closed(failure) and not _is_pipe_end(failure):
             code = getattr(failure, "code", None)
-            words = f"it refused the handshake: {failure}" + (f" (code {code})" if code is not None else "")
+            told = words(failure) + (f" (code {code})" if code is not None else "")
+            what = "violated the protocol in" if isinstance(failure, ValidationError) else "refused"
             stderr = self._process.stderr if self._process is not None else ""
-            return MCPConnectionError(name, f"{words} ({place})", stderr=stderr)
+            return MCPConnectionError(name, f"it {what} the handshake: {told} ({place})", stderr=stderr)
         if self._process is not None:
             return MCPConnectionError(name, f"it {self._process.ending}{hint}", stderr=self._process.stderr)
         return MCPConnectionError(name, f"{failure or 'it closed the connection'}{hint} ({place})")
@@ -216,6 +222,7 @@ class Connection:
             Client(
                 largest=self._settings.max_message_bytes,
                 probe=attempt.probe,
+                answers=not attempt.sse,
                 auth=self._login if is_needed(self._settings) else None,
                 hide=lambda text: self._secrets.hide(text),
                 headers=dict(spec.headers),

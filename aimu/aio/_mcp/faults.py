@@ -19,6 +19,7 @@ E = TypeVar("E", bound=BaseException)
 
 _KEY = "aimu.fault"
 _EXCERPT = 300  # characters of a body in an error text
+_FINDINGS = 3  # of one check
 _SESSION_CODES = (-32600, -32000, -32001)  # of the SDKs of Python and TypeScript; other codes are about the request
 _SESSION_LOST = re.compile(
     r"session\b.{0,80}\b(not found|expired|unknown|invalid|terminated|closed|does not exist|no longer)"
@@ -97,6 +98,18 @@ def excerpt(text: str) -> str:
     return words if len(words) <= _EXCERPT else f"{words[:_EXCERPT]}..."
 
 
+def words(exc: BaseException) -> str:
+    """Return what an error says, in one line; of a failed check of a server's answer, the first of its findings."""
+    from pydantic import ValidationError
+
+    if not isinstance(exc, ValidationError):
+        return str(exc) or type(exc).__name__
+    found = exc.errors(include_url=False, include_input=False)
+    told = [": ".join(filter(None, (".".join(map(str, item["loc"])), item["msg"]))) for item in found[:_FINDINGS]]
+    more = f"; and {len(found) - _FINDINGS} more" if len(found) > _FINDINGS else ""
+    return excerpt("; ".join(told)) + more
+
+
 def error_of(fault: Fault, server: str, place: str, hint: str = "") -> MCPError:
     """Return the library's error for a failed request; `hint` says what the next call does."""
     if fault.kind == "size":
@@ -133,5 +146,5 @@ def refusal(server: str, exc: Exception) -> MCPError:
     from mcp import MCPError as ProtocolError
 
     if isinstance(exc, ProtocolError):
-        return MCPError(f"MCP server {server!r}: {exc.message} (code {exc.code})")
-    return MCPError(f"MCP server {server!r} violated the protocol: {exc}")
+        return MCPError(f"MCP server {server!r}: {exc.message or 'it gives no reason'} (code {exc.code})")
+    return MCPError(f"MCP server {server!r} violated the protocol: {words(exc)}")

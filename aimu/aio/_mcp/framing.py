@@ -15,7 +15,8 @@ from typing import Any, final
 import anyio
 from attrs import frozen
 
-from aimu.aio._mcp.faults import Fault
+from aimu._core.surrogates import whole
+from aimu.aio._mcp.faults import Fault, words
 
 CHUNK = 65536
 END = 4096  # bytes kept of both ends of an oversized line, to find the id in
@@ -41,6 +42,11 @@ class Oversized:
     limit: int
 
 
+@final
+class Unfinished(bytes):
+    """The last line, without a line end; a process that dies leaves half a message."""
+
+
 async def lines(fd: int, limit: int) -> AsyncGenerator[bytes | Oversized]:
     """Yield the lines of a non-blocking pipe; the last one even if it has no line end."""
     parts: list[bytes] = []
@@ -60,7 +66,8 @@ async def lines(fd: int, limit: int) -> AsyncGenerator[bytes | Oversized]:
             whole = b"".join(parts)
             parts = [whole[:END], whole[-END:]]
     if any(parts):
-        yield _line(parts, size, limit)
+        last = _line(parts, size, limit)
+        yield last if isinstance(last, Oversized) else Unfinished(last)
 
 
 def _line(parts: list[bytes], size: int, limit: int) -> bytes | Oversized:
@@ -78,26 +85,86 @@ async def send(fd: int, message: bytes) -> None:
             await anyio.wait_writable(fd)
 
 
-def read_message(line: bytes | Oversized) -> Any:
-    """Return the JSON-RPC message of a line or event; an error in place of an answer that cannot be used; else None."""
+def read_messages(line: bytes | Oversized) -> list[Any]:
+    """Return the JSON-RPC messages of a line or event; errors in place of answers that cannot be used.
+
+    There is usually one. There are none if the line is not about the protocol, and several in a batch, which the
+    protocol of 2025-03-26 allows.
+    """
+    if isinstance(line, Oversized):
+        found = _id_of(line.head, line.tail)
+        return [] if found is None else [failed(found, "the answer is too large", limit=line.limit)]
+    try:
+        return [parsed(line)]
+    except ValueError as exc:
+        return [] if isinstance(line, Unfinished) else repaired(line, exc)
+
+
+def parsed(data: bytes) -> Any:
+    """Return a JSON-RPC message.
+
+    Raises:
+        ValueError: The data is nothing of that kind.
+    """
     from mcp_types import jsonrpc_message_adapter
 
-    if isinstance(line, Oversized):
-        found = _BEFORE.match(line.head) or _AFTER.search(line.tail)
-        return None if found is None else failed(json.loads(found[1]), "the answer is too large", limit=line.limit)
+    return jsonrpc_message_adapter.validate_json(data, by_name=False)
+
+
+def repaired(data: bytes, problem: ValueError) -> list[Any]:
+    """Return the messages of data that `parsed` refuses because of `problem`, as `read_messages` does."""
     try:
-        return jsonrpc_message_adapter.validate_json(line, by_name=False)
-    except ValueError as exc:
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(value, dict) or "method" in value or type(value.get("id")) not in (int, str):
-            return None
-        return failed(value["id"], f"violated the protocol: its answer is not a JSON-RPC response: {exc}")
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        found = _id_of(data[:END], data[-END:])
+        return [] if found is None else [_refused(found, words(problem))]
+    items = value if isinstance(value, list) else [value]
+    return [message for item in items if (message := _repaired(item)) is not None]
 
 
-def failed(request: int | str, reason: str, *, limit: int = 0) -> Any:
+def _repaired(value: Any) -> Any:
+    """Return the message of a JSON value, an error in place of an answer that is not valid, or None.
+
+    Some languages write each number as a float, and half a surrogate where a text was cut off.
+    """
+    if not isinstance(value, dict):
+        return None
+    number = value.get("id")
+    if isinstance(number, float) and number.is_integer():
+        value["id"] = int(number)
+    try:
+        return parsed(whole(json.dumps(value, ensure_ascii=False)).encode())
+    except (ValueError, RecursionError) as exc:
+        if "method" in value or type(value.get("id")) not in (int, str):
+            return None
+        return _refused(value["id"], _fault(value, exc))
+
+
+def _refused(request: int | str, reason: str) -> Any:
+    return failed(request, f"violated the protocol: its answer is not a JSON-RPC response: {reason}")
+
+
+def _fault(answer: dict[str, Any], exc: Exception) -> str:
+    """Return why an answer is not valid; without the reasons why it is not a request either."""
+    from mcp_types import JSONRPCError, JSONRPCResponse
+
+    try:
+        (JSONRPCError if "error" in answer else JSONRPCResponse).model_validate(answer)
+    except ValueError as reason:
+        return words(reason)
+    return words(exc)
+
+
+def _id_of(head: bytes, tail: bytes) -> int | str | None:
+    """Return the id of the answer that begins and ends so, or None if it has none that can be found."""
+    found = _BEFORE.match(head) or _AFTER.search(tail)
+    try:
+        return None if found is None else json.loads(found[1])
+    except ValueError:  # in a text that is not UTF-8
+        return None
+
+
+def failed(request: int | str | None, reason: str, *, limit: int = 0) -> Any:
     """Return the error that answers a request in the place of the server."""
     from mcp_types import INTERNAL_ERROR, JSONRPCError
 

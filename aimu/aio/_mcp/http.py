@@ -15,8 +15,9 @@ from typing import Any, final
 import anyio
 import httpx2
 
+from aimu.aio._mcp.answers import EVENTS, RequestId, checked_body, checked_event
 from aimu.aio._mcp.faults import Fault, excerpt, tells_lost_session
-from aimu.aio._mcp.framing import END, Oversized, read_message
+from aimu.aio._mcp.framing import END, Oversized, read_messages
 
 LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
 CLOSING = 1.0  # s; to close a response
@@ -32,12 +33,16 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
     Args:
         largest: Bytes of the largest message that is accepted.
         probe: Seconds to wait for the answer to `server/discover`.
+        answers: Whether the answer to a POST comes with it; otherwise it comes elsewhere.
         hide: Hides the secrets of requests in a text.
         **options: As for httpx2.
     """
 
-    def __init__(self, *, largest: int, probe: float, hide: Callable[[str], str], **options: Any) -> None:
+    def __init__(
+        self, *, largest: int, probe: float, hide: Callable[[str], str], answers: bool = True, **options: Any
+    ) -> None:
         super().__init__(**options)
+        self._answers = answers
         self.hide = hide
         self._largest = largest
         self._probe_seconds = probe
@@ -45,48 +50,57 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # type: ignore[override,unused-ignore]
         if request.method != "POST":
             response = await super().send(request, **options)
-            return self._event_stream(response, answers=False) if _has_type(response, "text/event-stream") else response
+            return self._event_stream(response, None) if _has_type(response, EVENTS) else response
         try:
             if b'"server/discover"' in await request.aread():  # a redirected request has not been read yet
                 with anyio.move_on_after(self._probe_seconds):
                     return await self._answered(request, options)
                 return _answer(request, Fault(kind="network", reason=f"no answer within {self._probe_seconds:g} s"))
             return await self._answered(request, options)
-        except httpx2.TransportError as exc:
+        except httpx2.RequestError as exc:
             return _answer(request, network_fault(exc))
 
     async def _answered(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
         response = await super().send(request, **options)
         if response.is_error:
             return await _refused(request, response, self.hide)
-        if _has_type(response, "text/event-stream"):
-            return self._event_stream(response, answers=True)
-        if _has_type(response, "application/json"):
-            body = await _read(response, self._largest)
-            if body is None:
-                return _answer(request, too_large(self._largest))
-            return _with_body(response, body)
-        return response
+        if not self._answers:
+            return _with_body(response, await _read(response, LARGEST_ERROR) or b"")
+        asked = _id_of(request)
+        if asked is None or response.has_redirect_location:
+            return response
+        if _has_type(response, EVENTS):
+            return self._event_stream(response, asked)
+        if not _has_type(response, "application/json"):
+            return _answer(request, _no_message(response, await _read(response, LARGEST_ERROR), self.hide))
+        body = await _read(response, self._largest)
+        if body is None:
+            return _answer(request, too_large(self._largest))
+        kind, content = checked_body(body, asked, self.hide)
+        return _with_body(response, content, kind)
 
-    def _event_stream(self, response: httpx2.Response, *, answers: bool) -> httpx2.Response:
+    def _event_stream(self, response: httpx2.Response, request: RequestId | None) -> httpx2.Response:
         if response.is_error:
             return response
-        events = _Events(response, self._largest, answers=answers)
+        events = _Events(response, self._largest, request, self.hide)
         return httpx2.Response(response.status_code, headers=_plain(response), stream=events, request=response.request)
 
 
 @final
 class _Events(httpx2.AsyncByteStream):  # type: ignore[misc,unused-ignore]
-    """The body of an event stream, passed on by whole events.
+    """The body of an event stream, passed on by whole events; `request` is what it answers, or None.
 
-    In the place of an event that is too large comes an error. If the stream breaks off before any event that the SDK
-    could resume after, an error with the reason ends it.
+    In the place of an event that is too large or not valid comes an error. If the stream breaks off before any event
+    that the SDK could resume after, an error with the reason ends it.
     """
 
-    def __init__(self, response: httpx2.Response, largest: int, *, answers: bool) -> None:
+    def __init__(
+        self, response: httpx2.Response, largest: int, request: RequestId | None, hide: Callable[[str], str]
+    ) -> None:
         self._response = response
+        self._hide = hide
         self._largest = largest
-        self._answers = answers
+        self._request = request
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         resumable = False
@@ -95,13 +109,14 @@ class _Events(httpx2.AsyncByteStream):  # type: ignore[misc,unused-ignore]
                 async for event in events:
                     if isinstance(event, bytes):
                         resumable = resumable or event.startswith(b"id:") or b"\nid:" in event
-                        yield event
-                    elif self._answers:
+                        yield event if self._request is None else checked_event(event, self._request, self._hide)
+                    elif self._request is not None:
                         yield _error_event(too_large(self._largest))
-                    elif answer := read_message(event):
-                        yield b"data: " + answer.model_dump_json(by_alias=True).encode() + b"\n\n"
-        except httpx2.TransportError as exc:
-            if resumable or not self._answers:
+                    else:
+                        for answer in read_messages(event):
+                            yield b"data: " + answer.model_dump_json(by_alias=True).encode() + b"\n\n"
+        except httpx2.RequestError as exc:
+            if resumable or self._request is None:
                 raise
             yield _error_event(network_fault(exc))
 
@@ -140,6 +155,8 @@ async def _events(response: httpx2.Response, largest: int) -> AsyncGenerator[byt
             size += len(rest)
             if size > largest and len(held) > 3 * END:
                 held[END:-END] = b""
+    if half:
+        held += b"\n"
     if held:
         yield event()
 
@@ -213,7 +230,7 @@ def too_large(limit: int) -> Fault:
     return Fault(kind="size", reason="the answer is too large", limit=limit)
 
 
-def network_fault(exc: httpx2.TransportError) -> Fault:
+def network_fault(exc: httpx2.RequestError) -> Fault:
     """Return the facts of a request that got no answer, or not all of it."""
     words = str(exc) or str(exc.__cause__ or "") or type(exc).__name__
     if isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout):
@@ -246,8 +263,27 @@ def _error_event(fault: Fault) -> bytes:
     return b"event: message\ndata: " + json.dumps(_message(fault)).encode() + b"\n\n"
 
 
-def _with_body(response: httpx2.Response, body: bytes) -> httpx2.Response:
-    return httpx2.Response(response.status_code, headers=_plain(response), content=body, request=response.request)
+def _with_body(response: httpx2.Response, body: bytes, kind: str = "application/json") -> httpx2.Response:
+    headers = {**_plain(response), "content-type": kind}
+    return httpx2.Response(response.status_code, headers=headers, content=body, request=response.request)
+
+
+def _id_of(request: httpx2.Request) -> RequestId | None:
+    """Return the id of a request that wants an answer; None for a notification, or the answer to a server."""
+    message = json.loads(request.content)
+    return message.get("id") if "method" in message else None
+
+
+def _no_message(response: httpx2.Response, body: bytes | None, hide: Callable[[str], str]) -> Fault:
+    """Return the facts of a success that is not one: a page, which is None if it is long, or nothing."""
+    kind = response.headers.get("content-type", "").partition(";")[0] or "no content type"
+    shown = kind if body is None else f"{kind}: {excerpt(hide(body.decode(errors='replace')))}"
+    if body == b"":
+        shown = "an empty body"
+    status = f"HTTP {response.status_code} {response.reason_phrase}"
+    return Fault(
+        kind="invalid", reason=f"answered {status} with {shown}; it must be JSON or an event stream, so check its URL"
+    )
 
 
 def _plain(response: httpx2.Response) -> dict[str, str]:

@@ -12,6 +12,7 @@ import httpx2
 from aimu._core.secrets import in_headers
 from aimu._core.threads import run_in_thread
 from aimu.aio._mcp.options import Settings
+from aimu.aio._mcp.variables import is_line
 
 
 @final
@@ -47,11 +48,29 @@ class Login(httpx2.Auth):  # type: ignore[misc,unused-ignore]
         async with self._lock:  # so that of many requests refused at once, one asks
             if self._known is None or self._known == instead_of:
                 headers, bearer = await _value(self._settings.headers), await _value(self._settings.bearer)
-                known = {str(name): str(value) for name, value in dict(headers or {}).items()}
-                if bearer is not None:
-                    known["Authorization"] = f"Bearer {bearer}"
-                self._known = known
+                self._known = {**_checked_headers(headers), **_checked_bearer(bearer)}
             return self._known
+
+
+def _checked_headers(given: Any) -> dict[str, str]:
+    """Return headers that a function may have given.
+
+    Raises:
+        httpx2.TransportError: They are not headers; the text does not show them.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping) or not all(is_line(item) for pair in given.items() for item in pair):
+        raise httpx2.TransportError("headers= must give a dict of names and values in one line of ASCII each")
+    return dict(given)
+
+
+def _checked_bearer(given: Any) -> dict[str, str]:
+    if given is None:
+        return {}
+    if not (is_line(given) and given):
+        raise httpx2.TransportError("bearer= must give a token in one line of ASCII, or None; strip a line end")
+    return {"Authorization": f"Bearer {given}"}
 
 
 async def _value(given: Any) -> Any:

@@ -1,8 +1,8 @@
 """The names of tools: what a model calls each tool of each server, and which tool a name means. Pure.
 
 Model services accept 64 characters of `[A-Za-z0-9_-]`, and every tool needs a name of its own; servers follow neither
-rule. A name that must be changed, and one that another tool already has, ends with a few digits of its hash, so that it
-is the same in every run.
+rule. Other characters become "_". A name that is too long or empty, and one that another tool already has, ends with a
+few digits of its hash, so that it is the same in every run.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ class Names:
         meant: dict[str, tuple[int, str]] = {}
         for key in order:
             name = _fitting(full[key])
-            if name in meant or len(full[key]) > LONGEST:
+            if not name or name in meant or len(full[key]) > LONGEST:
                 name = self._hashed(full[key], key, meant)
             shown[key], meant[name] = name, key
         self._shown, self._meant = shown, meant  # at once, since other threads may look

@@ -16,7 +16,7 @@ import anyio
 from attrs import frozen
 
 from aimu.aio._mcp.config import HTTPSpec, ProcessSpec, Spec
-from aimu.aio._mcp.faults import fault_of
+from aimu.aio._mcp.faults import fault_of, words
 from aimu.aio._mcp.options import Protocol
 from aimu.errors import MCPConnectionError
 
@@ -101,4 +101,4 @@ async def confirm(client: Any, mode: str) -> None:
         with suppress(MCPError):  # a server may have no tools
             await client.list_tools()
     except ValidationError as exc:
-        raise IncompleteAnswerError(f"it speaks {client.protocol_version} incompletely: {exc}") from exc
+        raise IncompleteAnswerError(f"it speaks {client.protocol_version} incompletely: {words(exc)}") from exc

@@ -11,7 +11,7 @@ from attrs import Attribute, field, fields_dict, frozen
 from aimu._core.nearest import did_you_mean
 from aimu._doors import public
 from aimu.aio._mcp.names import Naming, is_fit
-from aimu.aio._mcp.variables import Inputs, Variables
+from aimu.aio._mcp.variables import Inputs, Variables, is_line
 from aimu.errors import InvalidOptionError
 
 Protocol = Literal["auto", "legacy", "2026-07-28"]
@@ -66,8 +66,9 @@ class MCPOptions(TypedDict, total=False):
         exclude: The tools to leave out, likewise.
         elicit: Answers the questions that a server asks the user while a call runs: a dict accepts, and is the answer
             (empty for a page that the user visited); None declines. May be `async def`; a plain function runs in a
-            worker thread, so it may use `input()`. Without it, servers are told that nobody can be asked.
-            `aimu.tools.ask_in_terminal` is one.
+            worker thread, so it may use `input()`. If it raises, or its answer does not fit the question's schema, a
+            warning is logged and the server is told that the question was cancelled. Without it, servers are told that
+            nobody can be asked. `aimu.tools.ask_in_terminal` is one.
         roots: Folders that a server may work in, if it asks.
     """
 
@@ -108,17 +109,13 @@ def _is_inputs(_: object, __: object, value: Any) -> None:
 def _is_headers(_: object, __: object, value: Any) -> None:
     if value is None or callable(value):
         return
-    if not isinstance(value, Mapping) or not all(_is_line(item) for pair in value.items() for item in pair):
+    if not isinstance(value, Mapping) or not all(is_line(item) for pair in value.items() for item in pair):
         raise InvalidOptionError("headers must be a dict of names and values in one line each, or a function")
 
 
 def _is_token(_: object, __: object, value: Any) -> None:
-    if value is not None and not callable(value) and not (_is_line(value) and value):
+    if value is not None and not callable(value) and not (is_line(value) and value):
         raise InvalidOptionError("bearer must be a token in one line, or a function")
-
-
-def _is_line(value: object) -> bool:
-    return isinstance(value, str) and value.isascii() and value.isprintable()
 
 
 def _is_prefix(_: object, __: object, value: Any) -> None:

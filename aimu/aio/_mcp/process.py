@@ -22,7 +22,7 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from aimu._core.escaping import escaping
 from aimu.aio._mcp.config import ProcessSpec
-from aimu.aio._mcp.framing import Oversized, failed, lines, read_message, send
+from aimu.aio._mcp.framing import Oversized, failed, lines, read_messages, send
 from aimu.errors import MCPConnectionError
 
 log = escaping(logging.getLogger("aimu.aio"))
@@ -124,10 +124,12 @@ class ServerProcess:
     async def _read_stdout(self, stdout: IO[bytes], to_session: MemoryObjectSendStream[Any]) -> None:
         async with aclosing(lines(stdout.fileno(), self._largest)) as whole:
             async for line in whole:
-                message = read_message(line)
-                if message is not None:
+                messages = read_messages(line)
+                for message in messages:
                     await _deliver(message, to_session)
-                elif isinstance(line, Oversized):
+                if messages:
+                    continue
+                if isinstance(line, Oversized):
                     log.warning("MCP server %r: a message of %d bytes was discarded", self._spec.name, line.size)
                 else:
                     self._keep_line(line)  # not a message: the server prints other text to stdout

@@ -9,8 +9,10 @@ from typing import Any, Protocol, TypeVar, final
 from attrs import frozen
 
 from aimu._core.nearest import did_you_mean
+from aimu._core.surrogates import whole
 from aimu._doors import public
 from aimu.aio._mcp.results import Content, blocks_content, resource_content
+from aimu.aio._mcp.sent import json_object
 from aimu.aio._mcp.session import Session
 from aimu.errors import InvalidOptionError
 
@@ -99,7 +101,7 @@ def _resource(server: str, uri: Any, item: Any, **more: Any) -> MCPResource:
 
 async def _read_of(server: Server, uri: str) -> Content:
     """Return the content of a resource."""
-    result = await server.use(f"resource {uri!r}", lambda session: session.read(uri))
+    result = await server.use(f"resource {uri!r}", lambda session: session.read(whole(uri)))
     return resource_content(result.contents)
 
 
@@ -118,7 +120,11 @@ async def _prompts_of(server: Server) -> list[MCPPrompt]:
 
 async def _get_prompt_of(server: Server, name: str, arguments: dict[str, str]) -> list[dict[str, Any]]:
     """Return the messages of a prompt."""
-    result = await server.use(f"prompt {name!r}", lambda session: session.prompt(name, arguments))
+    sent = json_object(arguments, f"the arguments of prompt {name!r}")
+    for key, value in sent.items():
+        if not isinstance(value, str):
+            raise InvalidOptionError(f"the argument {key!r} of prompt {name!r} must be a text, got {value!r}")
+    result = await server.use(f"prompt {name!r}", lambda session: session.prompt(whole(name), sent))
     return [{"role": item.role, "content": blocks_content([item.content])} for item in result.messages]
 
 
@@ -220,7 +226,7 @@ class Reading(ABC):
             The messages.
 
         Raises:
-            InvalidOptionError: It is not clear which server is meant.
+            InvalidOptionError: It is not clear which server is meant, or an argument is not a text.
             MCPConnectionError: The connection is lost.
             MCPTimeoutError: The server does not answer in time.
             MCPError: The server has no such prompt, or refuses the arguments.

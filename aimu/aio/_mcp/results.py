@@ -35,17 +35,20 @@ def _joined(parts: list[dict[str, Any]]) -> Content:
     return "\n".join(part["text"] for part in parts)
 
 
-def only_text(content: Content) -> str:
-    """Return only the text."""
+_SILENT = "the tool failed and does not say why"
+
+
+def failure_text(content: Content) -> str:
+    """Return why a call failed, as its content says."""
     if isinstance(content, str):
-        return content
-    return "\n".join(part["text"] for part in content if part["type"] == "text")
+        return content or _SILENT
+    return "\n".join(part["text"] for part in content if part["type"] == "text") or _SILENT
 
 
 def marked_as_error(content: Content) -> Content:
     """Return the content of a failed call, which begins with the word that the results of failed tools begin with."""
     if isinstance(content, str):
-        return f"Error: {content}"
+        return f"Error: {content or _SILENT}"
     return [_text("Error:"), *content]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, final
 
 from aimu._core.escaping import escaping
+from aimu.aio._mcp.schemas import problem_of, validator_of
 
 log = escaping(logging.getLogger("aimu.aio"))
 
@@ -78,10 +79,10 @@ class Session:
             return []
 
     async def _pages(self, request: Callable[..., Awaitable[Any]], field: str, *, fresh: bool) -> list[Any]:
-        """Return the items of all pages of a list; a repeated cursor ends it."""
+        """Return the items of all pages of a list; an empty or a repeated cursor ends it."""
         page = await request(cache_mode="refresh" if fresh else "use")
         found, seen = list(getattr(page, field)), set[str]()
-        while page.next_cursor is not None:
+        while page.next_cursor:
             if page.next_cursor in seen or len(seen) == MOST_PAGES:
                 log.warning("MCP server %r: its list of %s does not end; read %d pages", self._server, field, len(seen))
                 break
@@ -97,53 +98,10 @@ class Session:
             return
         if result.structured_content is None:
             raise RuntimeError(f"tool {name!r} has an output schema, but its result has no structured content")
+        who = f"MCP server {self._server!r}: tool {name!r}"
         if name not in self._validators:
-            self._validators[name] = _validator(schema, f"MCP server {self._server!r}: tool {name!r}")
-        validator = self._validators[name]
-        if validator is not None:
-            from jsonschema.exceptions import best_match
-            from referencing.exceptions import Unresolvable
-
-            try:
-                error = best_match(validator.iter_errors(result.structured_content))
-            except Unresolvable as exc:
-                log.warning(
-                    "MCP server %r: tool %r has an output schema with an unknown $ref: %s", self._server, name, exc
-                )
-                return
-            except RecursionError:
-                log.warning(
-                    "MCP server %r: tool %r has an output schema that refers to itself without an end, or a result "
-                    "that nests too deeply, so this result is not checked",
-                    self._server,
-                    name,
-                )
-                return
-            if error is not None:
-                raise RuntimeError(f"the result of tool {name!r} does not fit its output schema: {error.message}")
-
-
-def _validator(schema: Any, who: str) -> Any:
-    """Return a validator that runs no regular expression of the schema, or None if the schema is invalid."""
-    from jsonschema import SchemaError
-    from jsonschema.validators import extend, validator_for
-    from referencing import Registry
-
-    def skip(*_: Any) -> None:
-        return None
-
-    kind: Any = validator_for(schema)
-    try:
-        kind.check_schema(schema)
-    except SchemaError as exc:
-        log.warning("%s has an invalid output schema, so its results are not checked: %s", who, exc.message)
-        return None
-    additional = kind.VALIDATORS.get("additionalProperties", skip)
-
-    def additional_properties(validator: Any, value: Any, instance: Any, parent: Any) -> Any:
-        # It compares with the expressions of `patternProperties`.
-        return None if "patternProperties" in parent else additional(validator, value, instance, parent)
-
-    skipped = ("pattern", "patternProperties", "unevaluatedProperties")
-    changed = {**dict.fromkeys(skipped, skip), "additionalProperties": additional_properties}
-    return extend(kind, changed)(schema, registry=Registry())
+            complaint = f"{who} has an invalid output schema, so its results are not checked"
+            self._validators[name] = validator_of(schema, complaint)
+        problem = problem_of(result.structured_content, self._validators[name], f"{who} has an output schema")
+        if problem is not None:
+            raise RuntimeError(f"the result of tool {name!r} does not fit its output schema: {problem}")

@@ -16,7 +16,7 @@ import httpx2
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aimu.aio._mcp.faults import RefusedError
-from aimu.aio._mcp.framing import read_message
+from aimu.aio._mcp.framing import read_messages
 from aimu.aio._mcp.http import Client, network_fault, refused_fault, unanswered
 
 
@@ -69,8 +69,9 @@ async def _read(
                 if urlsplit(endpoint)[:2] != urlsplit(url)[:2]:
                     raise EndpointError(f"it names an endpoint on another host: {urlsplit(endpoint).netloc}")
                 task_status.started(endpoint)
-            elif event.event == "message" and (message := read_message(event.data.encode())):
-                await to_session.send(SessionMessage(message))
+            elif event.event == "message":
+                for message in read_messages(event.data.encode()):
+                    await to_session.send(SessionMessage(message))
     if not endpoint:
         raise EndpointError("its stream of events names no endpoint; if it speaks streamable HTTP, write type: http")
 

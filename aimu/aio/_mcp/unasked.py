@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
@@ -14,6 +15,9 @@ from anyio import to_thread
 
 from aimu._core.escaping import escaping
 from aimu.aio._mcp.options import Elicitation, Settings
+from aimu.aio._mcp.schemas import problem_of, validator_of
+from aimu.aio._mcp.sent import json_object
+from aimu.errors import InvalidOptionError
 
 log = escaping(logging.getLogger("aimu.aio"))
 server_log = escaping(logging.getLogger("aimu.aio").getChild("mcp"))
@@ -80,12 +84,12 @@ class Unasked:
             answer: Any = (await to_thread.run_sync(lambda: [ask(question)], abandon_on_cancel=True))[0]
             if inspect.isawaitable(answer):
                 answer = await answer
+            if answer is None:
+                return ElicitResult(action="decline")
+            return ElicitResult(action="accept", content=_checked(answer, question))
         except Exception:  # a user's callback may raise anything; the server is told that nobody answers
             log.warning("MCP server %r: elicit= failed", self._server, exc_info=True)
             return ElicitResult(action="cancel")
-        if answer is None:
-            return ElicitResult(action="decline")
-        return ElicitResult(action="accept", content=dict(answer) if question.url is None else None)
 
     async def _roots(self, _: Any) -> Any:
         from mcp_types import ListRootsResult, Root
@@ -95,6 +99,31 @@ class Unasked:
     def _folders(self) -> list[dict[str, str]]:
         paths = [Path(root).expanduser().absolute() for root in self._settings.roots]
         return [{"uri": path.as_uri(), "name": path.name} for path in paths]
+
+
+def _checked(answer: Any, question: Elicitation) -> dict[str, Any] | None:
+    """Return the answer to a question as the protocol wants it: texts, numbers, booleans and lists of texts by name.
+
+    Raises:
+        InvalidOptionError: It is nothing of that kind, or does not fit the question.
+    """
+    if question.url is not None:
+        return None
+    if not isinstance(answer, Mapping):
+        raise InvalidOptionError(f"elicit= must return a dict of answers or None, got {type(answer).__name__}")
+    content = json_object({name: value for name, value in answer.items() if value is not None}, "the answer of elicit=")
+    for name, value in content.items():
+        if isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
+            raise InvalidOptionError(
+                f"elicit= must return simple values and lists of texts, got {value!r} for {name!r}"
+            )
+    schema = question.schema or {}
+    who = f"MCP server {question.server!r}: its question"
+    validator = validator_of(schema, f"{who} has an invalid schema, so the answer is not checked")
+    problem = problem_of(content, validator, f"{who} has a schema")
+    if problem is not None:
+        raise InvalidOptionError(f"the answer of elicit= does not fit the question: {problem}")
+    return content
 
 
 def _words(data: Any) -> str:

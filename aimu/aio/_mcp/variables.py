@@ -5,14 +5,25 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias, final
 
 from aimu.errors import InvalidOptionError
 
 Inputs: TypeAlias = Mapping[str, str] | Callable[[str, str], str]
 
-_VARIABLE = re.compile(r"\$\{(?:(env|input):)?([^}:]+)(?::-([^}]*))?\}")
+_INNER = r"\$\{[^}]*\}"
+_VARIABLE = re.compile(rf"\$\{{(?:(env|input):)?([^}}:]+)(?::-((?:{_INNER}|(?!\$\{{)[^}}])*))?\}}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# https://code.visualstudio.com/docs/reference/variables-reference (read 2026-11-26)
+_OF_EDITORS: dict[str, Callable[[], str]] = {
+    "userHome": partial(os.path.expanduser, "~"),
+    "workspaceFolder": os.getcwd,
+    "workspaceRoot": os.getcwd,
+    "cwd": os.getcwd,
+    "pathSeparator": lambda: os.sep,
+    "/": lambda: os.sep,
+}
 
 
 @final
@@ -48,13 +59,13 @@ class Variables:
         kind, name, default = match.groups()
         if kind == "input":
             return self._input(name, default, refuse)
-        if name == "userHome":
-            return os.path.expanduser("~")
+        if kind is None and name in _OF_EDITORS:
+            return _OF_EDITORS[name]()
         if not _NAME.fullmatch(name):
             raise refuse(f"the variable {match[0]} is unknown; known are ${{VAR}}, ${{env:VAR}} and ${{input:ID}}")
         text = os.environ.get(name)
         if not text and default is not None:
-            return str(default)
+            return str(self.expand(default, refuse))
         if text is None:
             raise refuse(f"the environment variable {name} is not set; set it or write ${{{name}:-default}}")
         return text
@@ -66,7 +77,9 @@ class Variables:
         if callable(inputs):
             answer: object = inputs(name, self._described.get(name, ""))
         else:
-            answer = default if inputs is None else inputs.get(name, default)
+            answer = None if inputs is None else inputs.get(name)
+            if answer is None and default is not None:
+                answer = self.expand(default, refuse)
         if not isinstance(answer, str):
             raise refuse(f"it asks for the input {name!r}; pass inputs= with a value for it, or a function that asks")
         self._answers[name] = answer
@@ -76,3 +89,8 @@ class Variables:
 def home(path: str) -> str:
     """Return a path with a leading `~` expanded, as a shell does."""
     return os.path.expanduser(path) if path == "~" or path.startswith(("~/", "~\\")) else path
+
+
+def is_line(value: object) -> bool:
+    """Return whether a value is a text that a header of HTTP can have."""
+    return isinstance(value, str) and value.isascii() and value.isprintable()

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aimu._core.threads import run_in_thread
+from aimu.aio._mcp.faults import words
 from aimu.aio._serve.blocks import blocks_of
 from aimu.errors import InvalidOptionError
 
@@ -31,9 +32,37 @@ def add_resources(server: Any, resources: Mapping[str, Any]) -> None:
             "application/octet-stream" if isinstance(given, bytes) else None
         )
         try:
-            server.resource(uri, name=name, mime_type=mime_type)(given if callable(given) else _constant(given))
+            server.resource(uri, name=name, mime_type=mime_type)(
+                _surviving(given) if callable(given) else _constant(given)
+            )
         except ValueError as exc:
-            raise InvalidOptionError(f"resources[{uri!r}]: {exc}") from exc
+            raise InvalidOptionError(f"resources[{uri!r}]: {words(exc)}") from exc
+
+
+def _surviving(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function that fails its request only, whatever it does."""
+
+    @wraps(function)
+    async def read(**arguments: Any) -> Any:
+        return await _called(function, arguments)
+
+    return read
+
+
+async def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Return what a function returns; a sync one runs in a thread.
+
+    Raises:
+        ValueError: It would have ended the program, and so the server for all clients.
+    """
+    try:
+        if inspect.iscoroutinefunction(function):
+            return await function(**arguments)
+        # In a list, since trio refuses a coroutine as the result of a thread.
+        [returned] = await run_in_thread(lambda: [function(**arguments)])
+        return await returned if inspect.isawaitable(returned) else returned
+    except SystemExit as exc:
+        raise ValueError(f"SystemExit: {exc}") from exc
 
 
 def _constant(content: str | bytes) -> Callable[[], str | bytes]:
@@ -63,12 +92,7 @@ def _prompt(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     async def prompt(**arguments: Any) -> list[Any]:
-        if inspect.iscoroutinefunction(function):
-            returned = await function(**arguments)
-        else:  # in a list, since trio refuses a coroutine as the result of a thread
-            [returned] = await run_in_thread(lambda: [function(**arguments)])
-            if inspect.isawaitable(returned):
-                returned = await returned
+        returned = await _called(function, arguments)
         given = returned if _are_messages(returned) else [{"role": "user", "content": returned}]
         return [made for message in given for made in _messages(message)]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from functools import lru_cache
 from typing import Any, final
 
@@ -10,6 +11,7 @@ import anyio
 from attrs import evolve
 
 from aimu._core.answer import AROUND, account_within
+from aimu._core.escaping import escaping
 from aimu._core.groups import single_failure
 from aimu._core.reply import ToolCall, new_call_id
 from aimu.aio._serve.blocks import blocks_of, text_block
@@ -18,6 +20,8 @@ from aimu.aio._serve.reports import Reports
 from aimu.tools._current import CALL, CurrentCall, Listener
 from aimu.tools._definition import Tool
 from aimu.tools._toolbox import Toolbox, plain_data, text_of
+
+log = escaping(logging.getLogger("aimu.aio"))
 
 GONE = "aimu.gone"  # in the ASGI scope of a request: an event that is set when its client has hung up
 
@@ -72,6 +76,9 @@ class Caller:
         except self._tool.raises:  # for a client it is one more error
             if not outcome:
                 raise
+        except SystemExit as exc:  # as of argparse: it would end the server for all clients
+            log.warning("tool %r would have ended the program", name, exc_info=True)
+            outcome.append(_failed(f"SystemExit: {exc}"))
         finally:
             CALL.reset(tokens[0])
             AROUND.reset(tokens[1])
