@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 from anyio import get_cancelled_exc_class
 
@@ -18,6 +18,7 @@ from aimu.aio._place import STEPPER, Stepper, this_thread
 from aimu.aio._run import ENCLOSING, IN_THREAD
 
 T = TypeVar("T")
+Names: TypeAlias = tuple[str | None, str | None]  # of async libraries
 
 
 def context_for(in_thread: InThread, step: Callable[[Coroutine[Any, Any, None]], None]) -> Context:
@@ -54,6 +55,21 @@ def set_library(name: str | None) -> None:
     variable = _variable()
     if variable is not None:
         variable.set(name)
+
+
+def names() -> Names:
+    """Return the async libraries that the current context and the current thread name."""
+    sniffio = sys.modules.get("sniffio")
+    return library(), None if sniffio is None else sniffio.thread_local.name
+
+
+def set_names(names: Names) -> None:
+    """Name the async libraries of the current context and of the current thread, which outweighs it under trio."""
+    name, of_thread = names
+    set_library(name)
+    sniffio = sys.modules.get("sniffio")
+    if sniffio is not None:
+        sniffio.thread_local.name = of_thread
 
 
 def _variable() -> ContextVar[str | None] | None:
