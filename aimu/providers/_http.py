@@ -16,8 +16,9 @@ from attrs import evolve, field, frozen
 
 from aimu._core.secrets import Secrets, in_headers
 from aimu.errors import ClosedClientError
-from aimu.providers._bounded import CODINGS
+from aimu.providers._bounded import CODINGS, LONGEST_STREAM
 from aimu.providers._environment import tls
+from aimu.providers._received import Bounds
 
 if TYPE_CHECKING:
     import httpx2
@@ -82,6 +83,7 @@ class OwnHttp:
 
         self.endpoint = endpoint
         self._patterns: dict[str, httpx2.Request] = {}
+        self._bounds = Bounds(LONGEST_STREAM)
         self._transport = httpx2.AsyncHTTPTransport(verify=tls(), limits=_limits(), socket_options=_KEEP_ALIVE)
 
     def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
@@ -92,7 +94,9 @@ class OwnHttp:
         if pattern is None:
             given = {"User-Agent": f"python-httpx2/{httpx2.__version__}", **self.endpoint.headers}
             headers = httpx2.Headers({"Accept": "*/*", "Connection": "keep-alive", **given, "Accept-Encoding": CODINGS})
-            extensions = {} if timeout is None else {"timeout": timeout.as_dict()}
+            extensions: dict[str, Any] = {"trace": self._bounds.trace}
+            if timeout is not None:
+                extensions["timeout"] = timeout.as_dict()
             url = self.endpoint.url(path)
             pattern = self._patterns[path] = httpx2.Request("POST", url, headers=headers, extensions=extensions)
         headers = httpx2.Headers(pattern.headers)
@@ -101,7 +105,9 @@ class OwnHttp:
         return httpx2.Request("POST", pattern.url, headers=headers, stream=stream, extensions=pattern.extensions)
 
     async def send(self, request: httpx2.Request) -> httpx2.Response:
-        return await self._transport.handle_async_request(request)
+        response = await self._transport.handle_async_request(request)
+        self._bounds.begun(response)
+        return response
 
     async def aclose(self) -> None:
         await self._transport.aclose()
@@ -124,16 +130,22 @@ class ClientHttp:
             endpoint = evolve(endpoint, secrets=endpoint.secrets.with_more(in_headers(client.headers)))
         self.endpoint = endpoint
         self._client = client or httpx2.AsyncClient(verify=tls(), limits=_limits())
+        self._bounds = Bounds(LONGEST_STREAM) if client is None else None  # the user's own may speak HTTP/2
 
     def request(self, path: str, content: bytes, timeout: httpx2.Timeout | None) -> httpx2.Request:
         if self._client.is_closed:
             raise ClosedClientError("the http_client of this provider")
         headers = {**self.endpoint.headers, "Accept-Encoding": CODINGS}
         given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        if self._bounds is not None:
+            given["extensions"] = {"trace": self._bounds.trace}
         return self._client.build_request("POST", self.endpoint.url(path), content=content, headers=headers, **given)
 
     async def send(self, request: httpx2.Request) -> httpx2.Response:
-        return await self._client.send(request, stream=True, follow_redirects=False)
+        response = await self._client.send(request, stream=True, follow_redirects=False)
+        if self._bounds is not None:
+            self._bounds.begun(response)
+        return response
 
     async def aclose(self) -> None:
         if not self.shared:

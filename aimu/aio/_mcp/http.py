@@ -8,6 +8,7 @@ error that holds a `Fault`. Knows nothing of the calls.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, final
@@ -17,6 +18,8 @@ import httpx2
 
 from aimu.aio._mcp.faults import Fault, excerpt, tells_lost_session
 from aimu.aio._mcp.framing import END, Oversized, read_message
+from aimu.providers._bounded import BodyError
+from aimu.providers._received import Bounds
 
 LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
 CLOSING = 1.0  # s; to close a response
@@ -41,10 +44,11 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
         self.hide = hide
         self._largest = largest
         self._probe_seconds = probe
+        self._bounds = Bounds(math.inf)  # a stream of events may be as long as the connection
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # type: ignore[override,unused-ignore]
         if request.method != "POST":
-            response = await super().send(request, **options)
+            response = await self._sent(request, options)
             return self._event_stream(response, answers=False) if _has_type(response, "text/event-stream") else response
         try:
             if b'"server/discover"' in await request.aread():  # a redirected request has not been read yet
@@ -56,7 +60,7 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
             return _answer(request, network_fault(exc))
 
     async def _answered(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
-        response = await super().send(request, **options)
+        response = await self._sent(request, options)
         if response.is_error:
             return await _refused(request, response, self.hide)
         if _has_type(response, "text/event-stream"):
@@ -66,6 +70,15 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
             if body is None:
                 return _answer(request, too_large(self._largest))
             return _with_body(response, body)
+        return response
+
+    async def _sent(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
+        request.extensions = {**request.extensions, "trace": self._bounds.trace}
+        try:
+            response = await super().send(request, **options)
+        except BodyError as exc:
+            raise httpx2.RemoteProtocolError(str(exc)) from exc
+        self._bounds.begun(response)
         return response
 
     def _event_stream(self, response: httpx2.Response, *, answers: bool) -> httpx2.Response:
