@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
+from aimu._core.foreign_logs import keep_out_of_logs
 from aimu._core.secrets import Secrets, in_headers
 from aimu.errors import ClosedClientError
 from aimu.providers._bounded import CODINGS, LONGEST_STREAM
@@ -82,6 +83,7 @@ class OwnHttp:
         import httpx2
 
         self.endpoint = endpoint
+        keep_out_of_logs(endpoint.secrets)
         self._patterns: dict[str, httpx2.Request] = {}
         self._bounds = Bounds(LONGEST_STREAM)
         self._transport = httpx2.AsyncHTTPTransport(verify=tls(), limits=_limits(), socket_options=_KEEP_ALIVE)
@@ -129,6 +131,7 @@ class ClientHttp:
         if client is not None:
             endpoint = evolve(endpoint, secrets=endpoint.secrets.with_more(in_headers(client.headers)))
         self.endpoint = endpoint
+        keep_out_of_logs(endpoint.secrets)
         self._client = client or httpx2.AsyncClient(verify=tls(), limits=_limits())
         self._bounds = Bounds(LONGEST_STREAM) if client is None else None  # the user's own may speak HTTP/2
 

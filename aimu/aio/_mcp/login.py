@@ -9,7 +9,8 @@ from typing import Any, final
 import anyio
 import httpx2
 
-from aimu._core.secrets import in_headers
+from aimu._core.foreign_logs import keep_out_of_logs
+from aimu._core.secrets import Secrets, in_headers
 from aimu._core.threads import run_in_thread
 from aimu.aio._mcp.options import Settings
 
@@ -25,6 +26,7 @@ class Login(httpx2.Auth):  # type: ignore[misc,unused-ignore]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._known: dict[str, str] | None = None
+        self._logged: Secrets | None = None
         self._lock = anyio.Lock()
 
     @property
@@ -50,7 +52,8 @@ class Login(httpx2.Auth):  # type: ignore[misc,unused-ignore]
                 known = {str(name): str(value) for name, value in dict(headers or {}).items()}
                 if bearer is not None:
                     known["Authorization"] = f"Bearer {bearer}"
-                self._known = known
+                self._known, self._logged = known, Secrets(in_headers(known))
+                keep_out_of_logs(self._logged)
             return self._known
 
 
