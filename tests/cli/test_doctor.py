@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from aimu._cli import checks
+from aimu._cli import checks, choice
 from aimu._cli.main import main
 from aimu.errors import MissingExtraError
 from aimu.models import LocalModel, ModelSpec
@@ -149,6 +149,7 @@ def test_a_model_whose_extra_is_missing_has_the_command_that_installs_it(alone, 
 
     if variable is not None:
         alone.setenv("AIMU_MODEL", variable)
+    alone.setattr(choice, "find_spec", lambda name: name)  # the default is the embedded model: an engine is there
     alone.setattr(checks, "_check_usable", without_openai)
     code, checked = found(capsys)
     model = checked["model", variable or "default"]
