@@ -59,17 +59,19 @@ def set_library(name: str | None) -> None:
 
 def names() -> Names:
     """Return the async libraries that the current context and the current thread name."""
-    sniffio = sys.modules.get("sniffio")
-    return library(), None if sniffio is None else sniffio.thread_local.name
+    return library(), getattr(_of_thread(), "name", None)
 
 
 def set_names(names: Names) -> None:
     """Name the async libraries of the current context and of the current thread, which outweighs it under trio."""
     name, of_thread = names
     set_library(name)
-    sniffio = sys.modules.get("sniffio")
-    if sniffio is not None:
-        sniffio.thread_local.name = of_thread
+    if (thread := _of_thread()) is not None:
+        thread.name = of_thread
+
+
+def _of_thread() -> Any:
+    return getattr(sys.modules.get("sniffio"), "thread_local", None)  # trio needs a version that has it
 
 
 def _variable() -> ContextVar[str | None] | None:
