@@ -252,7 +252,8 @@ class OwnLoop:
             self._next_check.cancel()
             self._next_check = None
         if self._outside.loop is not None or inside_trio():
-            # Or a tool has left a loop behind that looks running, as Playwright's does. Streams of this loop may go on.
+            # The call was made inside a loop, or a tool has left one behind that looks running, as Playwright's does.
+            # Streams of this loop may go on.
             self._outside.enter()
         if self._hurried is not None:
             self.close()
