@@ -26,6 +26,7 @@ from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
 from aimu.providers._base import Request
 from aimu.providers._sse import LONGEST_EVENT, OverlongEventError, SSEDecoder
+from tests.loopback import loopback_server
 from tests.raw_server import head, response, serving
 
 HELLO = [{"role": "user", "content": "the conversation"}]
@@ -173,6 +174,67 @@ async def test_a_body_without_end_is_malformed_and_bounded(name, first, piece, s
     assert type(error) is MalformedResponseError
     assert not error.retryable
     assert sum(sent) < 120 << 20
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+# What is sent first, what without end, and the words of the error.
+AROUND_THE_BODY = {
+    "100 Continue": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, "more than 1 MiB"),
+    "103 Early Hints": (b"", b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" * 1000, "more than 1 MiB"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"x: y\r\n" * 10_000, "too long"),
+    "a header": (b"HTTP/1.1 200 OK\r\nx: ", b"y" * 65536, "too long"),
+    "blank lines": (b"", b"\r\n" * 10_000, "no response line"),
+    "line feeds": (b"", b"\n" * 10_000, "no response line"),
+    "spaces": (b"", b" " * 65536, "illegal request line"),
+    "trailers": (CHUNKED + b"2\r\n{}\r\n0\r\n", b"x: y\r\n" * 10_000, "too long"),
+    "a chunk extension": (CHUNKED + b"2;", b"x" * 65536, "too long"),
+    "chunk extensions": (CHUNKED, b"1;" + b"x" * 60_000 + b"\r\n \r\n", "more than 16 MiB"),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("first", "piece", "words"), AROUND_THE_BODY.values(), ids=AROUND_THE_BODY)
+async def test_what_a_server_sends_around_the_body_has_a_bound_too(first, piece, words, stream, monkeypatch):
+    monkeypatch.setattr("aimu.providers._http.LONGEST_STREAM", 16 << 20)
+    sent = []
+    with serving(lambda request: endless_of(piece, sent, first)) as served:
+        error = await asked(provider_of("openai", served.url), stream=stream)
+    assert type(error) in (ProviderConnectionError, MalformedResponseError)
+    assert words in str(error)
+    assert sum(sent) < 40 << 20
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_interim_answers_without_end_are_bounded_behind_a_proxy_too(stream, monkeypatch):
+    def answer(request):
+        interim = b"HTTP/1.1 100 Continue\r\n\r\n" * 1000
+        if len(served.requests) == 1:
+            return [interim, response(json.dumps(CHAT).encode())]
+        return repeat(interim)
+
+    with serving(answer) as served:
+        monkeypatch.setenv("HTTP_PROXY", served.url)
+        provider = provider_of("vllm", "http://model.test/v1")
+        assert (await provider.complete(Request(messages=HELLO))).text == "hi"
+        assert type(await asked(provider, stream=stream)) is MalformedResponseError
+
+
+async def test_with_a_client_of_the_users_a_deadline_ends_interim_answers_without_end():
+    async with httpx2.AsyncClient() as http:
+        with serving(lambda request: repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)) as served:
+            provider = provider_of("openai", served.url, http_client=http)
+            with anyio.move_on_after(0.3) as scope:
+                await provider.complete(Request(messages=HELLO))
+    assert scope.cancelled_caught
+
+
+async def test_the_bound_begins_anew_with_each_request_of_a_connection(monkeypatch):
+    monkeypatch.setattr("aimu.providers._received.LONGEST_HEAD", 4000)
+    with loopback_server() as url:
+        provider = provider_of("openai", f"{url}/ok/v1")
+        for _ in range(40):
+            assert (await provider.complete(Request(messages=HELLO))).text == "the conversation"
+        await provider.aclose()
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -2,17 +2,19 @@
 
 import html
 import json
+import logging
 from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote
 
 import httpx2
 import pytest
 
-from aimu._core.secrets import Secrets, hide, in_headers, in_url, in_variables
+from aimu._core.secrets import Secrets, hide, in_arguments, in_headers, in_url, in_variables
 from aimu.errors import MalformedResponseError, ProviderConnectionError, ProviderError
 from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
 from aimu.providers._base import Request
+from tests.raw_server import response, serving
 
 LONG = "sk-0123456789abcdef"
 HELLO = [{"role": "user", "content": "hello"}]
@@ -57,6 +59,53 @@ def test_a_secret_is_hidden_however_a_server_writes_it(secret, way):
     assert "***" in shown
     # Of Base64, characters remain that depend also on what stands beside the secret.
     assert len(shown) - len("the key '***' is bad") <= len(way("")) + 4
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [f"--api-key={LONG}"],
+        ["--verbose", "--token", LONG],
+        ["run", "-e", f"GITHUB_TOKEN={LONG}", "image"],
+        ["mcp-remote", "https://host/mcp", "--header", f"Authorization: Bearer {LONG}"],
+        ["mcp-remote", "https://host/mcp", f"--header=X-Api-Key:{LONG}"],
+        [f"https://host/mcp?api_key={LONG}"],
+        [f"postgresql://me:{LONG}@host/db"],
+        ["--config", f'{{"a": 1, "apiKey": "{LONG}"}}'],
+        ["positional", LONG],
+    ],
+)
+def test_secrets_among_the_arguments_of_a_command_are_found(arguments):
+    assert LONG in in_arguments(arguments)
+    assert LONG[4:] not in Secrets(in_arguments(arguments)).hide(repr(arguments))
+
+
+def test_other_arguments_are_shown():
+    usual = [
+        "-y",
+        "@scope/a-server-for-tokens",
+        "--max-tokens",
+        "100000000",
+        "--key-file=/etc/a/key.pem",
+        "--port",
+        "8080",
+    ]
+    more = ["--author", "somebody-else", "C:/some/dir", "http://[broken", "skip-this-long-word-1", "--token", "--flag"]
+    assert list(in_arguments([*usual, *more])) == []
+
+
+async def test_the_log_of_httpx2_does_not_show_what_is_secret_in_a_url(caplog):
+    caplog.set_level(logging.DEBUG)
+    async with httpx2.AsyncClient() as http:
+        with serving(lambda request: [response(b"{}")]) as served:
+            provider = make_provider(
+                ModelSpec("m", "vllm"), base_url=f"{served.url}/v1?key={LONG}", api_key="k", http_client=http
+            )
+            with pytest.raises(ProviderError):
+                await provider.complete(Request(messages=HELLO))
+    asked = [record.getMessage() for record in caplog.records if record.name == "httpx2"]
+    assert any("key=***" in text for text in asked)
+    assert LONG not in caplog.text
 
 
 def test_secrets_are_told_by_the_names_of_headers_and_parameters():

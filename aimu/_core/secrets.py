@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import final
 from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
@@ -14,6 +15,13 @@ _CERTAIN = 16  # a secret of this length is hidden inside a longer word too, for
 _HIDDEN = "***"
 # Names of headers, variables and parameters whose values are secret.
 _SECRET_NAME = re.compile(r"auth|key|token|secret|passw|cookie|session|credential|signature|\Asig\Z", re.IGNORECASE)
+# Arguments with such a name have a value that is no secret: a path, a number of tokens.
+_NO_SECRET = re.compile(r"file|path|dir\Z|max|limit|tokens|author\Z", re.IGNORECASE)
+_PAIRS = re.compile(r'"([^"]*)"\s*:\s*"([^"]*)"')  # of a JSON object
+# Keys that services mark by how they begin, wherever they stand.
+_KEYS = re.compile(
+    r"\b(?:(?:sk|pk|hf|gsk|tvly|xox[abps]|glpat|gh[opsu]|github_pat)[-_]|AIza|AKIA)(?=[\w-]*\d)[\w-]{14,}"
+)
 
 
 @final
@@ -83,8 +91,29 @@ def in_variables(variables: Mapping[str, str]) -> Iterator[str]:
     yield from _named(variables.items())
 
 
-def _named(items: Iterable[tuple[str, str]]) -> Iterator[str]:
-    return (value for name, value in items if _SECRET_NAME.search(name))
+def in_arguments(arguments: Sequence[str]) -> Iterator[str]:
+    """Yield the secrets among the arguments of a command, as far as a name, a URL or their form tells them.
+
+    Such as those of `--api-key=…`, `--token …`, `-e API_KEY=…`, `--header "Authorization: Bearer …"`, `{"key": "…"}`.
+    """
+    for argument, following in zip(arguments, (*arguments[1:], "-"), strict=True):
+        name, equals, value = argument.partition("=")
+        if equals and "://" not in name:
+            yield from _named([(name, value)], but=_NO_SECRET)
+        elif name.startswith("-") and not following.startswith("-"):
+            yield from _named([(name, following)], but=_NO_SECRET)
+        name, colon, value = (value if equals else argument).partition(":")
+        if colon and not value.startswith("//"):
+            yield from in_headers({name: value.strip()})
+        for url in re.findall(r"\w+://\S+", argument):
+            with suppress(ValueError):
+                yield from in_url(url)
+        yield from (value for pair in _PAIRS.finditer(argument) for value in _named([(pair[1], pair[2])]))
+        yield from _KEYS.findall(argument)
+
+
+def _named(items: Iterable[tuple[str, str]], *, but: re.Pattern[str] | None = None) -> Iterator[str]:
+    return (value for name, value in items if _SECRET_NAME.search(name) and not (but is not None and but.search(name)))
 
 
 def _forms(secret: str) -> Iterator[str]:

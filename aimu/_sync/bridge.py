@@ -18,14 +18,14 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator, Iterable
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple, ParamSpec, TypeAlias, TypeVar, cast, final
 from weakref import WeakSet
 
 from anyio import from_thread, move_on_after, to_thread
 
-from aimu._sync.caller import Outcome, context_for, inside_trio, library, set_library
+from aimu._sync.caller import Names, Outcome, context_for, inside_trio, names, set_names
 from aimu._sync.dropped import Dropped, Finisher, Loop, Streams
 from aimu._sync.helper_loop import HURRIED, WAKE, HelperLoop
 from aimu._sync.signals import SignalGuard, uninterrupted
@@ -104,7 +104,7 @@ class _Loops:
                     del remains  # here, where no handler raises in the finalizers of what it holds
 
     def for_caller(self) -> Loop:
-        if asyncio._get_running_loop() is not None or inside_trio() or (self._own is not None and self._own.running):
+        if _in_a_loop() or (self._own is not None and self._own.running):
             if self._helper is None or self._helper.closed:
                 with uninterrupted():
                     self._helper = HelperLoop(_serve)
@@ -117,19 +117,23 @@ class _Loops:
         return self._own
 
 
+def _in_a_loop() -> bool:
+    return asyncio._get_running_loop() is not None or inside_trio()
+
+
 class _Side(NamedTuple):
     """What a thread says that it is running: the loop's side, or that of the code around it."""
 
     loop: asyncio.AbstractEventLoop | None
     task: AsyncioTask | None
     hooks: Any
-    library: str | None
+    names: Names
 
     @classmethod
     def now(cls) -> _Side:
         loop = asyncio._get_running_loop()
         task = None if loop is None else asyncio.current_task(loop)
-        return cls(loop, task, sys.get_asyncgen_hooks(), library())
+        return cls(loop, task, sys.get_asyncgen_hooks(), names())
 
     def enter(self) -> _Side:
         """Let the thread say what this side says; return what it said before."""
@@ -140,22 +144,12 @@ class _Side(NamedTuple):
         if self.loop is not None and self.task is not None:
             asyncio.tasks._enter_task(self.loop, self.task)
         sys.set_asyncgen_hooks(*self.hooks)
-        if self.library != before.library:
-            set_library(self.library)
+        if self.names != before.names:
+            set_names(self.names)
         return before
 
 
-_OUTSIDE = _Side(None, None, (None, None), None)
-
-
-@contextmanager
-def _outside_a_loop() -> Generator[None]:
-    """Let the thread run another loop, although it may be inside one: where the garbage collector runs, code runs."""
-    inside = _OUTSIDE.enter()
-    try:
-        yield
-    finally:
-        inside.enter()
+_OUTSIDE = _Side(None, None, (None, None), (None, None))
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
@@ -198,7 +192,7 @@ class OwnLoop:
         if self._thread is not threading.current_thread() or self._task is not None:
             return False
         # A finalizer may run where a call begins or has ended, and the program's signal handlers are being replaced.
-        return not self.closed and not self._guard.engaged and not inside_trio()
+        return not self.closed and not self._guard.engaged
 
     def post(self, callback: Callable[[], object]) -> None:
         """Call a function on the loop, from any thread, when the loop runs next."""
@@ -224,7 +218,7 @@ class OwnLoop:
                 self._guard.install()
             except BaseException as exc:  # noqa: BLE001 - stops the call, like what comes later
                 self._stop = exc
-            self._outside = _OUTSIDE.enter() if asyncio._get_running_loop() is not None else _Side.now()
+            self._outside = _OUTSIDE.enter() if _in_a_loop() else _Side.now()
             self._task = self._loop.create_task(outcome.of(coroutine), context=context_for(self._call, self.run))
             if not self._main and not to_its_end:
                 self._watch()
@@ -257,8 +251,9 @@ class OwnLoop:
         if self._next_check is not None:
             self._next_check.cancel()
             self._next_check = None
-        if self._outside.loop is not None:
-            # A tool has left a loop behind that looks running, as Playwright's does. Streams of this loop may go on.
+        if self._outside.loop is not None or inside_trio():
+            # The call was made inside a loop, or a tool has left one behind that looks running, as Playwright's does.
+            # Streams of this loop may go on.
             self._outside.enter()
         if self._hurried is not None:
             self.close()
@@ -332,11 +327,12 @@ class OwnLoop:
         if self._closed or self._loop.is_running():
             return  # in a daemon thread when the interpreter exits, or in a fork made inside a tool
         self._closed = True
+        inside = _OUTSIDE.enter()  # the garbage collector may call this inside a loop
         try:
             if os.getpid() == self._pid:
-                with _outside_a_loop():
-                    _wind_up(self._loop, self.streams, CLOSING if self._hurried is None else HURRIED)
+                _wind_up(self._loop, self.streams, CLOSING if self._hurried is None else HURRIED)
         finally:
+            inside.enter()
             self._loop.close()  # in a forked child only this: it must not touch its parent's connections
 
 

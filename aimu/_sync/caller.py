@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
-from typing import Any, Generic, TypeVar, final
+from typing import Any, Generic, TypeAlias, TypeVar, final
 
 from anyio import get_cancelled_exc_class
 
@@ -18,6 +18,7 @@ from aimu.aio._place import STEPPER, Stepper, this_thread
 from aimu.aio._run import ENCLOSING, IN_THREAD
 
 T = TypeVar("T")
+Names: TypeAlias = tuple[str | None, str | None]  # of async libraries
 
 
 def context_for(in_thread: InThread, step: Callable[[Coroutine[Any, Any, None]], None]) -> Context:
@@ -54,6 +55,23 @@ def set_library(name: str | None) -> None:
     variable = _variable()
     if variable is not None:
         variable.set(name)
+
+
+def names() -> Names:
+    """Return the async libraries that the current context and the current thread name."""
+    return library(), getattr(_of_thread(), "name", None)
+
+
+def set_names(names: Names) -> None:
+    """Name the async libraries of the current context and of the current thread, which outweighs it under trio."""
+    name, of_thread = names
+    set_library(name)
+    if (thread := _of_thread()) is not None:
+        thread.name = of_thread
+
+
+def _of_thread() -> Any:
+    return getattr(sys.modules.get("sniffio"), "thread_local", None)  # trio needs a version that has it
 
 
 def _variable() -> ContextVar[str | None] | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, final
 import anyio
 
 from aimu._core.chunks import StreamChunk
+from aimu._core.processes import stays_in_its_process
 from aimu._sync import bridge
 from aimu._sync.dropped import Loop, Remains
 from aimu._sync.signals import uninterrupted
@@ -38,6 +39,7 @@ def perform(pending: Coroutine[Any, Any, T] | AsyncStream) -> T | Stream:
     return bridge.run(pending)
 
 
+@stays_in_its_process("a stream", "read it, and send its answer")
 class Reader(Facade, Generic[T]):
     """A sync iterator and context manager over an async one; all its steps run on the loop where it began."""
 

@@ -15,6 +15,7 @@ from attrs.setters import NO_OP
 
 from aimu._core.forks import FreshLock
 from aimu._core.messages import Message, check_history
+from aimu._core.processes import stays_in_its_process
 from aimu.aio._checks import at_least_one, calls_at_once, tool_list
 from aimu.aio._history import History
 from aimu.aio._outcome import Terms
@@ -50,6 +51,10 @@ def _checked_options(generate_kwargs: Mapping[str, Any] | None) -> dict[str, Any
 
 
 @final
+@stays_in_its_process(
+    "a client, and an agent or workflow over one,",
+    "make a client in each process, and send its `messages`, which are plain data",
+)
 @define(eq=False, kw_only=True)
 class Conversation:
     """One conversation over a shared provider.

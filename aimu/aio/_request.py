@@ -17,6 +17,7 @@ import anyio
 from aimu._core.escaping import escaping
 from aimu._core.forks import FreshLock
 from aimu._core.loop_end import Nested
+from aimu._core.processes import stays_in_its_process
 from aimu._core.reply import Delta, Reply, Usage
 from aimu._core.slots import Slots
 from aimu._doors import public
@@ -35,6 +36,7 @@ LONGEST_WAIT = 600.0  # s; if a service asks for a longer pause (for a daily quo
 
 @public("aimu.aio")
 @final
+@stays_in_its_process("Limits", "they hold in one process: make them in each")
 class Limits:
     """Cap the requests in flight of several clients together.
 
@@ -67,6 +69,7 @@ def slots(max_concurrency: int) -> Slots:
 
 
 @final
+@stays_in_its_process("the provider of a client", "make a client in each process")
 class SharedProvider:
     """A provider as several conversations share it.
 

@@ -21,6 +21,7 @@ import anyio
 from aimu._core.answer import Answer, account_within
 from aimu._core.chunks import Include, StreamChunk, StreamingContentType, phases
 from aimu._core.loop_end import Nested, first_step, loop_end
+from aimu._core.processes import stays_in_its_process
 from aimu._core.reply import Usage
 from aimu._core.threads import run_in_thread
 from aimu._doors import public
@@ -49,6 +50,7 @@ PULLED, ENTERED = _State.PULLED, _State.ENTERED
 
 @public("aimu.aio")
 @final
+@stays_in_its_process("a stream", "read it, and send its answer")
 class Stream:
     """The chunks of a run: an async iterator of StreamChunk and an async context manager.
 

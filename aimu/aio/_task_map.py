@@ -16,6 +16,7 @@ import anyio
 
 from aimu._core.answer import AROUND, Answer, AnyAnswer, account_within
 from aimu._core.groups import single_failure
+from aimu._core.processes import stays_in_its_process
 from aimu._doors import public
 from aimu._output._expected import RETRIES, Expected, OutputMode, OutputValidator
 from aimu.aio._checks import checked_text
@@ -205,6 +206,7 @@ def amap(
 
 
 @final
+@stays_in_its_process("the results of amap", "read them, and send the answers")
 class Results(Generic[R_co]):
     """The results of `amap`: an async context manager, and inside its block an async iterator of (index, result).
 

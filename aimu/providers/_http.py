@@ -15,10 +15,12 @@ from urllib.parse import urlsplit
 
 from attrs import evolve, field, frozen
 
+from aimu._core.foreign_logs import keep_out_of_logs
 from aimu._core.secrets import Secrets, in_headers
 from aimu.errors import ClosedClientError
-from aimu.providers._bounded import CODINGS, Body, BodyError
+from aimu.providers._bounded import CODINGS, LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import tls
+from aimu.providers._received import Bounds
 
 if TYPE_CHECKING:
     import httpcore2
@@ -91,6 +93,7 @@ class OwnHttp:
         from aimu.providers._network import JoiningNetwork  # loads httpcore2
 
         self.endpoint = endpoint
+        keep_out_of_logs(endpoint.secrets)
         limits = _limits()
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=tls(),
@@ -108,6 +111,7 @@ class OwnHttp:
         extensions = {} if timeout is None else {"timeout": timeout.as_dict()}
         request = httpcore2.Request("POST", _parsed(url), headers=headers, content=content, extensions=extensions)
         response = await self._pool.handle_async_request(request)
+        response.extensions["network_stream"].received.largest = LONGEST_STREAM
         named = {name.decode("latin-1").lower(): value.decode(errors="replace") for name, value in response.headers}
         return Body(response.status, named, cast("AsyncIterable[bytes]", response.stream), response.aclose)
 
@@ -141,15 +145,22 @@ class ClientHttp:
         if client is not None:
             endpoint = evolve(endpoint, secrets=endpoint.secrets.with_more(in_headers(client.headers)))
         self.endpoint = endpoint
+        keep_out_of_logs(endpoint.secrets)
         self._client = client or httpx2.AsyncClient(verify=tls(), limits=_limits())
+        self._bounds = Bounds(LONGEST_STREAM) if client is None else None  # the user's own may speak HTTP/2
 
     async def send(self, url: str, content: bytes, timeout: httpx2.Timeout | None) -> Body:
         if self._client.is_closed:
             raise ClosedClientError("the http_client of this provider")
         headers = {**self.endpoint.headers, "Accept-Encoding": CODINGS}
         given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        if self._bounds is not None:
+            given["extensions"] = {"trace": self._bounds.trace}
         request = self._client.build_request("POST", url, content=content, headers=headers, **given)
-        return body_of(await self._client.send(request, stream=True, follow_redirects=False))
+        response = await self._client.send(request, stream=True, follow_redirects=False)
+        if self._bounds is not None:
+            self._bounds.begun(response)
+        return body_of(response)
 
     async def aclose(self) -> None:
         if not self.shared:

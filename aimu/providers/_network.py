@@ -17,6 +17,8 @@ from typing import Any, final
 import httpcore2
 from anyio.lowlevel import current_token
 
+from aimu.providers._received import Received
+
 _END_OF_HEAD = b"\r\n\r\n"
 _LONGEST = 64 << 10  # bytes of a body that are copied behind the head; a longer one follows it
 
@@ -41,15 +43,21 @@ class JoiningNetwork(httpcore2.AsyncNetworkBackend):
 
 @final
 class JoiningStream(httpcore2.AsyncNetworkStream):
-    """A connection on which the head of a request waits for the body, which each of the requests has."""
+    """A connection on which the head of a request waits for the body, which each of the requests has.
+
+    Attributes:
+        received: What came since the last head; `read` raises BodyError if it is too much.
+    """
 
     def __init__(self, stream: httpcore2.AsyncNetworkStream) -> None:
         self._stream = stream
         self._head = b""
+        self.received = Received()
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         if buffer.endswith(_END_OF_HEAD):  # no body of JSON ends so
             self._head = buffer
+            self.received.reset()
             return
         head, self._head = self._head, b""
         if len(buffer) <= _LONGEST:
@@ -59,7 +67,7 @@ class JoiningStream(httpcore2.AsyncNetworkStream):
         await self._stream.write(buffer, timeout)
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return await self._stream.read(max_bytes, timeout)
+        return self.received.add(await self._stream.read(max_bytes, timeout))
 
     async def aclose(self) -> None:
         await self._stream.aclose()

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from itertools import repeat
 
 import anyio
 import pytest
@@ -12,6 +13,7 @@ from aimu.testing import reply, scripted_client
 from aimu.tools import MCPClient
 from tests.mcp.conftest import tiny, wild
 from tests.mcp.web import EVENTS, INVALID, PLAIN, UNFINISHED, greeting, text, web_server
+from tests.raw_server import serving
 
 pytestmark = UNFINISHED
 MIB = 1024 * 1024
@@ -36,6 +38,13 @@ async def test_a_large_result_comes_through_over_http(opened, form):
     with web_server(answer) as url:
         async with opened(config=remote(url)) as client:
             assert await client.call_tool("next") == words
+
+
+async def test_interim_answers_without_end_end_by_a_bound(opened):
+    with serving(lambda request: repeat(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)) as served:
+        with pytest.raises(MCPConnectionError, match="more than 1 MiB in answer to a request"):
+            async with opened(config=remote(served.url)):
+                raise AssertionError("it cannot connect")
 
 
 @pytest.mark.parametrize("form", ["json", "events", "id-first", "id-last"])

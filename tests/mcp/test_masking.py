@@ -67,24 +67,28 @@ def moved(message, request):
 @pytest.mark.parametrize("form", ["bearer", "function", "headers", "config", "query"])
 @pytest.mark.parametrize("way", [refused, challenged, cut, encoded, error, moved])
 async def test_no_error_shows_what_a_server_was_given_to_log_in(opened, caplog, way, form):
-    caplog.set_level(logging.DEBUG, "aimu")
+    caplog.set_level(logging.DEBUG)  # of httpx2 and mcp, too
     with web_server(way) as url, pytest.raises(MCPError) as caught:
         async with opened(**login(form, url)) as client:
             await client.call_tool("next")
-    shown = texts(caught.value) + "".join(record.getMessage() for record in caplog.records if record.name[:4] == "aimu")
+    shown = texts(caught.value) + caplog.text
     assert "***" in str(caught.value)
     assert KEY[:8] not in shown
 
 
-async def test_no_error_shows_the_key_of_a_child_process(opened):
-    code = "import os, sys; sys.exit('bad key ' + os.environ['API_KEY'] + ' of ' + os.environ['NAME'])"
-    server = {"command": sys.executable, "args": ["-c", code], "env": {"API_KEY": KEY, "NAME": "a-long-enough-name"}}
+@pytest.mark.parametrize("arguments", [[], [f"--api-key={KEY}"], ["--token", KEY], [KEY]])
+async def test_no_error_shows_the_key_of_a_child_process(opened, arguments, caplog):
+    caplog.set_level(logging.DEBUG)
+    code = "import os, sys; sys.exit(f'bad key {sys.argv[1:] or os.environ[\"API_KEY\"]} of ' + os.environ['NAME'])"
+    env = {"NAME": "a-long-enough-name", **({} if arguments else {"API_KEY": KEY})}
+    server = {"command": sys.executable, "args": ["-c", code, *arguments], "env": env}
     with pytest.raises(MCPConnectionError) as caught:
         async with opened(config={"p": server}):
             raise AssertionError
-    assert "bad key *** of a-long-enough-name" in str(caught.value)
+    assert "of a-long-enough-name" in str(caught.value)
+    assert "***" in str(caught.value)
     assert "***" in caught.value.stderr
-    assert KEY[:8] not in texts(caught.value)
+    assert KEY[:8] not in texts(caught.value) + caplog.text
 
 
 async def test_a_redirect_within_the_origin_is_followed(opened):

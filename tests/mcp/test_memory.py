@@ -3,7 +3,7 @@
 import json
 import sys
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 
 import anyio
@@ -213,6 +213,31 @@ async def test_a_lifespan_that_fails_in_a_request_is_raised_as_itself_even_if_th
     with pytest.raises(ZeroDivisionError):
         with anyio.CancelScope() as scope:
             await client.call_tool("end")
+
+
+@pytest.mark.parametrize("protocol", ["auto", "legacy"])
+@pytest.mark.parametrize("make", [FastMCP, MCPServer])
+@pytest.mark.parametrize("what", ["tool", "prompt"])
+@pytest.mark.parametrize("how", ["cancelled", "timeout"])
+async def test_a_request_whose_clean_up_fails_ends_as_over_the_wire_by_what_stopped_it(protocol, make, what, how):
+    server = make("broken")
+
+    async def end() -> str:
+        try:
+            if how == "cancelled":
+                scope.cancel()
+            await anyio.sleep_forever()
+        finally:
+            raise ZeroDivisionError
+
+    (server.tool if what == "tool" else server.prompt)(name="end")(end)
+    seconds = 0.05 if how == "timeout" else None
+    client = await aio.MCPClient.connect(server=server, protocol=protocol, timeout=seconds)
+    with anyio.CancelScope() as scope:
+        with pytest.raises(MCPTimeoutError) if how == "timeout" else nullcontext():
+            await (client.call_tool("end") if what == "tool" else client.get_prompt("end"))
+            raise AssertionError("it has no result")
+    assert scope.cancelled_caught == (how == "cancelled")
 
 
 async def test_a_server_object_of_the_mcp_package_works():

@@ -8,10 +8,12 @@ import textwrap
 
 import anyio
 import pytest
+import sniffio
+from anyio.lowlevel import checkpoint
 
 import aimu
 from aimu import aio
-from aimu.testing._scripted import ScriptedProvider
+from aimu.testing._scripted import ScriptedProvider, reply
 from tests.holding import join, start
 from tests.loopback import loopback_server
 
@@ -60,9 +62,10 @@ def test_ones_own_paused_stream_never_makes_the_conversation_busy(consume, secon
             next(paused)
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("inside", [False, True], ids=["paused outside the loop", "paused inside it"])
 @pytest.mark.parametrize("streamed", [False, True])
-def test_a_stream_paused_by_sync_code_is_replaced_by_async_code_of_the_same_thread(streamed, inside):
+def test_a_stream_paused_by_sync_code_is_replaced_by_async_code_of_the_same_thread(streamed, inside, backend):
     """Its slot is free, although the loop in which it was read stands still."""
     client = aimu.client(ScriptedProvider("one two three", repeat=True), max_concurrency=1)
     streams = []
@@ -83,9 +86,35 @@ def test_a_stream_paused_by_sync_code_is_replaced_by_async_code_of_the_same_thre
 
     if not inside:
         pause()
-    asyncio.run(replace())
+    anyio.run(replace, backend=backend)
     with pytest.raises(aimu.errors.StreamClosedError, match="newer turn"):
         next(streams[0])
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_stream_begun_outside_a_loop_can_be_read_and_closed_inside_it(backend):
+    """The loop's own library is in force before and after each step; the tool of the run sees it, too."""
+    seen = []
+
+    def look() -> str:
+        seen.append(sniffio.current_async_library())
+        return aimu.client(ScriptedProvider("nested")).chat("?")
+
+    def asking():
+        return aimu.client(ScriptedProvider(reply("one two", calls=[("look", {})]), "three"), tools=[look])
+
+    read, closed = asking().chat("?", stream=True), asking().chat("?", stream=True)
+    next(read)
+    next(closed)
+
+    async def main():
+        assert [chunk.content for chunk in read][-1] == "three"
+        closed.close()
+        await checkpoint()
+        assert sniffio.current_async_library() == backend
+
+    anyio.run(main, backend=backend)
+    assert seen == [backend]
 
 
 @ways

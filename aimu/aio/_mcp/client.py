@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 
 from aimu._core.escaping import escaping
 from aimu._core.known import with_known_attributes
+from aimu._core.processes import stays_in_its_process
 from aimu._core.surrogates import whole
 from aimu._doors import public
 from aimu.aio._mcp.config import HTTPSpec, Spec, read_config, read_file
@@ -51,6 +52,7 @@ def _check_single(specs: Sequence[Spec]) -> None:
 
 @public("aimu.aio")
 @final
+@stays_in_its_process("an MCP client", "make one in each process")
 @with_known_attributes
 class MCPClient(Reading):
     """The tools of one or more MCP servers, to put into the `tools` of a client or agent.

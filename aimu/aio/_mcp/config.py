@@ -20,7 +20,7 @@ from attrs import field, frozen
 
 from aimu._core.escaping import escaping
 from aimu._core.nearest import did_you_mean
-from aimu._core.secrets import in_headers, in_url, in_variables
+from aimu._core.secrets import in_arguments, in_headers, in_url, in_variables
 from aimu.aio._mcp.jsonc import loads
 from aimu.aio._mcp.variables import Inputs, Variables, home, is_line
 from aimu.errors import InvalidOptionError
@@ -39,7 +39,7 @@ class ProcessSpec:
 
     name: str
     command: str
-    args: tuple[str, ...] = field(default=(), converter=_texts)
+    args: tuple[str, ...] = field(default=(), converter=_texts, repr=False)
     env: Mapping[str, str] = field(factory=dict[str, str], repr=False)
     cwd: str | None = None
 
@@ -50,7 +50,7 @@ class ProcessSpec:
     @property
     def secrets(self) -> Iterator[str]:
         """What its errors must not show."""
-        return in_variables(self.env)
+        return chain(in_variables(self.env), in_arguments((*self.command.split(), *self.args)))
 
 
 @final

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 import anyio
 
 from aimu._core.escaping import escaping
+from aimu._core.foreign_logs import keep_out_of_logs
 from aimu._core.groups import single_failure
 from aimu._core.secrets import Secrets
 from aimu.aio._mcp.config import HTTPSpec, Spec
@@ -53,6 +54,7 @@ class Connection:
         self._left = False
         self._process: ServerProcess | None = None
         self._login: Login | None = None
+        self._logged: Secrets | None = None
 
     async def run(self) -> None:
         try:
@@ -94,7 +96,8 @@ class Connection:
                     else "no answer to the handshake"
                 )
         except Exception as exc:
-            self.failure = first if attempt.sse and first is not None else self.hide(exc)
+            self.hide(exc)
+            self.failure = first if attempt.sse and first is not None else exc
             log.debug("MCP server %r: connection lost", self._spec.name, exc_info=exc)
 
     async def _listen(self, client: Any) -> None:
@@ -217,6 +220,8 @@ class Connection:
 
         check_environment()
         self._login = Login(self._settings)
+        self._logged = self._secrets  # held as long as the connection
+        keep_out_of_logs(self._logged)
         silence = max(HTTP_SILENCE, self._settings.timeout or 0)
         async with (
             Client(

@@ -8,6 +8,7 @@ error that holds a `Fault`. Knows nothing of the calls.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any, final
@@ -18,6 +19,8 @@ import httpx2
 from aimu.aio._mcp.answers import EVENTS, RequestId, checked_body, checked_event
 from aimu.aio._mcp.faults import Fault, excerpt, tells_lost_session
 from aimu.aio._mcp.framing import END, Oversized, read_messages
+from aimu.providers._bounded import BodyError
+from aimu.providers._received import Bounds
 
 LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
 CLOSING = 1.0  # s; to close a response
@@ -46,10 +49,11 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
         self.hide = hide
         self._largest = largest
         self._probe_seconds = probe
+        self._bounds = Bounds(math.inf)  # a stream of events may be as long as the connection
 
     async def send(self, request: httpx2.Request, **options: Any) -> httpx2.Response:  # type: ignore[override,unused-ignore]
         if request.method != "POST":
-            response = await super().send(request, **options)
+            response = await self._sent(request, options)
             return self._event_stream(response, None) if _has_type(response, EVENTS) else response
         try:
             if b'"server/discover"' in await request.aread():  # a redirected request has not been read yet
@@ -61,7 +65,7 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
             return _answer(request, network_fault(exc))
 
     async def _answered(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
-        response = await super().send(request, **options)
+        response = await self._sent(request, options)
         if response.is_error:
             return await _refused(request, response, self.hide)
         if not self._answers:
@@ -78,6 +82,15 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
             return _answer(request, too_large(self._largest))
         kind, content = checked_body(body, asked, self.hide)
         return _with_body(response, content, kind)
+
+    async def _sent(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
+        request.extensions = {**request.extensions, "trace": self._bounds.trace}
+        try:
+            response = await super().send(request, **options)
+        except BodyError as exc:
+            raise httpx2.RemoteProtocolError(str(exc)) from exc
+        self._bounds.begun(response)
+        return response
 
     def _event_stream(self, response: httpx2.Response, request: RequestId | None) -> httpx2.Response:
         if response.is_error:

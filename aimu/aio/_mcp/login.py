@@ -9,7 +9,8 @@ from typing import Any, final
 import anyio
 import httpx2
 
-from aimu._core.secrets import in_headers
+from aimu._core.foreign_logs import keep_out_of_logs
+from aimu._core.secrets import Secrets, in_headers
 from aimu._core.threads import run_in_thread
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.variables import is_line
@@ -26,6 +27,7 @@ class Login(httpx2.Auth):  # type: ignore[misc,unused-ignore]
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._known: dict[str, str] | None = None
+        self._logged: Secrets | None = None
         self._lock = anyio.Lock()
 
     @property
@@ -48,7 +50,9 @@ class Login(httpx2.Auth):  # type: ignore[misc,unused-ignore]
         async with self._lock:  # so that of many requests refused at once, one asks
             if self._known is None or self._known == instead_of:
                 headers, bearer = await _value(self._settings.headers), await _value(self._settings.bearer)
-                self._known = {**_checked_headers(headers), **_checked_bearer(bearer)}
+                known = {**_checked_headers(headers), **_checked_bearer(bearer)}
+                self._known, self._logged = known, Secrets(in_headers(known))
+                keep_out_of_logs(self._logged)
             return self._known
 
 

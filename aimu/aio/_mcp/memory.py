@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Any, TypeVar, cast, final
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from aimu._core.groups import single_failure
 from aimu.aio._mcp.faults import refusal
@@ -121,6 +122,8 @@ class MemoryServer:
                     outcome.append(await request(Session(client, self.name)))
                 except (MCPError, ValueError, RuntimeError) as exc:
                     failure = exc
+                # As over the wire, a caller that has left gets no answer, whatever the clean-up on the server did.
+                await checkpoint_if_cancelled()
         if failure is not None:
             raise refusal(self.name, failure) from failure
         return outcome[0]

@@ -21,6 +21,7 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aimu._core.escaping import escaping
+from aimu._core.secrets import Secrets
 from aimu.aio._mcp.config import ProcessSpec
 from aimu.aio._mcp.framing import Oversized, failed, lines, read_messages, send
 from aimu.errors import MCPConnectionError
@@ -48,6 +49,7 @@ class ServerProcess:
         self._probe = probe  # s; time to answer `server/discover`
         self._largest = largest  # bytes of one message
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self._secrets = Secrets(spec.secrets)
         self._popen: subprocess.Popen[bytes] | None = None
         self._finished = anyio.Event()  # the process gives no more answers, for whatever reason
         # Set when stdout has ended, when stderr has ended, when stdin is closed.
@@ -181,7 +183,7 @@ class ServerProcess:
         self._on_end()
 
     def _keep_line(self, line: bytes) -> None:
-        text = line.decode(errors="replace").rstrip()
+        text = self._secrets.hide(line.decode(errors="replace").rstrip(), cut=True)  # before anything is cut off
         if text:
             log.debug("MCP server %r: %s", self._spec.name, text)
             self._tail.append(text[:TAIL_LINE])
