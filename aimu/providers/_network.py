@@ -8,7 +8,6 @@ the server for nothing. And a connection tells at little cost whether the server
 from __future__ import annotations
 
 import select
-from asyncio import AbstractEventLoop
 from collections.abc import Iterable
 from functools import cached_property
 from ssl import SSLContext
@@ -35,8 +34,8 @@ class JoiningNetwork(httpcore2.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
     ) -> httpcore2.AsyncNetworkStream:
-        on_asyncio = isinstance(current_token().native_token, AbstractEventLoop)
-        kind: type[Any] = httpcore2.AnyIOBackend if on_asyncio else httpcore2.TrioBackend
+        on_trio = hasattr(current_token().native_token, "run_sync_soon")
+        kind: type[Any] = httpcore2.TrioBackend if on_trio else httpcore2.AnyIOBackend
         network: httpcore2.AsyncNetworkBackend = kind()
         return JoiningStream(await network.connect_tcp(host, port, timeout, local_address, socket_options))
 
