@@ -337,21 +337,20 @@ class OwnLoop:
 
 
 def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) -> None:
-    """Cancel the tasks of a loop, close its generators and its threads; after that time, end the tasks by force."""
-    tasks = asyncio.all_tasks(loop)
-    ending = loop.create_task(_end_all(loop, tasks, streams, seconds))
+    """Cancel the tasks of a loop, close its generators and its threads; after twice that time, end all by force."""
+    ending = loop.create_task(_end_all(loop, asyncio.all_tasks(loop), streams, seconds))
+    give_up = time.monotonic() + 2 * seconds
+    loop.call_later(2 * seconds, loop.stop)  # whatever `ending` waits for: a task may not let itself be cancelled
     try:
-        give_up = time.monotonic() + 2 * seconds
         while not ending.done() and time.monotonic() < give_up:
             # A task may end in SystemExit. A loop that was stopped before may stop once more.
             with suppress(SystemExit, KeyboardInterrupt, RuntimeError):
                 loop.run_until_complete(ending)
     finally:
-        for task in {ending, *tasks}:
-            if not task.done():
-                cast(Any, task)._log_destroy_pending = False  # it is closed below
-                with suppress(BaseException):  # whatever its clean-up raises, since it cannot wait
-                    task.get_coro().close()
+        for task in asyncio.all_tasks(loop):
+            cast(Any, task)._log_destroy_pending = False  # it is closed here
+            with suppress(BaseException):  # whatever its clean-up raises, since it cannot wait
+                task.get_coro().close()
 
 
 async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], streams: Streams, seconds: float) -> None:
@@ -372,9 +371,11 @@ async def _end_all(loop: asyncio.AbstractEventLoop, tasks: set[AsyncioTask], str
 
 
 async def _finish_all(finishers: Iterable[Finisher], seconds: float) -> None:
+    """Finish streams, one after the other; what is left after that time is only cancelled."""
+    give_up = time.monotonic() + seconds
     for finish in finishers:
         with suppress(Exception):  # of the user's own provider
-            await asyncio.wait_for(finish(), seconds)
+            await asyncio.wait_for(finish(), max(give_up - time.monotonic(), 0))
 
 
 def _serve(started: Callable[[asyncio.AbstractEventLoop], object], streams: Streams) -> None:

@@ -213,3 +213,33 @@ def test_a_program_that_exits_over_paused_http_streams_prints_nothing(server, en
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(script) + end]
     run = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert (run.returncode, run.stderr.decode()) == (0, "")
+
+
+@pytest.mark.parametrize("end", [EXITS["plain"], EXITS["in a loop"]], ids=["plain", "in a loop"])
+@pytest.mark.parametrize("streams", [1, 20])
+def test_a_program_exits_although_streams_refuse_to_end(streams, end):
+    script = f"""
+        import anyio, asyncio, aimu
+        from aimu._sync import bridge
+        from aimu.testing import ScriptedProvider
+        bridge.CLOSING = 0.3
+        class Stuck(ScriptedProvider):
+            async def stream(self, request):
+                try:
+                    async for piece in super().stream(request):
+                        yield piece
+                finally:
+                    while True:
+                        try:
+                            await anyio.sleep(1000)
+                        except asyncio.CancelledError:
+                            pass
+        def go():
+            global kept
+            kept = [aimu.client(Stuck("a b c")).chat("?", stream=True) for _ in range({streams})]
+            for stream in kept:
+                next(stream)
+    """
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(script) + end]
+    run = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr.decode()) == (0, "")
