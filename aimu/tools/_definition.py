@@ -19,7 +19,7 @@ from aimu._core.json_text import read_json
 from aimu._doors import public
 from aimu.errors import ToolArgumentsError, ToolSignatureError
 from aimu.tools._schema import accepted
-from aimu.tools._signature import AnyCallable, arguments_of, check_parameters, closed_names, origin, written
+from aimu.tools._signature import AnyCallable, Argument, arguments_of, check_parameters, closed_names, origin, written
 
 if TYPE_CHECKING:
     from aimu.tools._arguments import Contract
@@ -87,6 +87,10 @@ class Tool:
     def is_async(self) -> bool:
         """Whether the function is a coroutine function or an async generator function."""
         return inspect.iscoroutinefunction(self.function) or inspect.isasyncgenfunction(self.function)
+
+    @functools.cached_property
+    def _arguments(self) -> list[Argument]:
+        return arguments_of(self.function)
 
     @functools.cached_property
     def _contract(self) -> Contract:
@@ -236,8 +240,11 @@ def as_tool(candidate: Any) -> Tool:
     """
     if isinstance(candidate, Tool):
         return candidate
-    arguments_of(candidate)
     marked = _mark(candidate)
+    if marked is not None and marked.function is candidate:
+        _ = marked._arguments  # each agent asks, and working them out costs as much as half a turn
+        return marked
+    arguments_of(candidate)
     if marked is None:
         return Tool(name=_checked_name(candidate, None), function=candidate)
-    return marked if marked.function is candidate else evolve(marked, function=candidate)
+    return evolve(marked, function=candidate)
