@@ -157,6 +157,13 @@ def test_tables_show_ratios_with_their_spread_and_sizes_as_rows():
     ]
 
 
+def test_a_table_of_many_ways_shows_one_quantity():
+    what = Measured("call", "call", ("cpu", "wall"), None)
+    costs = {f"way {number}": [Cost(0.001, 0.002)] for number in range(5)}
+    shown = table([Measurement.of(what, costs)]).split("\n\n")
+    assert [lines.splitlines()[0].split(" | ")[0] for lines in shown] == ["| CPU", "| time"]
+
+
 @pytest.mark.parametrize(
     ("value", "unit", "said"),
     [

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,6 +73,7 @@ def _figure(panels: Sequence[tuple[list[Measurement], str]], theme: Theme) -> An
     import matplotlib.pyplot as plt
 
     heights = [_height(group) for group, _ in panels]
+    looks = _looks(theme, dict.fromkeys(way for group, _ in panels for way in group[0].rounds))
     figure, axes = plt.subplots(
         len(panels),
         1,
@@ -82,9 +84,9 @@ def _figure(panels: Sequence[tuple[list[Measurement], str]], theme: Theme) -> An
     )
     for axis, (group, unit) in zip(axes[:, 0], panels, strict=True):
         if group[0].what.size is None:
-            _bars(axis, group, unit, theme)
+            _bars(axis, group, unit, theme, looks)
         else:
-            _curves(axis, group, unit, theme)
+            _curves(axis, group, unit, looks)
     return figure
 
 
@@ -99,14 +101,15 @@ def _shown(group: Sequence[Measurement]) -> list[str]:
     return [way for way in group[0].rounds if way != group[0].what.against]
 
 
-def _colour(theme: Theme, ways: Sequence[str], way: str) -> tuple[str, str]:
-    """Return the colour and marker of a way: aimu has the first, wherever it stands."""
+def _looks(theme: Theme, ways: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Return a colour and a marker for each way: aimu has the first, wherever it stands."""
     ordered = sorted(ways, key=lambda name: not name.startswith("aimu"))
-    number = ordered.index(way)
-    return theme.ways[number % len(theme.ways)], MARKERS[number % len(MARKERS)]
+    return dict(zip(ordered, zip(cycle(theme.ways), cycle(MARKERS), strict=False), strict=False))
 
 
-def _bars(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> None:
+def _bars(
+    axis: Any, group: Sequence[Measurement], unit: str, theme: Theme, looks: Mapping[str, tuple[str, str]]
+) -> None:
     """Draw a bar for each work and way: its ratio, or the cost itself if nothing is compared with."""
     from matplotlib.ticker import MultipleLocator
 
@@ -121,7 +124,7 @@ def _bars(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> N
                 continue
             place = row + (number - (len(ways) - 1) / 2) * thick
             spread = [[found.median - found.low], [found.high - found.median]]
-            colour, _ = _colour(theme, list(group[0].rounds), way)
+            colour, _ = looks[way]
             axis.barh(place, found.median, thick * 0.9, color=colour, label=way if row == 0 else None)
             axis.errorbar(found.median, place, xerr=spread, ecolor=theme.ink, elinewidth=1, capsize=2, fmt="none")
             said = f"{found.median:.2f}" if against else amount(found.median, unit)
@@ -158,7 +161,7 @@ def _step(end: float) -> float:
     return next((power * factor for factor in (1.0, 2.0, 5.0) if power * factor >= end / 6), power * 10.0)
 
 
-def _curves(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) -> None:
+def _curves(axis: Any, group: Sequence[Measurement], unit: str, looks: Mapping[str, tuple[str, str]]) -> None:
     """Draw the cost of each way by size, with its spread as a band."""
     from matplotlib.ticker import NullFormatter, NullLocator
 
@@ -168,7 +171,7 @@ def _curves(axis: Any, group: Sequence[Measurement], unit: str, theme: Theme) ->
     for way in ways:
         points = [(m.what.size, found) for m in group if (found := m.figure(way, unit)) is not None]
         sizes = [size for size, _ in points]
-        colour, marker = _colour(theme, ways, way)
+        colour, marker = looks[way]
         middle = [found.median / factor for _, found in points]
         axis.plot(sizes, middle, color=colour, marker=marker, markersize=4, label=way)
         low, high = [found.low / factor for _, found in points], [found.high / factor for _, found in points]

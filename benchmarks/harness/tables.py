@@ -8,12 +8,13 @@ from itertools import groupby
 from benchmarks.harness.figures import Figure
 from benchmarks.harness.results import Measurement
 
+_COLUMNS = 8
 NAMES = {"cpu": "CPU", "wall": "time", "memory": "memory"}
 
 
 def table(measurements: Sequence[Measurement]) -> str:
     """Return the measurements of a program as tables, in their order."""
-    return "\n\n".join("\n".join(_rows(group)) for group in grouped(measurements))
+    return "\n\n".join("\n".join(_rows(group, units)) for group in grouped(measurements) for units in _together(group))
 
 
 def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
@@ -27,13 +28,19 @@ def grouped(measurements: Sequence[Measurement]) -> list[list[Measurement]]:
     return [list(group) for _, group in groupby(measurements, kind)]
 
 
-def _rows(group: Sequence[Measurement]) -> Iterator[str]:
+def _together(group: Sequence[Measurement]) -> list[Sequence[str]]:
+    """Return which quantities share a table: all, unless it would be too wide to read."""
+    shows = group[0].what.shows
+    return [shows] if len(shows) * len(group[0].rounds) <= _COLUMNS else [(unit,) for unit in shows]
+
+
+def _rows(group: Sequence[Measurement], units: Sequence[str]) -> Iterator[str]:
     first = group[0].what
-    grows, several = first.size is not None, len(first.shows) > 1
+    grows, several = first.size is not None, len(units) > 1
     targets = any(measurement.what.target is not None for measurement in group)
-    columns = [(unit, way) for unit in first.shows for way in group[0].rounds]
+    columns = [(unit, way) for unit in units for way in group[0].rounds]
     names = [f"{way}, {NAMES[unit]}" if several else way for unit, way in columns]
-    what = " and ".join(NAMES[unit] for unit in first.shows)
+    what = " and ".join(NAMES[unit] for unit in units)
     if grows:
         yield f"{first.name}: {what} for each {first.operation}\n"
     yield _row([str(first.along) if grows else what, *names, *(["target"] if targets else [])])
