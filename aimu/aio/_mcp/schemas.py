@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from aimu._core.escaping import escaping
+from aimu._core.json_check import best_error
 
 log = escaping(logging.getLogger("aimu.aio"))
 
@@ -19,11 +20,10 @@ def problem_of(value: Any, validator: Any, owner: str) -> str | None:
     """
     if validator is None:
         return None
-    from jsonschema.exceptions import best_match
     from referencing.exceptions import Unresolvable
 
     try:
-        error = best_match(validator.iter_errors(value))
+        error = best_error(validator, value)
     except Unresolvable as exc:
         log.warning("%s with an unknown $ref: %s", owner, exc)
         return None

@@ -25,6 +25,7 @@ from typing import Annotated, Any, Literal, Union, final, get_args, get_origin
 from attrs import field, frozen
 from pydantic import TypeAdapter
 
+from aimu._core.json_check import best_error
 from aimu._core.surrogates import whole
 from aimu._output._type import WRAPPER, OutputType, resolved
 from aimu.errors import InvalidOptionError, ToolError
@@ -71,10 +72,11 @@ class Output:
         Raises:
             ToolError: It does not fit the type.
         """
-        from jsonschema.exceptions import best_match
-
         made = {_RESULT: value} if self.wrapped else value
-        error = best_match(self._validator.iter_errors(made))
+        try:
+            error = best_error(self._validator, made)
+        except RecursionError:
+            raise ToolError("its result nests too deeply to be checked against its return type") from None
         if error is None:
             try:
                 content: dict[str, Any] = json.loads(whole(json.dumps(made, ensure_ascii=False, allow_nan=False)))

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from referencing.exceptions import Unresolvable
 
+from aimu._core.json_check import best_error
 from aimu.engines import ChatFormat
 from aimu.engines._formats.marks import is_strong
 from aimu.engines._formats.table import table_of
@@ -132,7 +133,7 @@ def replies(name, tools, count):
 def check(schema, value):
     """Validate a value. jsonschema finds no definitions of a part that was put in, and follows itself for ever."""
     try:
-        jsonschema.Draft202012Validator(schema).validate(value)
+        assert best_error(jsonschema.Draft202012Validator(schema), value) is None
     except (Unresolvable, RecursionError):
         assert value["a"] in COLOR["enum"]
 
