@@ -433,7 +433,7 @@ def peers(session: nox.Session, *more: str) -> Path:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Execute every code block of README and docs, check their links, and build the site into site/."""
-    install(session, "hf,llamacpp,trio,skills,mcp", "test", "docs")
+    install(session, "hf,llamacpp,openai,trio,skills,mcp", "test", "docs")
     session.run("python", "-m", "pytest", "tests/test_docs.py", *session.posargs, env=ENGINE_ENV)
     build_site(session)
 
