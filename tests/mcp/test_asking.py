@@ -209,14 +209,15 @@ BOUNDS = {
     "old": {"type": "string", "enum": ["r", "g"], "enumNames": ["Red", "Green"]},
     "some": {"type": "array", "items": {"anyOf": [{"const": "r", "title": "Red"}, {"const": "g"}]}, "maxItems": 1},
     "odd": True,
+    "off": {"$schema": 5},
 }
 
 
 def test_an_answer_in_the_terminal_must_fit_its_field(monkeypatch, capsys):
-    lines = ["9", "3", "1e999", "0.5", "a", "aa", "blue", "Green", "Red", "b", "r, g", "Red", "x"]
+    lines = ["9", "3", "1e999", "0.5", "a", "aa", "blue", "Green", "Red", "b", "r, g", "Red", "x", "y"]
     asked = []
     monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or lines.pop(0))
-    answers = {"n": 3, "x": 0.5, "s": "aa", "one": "g", "old": "r", "some": ["r"], "odd": "x"}
+    answers = {"n": 3, "x": 0.5, "s": "aa", "one": "g", "old": "r", "some": ["r"], "odd": "x", "off": "y"}
     schema = {"type": "object", "properties": BOUNDS, "required": None}
     assert ask_in_terminal(Elicitation(server="s", message="?", schema=schema)) == answers
     assert "one [r (Red), g (Green), optional]: " in asked
