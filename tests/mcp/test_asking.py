@@ -84,9 +84,19 @@ async def test_an_answer_that_closes_the_client_does_not_wait_for_itself(opened,
     assert ended
 
 
-async def test_a_function_that_fails_cancels_the_question(opened, caplog):
-    assert await asked(opened, "asks", elicit=lambda _: 1 / 0) == {"action": "cancel"}
+@pytest.mark.parametrize("form", ["sync", "async"])
+@pytest.mark.parametrize("error", [LookupError, SystemExit])
+async def test_a_function_that_fails_cancels_the_question(opened, caplog, form, error):
+    def elicit(_):
+        raise error("no terminal")
+
+    async def elicit_async(_):
+        elicit(_)
+
+    answer = elicit if form == "sync" else elicit_async
+    assert await asked(opened, "asks", elicit=answer) == {"action": "cancel"}
     assert "'wild': elicit= failed" in caplog.text
+    assert f"{error.__name__}: no terminal" in caplog.text
 
 
 @pytest.mark.parametrize("behaviour", ["asks", "asks-url", "asks-roots", "asks-model"])

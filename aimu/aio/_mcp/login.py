@@ -89,7 +89,7 @@ async def _value(given: Any) -> Any:
         # In a thread, since it may send a request; in a list, since trio refuses a coroutine as the result.
         [answer] = await run_in_thread(lambda: [given()])
         return await answer if inspect.isawaitable(answer) else answer
-    except Exception as exc:  # a user's function may raise anything, which fails this request
+    except (Exception, SystemExit) as exc:  # a user's function may raise anything, which fails this request
         raise httpx2.TransportError(f"headers= or bearer= failed: {type(exc).__name__}: {exc}") from exc
 
 
