@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from aimu.aio._mcp.faults import excerpt
+from aimu.aio._mcp.faults import excerpt, not_a_response
 from aimu.aio._mcp.framing import failed, parsed, repaired
 
 RequestId = int | str
@@ -34,7 +34,7 @@ def checked_body(body: bytes, request: RequestId, hide: Hide) -> tuple[str, byte
         messages.append(_unanswered(request, body, hide))
     if len(messages) == 1:
         return _JSON, _dumped(_to(request, messages[0]))
-    return EVENTS, b"".join(map(_event, messages))
+    return EVENTS, b"".join(map(event_of, messages))
 
 
 def checked_event(event: bytes, request: RequestId, hide: Hide) -> bytes:
@@ -48,7 +48,7 @@ def checked_event(event: bytes, request: RequestId, hide: Hide) -> bytes:
         parsed(data)
     except ValueError as exc:
         ids = b"".join(line + b"\n" for line in lines if line.startswith(b"id:"))
-        return ids + b"".join(map(_event, repaired(data, exc) or [_unanswered(request, data, hide)]))
+        return ids + b"".join(map(event_of, repaired(data, exc) or [_unanswered(request, data, hide)]))
     return event
 
 
@@ -62,12 +62,13 @@ def _to(request: RequestId, message: Any) -> Any:
 
 def _unanswered(request: RequestId, body: bytes, hide: Hide) -> Any:
     shown = excerpt(hide(body.decode(errors="replace")))
-    return failed(request, f"violated the protocol: its answer is not a JSON-RPC response: {shown or 'it is empty'}")
+    return failed(request, not_a_response(shown or "it is empty"))
 
 
 def _dumped(message: Any) -> bytes:
     return message.model_dump_json(by_alias=True, exclude_unset=True).encode()  # type: ignore[no-any-return]
 
 
-def _event(message: Any) -> bytes:
+def event_of(message: Any) -> bytes:
+    """Return the event of a message."""
     return b"data: " + _dumped(message) + b"\n\n"

@@ -16,7 +16,7 @@ import anyio
 from attrs import frozen
 
 from aimu._core.surrogates import whole
-from aimu.aio._mcp.faults import Fault, words
+from aimu.aio._mcp.faults import Fault, not_a_response, too_large, words
 
 CHUNK = 65536
 END = 4096  # bytes kept of both ends of an oversized line, to find the id in
@@ -93,7 +93,7 @@ def read_messages(line: bytes | Oversized) -> list[Any]:
     """
     if isinstance(line, Oversized):
         found = _id_of(line.head, line.tail)
-        return [] if found is None else [failed(found, "the answer is too large", limit=line.limit)]
+        return [] if found is None else [failed(found, too_large(line.limit))]
     try:
         return [parsed(line)]
     except ValueError as exc:
@@ -117,7 +117,7 @@ def repaired(data: bytes, problem: ValueError) -> list[Any]:
         value = json.loads(data)
     except (ValueError, RecursionError):
         found = _id_of(data[:END], data[-END:])
-        return [] if found is None else [_refused(found, words(problem))]
+        return [] if found is None else [failed(found, not_a_response(words(problem)))]
     items = value if isinstance(value, list) else [value]
     return [message for item in items if (message := _repaired(item)) is not None]
 
@@ -137,14 +137,10 @@ def _repaired(value: Any) -> Any:
     except (ValueError, RecursionError) as exc:
         if "method" in value or type(value.get("id")) not in (int, str):
             return None
-        return _refused(value["id"], _fault(value, exc))
+        return failed(value["id"], not_a_response(_problem(value, exc)))
 
 
-def _refused(request: int | str, reason: str) -> Any:
-    return failed(request, f"violated the protocol: its answer is not a JSON-RPC response: {reason}")
-
-
-def _fault(answer: dict[str, Any], exc: Exception) -> str:
+def _problem(answer: dict[str, Any], exc: Exception) -> str:
     """Return why an answer is not valid; without the reasons why it is not a request either."""
     from mcp_types import JSONRPCError, JSONRPCResponse
 
@@ -164,9 +160,8 @@ def _id_of(head: bytes, tail: bytes) -> int | str | None:
         return None
 
 
-def failed(request: int | str | None, reason: str, *, limit: int = 0) -> Any:
+def failed(request: int | str | None, fault: Fault) -> Any:
     """Return the error that answers a request in the place of the server."""
     from mcp_types import INTERNAL_ERROR, JSONRPCError
 
-    fault = Fault(kind="size" if limit else "invalid", reason=reason, limit=limit)
     return JSONRPCError.model_validate({"jsonrpc": "2.0", "id": request, "error": fault.error(INTERNAL_ERROR)})
