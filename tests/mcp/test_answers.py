@@ -7,7 +7,7 @@ import pytest
 from mcp_types import jsonrpc_message_adapter
 
 from aimu.aio._mcp.answers import checked_body
-from aimu.aio._mcp.framing import read_messages
+from aimu.aio._mcp.messages import read_messages
 from aimu.errors import MCPConnectionError, MCPError
 from aimu.tools import MCPClient
 from tests.mcp.conftest import wild

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from aimu.aio._mcp.faults import excerpt, not_a_response
-from aimu.aio._mcp.framing import failed, parsed, repaired
+from aimu.aio._mcp.messages import failed, parsed, repaired
 
 RequestId = int | str
 Hide = Callable[[str], str]

@@ -18,7 +18,8 @@ import httpx2
 
 from aimu.aio._mcp.answers import EVENTS, RequestId, checked_body, checked_event, event_of
 from aimu.aio._mcp.faults import Fault, excerpt, silent, tells_lost_session, too_large
-from aimu.aio._mcp.framing import END, Oversized, failed, read_messages
+from aimu.aio._mcp.framing import END, Oversized
+from aimu.aio._mcp.messages import failed, read_messages
 from aimu.providers._bounded import BodyError
 from aimu.providers._received import Bounds
 

@@ -24,7 +24,8 @@ from aimu._core.escaping import escaping
 from aimu._core.secrets import Secrets
 from aimu.aio._mcp.config import ProcessSpec
 from aimu.aio._mcp.faults import silent
-from aimu.aio._mcp.framing import Oversized, failed, lines, read_messages, send
+from aimu.aio._mcp.framing import Oversized, lines, send
+from aimu.aio._mcp.messages import failed, read_messages
 from aimu.errors import MCPConnectionError
 
 log = escaping(logging.getLogger("aimu.aio"))
