@@ -116,8 +116,8 @@ class _Gathering:
     """One pass over a schema. A part that is referred to is written once, in `$defs`."""
 
     _root: Mapping[str, Any]
-    _resources: dict[str, _Place] = field(factory=dict[str, _Place], init=False)
     _anchors: dict[tuple[str, str], _Place] = field(factory=dict[tuple[str, str], _Place], init=False)
+    """By URL and name; the part that a URL itself means has the empty name."""
     _names: dict[int, str] = field(factory=dict[int, str], init=False)
     _targets: dict[str, _Place] = field(factory=dict[str, _Place], init=False)
     _counts: Counter[str] = field(factory=Counter[str], init=False)
@@ -126,7 +126,7 @@ class _Gathering:
 
     def whole(self) -> Schema:
         place = _Place(None).inner(self._root)
-        self._resources[""] = place
+        self._anchors["", ""] = place
         for part in _parts([place], _definitions):
             self._register(part)
         whole = self._merged(place)
@@ -142,13 +142,13 @@ class _Gathering:
 
     def _register(self, place: _Place) -> None:
         """Note the names that a part gives itself."""
-        identity, anchor = place.node.get("$id"), place.node.get("$anchor")
+        names, identity, anchor = list[str](), place.node.get("$id"), place.node.get("$anchor")
         if isinstance(identity, str):
-            name = identity.partition("#")[2]  # an anchor, before 2019-09
-            self._anchors.setdefault((place.base, name), place)
-            self._resources.setdefault(place.base, place)
+            names += "", identity.partition("#")[2]  # an anchor, before 2019-09
         if isinstance(anchor, str):
-            self._anchors.setdefault((place.base, anchor), place)
+            names.append(anchor)
+        for name in names:
+            self._anchors.setdefault((place.base, name), place)
 
     def _merged(self, place: _Place) -> list[_Place]:
         """Return what the whole schema consists of: itself, what it refers to, and so on."""
@@ -170,8 +170,8 @@ class _Gathering:
         url, _, fragment = _joined(place.base, ref).partition("#")
         fragment = unquote(fragment)
         if not fragment.startswith("/"):
-            return self._anchors.get((url, fragment)) or (None if fragment else self._resources.get(url))
-        resource = self._resources.get(url)
+            return self._anchors.get((url, fragment))
+        resource = self._anchors.get((url, ""))
         found = None if resource is None else resource.at(fragment)
         if found is not None:
             self._holders.add(fragment.split("/")[1])

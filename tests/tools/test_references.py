@@ -71,6 +71,12 @@ def test_one_object_in_two_places_may_mean_two_things():
     assert [part.keys() for part in made["prefixItems"]] == [{"items"}] * 2
 
 
+@pytest.mark.parametrize("name", [{"$id": "#"}, {"$id": ""}, {"$anchor": ""}])
+def test_an_empty_name_takes_nothing_from_the_whole(name):
+    made = gathered({"properties": {"a": {**name, **TEXT}, "b": {"$ref": "#"}}})
+    assert made["$defs"] == {"root": {"properties": {"a": TEXT, "b": {"$ref": "#/$defs/root"}}}}
+
+
 def test_data_that_looks_like_a_reference_stays():
     schema = {"properties": {"$ref": TEXT}, "const": {"$ref": "#/definitions/X"}, "definitions": {"X": TEXT}}
     assert gathered(schema) == {"properties": {"$ref": TEXT}, "const": {"$ref": "#/definitions/X"}}
