@@ -327,7 +327,7 @@ def _refuse_recursion(schema: Mapping[str, Any]) -> None:
     """Raise NotStrictError if a definition refers to itself, also by way of others."""
     defs = schema.get("$defs", {})
     if around := defs.keys() - acyclic({name: used(item) for name, item in defs.items()}):
-        raise NotStrictError(f"{min(around)!r} refers to itself")
+        raise NotStrictError(f"{min(around)!r} refers to itself, or to one that does")
 
 
 def _json(value: Any) -> str:

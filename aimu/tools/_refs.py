@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast, final
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from typing import Any, final
 from urllib.parse import unquote, urljoin
 
 from attrs import define, field, frozen
@@ -80,34 +80,47 @@ class _Place:
     Attributes:
         node: The part.
         base: What references in it are relative to.
-        around: It and the nearest part around it that has definitions; None if neither it nor any around it has.
+        around: The nearest part around it that has definitions, or None.
     """
 
     node: Any
     base: str = ""
-    around: tuple[Mapping[str, Any], Any] | None = None
+    around: _Place | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """What tells it from other parts; a schema made in Python can hold one object in several places."""
+        outer = self.around.node if self.around else {}
+        return id(self.node), self.base, *(id(outer.get(key)) for key in _LISTS)
+
+    @property
+    def defining(self) -> _Place | None:
+        """The nearest part that has definitions: this one or one around it."""
+        has_some = isinstance(self.node, Mapping) and any(key in self.node for key in _LISTS)
+        return self if has_some else self.around
 
     def inner(self, node: Any) -> _Place:
         """Return a part of this part."""
-        if not isinstance(node, Mapping):
-            return _Place(node, self.base, self.around)
-        given = node.get("$id")
-        named = isinstance(given, str) and not given.startswith("#")
-        around = (node, self.around) if any(key in node for key in _LISTS) else self.around
-        return _Place(node, _joined(self.base, cast(str, given)).partition("#")[0] if named else self.base, around)
+        given = node.get("$id") if isinstance(node, Mapping) else None
+        if isinstance(given, str) and not given.startswith("#"):
+            return _Place(node, _joined(self.base, given).partition("#")[0], self.defining)
+        return _Place(node, self.base, self.defining)
 
     def at(self, pointer: str) -> _Place | None:
         """Return the part that a JSON pointer means, or None."""
-        found = self
+        found, node, by_name = self, self.node, False
         for part in pointer.split("/")[1:]:
-            key, node = part.replace("~1", "/").replace("~0", "~"), found.node
+            key = part.replace("~1", "/").replace("~0", "~")
             if isinstance(node, Mapping) and key in node:
-                found = found.inner(node[key])
+                node = node[key]
             elif isinstance(node, list) and _DIGITS.fullmatch(key) and int(key) < len(node):
-                found = found.inner(node[int(key)])
+                node = node[int(key)]
             else:
                 return None
-        return found if isinstance(found.node, Mapping | bool) else None
+            by_name = key in NAMED and not by_name  # what holds schemas by name is no schema
+            found = found if by_name else found.inner(node)
+        found = found.inner(node) if by_name else found
+        return found if isinstance(node, Mapping | bool) else None
 
 
 @final
@@ -116,9 +129,9 @@ class _Gathering:
     """One pass over a schema. A part that is referred to is written once, in `$defs`."""
 
     _root: Mapping[str, Any]
-    _resources: dict[str, _Place] = field(factory=dict[str, _Place], init=False)
     _anchors: dict[tuple[str, str], _Place] = field(factory=dict[tuple[str, str], _Place], init=False)
-    _names: dict[int, str] = field(factory=dict[int, str], init=False)
+    """By URL and name; the part that a URL itself means has the empty name."""
+    _names: dict[Hashable, str] = field(factory=dict[Hashable, str], init=False)
     _targets: dict[str, _Place] = field(factory=dict[str, _Place], init=False)
     _counts: Counter[str] = field(factory=Counter[str], init=False)
     _holders: set[str] = field(factory=set[str], init=False)
@@ -126,7 +139,7 @@ class _Gathering:
 
     def whole(self) -> Schema:
         place = _Place(None).inner(self._root)
-        self._resources[""] = place
+        self._anchors["", ""] = place
         for part in _parts([place], _definitions):
             self._register(part)
         whole = self._merged(place)
@@ -142,13 +155,13 @@ class _Gathering:
 
     def _register(self, place: _Place) -> None:
         """Note the names that a part gives itself."""
-        identity, anchor = place.node.get("$id"), place.node.get("$anchor")
+        names, identity, anchor = list[str](), place.node.get("$id"), place.node.get("$anchor")
         if isinstance(identity, str):
-            name = identity.partition("#")[2]  # an anchor, before 2019-09
-            self._anchors.setdefault((place.base, name), place)
-            self._resources.setdefault(place.base, place)
+            names += "", identity.partition("#")[2]  # an anchor, before 2019-09
         if isinstance(anchor, str):
-            self._anchors.setdefault((place.base, anchor), place)
+            names.append(anchor)
+        for name in names:
+            self._anchors.setdefault((place.base, name), place)
 
     def _merged(self, place: _Place) -> list[_Place]:
         """Return what the whole schema consists of: itself, what it refers to, and so on."""
@@ -170,16 +183,15 @@ class _Gathering:
         url, _, fragment = _joined(place.base, ref).partition("#")
         fragment = unquote(fragment)
         if not fragment.startswith("/"):
-            return self._anchors.get((url, fragment)) or (None if fragment else self._resources.get(url))
-        resource = self._resources.get(url)
+            return self._anchors.get((url, fragment))
+        resource = self._anchors.get((url, ""))
         found = None if resource is None else resource.at(fragment)
         if found is not None:
             self._holders.add(fragment.split("/")[1])
-        around = place.around
+        around = place.defining
         while found is None and around is not None and ref.startswith("#"):
             # A schema that was put into another one as it was: its definitions are not where its references say.
-            node, around = around
-            found = _Place(None, place.base, around).inner(node).at(fragment)
+            found, around = around.at(fragment), around.around
         return found
 
     def _named(self, place: _Place) -> list[_Place]:
@@ -187,13 +199,13 @@ class _Gathering:
         found = self._find(place)
         if found is None:
             return []
-        if id(found.node) not in self._names:
+        if found.key not in self._names:
             last = unquote(place.node["$ref"]).rpartition("/")[2]
             name = wanted = _NOT_IN_A_NAME.sub("_", last).strip("_") or "root"
             while name in self._targets:
                 self._counts[wanted] += 1
                 name = f"{wanted}_{self._counts[wanted] + 1}"
-            self._names[id(found.node)] = name
+            self._names[found.key] = name
             self._targets[name] = found
         return [found]
 
@@ -202,8 +214,8 @@ class _Gathering:
         node = place.node
         if not isinstance(node, Mapping):
             return node
-        if not top and id(node) in self._names:
-            return {"$ref": _DEFINITIONS + self._names[id(node)]}
+        if not top and place.key in self._names:
+            return {"$ref": _DEFINITIONS + self._names[place.key]}
         made: Schema = {}
         for key, value in node.items():
             if key in _LISTS or (key in ("$id", "$anchor") and isinstance(value, str)):
@@ -216,19 +228,19 @@ class _Gathering:
                 made[key] = self._written(place.inner(value))
             else:
                 made[key] = value
-        if (target := self._find(place)) is not None and (name := self._names.get(id(target.node))):
+        if (target := self._find(place)) is not None and (name := self._names.get(target.key)):
             made["$ref"] = _DEFINITIONS + name
         return made
 
 
 def _parts(places: Iterable[_Place], follow: Callable[[_Place], Iterable[_Place]]) -> Iterator[_Place]:
     """Yield all schemas in some, themselves included, and what `follow` returns for each."""
-    waiting, seen = list(places), set[int]()
+    waiting, seen = list(places), set[Hashable]()
     while waiting:
         place = waiting.pop()
-        if not isinstance(place.node, Mapping) or id(place.node) in seen:
+        if not isinstance(place.node, Mapping) or place.key in seen:
             continue
-        seen.add(id(place.node))
+        seen.add(place.key)
         yield place
         waiting.extend(map(place.inner, inside(place.node)))
         waiting.extend(follow(place))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from aimu._core.json_equality import json_key
+from aimu.errors import ToolSignatureError
 from aimu.tools._refs import NAMED, ONE, SEVERAL, Schema, gathered
 
 _VALUES = ("default", "const", "example")  # of which null is one
@@ -19,8 +20,16 @@ def accepted(schema: Mapping[str, Any]) -> Schema:
     """Return the schema of a tool's arguments, which are an object, in a form that services accept.
 
     A schema that as a whole is a reference to its own definition becomes that definition.
+
+    Raises:
+        ToolSignatureError: The schema nests too deeply, or without end.
     """
-    made = accepted_part(gathered(schema) if isinstance(schema.get("$ref"), str) else schema)
+    try:
+        made = accepted_part(gathered(schema) if isinstance(schema.get("$ref"), str) else schema)
+    except RecursionError:
+        raise ToolSignatureError(
+            "the schema of a tool's arguments nests too deeply or contains itself; put its parts into `$defs`"
+        ) from None
     made["type"] = "object"
     made.setdefault("properties", {})
     return made

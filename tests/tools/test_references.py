@@ -68,7 +68,23 @@ def test_one_object_in_two_places_may_mean_two_things():
     shared = {"$ref": "#/$defs/X"}
     parts = [{"items": shared, "$defs": {"X": kind}} for kind in (TEXT, {"type": "integer"})]
     made = gathered({"prefixItems": parts})
-    assert [part.keys() for part in made["prefixItems"]] == [{"items"}] * 2
+    names = [part["items"]["$ref"].removeprefix("#/$defs/") for part in made["prefixItems"]]
+    assert [made["$defs"][name] for name in names] == [TEXT, {"type": "integer"}]
+
+
+def test_an_argument_named_as_a_keyword_holds_no_definitions():
+    named = {"definitions": {"X": TEXT}, "$defs": TEXT}
+    made = gathered(
+        {"properties": {**named, "a": {"items": {"$ref": "#/definitions/X"}}, "b": {"$ref": "#/properties/a"}}}
+    )
+    assert made["properties"]["a"] == made["properties"]["b"] == {"$ref": "#/$defs/a"}
+    assert made["$defs"] == {"a": {"items": {"$ref": "#/definitions/X"}}}
+
+
+@pytest.mark.parametrize("name", [{"$id": "#"}, {"$id": ""}, {"$anchor": ""}])
+def test_an_empty_name_takes_nothing_from_the_whole(name):
+    made = gathered({"properties": {"a": {**name, **TEXT}, "b": {"$ref": "#"}}})
+    assert made["$defs"] == {"root": {"properties": {"a": TEXT, "b": {"$ref": "#/$defs/root"}}}}
 
 
 def test_data_that_looks_like_a_reference_stays():

@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from pydantic import BaseModel, Field
 
-from aimu.errors import ToolArgumentsError
+from aimu.errors import ToolArgumentsError, ToolSignatureError
 from aimu.tools import Tool, as_tool
 from aimu.tools._schema import accepted
 from aimu.tools._toolbox import content_of
@@ -101,6 +101,43 @@ def test_a_tuple_has_a_schema_that_services_accept_and_the_function_gets_the_tup
     jsonschema.validate({"value": arguments}, made.parameters)
     got = made.bind(json.dumps({"value": arguments}))["value"]
     assert (got, type(got)) == (value, type(value))
+
+
+def nested(wrap, depth=10_000):
+    schema = {"type": "string"}
+    for _ in range(depth):
+        schema = wrap(schema)
+    return schema
+
+
+def endless():
+    schema = {"type": "object", "properties": {}}
+    schema["properties"]["a"] = schema
+    return schema
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        nested(lambda inner: {"type": "array", "items": inner}),
+        nested(lambda inner: {"type": "object", "properties": {"a": inner}}),
+        nested(lambda inner: {"anyOf": [inner]}),
+        {"$ref": "#/$defs/a", "$defs": {"a": nested(lambda inner: {"type": "object", "properties": {"a": inner}})}},
+        endless(),
+    ],
+    ids=["items", "properties", "alternatives", "a definition", "in itself"],
+)
+def test_a_schema_that_nests_too_deeply_is_refused_where_the_tool_is_defined(schema):
+    with pytest.raises(ToolSignatureError, match="nests too deeply or contains itself"):
+        Tool(name="t", function=dict, description="", parameters=schema)
+
+
+def test_thousands_of_definitions_that_refer_to_each_other_are_accepted():
+    defs = {f"D{n}": {"type": "object", "properties": {"a": {"$ref": f"#/$defs/D{n + 1}"}}} for n in range(10_000)}
+    schema = {"$ref": "#/$defs/D0", "$defs": {**defs, "D10000": {"type": "string"}}}
+    tool = Tool(name="t", function=dict, description="", parameters=schema)
+    assert tool.parameters["properties"] == defs["D0"]["properties"]
+    assert tool.parameters["$defs"]["D10000"] == {"type": "string"}
 
 
 def test_a_tuple_of_one_and_true_keeps_both():

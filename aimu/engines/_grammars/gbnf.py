@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import final
 
 from attrs import define, field
 
+from aimu._core.acyclic import following
 from aimu.engines._grammars.gbnf_lexemes import cut
 from aimu.engines._grammars.gbnf_nodes import Choice, Lexeme, Many, Name, Node, Ranges, Row, Text, names
 from aimu.engines._grammars.patterns import literal
@@ -44,7 +44,7 @@ def parse(text: str) -> dict[str, Node]:
     for name, node in rules.items():
         if missing := next((each for each in names(node) if each not in rules), None):
             raise ValueError(f"the rule {name!r} refers to {missing!r}, which is not defined")
-    if "root" not in _with_texts(rules):
+    if not _has_text(rules):
         raise ValueError("no text follows it: the rule root refers to itself without an end")
     return rules
 
@@ -177,30 +177,22 @@ class _Parser:
         return ValueError(f"line {line} should have {wanted} at {self.text[self.at : self.at + 20]!r}")
 
 
-def _with_texts(rules: Mapping[str, Node]) -> set[str]:
-    """Return the rules that some text follows, as it comes to an end."""
-    found = set[str]()
-
-    def ends(node: Node) -> bool:
-        if isinstance(node, Name):
-            return node.name in found
-        if isinstance(node, Many):
-            return node.least == 0 or ends(node.item)
-        if isinstance(node, Choice):
-            return any(map(ends, node.items))
-        return all(map(ends, node.items)) if isinstance(node, Row) else True
-
-    users: defaultdict[str, list[str]] = defaultdict(list)
-    for name, node in rules.items():
-        for other in set(names(node)):
-            users[other].append(name)
-    waiting = list(rules)
+def _has_text(rules: Mapping[str, Node]) -> bool:
+    """Return whether some text follows the rule `root`, and so comes to an end."""
+    needs: dict[str | int, tuple[int, list[str | int]]] = {name: (1, [id(node)]) for name, node in rules.items()}
+    waiting = [*rules.values()]
     while waiting:
-        name = waiting.pop()
-        if name not in found and ends(rules[name]):
-            found.add(name)
-            waiting += users[name]
-    return found
+        node = waiting.pop()
+        if id(node) in needs:
+            continue
+        if isinstance(node, Name):
+            needs[id(node)] = 1, [node.name]
+            continue
+        inner = [*node.items] if isinstance(node, Choice | Row) else []
+        inner += [node.item] if isinstance(node, Many) and node.least else []
+        needs[id(node)] = 1 if isinstance(node, Choice) else len(inner), [*map(id, inner)]
+        waiting += inner
+    return "root" in following(needs)
 
 
 def _text(characters: Iterable[str]) -> Text:

@@ -6,11 +6,11 @@ process when its stack is full.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
-from aimu.tools._refs import definition, inside, used
+from aimu._core.acyclic import acyclic, following
+from aimu.tools._refs import definition, inside
 
 _DEEPEST = 400
 """Schemas within each other; llguidance 1.9 needs a stack of 8 MiB for about 1,000."""
@@ -24,22 +24,11 @@ def rounds(definitions: Mapping[str, Any]) -> frozenset[str]:
     Args:
         definitions: The `$defs` of a gathered schema.
     """
-    after = {
-        name: definition(node["$ref"])
-        for name, node in definitions.items()
-        if isinstance(node, Mapping) and isinstance(node.get("$ref"), str)
-    }
-    found, met = set[str](), set[str]()
-    for start in after:
-        way: dict[str, int] = {}
-        at = start
-        while at in after and at not in met:
-            met.add(at)
-            way[at] = len(way)
-            at = after[at]
-        if at in way:
-            found.update(list(way)[way[at] :])
-    return frozenset(found)
+    users: dict[str, list[str]] = {name: [] for name in definitions}
+    for name, node in definitions.items():
+        if isinstance(node, Mapping) and isinstance(ref := node.get("$ref"), str) and definition(ref) in users:
+            users[definition(ref)].append(name)
+    return frozenset(users.keys() - acyclic(users))  # each refers to one at most, so a cycle leads nowhere else
 
 
 def endless(definitions: Mapping[str, Any], going_round: Collection[str]) -> frozenset[str]:
@@ -49,40 +38,41 @@ def endless(definitions: Mapping[str, Any], going_round: Collection[str]) -> fro
         definitions: The `$defs` of a gathered schema.
         going_round: Those that say nothing, so that any value fits them.
     """
-    users: defaultdict[str, list[str]] = defaultdict(list)
-    for name, node in definitions.items():
-        for other in used(node):
-            users[other].append(name)
-    ended, waiting = set[str](), list(definitions)
+    needs: dict[Hashable, tuple[int, list[Hashable]]] = {id(definitions[name]): (0, []) for name in going_round}
+    waiting = [*definitions.values()]
     while waiting:
-        name = waiting.pop()
-        if name not in ended and (name in going_round or _ends(definitions[name], definitions, ended)):
-            ended.add(name)
-            waiting += users[name]
-    return frozenset(definitions.keys() - ended)
+        node = waiting.pop()
+        if id(node) in needs:
+            continue
+        parts = list(_needed(node, definitions))
+        needs[id(node)] = len(parts), [(id(node), at) for at in range(len(parts))]
+        for at, (count, inner) in enumerate(parts):
+            needs[id(node), at] = count, [*map(id, inner)]
+            waiting += inner
+    ended = following(needs)
+    return frozenset(name for name, node in definitions.items() if id(node) not in ended)
 
 
-def _ends(node: Any, definitions: Mapping[str, Any], ended: Collection[str]) -> bool:
-    """Return whether a value fits a schema if values fit these definitions."""
+def _needed(node: Any, definitions: Mapping[str, Any]) -> Iterator[tuple[int, Sequence[Any]]]:
+    """Yield what a value that fits a schema must fit besides: how many of which schemas."""
     if not isinstance(node, Mapping):
-        return node is not False
-
-    def ends(inner: Any) -> bool:
-        return _ends(inner, definitions, ended)
-
-    if isinstance(ref := node.get("$ref"), str) and (name := definition(ref)) in definitions and name not in ended:
-        return False
-    for key, several in (("anyOf", any), ("oneOf", any), ("allOf", all)):
-        if node.get(key) and not several(map(ends, node[key])):
-            return False
+        if node is False:
+            yield 1, ()
+        return
+    if isinstance(ref := node.get("$ref"), str) and (name := definition(ref)) in definitions:
+        yield 1, [definitions[name]]
+    for key in ("anyOf", "oneOf", "allOf"):
+        if several := node.get(key):
+            yield len(several) if key == "allOf" else 1, several
     kinds = [node["type"]] if isinstance(node.get("type"), str) else node.get("type")
     if kinds == ["object"]:
         properties = node.get("properties") or {}
-        return all(ends(properties[name]) for name in node.get("required", ()) if name in properties)
+        needed = [properties[name] for name in node.get("required", ()) if name in properties]
+        yield len(needed), needed
     if kinds == ["array"] and (least := node.get("minItems", 0)):
-        places = node.get("prefixItems") or []
-        return all(map(ends, places[:least])) and (least <= len(places) or ends(node.get("items", True)))
-    return True
+        places = (node.get("prefixItems") or [])[:least]
+        needed = [*places, node.get("items", True)] if least > len(places) else places
+        yield len(needed), needed
 
 
 def check_depth(schema: Any, definitions: Mapping[str, Any]) -> None:

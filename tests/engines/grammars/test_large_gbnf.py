@@ -29,9 +29,13 @@ GRAMMARS = {
     "rules in the other order": lambda size: (
         lines(size, 22, lambda n: f'r{n + 1} ::= "a" r{n} | root') + f'\nr0 ::= "b"\nroot ::= "c" r{size // 22} | "d"'
     ),
+    "rules that one needs, the last of them first": lambda size: (
+        "root ::= " + " ".join(f"r{n}" for n in range(size // 40)) + "\n"
+        + lines(size, 40, lambda n: f'r{size // 40 - 1 - n} ::= "a" | "(" r{size // 40 - 1 - n} ")"')
+    ),
     "words": lambda size: 'root ::= x | "(" root ")"\nx ::= ' + " | ".join(f'"w{n}"' for n in range(size // 10)),
 }  # fmt: skip
-IN_SUITE = ("references", "rules")
+IN_SUITE = ("references", "rules", "rules that one needs, the last of them first")
 
 
 @pytest.mark.parametrize(

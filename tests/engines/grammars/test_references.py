@@ -21,6 +21,7 @@ from aimu.tools import Tool
 from tests.engines.asking import ask, streamed
 from tests.engines.formats.families import FAMILIES
 from tests.engines.grammars.following import followed, vocabulary
+from tests.test_linear_readers import FACTOR, growth_to_the_largest
 
 WORDS = vocabulary()
 COMPILER = Compiler(WORDS)
@@ -263,6 +264,21 @@ def test_a_schema_that_is_a_reference_to_nothing_is_left_to_validation(ref):
     assert grammars.constraint(asked, form, begun=False, thinking=False) is None
     assert len(warnings) == 1
     assert "which leads nowhere" in warnings[0]
+
+
+@pytest.mark.usefixtures("uncollected")
+def test_a_schema_of_many_definitions_is_rewritten_in_linear_time():
+    """One that needs them all, of which the last is first known to end."""
+
+    def read(text):
+        count = len(text) // 60
+        names = {f"p{i}": {"$ref": f"#/$defs/D{i}"} for i in range(count)}
+        defs = {f"D{i}": {"type": "null"} for i in reversed(range(count))}
+        schema = {"type": "object", "properties": names, "required": list(names), "$defs": defs}
+        made, _ = Rewriting.of(schema, is_readable)
+        assert made["$defs"].keys() == defs.keys()
+
+    assert growth_to_the_largest(read, ("x", "", "")) <= FACTOR
 
 
 def test_alternatives_that_refer_to_each_other_are_compared_once():
