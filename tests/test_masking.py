@@ -3,6 +3,7 @@
 import html
 import json
 import logging
+import time
 from base64 import b64encode, urlsafe_b64encode
 from urllib.parse import quote
 
@@ -92,6 +93,15 @@ def test_other_arguments_are_shown():
     ]
     more = ["--author", "somebody-else", "C:/some/dir", "http://[broken", "skip-this-long-word-1", "--token", "--flag"]
     assert list(in_arguments([*usual, *more])) == []
+
+
+@pytest.mark.parametrize(
+    "long", ["a" * 50_000, "sk-" * 20_000, '"' * 50_000, '"a" ' * 20_000], ids=lambda text: text[:4]
+)
+def test_a_long_argument_is_looked_through_in_linear_time(long):
+    begun = time.process_time()
+    assert LONG in in_arguments([long, f"{long} {LONG} https://me:{LONG}@host/"])
+    assert time.process_time() - begun < 1
 
 
 async def test_the_log_of_httpx2_does_not_show_what_is_secret_in_a_url(caplog):

@@ -1,12 +1,15 @@
 """The network below the connection pool: what leaves in one write, on both backends."""
 
 import ssl
+from contextlib import AsyncExitStack
 from functools import partial
 
 import anyio
 import httpcore2
+import httpx2
 import pytest
 
+from aimu.errors import MalformedResponseError
 from aimu.models._spec import ModelSpec
 from aimu.providers import make_provider
 from aimu.providers._base import Request
@@ -118,6 +121,19 @@ async def test_a_request_of_any_size_arrives_whole(size, opened):
     head, _, body = request.partition(b"\r\n\r\n")
     assert f"content-length: {len(body)}".encode() in head.lower()
     assert body.count(b"x") == size
+
+
+@pytest.mark.parametrize("users_own", [False, True])
+async def test_repeated_headers_of_a_response_mean_the_same_for_both_kinds_of_clients(users_own):
+    headers = ["Request-Id: one", "request-id: two", "Content-Encoding: br", "content-encoding: gzip"]
+    with serving(lambda request: [response(ANSWER, *headers[: 4 if b"twice" in request else 2])]) as served:
+        async with AsyncExitStack() as stack:
+            own = await stack.enter_async_context(httpx2.AsyncClient()) if users_own else None
+            provider = make_provider(ModelSpec("m", "openai"), base_url=served.url, api_key="k", http_client=own)
+            stack.push_async_callback(provider.aclose)
+            assert (await provider.complete(asking("x"))).request_id == "one, two"
+            with pytest.raises(MalformedResponseError, match="'br, gzip'"):
+                await provider.complete(asking("packed twice"))
 
 
 async def test_an_idle_connection_that_the_server_has_closed_is_not_used_again(opened):

@@ -9,7 +9,9 @@ C = TypeVar("C", bound=type[Any])
 
 
 def stays_in_its_process(what: str, instead: str) -> Callable[[C], C]:
-    """Return a class decorator that lets pickling and deep-copying raise TypeError in words.
+    """Return a class decorator that lets pickling and copying an object of the class raise TypeError in words.
+
+    What holds such an object can still be copied, but not deep-copied.
 
     Args:
         what: Names the objects of the class.

@@ -19,9 +19,9 @@ _SECRET_NAME = re.compile(r"auth|key|token|secret|passw|cookie|session|credentia
 _NO_SECRET = re.compile(r"file|path|dir\Z|max|limit|tokens|author\Z", re.IGNORECASE)
 _PAIRS = re.compile(r'"([^"]*)"\s*:\s*"([^"]*)"')  # of a JSON object
 # Keys that services mark by how they begin, wherever they stand.
-_KEYS = re.compile(
-    r"\b(?:(?:sk|pk|hf|gsk|tvly|xox[abps]|glpat|gh[opsu]|github_pat)[-_]|AIza|AKIA)(?=[\w-]*\d)[\w-]{14,}"
-)
+_KEYS = re.compile(r"\b(?:(?:sk|pk|hf|gsk|tvly|xox[abps]|glpat|gh[opsu]|github_pat)[-_]|AIza|AKIA)[\w-]{14,}")
+_DIGIT = re.compile(r"\d")  # words of usual texts that begin like a key have none
+_URLS = re.compile(r"\b\w+://\S+")
 
 
 @final
@@ -105,11 +105,11 @@ def in_arguments(arguments: Sequence[str]) -> Iterator[str]:
         name, colon, value = (value if equals else argument).partition(":")
         if colon and not value.startswith("//"):
             yield from in_headers({name: value.strip()})
-        for url in re.findall(r"\w+://\S+", argument):
+        for url in _URLS.findall(argument):
             with suppress(ValueError):
                 yield from in_url(url)
         yield from (value for pair in _PAIRS.finditer(argument) for value in _named([(pair[1], pair[2])]))
-        yield from _KEYS.findall(argument)
+        yield from filter(_DIGIT.search, _KEYS.findall(argument))
 
 
 def _named(items: Iterable[tuple[str, str]], *, but: re.Pattern[str] | None = None) -> Iterator[str]:

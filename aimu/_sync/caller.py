@@ -62,9 +62,9 @@ def names() -> Names:
     return library(), getattr(_of_thread(), "name", None)
 
 
-def set_names(names: Names) -> None:
+def set_names(given: Names) -> None:
     """Name the async libraries of the current context and of the current thread, which outweighs it under trio."""
-    name, of_thread = names
+    name, of_thread = given
     set_library(name)
     if (thread := _of_thread()) is not None:
         thread.name = of_thread

@@ -8,7 +8,7 @@ to choose between proxies; otherwise requests go to the pool of httpcore2 below 
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any, Protocol, cast, final
 from urllib.parse import urlsplit
@@ -107,13 +107,13 @@ class OwnHttp:
     async def send(self, url: str, content: bytes, timeout: httpx2.Timeout | None) -> Body:
         import httpcore2
 
-        headers = [*self._headers, (b"Content-Length", b"%d" % len(content))]
+        sent = [*self._headers, (b"Content-Length", b"%d" % len(content))]
         extensions = {} if timeout is None else {"timeout": timeout.as_dict()}
-        request = httpcore2.Request("POST", _parsed(url), headers=headers, content=content, extensions=extensions)
+        request = httpcore2.Request("POST", _parsed(url), headers=sent, content=content, extensions=extensions)
         response = await self._pool.handle_async_request(request)
         response.extensions["network_stream"].received.largest = LONGEST_STREAM
-        named = {name.decode("latin-1").lower(): value.decode(errors="replace") for name, value in response.headers}
-        return Body(response.status, named, cast("AsyncIterable[bytes]", response.stream), response.aclose)
+        headers = _joined(response.headers)
+        return Body(response.status, headers, cast("AsyncIterable[bytes]", response.stream), response.aclose)
 
     @cached_property
     def _headers(self) -> list[tuple[bytes, bytes]]:
@@ -165,6 +165,15 @@ class ClientHttp:
     async def aclose(self) -> None:
         if not self.shared:
             await self._client.aclose()
+
+
+def _joined(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """Return the headers of a response with lower-case names; a repeated one as httpx2 shows it, its values joined."""
+    headers: dict[str, str] = {}
+    for written, value in raw:
+        name, text = written.decode("latin-1").lower(), value.decode(errors="replace")
+        headers[name] = f"{headers[name]}, {text}" if name in headers else text
+    return headers
 
 
 def body_of(response: httpx2.Response) -> Body:

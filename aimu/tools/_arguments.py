@@ -16,7 +16,7 @@ from aimu.errors import ToolSignatureError
 from aimu.tools._docstrings import documented
 from aimu.tools._models import Models, given, problems, reason, schema_of
 from aimu.tools._plain import plain_schema
-from aimu.tools._signature import AnyCallable, Argument, arguments_of, origin, scope_of, written
+from aimu.tools._signature import AnyCallable, Argument, origin, scope_of, written
 
 
 @final
@@ -33,10 +33,14 @@ class Contract:
         return self._build()
 
     @classmethod
-    def of(cls, function: AnyCallable) -> Contract:
-        """Read the contract off a function; a ToolSignatureError names the parameter whose type has no schema."""
+    def of(cls, function: AnyCallable, arguments: list[Argument]) -> Contract:
+        """Read the contract off a function; a ToolSignatureError names the parameter whose type has no schema.
+
+        Args:
+            function: The function.
+            arguments: What `arguments_of` returns for it.
+        """
         description, notes = documented(written(function).__doc__)
-        arguments = arguments_of(function)
 
         def build(chosen: list[Argument]) -> type[BaseModel]:
             return Models(scope_of(function)).complete(written(function).__name__, chosen, notes)

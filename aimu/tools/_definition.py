@@ -96,7 +96,7 @@ class Tool:
     def _contract(self) -> Contract:
         from aimu.tools._arguments import Contract
 
-        return Contract.of(self.function)
+        return Contract.of(self.function, self._arguments)
 
     @property
     def description(self) -> str:

@@ -325,19 +325,11 @@ async def test_a_slow_reader_slows_the_run():
 
 
 async def test_tasks_that_read_one_entered_stream_share_its_chunks_and_all_end():
-    class Slow:
-        spec = ScriptedProvider().spec
-
+    class Slow(ScriptedProvider):
         async def stream(self, request):
-            async for item in ScriptedProvider("One two three four.").stream(request):
+            async for item in super().stream(request):
                 await anyio.sleep(0.001)  # until then, all of them wait
                 yield item
-
-        async def complete(self, request):
-            raise AssertionError("streamed")
-
-        async def aclose(self):
-            pass
 
     shares = [[], [], []]
 
@@ -346,7 +338,8 @@ async def test_tasks_that_read_one_entered_stream_share_its_chunks_and_all_end()
             share.append(chunk.content)
 
     with anyio.fail_after(30):
-        async with aio.client(Slow()).chat("Go.", stream=True) as stream, anyio.create_task_group() as group:
+        client = aio.client(Slow("One two three four."))
+        async with client.chat("Go.", stream=True) as stream, anyio.create_task_group() as group:
             for share in shares:
                 group.start_soon(read, share)
     assert sorted(chain(*shares)) == sorted(["One ", "two ", "three ", "four.", "One two three four."])
@@ -355,21 +348,13 @@ async def test_tasks_that_read_one_entered_stream_share_its_chunks_and_all_end()
 async def test_a_cancelled_wait_for_a_chunk_loses_none():
     gate = anyio.Event()
 
-    class Gated:
-        spec = ScriptedProvider().spec
-
+    class Gated(ScriptedProvider):
         async def stream(self, request):
             await gate.wait()
-            async for item in ScriptedProvider("One two.").stream(request):
+            async for item in super().stream(request):
                 yield item
 
-        async def complete(self, request):
-            raise AssertionError("streamed")
-
-        async def aclose(self):
-            pass
-
-    async with aio.client(Gated()).chat("Go.", stream=True) as stream:
+    async with aio.client(Gated("One two.")).chat("Go.", stream=True) as stream:
         for _ in range(3):
             with anyio.move_on_after(0.001):
                 await anext(stream)
@@ -401,54 +386,3 @@ async def test_a_pulled_stream_sees_the_context_variables_of_its_reader():
     async for _ in aio.client(Looking()).chat("Go.", stream=True):
         variable.set("reader's")
     assert seen == ["unset", "reader's", "reader's"]
-
-
-def speaking(*, fails=False):
-    """Make an agent that speaks in two iterations, with thinking and a tool call between them."""
-    steps = [reply("Let me see. ", thinking="hm", calls=[("look", {})]), reply("It is here.", thinking="so")]
-    if fails:
-        steps[1] = reply("It is", error=ValueError("broken"))
-    return aio.Agent(client_of(*steps), name="clerk", tools=[Tool(name="look", function=lambda: "seen")])
-
-
-@pytest.mark.parametrize("entered", [False, True])
-async def test_the_text_stream_has_the_text_of_all_iterations_and_nothing_else(entered):
-    stream = speaking().run("Look.", stream=True)
-    if entered:
-        async with stream:
-            texts = [text async for text in stream.text_stream]
-    else:
-        texts = [text async for text in stream.text_stream]
-    assert texts == ["Let ", "me ", "see. ", "It ", "is ", "here."]
-    assert {type(text) for text in texts} == {str}
-    assert stream.result == "It is here."
-    assert [text async for text in stream.text_stream] == []
-
-
-async def test_the_text_stream_and_the_chunks_are_one_stream():
-    stream = speaking().run("Look.", stream=True)
-    first = await anext(stream.text_stream)
-    async for text in stream.text_stream:
-        first += text
-        break
-    rest = [chunk.content async for chunk in stream if chunk.is_text()]
-    assert (first, rest) == ("Let me ", ["see. ", "It ", "is ", "here."])
-
-
-@pytest.mark.parametrize("entered", [False, True])
-async def test_the_text_stream_ends_as_its_stream_does(entered):
-    agent = speaking(fails=True)
-    stream, texts = agent.run("Look.", stream=True), []
-    with pytest.raises(ValueError, match="broken"):
-        async with stream if entered else aclosing(stream):
-            async for text in stream.text_stream:
-                texts.append(text)
-    assert texts[-2:] == ["It ", "is"]
-    assert agent.history[-1]["content"] == "It is"
-    with pytest.raises(StreamClosedError):
-        stream.result
-    left = speaking().run("Look.", stream=True)
-    async for _ in left.text_stream:
-        break
-    await left.aclose()
-    assert [text async for text in left.text_stream] == []

@@ -5,6 +5,9 @@ import gc
 import subprocess
 import sys
 import textwrap
+import time
+from contextlib import suppress
+from weakref import WeakSet
 
 import anyio
 import pytest
@@ -13,6 +16,7 @@ from anyio.lowlevel import checkpoint
 
 import aimu
 from aimu import aio
+from aimu._sync import bridge
 from aimu.testing._scripted import ScriptedProvider, reply
 from tests.holding import join, start
 from tests.loopback import loopback_server
@@ -219,9 +223,10 @@ def test_a_program_that_exits_over_paused_http_streams_prints_nothing(server, en
 @pytest.mark.parametrize("streams", [1, 20])
 def test_a_program_exits_although_streams_refuse_to_end(streams, end):
     script = f"""
-        import anyio, asyncio, aimu
+        import anyio, asyncio, logging, aimu
         from aimu._sync import bridge
         from aimu.testing import ScriptedProvider
+        logging.getLogger("asyncio").setLevel("ERROR")  # its debug mode reports slow callbacks
         bridge.CLOSING = 0.3
         class Stuck(ScriptedProvider):
             async def stream(self, request):
@@ -243,3 +248,19 @@ def test_a_program_exits_although_streams_refuse_to_end(streams, end):
     command = [sys.executable, "-X", "dev", "-W", "error", "-c", textwrap.dedent(script) + end]
     run = subprocess.run(command, capture_output=True, timeout=60, check=False)
     assert (run.returncode, run.stderr.decode()) == (0, "")
+
+
+def test_a_loop_whose_clock_is_coarse_is_wound_up_in_bounded_time():
+    class Stuck:
+        async def _finish(self):
+            while True:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(1000)
+
+    loop, stuck = asyncio.new_event_loop(), Stuck()
+    loop._clock_resolution = 0.05  # as on Windows, where it is 0.016: a loop that wakes calls what is due so soon
+    loop.call_later(0.17, lambda: None)
+    begun = time.monotonic()
+    bridge._wind_up(loop, WeakSet([stuck]), 0.1)
+    assert 0.2 <= time.monotonic() - begun < 10
+    loop.close()
