@@ -340,9 +340,11 @@ def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) 
     """Cancel the tasks of a loop, close its generators and its threads; after twice that time, end all by force."""
     ending = loop.create_task(_end_all(loop, asyncio.all_tasks(loop), streams, seconds))
     give_up = time.monotonic() + 2 * seconds
-    loop.call_later(2 * seconds, loop.stop)  # whatever `ending` waits for: a task may not let itself be cancelled
     try:
-        while not ending.done() and time.monotonic() < give_up:
+        while not ending.done() and (left := give_up - time.monotonic()) > 0:
+            # Whatever `ending` waits for: a task may not let itself be cancelled. In each round, since a loop calls this
+            # early by up to the resolution of its clock.
+            loop.call_later(left, loop.stop)
             # A task may end in SystemExit. A loop that was stopped before may stop once more.
             with suppress(SystemExit, KeyboardInterrupt, RuntimeError):
                 loop.run_until_complete(ending)
