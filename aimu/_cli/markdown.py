@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
-from aimu._cli.pieces import LAST, LONGEST, PARSER, Cut, cut_of, last_of, limit_of
+from aimu._cli.pieces import BLOCK_PARSER, LAST, LONGEST, PARSER, Cut, cut_of, last_of, limit_of
 from aimu._cli.region import STYLE
 from aimu._cli.safe import shown
 
@@ -149,7 +149,7 @@ class GrowingMarkdown:
         for size in (LAST + 2 * MARKER, LONGEST + 2 * MARKER):
             lines = self._text[:size].split("\n")
             sure = lines if len(lines[-1].lstrip()) > MARKER or len(lines) == 1 else lines[:-1]
-            tokens = PARSER.parse("\n".join(sure))
+            tokens = BLOCK_PARSER.parse("\n".join(sure))
             begins = [n for n, token in enumerate(tokens) if token.level == 0 and token.map and token.nesting >= 0]
             is_whole = len(self._text) <= size
             if is_whole or len(begins) > 1 or last_of(tokens) < size:
