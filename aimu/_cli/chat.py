@@ -98,5 +98,4 @@ class Chat:
         if not self.in_terminal:
             print(answer, file=self.stdout, flush=True)
         elif usage := answer.usage:
-            price = f", ${answer.cost:.4f}" if answer.cost else ""
-            print(styled(f"{usage.input} tokens in, {usage.output} out{price}", "dim", sys.stdout))
+            print(styled(f"{usage.input} tokens in, {usage.output} out", "dim", sys.stdout))
