@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from aimu._cli import markdown
-from aimu._cli.markdown import THEME, GrowingMarkdown
+from aimu._cli.markdown import BUDGET, THEME, GrowingMarkdown
 from aimu._cli.pieces import LONGEST
 from aimu._cli.safe import shown
 
@@ -137,8 +137,17 @@ def test_a_frame_costs_the_same_however_long_a_block_is(kind, burst, work):
     work.clear()
     found.feed(text)
     assert found.behind
-    assert words_in(found.cut_short()) == words_in([text])
+    assert words_in(found.finish(BUDGET)) == words_in([text])
     assert sum(work) < 40_000
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize("count", [50, 250, 500, 1000])
+def test_no_word_is_lost_or_repeated_where_the_rest_is_shown_as_it_was_written(kind, count):
+    text, found = BLOCKS[kind](count), growing(80)
+    found.feed(text)
+    assert words_in(found.finish(BUDGET)) == words_in([text])
+    assert found.finish() == []
 
 
 @pytest.mark.parametrize("text", ["[" * 20_000, "a_b*c[" * 4_000])
