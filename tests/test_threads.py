@@ -8,7 +8,7 @@ import anyio
 import pytest
 from anyio import from_thread
 
-from aimu._core.threads import run_in_thread
+from aimu._core.threads import run_in_thread, settled_in_thread
 
 variable = contextvars.ContextVar("variable", default="unset")
 
@@ -35,6 +35,17 @@ class Gate:
 async def test_it_returns_what_the_function_returns_from_another_thread():
     assert await run_in_thread(divmod, 7, 2) == (3, 1)
     assert await run_in_thread(threading.get_ident) != threading.get_ident()
+
+
+async def test_what_the_function_returns_is_awaited_in_the_task():
+    async def name():
+        await anyio.lowlevel.checkpoint()
+        return threading.current_thread().name
+
+    here = threading.current_thread().name
+    assert await settled_in_thread(name) == here
+    assert await settled_in_thread(lambda: name()) == here
+    assert await settled_in_thread(lambda: threading.current_thread().name) != here
 
 
 async def test_it_raises_what_the_function_raises():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from inspect import isawaitable
 from threading import Lock
-from typing import Protocol, TypeVar, TypeVarTuple
+from typing import Any, Protocol, TypeVar, TypeVarTuple
 
 import anyio
 from anyio import CancelScope, CapacityLimiter, get_cancelled_exc_class, to_thread
@@ -80,3 +81,9 @@ async def run_in_thread(func: Callable[[*Ts], T], /, *args: *Ts, limiter: Capaci
         raise AssertionError("unreachable: the scope is cancelled only after another cancellation has arrived")
     finally:
         limiter.release_on_behalf_of(borrower)
+
+
+async def settled_in_thread(func: Callable[[], Any], /) -> Any:
+    """Call a function in a worker thread, as `run_in_thread` does, and await what it returns if that is awaitable."""
+    [returned] = await run_in_thread(lambda: [func()])  # in a list, since trio refuses a coroutine as the result
+    return await returned if isawaitable(returned) else returned

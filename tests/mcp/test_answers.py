@@ -4,8 +4,10 @@ import json
 
 import anyio
 import pytest
+from mcp_types import jsonrpc_message_adapter
 
-from aimu.aio._mcp.framing import read_messages
+from aimu.aio._mcp.answers import checked_body
+from aimu.aio._mcp.messages import read_messages
 from aimu.errors import MCPConnectionError, MCPError
 from aimu.tools import MCPClient
 from tests.mcp.conftest import wild
@@ -64,6 +66,47 @@ async def test_an_answer_over_http_that_is_not_valid_ends_its_call_with_the_reas
                 await client.call_tool("next")
     assert "pydantic" not in str(caught.value)
     assert "Traceback" not in caplog.text
+
+
+BODIES = [
+    '{"jsonrpc": "2.0", "id": 5, "result": VALUE}',
+    '{"jsonrpc": "2.0", "id": 5, "result": {"x": VALUE}}',
+    '{"jsonrpc": "2.0", "id": 5, "result": {}, "id": VALUE}',
+    '{"jsonrpc": "2.0", "id": VALUE, "result": {}}',
+    '{"jsonrpc": VALUE, "id": 5, "result": {}}',
+    '{"jsonrpc": "2.0", "id": 5, "result": {}, "error": VALUE}',
+    '{"jsonrpc": "2.0", "id": 5, "result": {}, "method": VALUE}',
+    '{"jsonrpc": "2.0", "id": 5, "error": {"code": 1, "message": "x", "data": VALUE}}',
+]
+VALUES = [
+    *(
+        "{}",
+        "[]",
+        "null",
+        "true",
+        "5",
+        "5.0",
+        "6",
+        '"5"',
+        '"x"',
+        "NaN",
+        "1e999",
+        "01",
+        "9" * 6000,
+        r'"\ud83d"',
+        '"a\tb"',
+    ),
+    *('"é"', "[" * 190 + "]" * 190, "[" * 999 + "]" * 999, '{"code": 2, "message": "y"}', '{"a": 1, "a": 2,}'),
+]
+
+
+@pytest.mark.parametrize("encoding", ["utf8", "latin-1"])
+@pytest.mark.parametrize("body", BODIES)
+def test_the_sdk_can_read_each_body_that_is_passed_on_and_finds_the_request(body, encoding):
+    for value in VALUES:
+        kind, passed = checked_body(body.replace("VALUE", value).encode(encoding), 5, str)
+        messages = [passed] if kind == "application/json" else passed.split(b"data: ")[1:]
+        assert jsonrpc_message_adapter.validate_json(messages[-1], by_name=False).id == 5, value
 
 
 @pytest.mark.parametrize("identifier", [None, 9999, "other"])

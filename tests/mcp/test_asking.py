@@ -84,9 +84,19 @@ async def test_an_answer_that_closes_the_client_does_not_wait_for_itself(opened,
     assert ended
 
 
-async def test_a_function_that_fails_cancels_the_question(opened, caplog):
-    assert await asked(opened, "asks", elicit=lambda _: 1 / 0) == {"action": "cancel"}
+@pytest.mark.parametrize("form", ["sync", "async"])
+@pytest.mark.parametrize("error", [LookupError, SystemExit])
+async def test_a_function_that_fails_cancels_the_question(opened, caplog, form, error):
+    def elicit(_):
+        raise error("no terminal")
+
+    async def elicit_async(_):
+        elicit(_)
+
+    answer = elicit if form == "sync" else elicit_async
+    assert await asked(opened, "asks", elicit=answer) == {"action": "cancel"}
     assert "'wild': elicit= failed" in caplog.text
+    assert f"{error.__name__}: no terminal" in caplog.text
 
 
 @pytest.mark.parametrize("behaviour", ["asks", "asks-url", "asks-roots", "asks-model"])
@@ -209,14 +219,15 @@ BOUNDS = {
     "old": {"type": "string", "enum": ["r", "g"], "enumNames": ["Red", "Green"]},
     "some": {"type": "array", "items": {"anyOf": [{"const": "r", "title": "Red"}, {"const": "g"}]}, "maxItems": 1},
     "odd": True,
+    "off": {"$schema": 5},
 }
 
 
 def test_an_answer_in_the_terminal_must_fit_its_field(monkeypatch, capsys):
-    lines = ["9", "3", "1e999", "0.5", "a", "aa", "blue", "Green", "Red", "b", "r, g", "Red", "x"]
+    lines = ["9", "3", "1e999", "0.5", "a", "aa", "blue", "Green", "Red", "b", "r, g", "Red", "x", "y"]
     asked = []
     monkeypatch.setattr("builtins.input", lambda prompt: asked.append(prompt) or lines.pop(0))
-    answers = {"n": 3, "x": 0.5, "s": "aa", "one": "g", "old": "r", "some": ["r"], "odd": "x"}
+    answers = {"n": 3, "x": 0.5, "s": "aa", "one": "g", "old": "r", "some": ["r"], "odd": "x", "off": "y"}
     schema = {"type": "object", "properties": BOUNDS, "required": None}
     assert ask_in_terminal(Elicitation(server="s", message="?", schema=schema)) == answers
     assert "one [r (Red), g (Green), optional]: " in asked

@@ -76,13 +76,18 @@ async def test_a_token_that_is_refused_again_is_an_error(opened):
     assert len(asked) <= 4
 
 
-async def test_a_function_that_fails_fails_the_request_with_its_reason(opened):
+@pytest.mark.parametrize("form", ["sync", "async"])
+@pytest.mark.parametrize("error", [LookupError, SystemExit])
+async def test_a_function_that_fails_fails_the_request_with_its_reason(opened, form, error):
     def bearer():
-        raise LookupError("no keyring")
+        raise error("no keyring")
+
+    async def bearer_async():
+        bearer()
 
     with web_server(Guarded()) as url:
-        with pytest.raises(MCPConnectionError, match="headers= or bearer= failed: LookupError: no keyring"):
-            async with opened(config=remote(url), bearer=bearer):
+        with pytest.raises(MCPConnectionError, match=f"headers= or bearer= failed: {error.__name__}: no keyring"):
+            async with opened(config=remote(url), bearer=bearer if form == "sync" else bearer_async):
                 raise AssertionError("it has no token")
 
 

@@ -2,8 +2,10 @@
 
 import anyio
 import pytest
+from attrs import evolve
 
 from aimu import aio
+from aimu.aio._mcp.negotiation import attempts
 from aimu.errors import InvalidOptionError, MCPConnectionError, MCPTimeoutError
 from aimu.tools import MCPClient
 from tests.mcp.conftest import tiny, wild
@@ -41,6 +43,16 @@ async def test_a_silent_server_is_not_waited_for_longer_than_the_probe(opened, m
     with anyio.fail_after(9):  # the SDK's own probe takes 10 s
         async with opened(config=wild("silent")) as client:
             assert await client.call_tool("echo", {"text": "here"}) == "here"
+
+
+async def test_a_silent_server_of_the_newest_protocol_is_an_error_that_says_so(opened, monkeypatch):
+    def shortened(*given):
+        return [evolve(attempt, probe=0.2) for attempt in attempts(*given)]
+
+    monkeypatch.setattr("aimu.aio._mcp.connection.attempts", shortened)
+    with pytest.raises(MCPConnectionError, match=r"'wild': it gave no answer within 0.2 s \(command"):
+        async with opened(config=wild("silent"), protocol="2026-07-28"):
+            raise AssertionError("it is silent")
 
 
 async def test_all_attempts_together_end_at_the_timeout(opened, children):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aimu.errors import InvalidOptionError
+from aimu.errors import InvalidOptionError, MCPError, ToolError
 from aimu.testing import reply, scripted_client
 from aimu.tools import MCPClient
 from tests.mcp.conftest import tiny
@@ -35,9 +35,9 @@ async def test_resources_and_prompts_are_asked_for_in_json_too(opened, friend_ur
         with pytest.raises(InvalidOptionError, match="the arguments of prompt 'x' must be a dict of JSON data"):
             await client.get_prompt("x", {"a": {1}})
         for words in ("x\ud800", "friend://\ud800"):
-            with pytest.raises(Exception, match="(?i)unknown|not found|no such|validation"):
+            with pytest.raises(MCPError, match="(?i)unknown|not found|no such|validation"):
                 await client.read(words)
-        with pytest.raises(Exception, match="(?i)unknown|not found"):
+        with pytest.raises((MCPError, ToolError), match="(?i)unknown|not found"):
             await client.call_tool("no\ud800")
         assert await client.get_tools()
 

@@ -125,6 +125,17 @@ async def test_an_output_schema_that_cannot_be_followed_is_not_checked(opened, c
     assert told in caplog.text
 
 
+@pytest.mark.parametrize("odd", [{"pattern": "a{99999999999999}"}, {"pattern": "(" * 9999}, {"pattern": "("}])
+async def test_an_output_schema_is_checked_without_its_dialect_and_expressions_if_they_are_odd(opened, odd):
+    schema = {"$schema": "https://x.org/unknown", "type": "object", "properties": {"x": {"type": "integer", **odd}}}
+    listed = {"tools/list": {"tools": [{"name": "next", "inputSchema": EMPTY, "outputSchema": schema}]}}
+    with web_server(serving({"content": [], "structuredContent": {"x": "1"}}, listed)) as url:
+        async with opened(config={"s": {"url": url}}) as client:
+            await client.get_tools()
+            with pytest.raises(MCPError, match="does not fit its output schema: '1' is not of type 'integer'"):
+                await client.call_tool("next")
+
+
 async def test_the_reason_of_a_large_result_that_does_not_fit_is_short(opened):
     schema = {"type": "object", "properties": {"x": {"type": "integer"}}}
     listed = {"tools/list": {"tools": [{"name": "next", "inputSchema": EMPTY, "outputSchema": schema}]}}

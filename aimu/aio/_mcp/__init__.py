@@ -13,6 +13,7 @@
 - `session`: the requests to a client of the mcp package.
 - `reading`: resources and prompts.
 - `unasked`: what a server says and asks of its own accord; `terminal`: its questions, asked in the terminal.
+- `messages`: the messages in what a server sends, and errors in place of unreadable answers.
 - `faults`: what goes wrong with a server, and the library's errors made of it.
 - `sent`: what goes to servers is JSON data; `schemas`: checks with the schemas of servers.
 - `tolerance`: puts results right that the SDK would refuse.

@@ -51,6 +51,21 @@ class Fault:
         return {"code": code, "message": message or self.reason, "data": {**given, _KEY: asdict(self)}}
 
 
+def too_large(limit: int) -> Fault:
+    """Return the facts of an answer that was discarded."""
+    return Fault(kind="size", reason="the answer is too large", limit=limit)
+
+
+def silent(seconds: float) -> Fault:
+    """Return the facts of a probe that got no answer."""
+    return Fault(kind="network", reason=f"it gave no answer within {seconds:g} s")
+
+
+def not_a_response(reason: str) -> Fault:
+    """Return the facts of an answer that cannot be read."""
+    return Fault(kind="invalid", reason=f"violated the protocol: its answer is not a JSON-RPC response: {reason}")
+
+
 class RefusedError(Exception):
     """A transport could not connect, for the reason of its `fault`."""
 

@@ -16,14 +16,16 @@ from typing import Any, final
 import anyio
 import httpx2
 
-from aimu.aio._mcp.answers import EVENTS, RequestId, checked_body, checked_event
-from aimu.aio._mcp.faults import Fault, excerpt, tells_lost_session
-from aimu.aio._mcp.framing import END, Oversized, read_messages
+from aimu.aio._mcp.answers import EVENTS, RequestId, checked_body, checked_event, event_of
+from aimu.aio._mcp.faults import Fault, excerpt, silent, tells_lost_session, too_large
+from aimu.aio._mcp.framing import END, Oversized
+from aimu.aio._mcp.messages import failed, read_messages
 from aimu.providers._bounded import BodyError
 from aimu.providers._received import Bounds
 
 LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
 CLOSING = 1.0  # s; to close a response
+_INTERNAL_ERROR = -32603
 _METHOD_NOT_FOUND = -32601  # which the protocol of 2026-07-28 answers with status 404
 _KEPT = ("www-authenticate", "retry-after")
 _LOGIN = "; pass a token as bearer= or headers= (logging in by OAuth is not supported)"
@@ -59,7 +61,7 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
             if b'"server/discover"' in await request.aread():  # a redirected request has not been read yet
                 with anyio.move_on_after(self._probe_seconds):
                     return await self._answered(request, options)
-                return _answer(request, Fault(kind="network", reason=f"no answer within {self._probe_seconds:g} s"))
+                return _answer(request, silent(self._probe_seconds))
             return await self._answered(request, options)
         except httpx2.RequestError as exc:
             return _answer(request, network_fault(exc))
@@ -124,14 +126,14 @@ class _Events(httpx2.AsyncByteStream):  # type: ignore[misc,unused-ignore]
                         resumable = resumable or event.startswith(b"id:") or b"\nid:" in event
                         yield event if self._request is None else checked_event(event, self._request, self._hide)
                     elif self._request is not None:
-                        yield _error_event(too_large(self._largest))
+                        yield event_of(failed(None, too_large(self._largest)))
                     else:
                         for answer in read_messages(event):
-                            yield b"data: " + answer.model_dump_json(by_alias=True).encode() + b"\n\n"
+                            yield event_of(answer)
         except httpx2.RequestError as exc:
             if resumable or self._request is None:
                 raise
-            yield _error_event(network_fault(exc))
+            yield event_of(failed(None, network_fault(exc)))
 
     async def aclose(self) -> None:
         await self._response.aclose()
@@ -238,11 +240,6 @@ def _protocol_error(body: bytes) -> dict[str, Any] | None:
         return None
 
 
-def too_large(limit: int) -> Fault:
-    """Return the facts of an answer that was discarded."""
-    return Fault(kind="size", reason="the answer is too large", limit=limit)
-
-
 def network_fault(exc: httpx2.RequestError) -> Fault:
     """Return the facts of a request that got no answer, or not all of it."""
     words = str(exc) or str(exc.__cause__ or "") or type(exc).__name__
@@ -251,18 +248,12 @@ def network_fault(exc: httpx2.RequestError) -> Fault:
     return Fault(kind="network", reason=f"the request failed: {words}")
 
 
-def _message(fault: Fault, error: dict[str, Any] | None = None) -> dict[str, Any]:
-    given = error or {}
-    return {
-        "jsonrpc": "2.0",
-        "id": None,
-        "error": fault.error(given.get("code", -32603), given.get("message"), given.get("data")),
-    }
-
-
 def _answer(request: httpx2.Request, fault: Fault, error: dict[str, Any] | None = None) -> httpx2.Response:
     """Return an answer with an error, to which the SDK gives the id of the request."""
-    return httpx2.Response(fault.status or 502, json=_message(fault, error), request=request)
+    given = error or {}
+    told = fault.error(given.get("code", _INTERNAL_ERROR), given.get("message"), given.get("data"))
+    message = {"jsonrpc": "2.0", "id": None, "error": told}
+    return httpx2.Response(fault.status or 502, json=message, request=request)
 
 
 def unanswered(response: httpx2.Response, request: int | str) -> Any:
@@ -270,10 +261,6 @@ def unanswered(response: httpx2.Response, request: int | str) -> Any:
     from mcp_types import JSONRPCError
 
     return JSONRPCError.model_validate({**json.loads(response.content), "id": request})
-
-
-def _error_event(fault: Fault) -> bytes:
-    return b"event: message\ndata: " + json.dumps(_message(fault)).encode() + b"\n\n"
 
 
 def _with_body(response: httpx2.Response, body: bytes, kind: str = "application/json") -> httpx2.Response:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from typing import Any, final
 
@@ -11,7 +10,7 @@ import httpx2
 
 from aimu._core.foreign_logs import keep_out_of_logs
 from aimu._core.secrets import Secrets, in_headers
-from aimu._core.threads import run_in_thread
+from aimu._core.threads import settled_in_thread
 from aimu.aio._mcp.options import Settings
 from aimu.aio._mcp.variables import is_line
 
@@ -86,10 +85,8 @@ async def _value(given: Any) -> Any:
     if not callable(given):
         return given
     try:
-        # In a thread, since it may send a request; in a list, since trio refuses a coroutine as the result.
-        [answer] = await run_in_thread(lambda: [given()])
-        return await answer if inspect.isawaitable(answer) else answer
-    except Exception as exc:  # a user's function may raise anything, which fails this request
+        return await settled_in_thread(given)  # since it may send a request
+    except (Exception, SystemExit) as exc:  # a user's function may raise anything, which fails this request
         raise httpx2.TransportError(f"headers= or bearer= failed: {type(exc).__name__}: {exc}") from exc
 
 

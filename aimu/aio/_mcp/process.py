@@ -23,7 +23,9 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 from aimu._core.escaping import escaping
 from aimu._core.secrets import Secrets
 from aimu.aio._mcp.config import ProcessSpec
-from aimu.aio._mcp.framing import Oversized, failed, lines, read_messages, send
+from aimu.aio._mcp.faults import silent
+from aimu.aio._mcp.framing import Oversized, lines, send
+from aimu.aio._mcp.messages import failed, read_messages
 from aimu.errors import MCPConnectionError
 
 log = escaping(logging.getLogger("aimu.aio"))
@@ -166,7 +168,7 @@ class ServerProcess:
     async def _end_probe(self, request: int | str, to_session: MemoryObjectSendStream[Any]) -> None:
         """Answer `server/discover` in the place of a server that does not; the session ignores a second answer."""
         await anyio.sleep(self._probe)
-        await _deliver(failed(request, f"no answer within {self._probe:g} s"), to_session)
+        await _deliver(failed(request, silent(self._probe)), to_session)
 
     async def _watch(self) -> None:
         await self._exited()

@@ -1,8 +1,9 @@
-"""JSON Schemas of servers, used to check results and answers. None of their regular expressions is run."""
+"""JSON Schemas of servers, used to check results and answers. None of their regular expressions is compiled or run."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from aimu._core.escaping import escaping
@@ -36,20 +37,25 @@ def problem_of(value: Any, validator: Any, owner: str) -> str | None:
     return text if len(text) <= 2 * _SHOWN else f"{text[:_SHOWN]} ... {text[-_SHOWN:]}"
 
 
-def validator_of(schema: Any, complaint: str) -> Any:
+def validator_of(schema: Mapping[str, Any], complaint: str) -> Any:
     """Return a validator that runs no regular expression; None, after a warning, if the schema is invalid."""
-    from jsonschema import SchemaError
-    from jsonschema.validators import extend, validator_for
+    from jsonschema.validators import Draft202012Validator, extend, validator_for
     from referencing import Registry
 
     def skip(*_: Any) -> None:
         return None
 
-    kind: Any = validator_for(schema)
+    dialect = schema.get("$schema")
+    known = {"$schema": dialect} if isinstance(dialect, str) else {}
+    kind: Any = validator_for(known, default=Draft202012Validator)
     try:
-        kind.check_schema(schema)
-    except SchemaError as exc:
-        log.warning("%s: %s", complaint, exc.message)
+        # `check_schema` would compile the regular expressions.
+        error = best_error(kind(kind.META_SCHEMA), schema)
+    except RecursionError:
+        log.warning("%s: it nests too deeply", complaint)
+        return None
+    if error is not None:
+        log.warning("%s: %s", complaint, error.message)
         return None
     additional = kind.VALIDATORS.get("additionalProperties", skip)
 

@@ -18,7 +18,12 @@ def json_object(given: Mapping[str, Any], what: str) -> dict[str, Any]:
         InvalidOptionError: JSON cannot express it; `what` names it in the error.
     """
     try:
-        sent: dict[str, Any] = json.loads(whole(json.dumps(json_copy(dict(given)), ensure_ascii=False)))
+        sent: dict[str, Any] = json_copy(dict(given))
     except (TypeError, ValueError) as exc:
         raise InvalidOptionError(f"{what} must be a dict of JSON data: {exc}") from exc
+    text = json.dumps(sent, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        sent = json.loads(whole(text))
     return sent

@@ -16,8 +16,8 @@ import httpx2
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from aimu.aio._mcp.faults import RefusedError
-from aimu.aio._mcp.framing import read_messages
 from aimu.aio._mcp.http import Client, network_fault, refused_fault, unanswered
+from aimu.aio._mcp.messages import read_messages
 
 
 class EndpointError(Exception):

@@ -87,7 +87,7 @@ class Unasked:
             if answer is None:
                 return ElicitResult(action="decline")
             return ElicitResult(action="accept", content=_checked(answer, question))
-        except Exception:  # a user's callback may raise anything; the server is told that nobody answers
+        except (Exception, SystemExit):  # a user's callback may raise anything; the server is told that nobody answers
             log.warning("MCP server %r: elicit= failed", self._server, exc_info=True)
             return ElicitResult(action="cancel")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from mimetypes import guess_type
 from typing import Any
 from urllib.parse import urlsplit
 
-from aimu._core.threads import run_in_thread
+from aimu._core.threads import settled_in_thread
 from aimu.aio._mcp.faults import words
 from aimu.aio._serve.blocks import blocks_of
 from aimu.errors import InvalidOptionError
@@ -58,9 +58,7 @@ async def _called(function: Callable[..., Any], arguments: Mapping[str, Any]) ->
     try:
         if inspect.iscoroutinefunction(function):
             return await function(**arguments)
-        # In a list, since trio refuses a coroutine as the result of a thread.
-        [returned] = await run_in_thread(lambda: [function(**arguments)])
-        return await returned if inspect.isawaitable(returned) else returned
+        return await settled_in_thread(partial(function, **arguments))
     except SystemExit as exc:
         raise ValueError(f"SystemExit: {exc}") from exc
 
