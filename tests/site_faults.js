@@ -21,7 +21,11 @@
   for (const e of article.querySelectorAll("h1, h2, h3, h4, h5, h6")) if (!e.textContent.replace("¶", "").trim()) faults.push("an empty heading");
 
   // The contrast of each text with what is behind it: 4.5 to 1, or 3 to 1 if it is large.
-  const parsed = (colour) => colour.match(/[\d.]+/g).map(Number).concat(1).slice(0, 4);
+  const weak = new Set();
+  const parsed = (colour) => {
+    if (!/^rgba?\(/.test(colour)) weak.add(`not rgb: ${colour}`);
+    return colour.match(/[\d.]+/g).map(Number).concat(1).slice(0, 4);
+  };
   const over = ([r, g, b, a], below) => {
     const alpha = a + below[3] * (1 - a);
     return [r, g, b].map((c, i) => (alpha ? (c * a + below[i] * below[3] * (1 - a)) / alpha : 0)).concat(alpha);
@@ -30,7 +34,6 @@
     const [r, g, b] = colour.map((c) => ((c /= 255) <= 0.03928 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
     return 0.2126 * r + 0.7152 * g + 0.0722 * b;
   };
-  const weak = new Set();
   for (const node of texts(document.body, "script, style, noscript, svg, .mermaid, .headerlink, .md-search, .md-dialog, .md-top")) {
     const e = node.parentElement, style = getComputedStyle(e);
     let behind = [0, 0, 0, 0], opacity = 1;

@@ -32,12 +32,14 @@ def test_the_faults_are_found(browser):
     page = opened(browser, 390, "light", found := [])
     page.set_content(
         """<article><h1>¶</h1><p id=a>**bold</p><p id=a style="color: #999">grey</p><img width=9 height=9 src="data:,">
-        <p style="width: 500px">wide</p></article><script>console.error("said")</script>"""
+        <p style="width: 500px">wide</p><p style="color: oklch(0.2 0 0)">of another form</p></article>
+        <img src="http://127.0.0.1:9/far.png"><script>console.error("said"); throw Error("thrown")</script>"""
     )
     found += page.evaluate(FAULTS)
     page.context.close()
     kinds = ("the page is wider", "too wide: <p", "broken: data:", "Markdown: **bold", "twice: #a", "an empty heading")
-    for kind in (*kinds, "weak: P. rgb(153, 153, 153)", "said"):
+    seen = ("weak: P. rgb(153, 153, 153)", "not rgb: oklch(", "said", "thrown", "http://127.0.0.1:9/far.png")
+    for kind in (*kinds, *seen):
         assert [fault for fault in found if fault.startswith(kind)], (kind, found)
 
 
@@ -50,6 +52,7 @@ def test_no_page_has_a_fault_that_a_browser_can_see(browser, width, scheme):
     for path in paths:
         page.goto(path.as_uri())
         page.wait_for_function("!document.querySelector('pre.mermaid')")  # each diagram is drawn
+        assert page.get_attribute("body", "data-md-color-scheme") == {"light": "default", "dark": "slate"}[scheme]
         found += page.evaluate(FAULTS)
         if found:
             faults[path.relative_to(SITE).as_posix()] = found.copy()

@@ -9,7 +9,7 @@ from typing import IO, Any, final
 
 from attrs import define, field
 
-from aimu import __version__, aio
+from aimu import __version__
 from aimu._cli import commands, exits, interrupts
 from aimu._cli.opening import Opening
 from aimu._cli.prompt import Editor, Lines, Messages, quiet_terminal
@@ -37,59 +37,54 @@ async def _chat(options: Namespace, received: interrupts.Interrupts) -> int:
         if not in_terminal:  # stdout is for answers, and nothing that a tool or a module prints
             stack.enter_context(redirect_stdout(sys.stderr))
         opening = Opening(options, session.note, stack, questions.ask)
-        agent = await opening.agent()
+        conversation = commands.Conversation(session, opening, await opening.agent())
         messages: Messages = Editor(list(commands.COMMANDS), session.note) if in_terminal else Lines()
-        conversation = Chat(received, session, opening, agent, in_terminal, stdout)
+        chat = Chat(received, conversation, in_terminal, stdout)
         if in_terminal:
             title = folded(f"aimu {__version__}, {line_of(opening.choice.name)}; /help for help", sys.stdout)
             print(styled(title, "dim", sys.stdout))
         while not conversation.left and (text := await messages.next()) is not None:
-            await conversation.take(text)
-        return conversation.code
+            await chat.take(text)
+        return chat.code
 
 
 @final
 @define(eq=False)
 class Chat:
-    """A conversation, and what its commands change.
+    """Takes the user's messages and commands.
 
     Attributes:
         interrupts: Stops an answer or a command at Ctrl-C.
-        session: Runs and shows turns.
-        opening: Opens models and knows the tools.
-        agent: Has the history.
+        conversation: Answers the messages; the commands change it.
         in_terminal: Whether the user sits in front of it.
         stdout: Where answers and the output of commands go.
-        left: Whether the user has left.
         code: The exit code: that of the first message that failed, where nobody sits in front of it.
     """
 
     interrupts: interrupts.Interrupts
-    session: Session
-    opening: Opening
-    agent: aio.Agent
+    conversation: commands.Conversation
     in_terminal: bool
     stdout: IO[str]
-    left: bool = field(default=False, init=False)
     code: int = field(default=exits.OK, init=False)
 
     async def take(self, text: str) -> None:
         """Answer a message, or run a command."""
-        answer = None
+        answer, session = None, self.conversation.session
         try:
             with self.interrupts.stops() as scope:
                 if text.startswith("/") and not text.startswith("//"):
                     with redirect_stdout(self.stdout):
-                        await commands.run(self, text)
+                        await commands.run(self.conversation, text)
                 else:
                     text = text.removeprefix("/") if text.startswith("//") else text
-                    answer = await self.session.turn(self.agent, text, self.opening.choice.name)
+                    waiting = self.conversation.opening.choice.name
+                    answer = await session.turn(self.conversation.agent, text, waiting)
         except Exception as exc:  # noqa: BLE001 - the conversation goes on
-            code = exits.report(exc, debug=self.session.options.debug)
+            code = exits.report(exc, debug=session.options.debug)
             self.code = self.code or (exits.OK if self.in_terminal else code)
             return
         if scope.cancel_called:
-            self.session.note("stopped")
+            session.note("stopped")
         if answer is not None:
             self._conclude(answer)
 
@@ -98,5 +93,4 @@ class Chat:
         if not self.in_terminal:
             print(answer, file=self.stdout, flush=True)
         elif usage := answer.usage:
-            price = f", ${answer.cost:.4f}" if answer.cost else ""
-            print(styled(f"{usage.input} tokens in, {usage.output} out{price}", "dim", sys.stdout))
+            print(styled(f"{usage.input} tokens in, {usage.output} out", "dim", sys.stdout))

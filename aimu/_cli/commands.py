@@ -7,20 +7,40 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, final
 
+from attrs import define, field
+
+from aimu import aio
 from aimu._cli.choice import Choice
 from aimu._cli.display import call_text
+from aimu._cli.opening import Opening
 from aimu._cli.safe import folded, line_of, shown, styled
+from aimu._cli.session import Session
 from aimu._core.messages import check_history
 from aimu.errors import InvalidOptionError
 from aimu.tools import Toolbox
 
-if TYPE_CHECKING:
-    from aimu._cli.chat import Chat
+
+@final
+@define(eq=False)
+class Conversation:
+    """What the commands read and change.
+
+    Attributes:
+        session: Runs and shows turns.
+        opening: Opens models and knows the tools.
+        agent: Has the history.
+        left: Whether the user has left.
+    """
+
+    session: Session
+    opening: Opening
+    agent: aio.Agent
+    left: bool = field(default=False, init=False)
 
 
-async def run(chat: Chat, text: str) -> None:
+async def run(chat: Conversation, text: str) -> None:
     """Run a command.
 
     Raises:
@@ -32,7 +52,7 @@ async def run(chat: Chat, text: str) -> None:
     await COMMANDS[name](chat, argument.strip())
 
 
-async def _help(chat: Chat, argument: str) -> None:
+async def _help(chat: Conversation, argument: str) -> None:
     """list the commands"""
     for name, command in COMMANDS.items():
         print(folded(f"{name:<8} {command.__doc__}", sys.stdout, margin=9))
@@ -43,7 +63,7 @@ async def _help(chat: Chat, argument: str) -> None:
     print("\n" + folded(keys, sys.stdout))
 
 
-async def _model(chat: Chat, argument: str) -> None:
+async def _model(chat: Conversation, argument: str) -> None:
     """name the model; /model MODEL goes on with another one"""
     if argument:
         agent = await chat.opening.with_model(Choice(argument, argument))
@@ -52,7 +72,7 @@ async def _model(chat: Chat, argument: str) -> None:
     print(chat.opening.choice.name)
 
 
-async def _tools(chat: Chat, argument: str) -> None:
+async def _tools(chat: Conversation, argument: str) -> None:
     """list the tools that the model may call"""
     tools: list[Any] = []
     for tool in chat.agent.tools:
@@ -66,7 +86,7 @@ async def _tools(chat: Chat, argument: str) -> None:
         print("none; `aimu chat --tools module:name` or `--mcp FILE` adds some")
 
 
-async def _show(chat: Chat, argument: str) -> None:
+async def _show(chat: Conversation, argument: str) -> None:
     """show the last turn in full: thinking, calls and their results"""
     history = chat.agent.history
     last = max((index for index, message in enumerate(history) if message["role"] == "user"), default=len(history))
@@ -85,19 +105,19 @@ async def _show(chat: Chat, argument: str) -> None:
         print("there is no turn yet")
 
 
-async def _verbose(chat: Chat, argument: str) -> None:
+async def _verbose(chat: Conversation, argument: str) -> None:
     """show thinking and results in full from now on, or no longer"""
     chat.session.verbose = not chat.session.verbose
     print("thinking and results of tools are shown " + ("in full" if chat.session.verbose else "in short"))
 
 
-async def _clear(chat: Chat, argument: str) -> None:
+async def _clear(chat: Conversation, argument: str) -> None:
     """begin a new conversation"""
     chat.agent.model_client.reset()
     print("a new conversation")
 
 
-async def _save(chat: Chat, argument: str) -> None:
+async def _save(chat: Conversation, argument: str) -> None:
     """/save FILE writes the conversation to a JSON file"""
     path = _path(argument, "save")
     try:
@@ -107,7 +127,7 @@ async def _save(chat: Chat, argument: str) -> None:
     print(f"{len(chat.agent.history)} messages in {path}")
 
 
-async def _load(chat: Chat, argument: str) -> None:
+async def _load(chat: Conversation, argument: str) -> None:
     """/load FILE goes on with a conversation that was saved"""
     path = _path(argument, "load")
     try:
@@ -123,12 +143,12 @@ async def _load(chat: Chat, argument: str) -> None:
     print(f"{len(messages)} messages from {path}")
 
 
-async def _quit(chat: Chat, argument: str) -> None:
+async def _quit(chat: Conversation, argument: str) -> None:
     """leave"""
     chat.left = True
 
 
-COMMANDS: dict[str, Callable[[Chat, str], Awaitable[None]]] = {
+COMMANDS: dict[str, Callable[[Conversation, str], Awaitable[None]]] = {
     "/help": _help,
     "/model": _model,
     "/tools": _tools,

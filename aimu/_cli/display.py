@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from aimu._cli.markdown import THEME, GrowingMarkdown, ansi_lines
+from aimu._cli.markdown import BUDGET, THEME, GrowingMarkdown, ansi_lines
 from aimu._cli.pieces import LONGEST
 from aimu._cli.region import Region
 from aimu._cli.safe import cut, has_colour, is_terminal, line_of, shown, styled, tell
@@ -296,7 +296,7 @@ class TerminalDisplay:
             self._thoughts.clear()
 
     def _end_answer(self) -> None:
-        lines = self._answer.cut_short() if self._answer.behind else self._answer.finish()
+        lines = self._answer.finish(BUDGET) if self._answer.behind else self._answer.finish()
         self._printed += lines
         if self._texts and lines:
             self._printed.append("")

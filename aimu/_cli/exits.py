@@ -34,7 +34,7 @@ _TRY_AGAIN = (
 )
 
 _REMEDIES = {
-    errors.AuthenticationError: "check the key in the environment; `aimu doctor` names the variables",
+    errors.AuthenticationError: "check the key; `aimu doctor` names the variables",
     errors.RateLimitError: "try again later",
     errors.OverloadedError: "try again later",
     errors.ProviderConnectionError: "`aimu doctor` shows which servers answer",
@@ -90,6 +90,6 @@ def _words(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, errors.AimuError) and text:
         remedy = next((words for kind, words in _REMEDIES.items() if isinstance(error, kind)), None)
-        new = [part for part in (remedy or "").split("; ") if " ".join(part.split()[:3]) not in text]  # "check the key"
+        new = [part for part in (remedy or "").split("; ") if part not in text]
         return "; ".join([text, *new])
     return f"{type(error).__name__}: {text or 'no text'} (AIMU_DEBUG=1 shows the traceback)"

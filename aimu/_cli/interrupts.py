@@ -20,6 +20,8 @@ from anyio import CancelScope
 from anyio.abc import TaskStatus
 from attrs import define, field
 
+from aimu._cli import exits
+
 SOON = 2.0  # s in which a further Ctrl-C is taken for the same wish
 BLOCKED = 3  # signals that a blocked loop does not see
 GRACE = 15.0  # s for the program to end after a signal that is not Ctrl-C; connections and servers close in that time
@@ -113,7 +115,7 @@ class Interrupts:
         with suppress(OSError):  # a terminal that is closed
             sys.stderr.write("\033[?25h\n" if sys.stderr.isatty() else "")
             sys.stderr.flush()
-        os._exit(128 + signum)
+        os._exit(exits.SIGNALLED + signum)
 
 
 def received() -> list[signal.Signals]:
@@ -124,7 +126,7 @@ def received() -> list[signal.Signals]:
 
 def run(program: Callable[[Interrupts], Awaitable[int]]) -> int:
     """Run an async program and return its exit code: 128 + the number of the signal that stopped it."""
-    code = 128 + signal.SIGINT
+    code = exits.INTERRUPTED
     try:
         code = anyio.run(_watched, program, backend="asyncio")
     except* KeyboardInterrupt:  # raised by a module that was imported, and put into groups
@@ -147,7 +149,7 @@ async def _watched(program: Callable[[Interrupts], Awaitable[int]]) -> int:
     if HANGUP is not None and interrupts.hung_up():
         interrupts.signum = interrupts.signum or HANGUP
     if interrupts.signum:
-        return 128 + interrupts.signum
+        return exits.SIGNALLED + interrupts.signum
     if failure is not None:
         raise failure
     return code

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
-from aimu._cli.pieces import LAST, LONGEST, PARSER, Cut, cut_of, last_of, limit_of
+from aimu._cli.pieces import BLOCK_PARSER, LAST, LONGEST, PARSER, Cut, cut_of, last_of, limit_of
 from aimu._cli.region import STYLE
 from aimu._cli.safe import shown
 
@@ -127,17 +127,14 @@ class GrowingMarkdown:
         """Return whether there is much that is not rendered yet, which `take` does in further calls."""
         return self._stopped or sum(map(len, self._fed)) > BUDGET
 
-    def finish(self) -> list[str]:
-        """Return all lines that are left, and begin anew."""
-        lines, _ = self.take(0, sys.maxsize)
-        lines += self._lines_of(self._text)[self._printed :]
-        self._text, self._printed, self._skipped, self._stopped = "", 0, 0, False
-        return lines
+    def finish(self, budget: int = sys.maxsize) -> list[str]:
+        """Return all lines that are left, and begin anew.
 
-    def cut_short(self) -> list[str]:
-        """Return all lines that are left, most of them as they were written, since to render them takes long."""
-        lines, _ = self.take(0)
-        lines += self._text.split("\n")
+        Args:
+            budget: About how many characters to render, which takes long; what is left is shown as it was written.
+        """
+        lines, _ = self.take(0, budget)
+        lines += self._text.split("\n") if self._stopped else self._lines_of(self._text)[self._printed :]
         self._text, self._printed, self._skipped, self._stopped = "", 0, 0, False
         return lines
 
@@ -149,7 +146,7 @@ class GrowingMarkdown:
         for size in (LAST + 2 * MARKER, LONGEST + 2 * MARKER):
             lines = self._text[:size].split("\n")
             sure = lines if len(lines[-1].lstrip()) > MARKER or len(lines) == 1 else lines[:-1]
-            tokens = PARSER.parse("\n".join(sure))
+            tokens = BLOCK_PARSER.parse("\n".join(sure))
             begins = [n for n, token in enumerate(tokens) if token.level == 0 and token.map and token.nesting >= 0]
             is_whole = len(self._text) <= size
             if is_whole or len(begins) > 1 or last_of(tokens) < size:
@@ -173,10 +170,8 @@ class GrowingMarkdown:
         elif cut.in_words and lines[-1][:1].isalpha() and words.endswith(lines[-1]) and len(lines[-1]) < len(words):
             at = len(words) - len(lines.pop())  # the next piece fills this line
         left = self._end(lines, at)
-        self._text, self._skipped = (
-            cut.carried + self._text,
-            bool(lines) + (fenced or bool(cut.carried and cut.in_code)),
-        )
+        self._text = cut.carried + self._text
+        self._skipped = bool(lines) + (fenced or bool(cut.carried and cut.in_code))
         return left
 
     def _end(self, lines: list[str], length: int) -> list[str]:

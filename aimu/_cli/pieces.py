@@ -16,6 +16,8 @@ from markdown_it.token import Token
 
 # HTML, images and link references stay visible as they are written: a reader should see all that the model wrote.
 PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"]).disable(["image", "reference"])
+# Finds the blocks alone, since what is in them takes longer: for many brackets, quadratic time.
+BLOCK_PARSER = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["inline", "reference"])
 
 # Characters of a block before it is cut at a good place, and anywhere: so many are rendered again in each frame. Words
 # are rendered faster than lists and code, and a table that is cut has other columns.
@@ -102,7 +104,7 @@ def cut_of(text: str, tokens: Sequence[Token]) -> Cut | None:
 def _open_fence(text: str) -> str | None:
     """Return the line that opens the code in which a text ends, if it ends in some."""
     lines = text.split("\n")
-    fences = [token for token in PARSER.parse(text) if token.type == "fence" and token.map]
+    fences = [token for token in BLOCK_PARSER.parse(text) if token.type == "fence" and token.map]
     if not fences or (place := fences[-1].map) is None or place[1] < len(lines) - (lines[-1] == ""):
         return None
     inside = text.removesuffix("\n").split("\n")[place[0] :]

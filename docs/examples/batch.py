@@ -9,8 +9,8 @@ the table (TABLE.journal) as they come, so what was answered is not asked again.
 others: the next run asks it again. Runs on asyncio and on trio.
 
 For your own: change `Verdict`, `PROMPT` and `row`; put a real model into `model`, at the end. No key is needed as it
-is: a script stands for the model. After a change of prompt, type or model, the journal does not answer: delete it, and
-all reviews are asked again.
+is: a script stands for the model, and reads the made-up reviews. After a change of prompt, type or model, the journal
+does not answer: delete it, and all reviews are asked again.
 """
 
 from __future__ import annotations

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from aimu._cli import markdown
-from aimu._cli.markdown import THEME, GrowingMarkdown
+from aimu._cli.markdown import BUDGET, THEME, GrowingMarkdown
+from aimu._cli.pieces import LONGEST
 from aimu._cli.safe import shown
 
 PARAGRAPHS = st.lists(
@@ -95,20 +96,23 @@ def words_in(lines):
 def work(monkeypatch):
     """The characters that are parsed and the lines that are rendered, since the list was cleared."""
     done = []
-    parse, render = markdown.PARSER.parse, markdown.ansi_lines
-
-    def counted(text):
-        done.append(len(text))
-        return parse(text)
+    render = markdown.ansi_lines
 
     def rendered(*args):
         lines = render(*args)
         done.append(40 * len(lines))
         return lines
 
-    monkeypatch.setattr(markdown.PARSER, "parse", counted)
+    for parser in (markdown.PARSER, markdown.BLOCK_PARSER):
+        counts(monkeypatch, parser, done)
     monkeypatch.setattr(markdown, "ansi_lines", rendered)
     return done
+
+
+def counts(monkeypatch, parser, done):
+    """Let a parser note the lengths of its texts."""
+    parse = parser.parse
+    monkeypatch.setattr(parser, "parse", lambda text: done.append(len(text)) or parse(text))
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
@@ -133,8 +137,29 @@ def test_a_frame_costs_the_same_however_long_a_block_is(kind, burst, work):
     work.clear()
     found.feed(text)
     assert found.behind
-    assert words_in(found.cut_short()) == words_in([text])
+    assert words_in(found.finish(BUDGET)) == words_in([text])
     assert sum(work) < 40_000
+
+
+@pytest.mark.parametrize("kind", BLOCKS)
+@pytest.mark.parametrize("count", [50, 250, 500, 1000])
+def test_no_word_is_lost_or_repeated_where_the_rest_is_shown_as_it_was_written(kind, count):
+    text, found = BLOCKS[kind](count), growing(80)
+    found.feed(text)
+    assert words_in(found.finish(BUDGET)) == words_in([text])
+    assert found.finish() == []
+
+
+@pytest.mark.parametrize("text", ["[" * 20_000, "a_b*c[" * 4_000])
+def test_a_frame_looks_once_for_what_is_in_a_line(text, monkeypatch):
+    found, parsed, frames = growing(80), [], []
+    counts(monkeypatch, markdown.PARSER, parsed)  # in quadratic time, here
+    found.feed(text)
+    while not frames or found.behind:
+        parsed.clear()
+        found.take(12)
+        frames.append(sum(parsed))
+    assert LONGEST / 2 < max(frames) <= LONGEST
 
 
 @pytest.mark.parametrize("kind", BLOCKS)

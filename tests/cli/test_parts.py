@@ -371,6 +371,9 @@ def test_what_shows_no_markdown_works_without_the_extra():
 
 def test_a_remedy_that_an_error_names_itself_is_not_said_twice():
     assert exits.words_of(errors.OverloadedError("busy", provider="x")) == "x: busy; try again later"
+    assert exits.words_of(errors.RateLimitError("try again later")) == "try again later"
     known = errors.AuthenticationError("no; check the key in api_key=", provider="x")
     assert exits.words_of(known) == "x: no; check the key in api_key=; `aimu doctor` names the variables"
+    told = errors.AuthenticationError("no", provider="x")
+    assert exits.words_of(told) == "x: no; check the key; `aimu doctor` names the variables"
     assert exits.words_of(errors.RefusedError("no", provider="x")) == "x: no"
