@@ -342,8 +342,8 @@ def _wind_up(loop: asyncio.AbstractEventLoop, streams: Streams, seconds: float) 
     give_up = time.monotonic() + 2 * seconds
     try:
         while not ending.done() and (left := give_up - time.monotonic()) > 0:
-            # Whatever `ending` waits for: a task may not let itself be cancelled. In each round, since a loop calls this
-            # early by up to the resolution of its clock.
+            # Whatever `ending` waits for: a task may not let itself be cancelled. In each round, since a loop calls it
+            # early, by up to the resolution of its clock.
             loop.call_later(left, loop.stop)
             # A task may end in SystemExit. A loop that was stopped before may stop once more.
             with suppress(SystemExit, KeyboardInterrupt, RuntimeError):
