@@ -5,7 +5,6 @@ Imports transformers, so only `_torch_model` and, when it loads weights, `_huggi
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import json
 import sys
@@ -66,20 +65,19 @@ def free_memory(device: str, dtype: str) -> tuple[int | None, int | None]:
 def load_processor(source: str, config: Any, kwargs: Mapping[str, Any]) -> Any:
     """Return the processor of a model that takes images; its `image_processor` makes tensors of them.
 
-    Without torchvision, processors that also take videos are made without their part for videos, since only that part
-    needs it. `kwargs` are those of `load`.
+    Processors that also take videos are made without their part for videos: only that part needs torchvision, and
+    folders that were saved without torchvision lack its settings. `kwargs` are those of `load`.
     """
     found, own = _places(kwargs)
     known = {**found, **own}
     with _bars_in_terminals_only():
         auto: Any = transformers.AutoProcessor
-        if importlib.util.find_spec("torchvision") is None:
-            saved, _ = transformers.ProcessorMixin.get_processor_dict(source, **found)
-            made: Any = getattr(transformers, saved.get("processor_class") or "", None)
-            if made is None:
-                made = PROCESSOR_MAPPING.get(type(config), None)
-            if made is not None and "video_processor" in made.get_attributes():
-                auto = without_videos(made)
+        saved, _ = transformers.ProcessorMixin.get_processor_dict(source, **found)
+        made: Any = getattr(transformers, saved.get("processor_class") or "", None)
+        if made is None:
+            made = PROCESSOR_MAPPING.get(type(config), None)
+        if made is not None and "video_processor" in made.get_attributes():
+            auto = without_videos(made)
         return auto.from_pretrained(source, **known)
 
 

@@ -4,6 +4,7 @@ Each check compares texts with those of the CPU or of `generate()` in float32, a
 the GPU. Ends with 1 if a check fails, or if there is no such device.
 """
 
+import importlib.util
 import sys
 import tempfile
 import time
@@ -107,7 +108,9 @@ def vision_checks(device):
 
 
 def gguf_checks():
-    """Yield the row of llama.cpp, if this build of it has a GPU."""
+    """Yield the row of llama.cpp, if there is a build of it that uses GPUs."""
+    if importlib.util.find_spec("llama_cpp") is None:
+        return
     import llama_cpp
 
     if not llama_cpp.llama_supports_gpu_offload():
