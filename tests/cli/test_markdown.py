@@ -165,7 +165,7 @@ def test_a_frame_looks_once_for_what_is_in_a_line(text, monkeypatch):
 @pytest.mark.parametrize("kind", BLOCKS)
 @pytest.mark.parametrize("columns", [12, 80])
 def test_a_long_block_ends_as_if_it_had_come_at_once(kind, columns):
-    text = f"Before\n\n{BLOCKS[kind](700)}\n\nAfter"
+    text = f"Before\n\n{BLOCKS[kind](400)}\n\nAfter"
     whole, pieces, lines = growing(columns), growing(columns), []
     whole.feed(text)
     for start in range(0, len(text), 97):

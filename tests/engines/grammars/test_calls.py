@@ -75,7 +75,7 @@ def replies(name, asked, special, count, seed=3):
 )
 def test_forced_calls_are_calls_with_valid_arguments(name, special):
     schemas = {each["function"]["name"]: each["function"]["parameters"] for each in TOOLS}
-    found = list(replies(name, Asked(tools=TOOLS, forced=True), special, 8))
+    found = list(replies(name, Asked(tools=TOOLS, forced=True), special, 4))
     assert found or not special  # chance does not spell the mark behind a text
     for text, reply in found:
         assert reply.calls, text
@@ -106,7 +106,7 @@ LIMITED = tool(
 )
 def test_texts_keep_to_the_limits_of_their_schema(name, special):
     asked = Asked(tools=[LIMITED], forced=True, several=False)
-    found = list(replies(name, asked, special, 8, seed=5))
+    found = list(replies(name, asked, special, 4, seed=5))
     assert found or not special
     for text, reply in found:
         for call in reply.calls:
@@ -143,7 +143,7 @@ UNIONS["required"] = [*UNIONS["properties"]]
 @pytest.mark.parametrize("name", ["xml", "glm", "dsml", "minimax", "seed", "lfm2", "hermes"])
 def test_alternatives_of_a_text_are_held_to_their_limits(name, special):
     tools = [{"type": "function", "function": {"name": "note", "parameters": UNIONS}}]
-    found = list(replies(name, Asked(tools=tools, forced=True, several=False), special, 8, seed=2))
+    found = list(replies(name, Asked(tools=tools, forced=True, several=False), special, 4, seed=2))
     assert found or not special
     for text, reply in found:
         for call in reply.calls:

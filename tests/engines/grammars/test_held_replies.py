@@ -88,11 +88,9 @@ async def outcome(engine, name, way, options):
 
 @pytest.mark.parametrize("name", KINDS)
 async def test_an_answer_that_ends_is_valid(engine, name):
-    ends = []
-    for number, way in enumerate((plain, streaming)):
-        for options in ({"temperature": 0, "thinking": False}, {"seed": number, **ANY_WEIGHTS}):
-            ends.append(await outcome(engine, name, way, options))
-    assert any(ends) or name not in BOUNDED
+    likeliest = await outcome(engine, name, plain, {"temperature": 0, "thinking": False})
+    by_chance = await outcome(engine, name, streaming, {"seed": 1, **ANY_WEIGHTS})
+    assert likeliest or by_chance or name not in BOUNDED
 
 
 @pytest.mark.parametrize("way", [plain, streaming])
