@@ -406,8 +406,9 @@ def bench(session: nox.Session) -> None:
         session.install(*constraint(session, CONSTRAINTS), *GROUPS["bench"])
     else:
         install(session, "hf,llamacpp,openai,anthropic,trio", "test", "bench")
-    if "--peers" in arguments:
-        arguments.insert(arguments.index("--peers") + 1, os.fspath(peers(session)))
+    for option, made in (("--peers", peers), ("--llama-server", llama_server)):
+        if option in arguments:
+            arguments.insert(arguments.index(option) + 1, os.fspath(made(session)))
     session.run("python", "-m", "benchmarks", *arguments, env=ENGINE_ENV)
 
 
@@ -428,6 +429,36 @@ def peers(session: nox.Session, *more: str) -> Path:
             session.run_install("python", "-m", "venv", os.fspath(folder / name))
             session.run_install(os.fspath(python), "-m", "pip", "install", "-q", *packages, *more, external=True)
     return folder
+
+
+def llama_server(session: nox.Session) -> Path:
+    """llama.cpp's server, compiled from the source package of llama-cpp-python with the flags of its wheel."""
+    pins = constraint(session, CONSTRAINTS)
+    version = llama_cpp_version(session, requirement("llamacpp", "llama-cpp-python"), pins)
+    kept = llama_cpp_wheels() / f"llama-server-{version}"
+    if not kept.exists():
+        session.install("cmake", "ninja")
+        flags = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=OFF", "-DBUILD_SHARED_LIBS=OFF"]
+        flags += [f"-DLLAMA_{name}=OFF" for name in ("OPENSSL", "BUILD_TESTS", "BUILD_EXAMPLES")]
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            with llama_cpp_source(session, version, Path(folder)) as package:
+                package.extractall(folder, filter="data")
+            (source,) = Path(folder).glob("*/vendor/llama.cpp")
+            with heartbeat(session, f"compiling the server of llama.cpp {version}", "about 6 minutes on two cores"):
+                session.run_install("cmake", "-S", os.fspath(source), "-B", folder + "/made", *flags, silent=True)
+                session.run_install("cmake", "--build", folder + "/made", "--target", "llama-server", silent=True)
+            shutil.copy(folder + "/made/bin/llama-server", kept)
+    return kept
+
+
+@contextmanager
+def llama_cpp_source(session: nox.Session, version: str, folder: Path) -> Iterator[tarfile.TarFile]:
+    """The source package of llama-cpp-python, which holds that of llama.cpp."""
+    source = ("--no-binary", "llama-cpp-python", f"llama-cpp-python=={version}", "-d", os.fspath(folder))
+    session.run_install("python", "-m", "pip", "download", "-q", "--no-deps", *source)
+    with tarfile.open(folder / f"llama_cpp_python-{version}.tar.gz") as package:
+        yield package
 
 
 @nox.session
@@ -490,12 +521,10 @@ def formats(session: nox.Session) -> None:
     session.install(*pins, requirement("llamacpp", "jinja2"))
     version = llama_cpp_version(session, requirement("llamacpp", "llama-cpp-python"), pins)
     folder = Path(session.create_tmp())
-    source = ("--no-binary", "llama-cpp-python", f"llama-cpp-python=={version}", "-d", os.fspath(folder))
-    session.run_install("python", "-m", "pip", "download", "-q", "--no-deps", *source)
     templates = folder / "templates"
     shutil.rmtree(templates, ignore_errors=True)
     templates.mkdir()
-    with tarfile.open(folder / f"llama_cpp_python-{version}.tar.gz") as package:
+    with llama_cpp_source(session, version, folder) as package:
         for member in package:
             if (
                 member.name.endswith(".jinja")

@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks import ROOT
 from benchmarks.harness.comparison import compared, text
 from benchmarks.harness.results import Results
-from benchmarks.harness.runs import NEEDS_PEERS, programs, run
+from benchmarks.harness.runs import NEEDS, programs, run
 
 RESULTS = ROOT / "benchmarks/results"
 PAGE, PICTURES = ROOT / "docs/performance.md", ROOT / "docs/performance"
@@ -37,20 +37,22 @@ def _run(arguments: Sequence[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds and small sizes: shows that everything works")
     parser.add_argument("--rounds", type=int, help="rounds of every measurement")
     parser.add_argument("--peers", metavar="FOLDER", help="environments of other libraries; runs the program `peers`")
+    parser.add_argument("--llama-server", metavar="PROGRAM", help="llama.cpp's server; runs the program `llama_server`")
     parser.add_argument("--results", type=Path, help="the file to write; by default a new one in benchmarks/results")
     chosen = parser.parse_args(arguments)
     unknown = [name for name in chosen.names if name not in known]
     if unknown:
         parser.error(f"there is no program {', '.join(unknown)}; there are {', '.join(known)}")
-    if NEEDS_PEERS in chosen.names and not chosen.peers:
-        parser.error("the program peers needs --peers, which makes the environments of the other libraries")
+    given = [name for name in NEEDS if getattr(chosen, name)]
+    for name in set(chosen.names).intersection(NEEDS).difference(given):
+        parser.error(f"the program {name} needs --{name.replace('_', '-')}, which makes what it compares with")
     if chosen.peers and chosen.backend != "asyncio":
         parser.error("the peers are measured on asyncio, which most of them need; leave out --backend")
     if chosen.rounds is not None and chosen.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {chosen.rounds}")
-    names = chosen.names or ([NEEDS_PEERS] if chosen.peers else [name for name in known if name != NEEDS_PEERS])
+    names = chosen.names or given or [name for name in known if name not in NEEDS]
     path = chosen.results or RESULTS / f"{time.strftime('%Y%m%d-%H%M%S')}-{chosen.backend}.json"
-    options = {"backend": chosen.backend, "quick": chosen.quick, "rounds": chosen.rounds, "peers": chosen.peers}
+    options = {name: getattr(chosen, name) for name in ("backend", "quick", "rounds", *NEEDS)}
     failed = run(names, options, path)
     print(f"\nresults: {path}")
     _pictures(path)

@@ -17,7 +17,7 @@ from benchmarks.harness.figures import figure, ratios
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.report import filled, report
 from benchmarks.harness.results import Measured, Measurement, Results
-from benchmarks.harness.runs import estimates, programs
+from benchmarks.harness.runs import NEEDS, estimates, programs
 from benchmarks.harness.tables import amount, table
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +31,7 @@ def measured(name="call", against="plain", program="sync", size=None, **ways):
 
 
 def run_of(*measurements, backend="asyncio"):
-    options = {"backend": backend, "quick": False, "rounds": None, "peers": None}
+    options = {"backend": backend, "quick": False, "rounds": None, "peers": None, "llama_server": None}
     machine = {"system": "Linux", "processor": "a processor", "cores": 2, "load_before": 0.1}
     return Results("2026-11-26T12:00:00Z", options, machine, {"python": "3.11.7", "aimu": "abc"}, list(measurements))
 
@@ -319,6 +319,13 @@ def test_unknown_programs_are_refused(capsys):
     with pytest.raises(SystemExit):
         main(["nonsense"])
     assert "there is no program nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_programs_that_compare_with_others_say_what_they_need(name, capsys):
+    with pytest.raises(SystemExit):
+        main([name])
+    assert f"the program {name} needs --{name.replace('_', '-')}" in capsys.readouterr().err
 
 
 def test_every_peer_has_a_side_with_all_works():

@@ -26,6 +26,7 @@ class Bench:
         quick: Whether to show that everything works, with few rounds and small sizes, rather than to measure well.
         rounds: Number of rounds of every measurement; None for the usual number.
         peers: Folder of the environments of other libraries, if the peers are measured.
+        llama_server: Program of llama.cpp's server, if it is measured.
         publish: Gets each measurement as it ends.
         note: Gets the name and version of something that is measured and not installed here.
         step: Gets what is measured, the round from 1, and the number of rounds, before each round.
@@ -35,6 +36,7 @@ class Bench:
     quick: bool = False
     rounds: int | None = None
     peers: str | None = None
+    llama_server: str | None = None
     publish: Callable[[Measurement], None] = print
     note: Callable[[str, str], None] = field(default=lambda name, version: None)
     step: Callable[[str, int, int], None] = field(default=lambda name, number, of: None)

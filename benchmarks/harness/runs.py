@@ -19,7 +19,8 @@ from benchmarks.harness.results import Measurement, Results
 from benchmarks.harness.tables import table
 
 FOLDER = ROOT / "benchmarks"
-NEEDS_PEERS = "peers"
+NEEDS = "peers", "llama_server"
+"""Programs that need the option of their own name."""
 _SECONDS = re.compile(r"^SECONDS = \(([\d.]+), ([\d.]+)\)", re.MULTILINE)
 _MEASURE = re.compile(r"^def measure\(", re.MULTILINE)
 
@@ -40,13 +41,13 @@ def run(names: Sequence[str], options: dict[str, Any], path: Path) -> list[str]:
 
     Args:
         names: The programs.
-        options: The arguments `backend`, `quick`, `rounds` and `peers` of Bench.
+        options: The arguments `backend`, `quick`, `rounds`, `peers` and `llama_server` of Bench.
         path: The file of the results.
 
     Returns:
         The programs that failed.
     """
-    results = Results.begin({**options, "peers": options["peers"] is not None})
+    results = Results.begin({**options, **{name: options[name] is not None for name in NEEDS}})
     progress = Progress(estimates(names, results, path.parent))
     failed: list[str] = []
     for name in names:
