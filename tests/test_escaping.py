@@ -123,6 +123,7 @@ def test_every_logger_escapes(path):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "escaping"
         for argument in node.args
     ]
-    made_elsewhere = 'logging.getLogger("aimu")', "logging.getLogger(name).addFilter("  # records are shown, or filtered
+    filtered = "logging.getLogger(name).addFilter(", "logging.getLogger(name).removeFilter("
+    made_elsewhere = 'logging.getLogger("aimu")', *filtered  # records are shown, or filtered
     others = sum(map(source.count, made_elsewhere))
     assert sum("getLogger(" in text for text in given) == source.count("getLogger(") - others

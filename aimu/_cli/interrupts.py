@@ -7,6 +7,8 @@ itself is blocked, for example by a tool, the third Ctrl-C ends the process; aft
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import signal
 import sys
@@ -21,6 +23,7 @@ from anyio.abc import TaskStatus
 from attrs import define, field
 
 from aimu._cli import exits
+from aimu._core.foreign_logs import filtered
 
 SOON = 2.0  # s in which a further Ctrl-C is taken for the same wish
 BLOCKED = 3  # signals that a blocked loop does not see
@@ -127,11 +130,18 @@ def received() -> list[signal.Signals]:
 def run(program: Callable[[Interrupts], Awaitable[int]]) -> int:
     """Run an async program and return its exit code: 128 + the number of the signal that stopped it."""
     code = exits.INTERRUPTED
-    try:
-        code = anyio.run(_watched, program, backend="asyncio")
-    except* KeyboardInterrupt:  # raised by a module that was imported, and put into groups
-        pass
+    with filtered("asyncio", _matters):
+        try:
+            code = anyio.run(_watched, program, backend="asyncio")
+        except* KeyboardInterrupt:  # raised by a module that was imported, and put into groups
+            pass
     return code
+
+
+def _matters(record: logging.LogRecord) -> bool:
+    """Return whether to log an error in the event loop: not if it drew on a terminal that is closed, which ends it."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, OSError) and error.errno == errno.EIO)
 
 
 async def _watched(program: Callable[[Interrupts], Awaitable[int]]) -> int:

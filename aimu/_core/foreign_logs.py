@@ -1,11 +1,13 @@
 """Keeps secrets out of the logs of the libraries that send requests: they show URLs, and headers of responses.
 
-Hides in those logs only what the library was given, and only while someone holds it.
+Hides in those logs only what the library was given, and only while someone holds it. Filters other logs for a block.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from weakref import ref
 
 from aimu._core.escaping import traceback_text
@@ -23,6 +25,16 @@ def keep_out_of_logs(secrets: Secrets) -> None:
     _given.add(ref(secrets, _given.discard))
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_hide)  # a logger takes the same filter only once
+
+
+@contextmanager
+def filtered(name: str, matters: Callable[[logging.LogRecord], bool]) -> Generator[None]:
+    """Let a logger log only what matters, until the block ends."""
+    logging.getLogger(name).addFilter(matters)
+    try:
+        yield
+    finally:
+        logging.getLogger(name).removeFilter(matters)
 
 
 def _hide(record: logging.LogRecord) -> bool:

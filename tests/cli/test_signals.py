@@ -1,5 +1,7 @@
 """SIGHUP of a terminal that is closed, and SIGTERM: the program ends in good order, with the status 128 + n."""
 
+import asyncio
+import errno
 import json
 import os
 import shlex
@@ -7,8 +9,10 @@ import signal
 import subprocess
 import sys
 
+import anyio
 import pytest
 
+from aimu._cli import interrupts
 from tests.cli.program import TOOLS
 from tests.cli.terminal import ROOT, Terminal
 from tests.holding import wait_in_thread
@@ -86,6 +90,20 @@ def test_a_terminal_may_be_closed_at_the_prompt_and_while_the_model_loads(load, 
         terminal.hang_up()
         assert terminal.end() == 128 + signal.SIGHUP
     assert "Traceback" not in said(told)
+
+
+def test_what_could_not_be_drawn_on_a_closed_terminal_is_not_told(caplog):
+    def fail(number):
+        raise OSError(number, os.strerror(number))
+
+    async def program(interrupts):
+        for number in (errno.EIO, errno.ENOSPC):
+            asyncio.get_running_loop().call_soon(fail, number)
+        await anyio.sleep(0.01)
+        return 0
+
+    assert interrupts.run(program) == 0
+    assert [record.exc_info[1].errno for record in caplog.records] == [errno.ENOSPC]
 
 
 def test_a_terminal_that_is_gone_ends_a_program_that_ignores_the_signal(tmp_path, told):
