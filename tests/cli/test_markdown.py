@@ -116,7 +116,7 @@ def counts(monkeypatch, parser, done):
 
 
 @pytest.mark.parametrize("kind", BLOCKS)
-@pytest.mark.parametrize("burst", [500, 10**6])
+@pytest.mark.parametrize("burst", [1000, 10**6])
 def test_a_frame_costs_the_same_however_long_a_block_is(kind, burst, work):
     text = BLOCKS[kind](5000)
     found, lines, most = growing(80), [], 0

@@ -45,6 +45,12 @@ async def test_a_silent_server_is_not_waited_for_longer_than_the_probe(opened, m
             assert await client.call_tool("echo", {"text": "here"}) == "here"
 
 
+async def test_a_server_that_is_known_to_speak_the_newest_protocol_may_take_its_time(opened, monkeypatch):
+    monkeypatch.setattr("aimu.aio._mcp.negotiation.PROBE", 0.2)
+    async with opened(config=wild("late"), protocol="2026-07-28") as client:
+        assert await client.call_tool("echo", {"text": "here"}) == "here"
+
+
 async def test_a_silent_server_of_the_newest_protocol_is_an_error_that_says_so(opened, monkeypatch):
     def shortened(*given):
         return [evolve(attempt, probe=0.2) for attempt in attempts(*given)]

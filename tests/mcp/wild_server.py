@@ -11,6 +11,7 @@ import time
 
 BEHAVIOUR = sys.argv[1]
 MODERN = "2026-07-28"
+MODERN_ONES = "modern", "changing", "late"
 NAME = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
 ASKS = {
     "asks": ("elicitation/create", {"message": "Who are you?", "requestedSchema": NAME}),
@@ -72,7 +73,9 @@ def answer(request, method, params):
             sys.exit("expected initialize")
         if BEHAVIOUR in ("silent", "stuck"):
             return None
-        if BEHAVIOUR in ("incomplete", "modern", "changing"):
+        if BEHAVIOUR == "late":
+            time.sleep(0.5)
+        if BEHAVIOUR in ("incomplete", "modern", "changing", "late"):
             return {"supportedVersions": [MODERN], "capabilities": {"tools": {"listChanged": True}}, **CACHE}
     if method == "subscriptions/listen" and BEHAVIOUR == "changing":
         LISTENING.append(request)
@@ -107,12 +110,12 @@ def listing(params):
         return {"tools": [], "nextCursor": str(int(params.get("cursor", 0)) + 1)}
     tools = [{**ECHO, "outputSchema": {"type": "object", **OUTPUT[BEHAVIOUR]}}] if BEHAVIOUR in OUTPUT else [ECHO]
     more = [{**ECHO, "name": "more"}] if GROWN else []
-    return {"tools": [*tools, *more], **(CACHE if BEHAVIOUR in ("modern", "changing") else {})}
+    return {"tools": [*tools, *more], **(CACHE if BEHAVIOUR in MODERN_ONES else {})}
 
 
 def call(request, name, arguments):
     text = arguments.get("text", "")
-    modern = BEHAVIOUR in ("modern", "changing")
+    modern = BEHAVIOUR in MODERN_ONES
     result = {"content": [{"type": "text", "text": text or name}], **(CACHE if modern else {})}
     if text == "grow":
         GROWN.append(1)

@@ -21,7 +21,7 @@ from aimu.aio._mcp.options import Protocol
 from aimu.errors import MCPConnectionError
 
 PROBE = 3.0  # s; wait for the answer to `server/discover` before `initialize` is sent too
-HANDSHAKE = 30.0  # s; wait for any answer before a process is started again, if there is no timeout
+HANDSHAKE = 30.0  # s; wait for any answer, where there is no timeout, before a process is started again or given up
 
 
 class IncompleteAnswerError(Exception):
@@ -69,7 +69,8 @@ def attempts(spec: Spec, protocol: Protocol, timeout: float | None) -> list[Atte
     found_out = isinstance(spec, HTTPSpec) and spec.transport is None and protocol != "2026-07-28"
     fallback = [Attempt(mode="legacy", deadline=end, after=_speaks_no_streamable_http, sse=True)] if found_out else []
     if sse or protocol != "auto":
-        return [Attempt(mode="legacy" if protocol == "auto" else protocol, deadline=end, sse=sse), *fallback]
+        mode, patience = "legacy" if protocol == "auto" else protocol, HANDSHAKE if timeout is None else timeout
+        return [Attempt(mode=mode, deadline=end, probe=patience, sse=sse), *fallback]
     process = isinstance(spec, ProcessSpec)
     probe = PROBE if timeout is None else min(PROBE, timeout / 3)
     # A silent process may have choked on the probe; over HTTP, requests do not disturb each other.
