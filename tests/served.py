@@ -1,6 +1,7 @@
 """A model service on loopback that gives prepared answers, one per request, over a real socket."""
 
 import json
+import socket
 import threading
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,10 +39,16 @@ def chat_whole(content=None, finish="stop", **message):
 
 
 class Service:
-    """The answers that are left, and the requests so far; the last answer is repeated."""
+    """The answers that are left, and the requests and connections so far; the last answer is repeated."""
 
     def __init__(self, answers, piece):
-        self.answers, self.piece, self.requests = list(answers), piece, []
+        self.answers, self.piece, self.requests, self.connections = list(answers), piece, [], set()
+        self.open = set()
+
+    def close(self):
+        """Close the connections that are open."""
+        for connection in tuple(self.open):
+            connection.shutdown(socket.SHUT_RDWR)
 
     def next(self, request):
         self.requests.append(request)
@@ -56,6 +63,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         service = self.server.service
+        service.connections.add(self.client_address)
+        service.open.add(self.connection)
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         answer = b"{}" if self.path.endswith("/api/show") else service.next(body)
         self.send_response(200)
@@ -68,20 +77,27 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         self.wfile.write(b"0\r\n\r\n")
 
+    def finish(self):
+        self.server.service.open.discard(self.connection)
+        super().finish()
+
     def log_message(self, *args):
         pass
 
 
 @contextmanager
-def served(*answers, piece=0):
+def served(*answers, piece=0, tls=None):
     """`(service, base URL without a path)`; `piece` is the size of the pieces of a body in bytes, 0 for one."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     server.daemon_threads = True
+    server.handle_error = lambda request, address: None  # a client may leave
     server.service = Service(answers, piece)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield server.service, f"http://127.0.0.1:{server.server_address[1]}"
+        yield server.service, f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     finally:
         server.shutdown()
         server.server_close()

@@ -1,4 +1,4 @@
-"""Shows the beginning of an unexpected body in an error text, without the key. Pure."""
+"""What is shown of an unexpected body, without the key, and of an exception in an error text. Pure."""
 
 from __future__ import annotations
 
@@ -25,3 +25,11 @@ def excerpt(body: bytes, secrets: Secrets | None = None) -> str:
     if text[:1] == "<":
         return "an HTML or XML page: " + text[:_SHOWN_MARKUP]
     return text[:_SHOWN]
+
+
+def words_of(exc: BaseException) -> str:
+    """Return the text of an exception, or of the nearest cause that has one; on trio, those of TLS have none."""
+    told: BaseException | None = exc
+    while told is not None and not str(told):
+        told = told.__cause__ or told.__context__  # httpcore2 hides the cause
+    return "" if told is None else str(told)

@@ -20,7 +20,7 @@ from aimu._core.secrets import Secrets, in_headers
 from aimu.errors import ClosedClientError
 from aimu.providers._bounded import CODINGS, LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import tls
-from aimu.providers._received import Bounds
+from aimu.providers._received import Bounds, opening
 
 if TYPE_CHECKING:
     import httpcore2
@@ -154,8 +154,7 @@ class ClientHttp:
             raise ClosedClientError("the http_client of this provider")
         headers = {**self.endpoint.headers, "Accept-Encoding": CODINGS}
         given: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
-        if self._bounds is not None:
-            given["extensions"] = {"trace": self._bounds.trace}
+        given["extensions"] = {"trace": opening() if self._bounds is None else self._bounds.tracing()}
         request = self._client.build_request("POST", url, content=content, headers=headers, **given)
         response = await self._client.send(request, stream=True, follow_redirects=False)
         if self._bounds is not None:

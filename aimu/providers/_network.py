@@ -16,7 +16,7 @@ from typing import Any, final
 import httpcore2
 from anyio.lowlevel import current_token
 
-from aimu.providers._received import Received
+from aimu.providers._received import Received, abandon
 
 _END_OF_HEAD = b"\r\n\r\n"
 _LONGEST = 64 << 10  # bytes of a body that are copied behind the head; a longer one follows it
@@ -74,7 +74,11 @@ class JoiningStream(httpcore2.AsyncNetworkStream):
     async def start_tls(
         self, ssl_context: SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore2.AsyncNetworkStream:
-        return JoiningStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        try:
+            return JoiningStream(await self._stream.start_tls(ssl_context, server_hostname, timeout))
+        except BaseException:
+            await abandon(self._stream)
+            raise
 
     def get_extra_info(self, info: str) -> Any:
         # The pool asks whether each idle connection is readable, at each request and response. The stream below would

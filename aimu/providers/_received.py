@@ -1,4 +1,5 @@
-"""Bounds what a connection receives for one request, also where it is not the body.
+"""Watches connections: bounds what one receives for one request, also where it is not the body, and closes one whose
+opening is cancelled.
 
 A server may send interim answers (100 Continue, 103 Early Hints) without end, or kilobytes around each byte of a body
 in chunks; nothing below counts those. h11 bounds each head, the line before each chunk, and the trailers.
@@ -7,17 +8,23 @@ in chunks; nothing below counts those. h11 bounds each head, the line before eac
 from __future__ import annotations
 
 import weakref
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, final
 
+import anyio
 from attrs import define
 
 from aimu.providers._bounded import BodyError
 
 if TYPE_CHECKING:
+    import httpcore2
     import httpx2
 
 LONGEST_HEAD = 1 << 20  # bytes until the response begins, with all interim answers before it
+_CLOSING = 1.0  # s; to close a connection
+Trace = Callable[[str, dict[str, Any]], Awaitable[None]]
 _OPENED = (".connect_tcp.complete", ".start_tls.complete")
+_NOT_OPENED = (".start_tls.failed", ".setup_socks5_connection.failed")
 
 
 @define(eq=False)
@@ -54,17 +61,43 @@ class Bounds:
         self._longest = longest
         self._of: weakref.WeakKeyDictionary[Any, Received] = weakref.WeakKeyDictionary()
 
-    async def trace(self, event: str, info: dict[str, Any]) -> None:
-        """Watch each new connection; requests carry this as their extension "trace"."""
-        if event.endswith(_OPENED):
-            stream = info["return_value"]
-            self._of[stream] = _watch(stream)
+    def tracing(self) -> Trace:
+        """Return what watches the connection that a request opens: its extension "trace"."""
+        return opening(self._add)
+
+    def _add(self, stream: Any) -> None:
+        self._of[stream] = _watch(stream)
 
     def begun(self, response: httpx2.Response) -> None:
         """From here on, the connection of this response has the bound of a body."""
         received = self._of.get(response.extensions.get("network_stream"))
         if received is not None:
             received.largest = self._longest
+
+
+def opening(opened: Callable[[Any], object] = lambda stream: None) -> Trace:
+    """Return the extension "trace" of a request that closes the connection whose opening is cancelled.
+
+    Args:
+        opened: Gets the stream of each connection, and again when it speaks TLS.
+    """
+    stream: Any = None
+
+    async def trace(event: str, info: dict[str, Any]) -> None:
+        nonlocal stream
+        if event.endswith(_OPENED):
+            stream = info["return_value"]
+            opened(stream)
+        elif event.endswith(_NOT_OPENED) and stream is not None:
+            await abandon(stream)
+
+    return trace
+
+
+async def abandon(stream: httpcore2.AsyncNetworkStream) -> None:
+    """Close a connection that is not open yet; httpcore2 leaves it as it is if the handshake is cancelled."""
+    with anyio.move_on_after(_CLOSING, shield=True):  # shielded and bounded: a proxy may be told over TLS first
+        await stream.aclose()
 
 
 def _watch(stream: Any) -> Received:

@@ -30,6 +30,7 @@ from aimu.providers._base import ReplyStream, Request
 from aimu.providers._body import StreamReader, decode_body
 from aimu.providers._bounded import LONGEST_STREAM, Body, BodyError
 from aimu.providers._environment import proxy_of
+from aimu.providers._excerpt import words_of
 from aimu.providers._failures import from_response, request_id
 from aimu.providers._http import Connect, Endpoint, body_of
 from aimu.providers._lanes import CLOSING, Lane, foreign, lanes_here, timeouts
@@ -256,7 +257,7 @@ class HttpProvider:
         retryable = None
         if isinstance(exc, httpx2.UnsupportedProtocol | httpcore2.UnsupportedProtocol | httpx2.InvalidURL):
             retryable = False
-        reason = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        reason = ": ".join(filter(None, (type(exc).__name__, words_of(exc))))
         remedy = unreachable(provider)
         proxy = None if lane.http.shared else proxy_of(lane.endpoint.base_url)
         if proxy is not None:

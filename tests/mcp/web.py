@@ -41,10 +41,10 @@ class Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def web_server(answer, port=0):
+def web_server(answer, port=0, tls=None):
     """Run a server that answers with `answer(message, request) -> (status, headers, body)`; yield its URL.
 
-    `None` hangs up without an answer.
+    `None` hangs up without an answer. `tls` are its settings for TLS.
     """
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,9 +72,11 @@ def web_server(answer, port=0):
             pass
 
     server = Server(("127.0.0.1", port), Handler)
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     threads = start(partial(server.serve_forever, 0.01))
     try:
-        yield f"http://user:secret@127.0.0.1:{server.server_port}/mcp?key=secret"
+        yield f"http{'s' if tls else ''}://user:secret@127.0.0.1:{server.server_port}/mcp?key=secret"
     finally:
         server.shutdown()
         join(threads)

@@ -21,6 +21,7 @@ from aimu.aio._mcp.faults import Fault, excerpt, silent, tells_lost_session, too
 from aimu.aio._mcp.framing import END, Oversized
 from aimu.aio._mcp.messages import failed, read_messages
 from aimu.providers._bounded import BodyError
+from aimu.providers._excerpt import words_of
 from aimu.providers._received import Bounds
 
 LARGEST_ERROR = 65536  # bytes of the body of an HTTP error that are read
@@ -86,7 +87,7 @@ class Client(httpx2.AsyncClient):  # type: ignore[misc,unused-ignore]
         return _with_body(response, content, kind)
 
     async def _sent(self, request: httpx2.Request, options: dict[str, Any]) -> httpx2.Response:
-        request.extensions = {**request.extensions, "trace": self._bounds.trace}
+        request.extensions = {**request.extensions, "trace": self._bounds.tracing()}
         try:
             response = await super().send(request, **options)
         except BodyError as exc:
@@ -242,7 +243,7 @@ def _protocol_error(body: bytes) -> dict[str, Any] | None:
 
 def network_fault(exc: httpx2.RequestError) -> Fault:
     """Return the facts of a request that got no answer, or not all of it."""
-    words = str(exc) or str(exc.__cause__ or "") or type(exc).__name__
+    words = words_of(exc) or type(exc).__name__
     if isinstance(exc, httpx2.ConnectError | httpx2.ConnectTimeout):
         return Fault(kind="unreachable", reason=f"it cannot be reached: {words}")
     return Fault(kind="network", reason=f"the request failed: {words}")
