@@ -441,14 +441,15 @@ def llama_server(session: nox.Session) -> Path:
         flags = ["-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=OFF", "-DBUILD_SHARED_LIBS=OFF"]
         flags += [f"-DLLAMA_{name}=OFF" for name in ("OPENSSL", "BUILD_TESTS", "BUILD_EXAMPLES")]
         kept.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:  # moved when whole: another session may look
             with llama_cpp_source(session, version, Path(folder)) as package:
-                package.extractall(folder, filter="data")
+                package.extractall(folder)
             (source,) = Path(folder).glob("*/vendor/llama.cpp")
+            made = Path(folder, "made")
             with heartbeat(session, f"compiling the server of llama.cpp {version}", "about 6 minutes on two cores"):
-                session.run_install("cmake", "-S", os.fspath(source), "-B", folder + "/made", *flags, silent=True)
-                session.run_install("cmake", "--build", folder + "/made", "--target", "llama-server", silent=True)
-            shutil.copy(folder + "/made/bin/llama-server", kept)
+                session.run_install("cmake", "-S", os.fspath(source), "-B", os.fspath(made), *flags, silent=True)
+                session.run_install("cmake", "--build", os.fspath(made), "--target", "llama-server", silent=True)
+            (made / "bin/llama-server").replace(kept)
     return kept
 
 
@@ -458,6 +459,8 @@ def llama_cpp_source(session: nox.Session, version: str, folder: Path) -> Iterat
     source = ("--no-binary", "llama-cpp-python", f"llama-cpp-python=={version}", "-d", os.fspath(folder))
     session.run_install("python", "-m", "pip", "download", "-q", "--no-deps", *source)
     with tarfile.open(folder / f"llama_cpp_python-{version}.tar.gz") as package:
+        # Python 3.11 has the filter since 3.11.4; without it, 3.12 and 3.13 warn.
+        package.extraction_filter = getattr(tarfile, "data_filter", lambda member, path: member)
         yield package
 
 

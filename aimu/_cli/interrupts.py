@@ -96,6 +96,11 @@ class Interrupts:
         """Return whether a terminal that the program was started in is gone, which may be seen before the signal."""
         return not all(map(os.isatty, self._terminals))
 
+    def matters(self, record: logging.LogRecord) -> bool:
+        """Return whether to log an error in the event loop: not if it drew on a terminal that is gone."""
+        error = record.exc_info[1] if record.exc_info else None
+        return not (isinstance(error, OSError) and error.errno == errno.EIO and self.hung_up())
+
     def over(self) -> None:
         """Let nothing end the process any more: the program has ended."""
         for timer in self._timers:
@@ -129,23 +134,16 @@ def received() -> list[signal.Signals]:
 
 def run(program: Callable[[Interrupts], Awaitable[int]]) -> int:
     """Run an async program and return its exit code: 128 + the number of the signal that stopped it."""
-    code = exits.INTERRUPTED
-    with filtered("asyncio", _matters):
+    code, interrupts = exits.INTERRUPTED, Interrupts()
+    with filtered("asyncio", interrupts.matters):
         try:
-            code = anyio.run(_watched, program, backend="asyncio")
+            code = anyio.run(_watched, interrupts, program, backend="asyncio")
         except* KeyboardInterrupt:  # raised by a module that was imported, and put into groups
             pass
     return code
 
 
-def _matters(record: logging.LogRecord) -> bool:
-    """Return whether to log an error in the event loop: not if it drew on a terminal that is closed, which ends it."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not (isinstance(error, OSError) and error.errno == errno.EIO)
-
-
-async def _watched(program: Callable[[Interrupts], Awaitable[int]]) -> int:
-    interrupts = Interrupts()
+async def _watched(interrupts: Interrupts, program: Callable[[Interrupts], Awaitable[int]]) -> int:
     code, failure = 0, None
     async with anyio.create_task_group() as group:
         await group.start(interrupts.watch)

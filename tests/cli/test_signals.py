@@ -92,7 +92,8 @@ def test_a_terminal_may_be_closed_at_the_prompt_and_while_the_model_loads(load, 
     assert "Traceback" not in said(told)
 
 
-def test_what_could_not_be_drawn_on_a_closed_terminal_is_not_told(caplog):
+@pytest.mark.parametrize("gone", [False, True])
+def test_what_could_not_be_drawn_on_a_closed_terminal_is_not_told(gone, caplog, monkeypatch):
     def fail(number):
         raise OSError(number, os.strerror(number))
 
@@ -102,8 +103,9 @@ def test_what_could_not_be_drawn_on_a_closed_terminal_is_not_told(caplog):
         await anyio.sleep(0.01)
         return 0
 
-    assert interrupts.run(program) == 0
-    assert [record.exc_info[1].errno for record in caplog.records] == [errno.ENOSPC]
+    monkeypatch.setattr(interrupts.Interrupts, "hung_up", lambda self: gone)
+    interrupts.run(program)
+    assert [record.exc_info[1].errno for record in caplog.records] == [errno.EIO] * (not gone) + [errno.ENOSPC]
 
 
 def test_a_terminal_that_is_gone_ends_a_program_that_ignores_the_signal(tmp_path, told):

@@ -69,8 +69,8 @@ def attempts(spec: Spec, protocol: Protocol, timeout: float | None) -> list[Atte
     found_out = isinstance(spec, HTTPSpec) and spec.transport is None and protocol != "2026-07-28"
     fallback = [Attempt(mode="legacy", deadline=end, after=_speaks_no_streamable_http, sse=True)] if found_out else []
     if sse or protocol != "auto":
-        mode, patience = "legacy" if protocol == "auto" else protocol, HANDSHAKE if timeout is None else timeout
-        return [Attempt(mode=mode, deadline=end, probe=patience, sse=sse), *fallback]
+        mode = "legacy" if protocol == "auto" else protocol
+        return [Attempt(mode=mode, deadline=end, probe=HANDSHAKE if timeout is None else timeout, sse=sse), *fallback]
     process = isinstance(spec, ProcessSpec)
     probe = PROBE if timeout is None else min(PROBE, timeout / 3)
     # A silent process may have choked on the probe; over HTTP, requests do not disturb each other.

@@ -22,8 +22,5 @@ def json_object(given: Mapping[str, Any], what: str) -> dict[str, Any]:
     except (TypeError, ValueError) as exc:
         raise InvalidOptionError(f"{what} must be a dict of JSON data: {exc}") from exc
     text = json.dumps(sent, ensure_ascii=False)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        sent = json.loads(whole(text))
-    return sent
+    repaired = whole(text)
+    return sent if repaired == text else json.loads(repaired)
