@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import signal
 
 import pytest
@@ -16,6 +17,11 @@ settings.register_profile("fixed", deadline=None, suppress_health_check=[HealthC
 EXPLORE = {"derandomize": False, "max_examples": 10 * settings.get_profile("fixed").max_examples, "print_blob": True}
 settings.register_profile("explore", settings.get_profile("fixed"), **EXPLORE)
 settings.load_profile(os.environ.get("AIMU_EXAMPLES", "fixed"))  # here, before a module decorates with settings
+# What a machine has set for its user would come between the tests and their servers, and change what is printed.
+OF_THE_USER = r"\w+_(PROXY|API_KEY|TOKEN|BASE_URL|ENDPOINT)|(OPENAI|OTEL)_\w+|OLLAMA_HOST|AIMU_(MODEL|DEBUG)"
+OF_THE_TERMINAL = r"TERM|NO_COLOR|FORCE_COLOR|COLUMNS|LINES|PYTHONASYNCIODEBUG"
+for name in [name for name in os.environ if re.fullmatch(f"{OF_THE_USER}|{OF_THE_TERMINAL}", name, re.IGNORECASE)]:
+    del os.environ[name]
 os.environ["HF_HUB_OFFLINE"] = "1"  # otherwise a wrong path looks for a hub for a minute
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background jobs of a shell
     signal.signal(signal.SIGINT, signal.default_int_handler)
