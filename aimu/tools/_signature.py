@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, final, get_type_hints
@@ -17,6 +18,9 @@ from attrs import frozen
 
 from aimu._core.secrets import hide
 from aimu.errors import ToolSignatureError
+
+if sys.version_info >= (3, 14):
+    import annotationlib
 
 AnyCallable = Callable[..., Any]
 REQUIRED: Any = inspect.Parameter.empty
@@ -82,7 +86,14 @@ def open_parameters(function: Any) -> list[inspect.Parameter]:
         return parameters[1:] if parameters and parameters[0].kind in _POSITIONAL else parameters
     if hasattr(function, "__wrapped__") and not hasattr(function, "__signature__"):
         return open_parameters(function.__wrapped__)
-    return list(inspect.signature(function).parameters.values())
+    return list(_parameters(function).values())
+
+
+def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the parameters as written; their types may name what is defined later, or never."""
+    if sys.version_info >= (3, 14):  # without a string around such a name
+        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF).parameters
+    return inspect.signature(function).parameters
 
 
 def _after(bound: functools.partial[Any], parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
@@ -112,7 +123,7 @@ def closed_names(function: AnyCallable) -> frozenset[str]:
     source = written(function)
     if not inspect.isfunction(source):
         return frozenset()
-    return frozenset(inspect.signature(source).parameters) - {item.name for item in open_parameters(function)}
+    return frozenset(_parameters(source)) - {item.name for item in open_parameters(function)}
 
 
 def without_bound(function: AnyCallable, text: str) -> str:
@@ -165,8 +176,9 @@ def arguments_of(function: AnyCallable) -> list[Argument]:
         try:
             hint = resolved_annotation(function, parameter.annotation)
         except Exception as exc:  # evaluating an annotation can raise anything
+            unresolved = getattr(parameter.annotation, "__forward_arg__", parameter.annotation)
             raise ToolSignatureError(
-                f"{origin(function)}: cannot resolve the type {parameter.annotation!r} of parameter "
+                f"{origin(function)}: cannot resolve the type {unresolved!r} of parameter "
                 f"{parameter.name!r} ({exc}); define or import it at module level, not under TYPE_CHECKING"
             ) from exc
         arguments.append(Argument(parameter.name, hint, parameter.default))

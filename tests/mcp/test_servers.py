@@ -24,7 +24,7 @@ from tests.ports import accepting, free_port
 pytestmark = [
     pytest.mark.real_servers,
     # See test_http.
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored .*<async_generator:pytest.PytestUnraisableExceptionWarning"),
 ]
 PYTHON = os.environ.get("AIMU_MCP_PYTHON", sys.executable)
 EVERYTHING = os.environ.get("AIMU_MCP_EVERYTHING", "mcp-server-everything")

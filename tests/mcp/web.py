@@ -11,7 +11,7 @@ from tests.holding import join, start
 
 # The SDK closes a response but leaves the generators of its event stream unfinished; trio reports each.
 UNFINISHED = [
-    pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:Exception ignored .*<async_generator:pytest.PytestUnraisableExceptionWarning"),
     pytest.mark.usefixtures("collected"),
 ]
 PLAIN = {"Content-Type": "application/json"}

@@ -142,7 +142,7 @@ def plain_containers(hints):
         hints.map(lambda hint: list[hint]),
         hints.map(lambda hint: dict[str, hint]),
         hints.map(lambda hint: dict[int, hint]),
-        st.tuples(hints, hints).map(Union.__getitem__),
+        st.tuples(hints, hints).map(lambda pair: Union[pair]),  # noqa: UP007 - two None have no `|`
     )
 
 
