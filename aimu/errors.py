@@ -142,7 +142,7 @@ def _restore(kind: type[AimuError], args: tuple[Any, ...]) -> AimuError:
     base: Any = kind
     while base.__module__ != "builtins":  # the base that gives instances their memory layout, such as OSError
         base = base.__base__
-    error: AimuError = base.__new__(kind)
+    error: AimuError = base.__new__(kind, *args)  # OSError takes them here or in its `__init__`, as it finds the class
     super(AimuError, error).__init__(*args)
     return error
 

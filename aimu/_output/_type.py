@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Generic, TypeVar, cast, final
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, cast, final, get_origin
 
 from attrs import frozen
 from pydantic import BaseModel
@@ -115,7 +116,8 @@ def _shown(schema: dict[str, Any]) -> tuple[Mapping[str, Any], bool]:
 
 
 def _name(kind: Any) -> str:
-    return _NOT_IN_A_NAME.sub("_", getattr(kind, "__name__", "")).strip("_")[:64] or "output"
+    name = "" if get_origin(kind) in (Union, UnionType) else getattr(kind, "__name__", "")
+    return _NOT_IN_A_NAME.sub("_", name).strip("_")[:64] or "output"
 
 
 def resolved(node: Mapping[str, Any], root: Mapping[str, Any]) -> dict[str, Any]:
