@@ -133,7 +133,7 @@ async def test_grammars_whose_requests_stopped_leave_nothing_behind(engine, held
             await until(held.reached.is_set)
             group.cancel_scope.cancel()
     held.released.set()
-    await until(lambda: not [thread for thread in threading.enumerate() if thread.name == "aimu grammar"])
+    await until(lambda: not any(maker.is_alive() for maker in engine._holding._makers.values()))
     await engine.complete(holding(f"new {engine.worker.requests}"))
     assert engine._holding._makers == {}
 
