@@ -202,6 +202,7 @@ def test_a_call_for_which_there_can_be_no_loop_raises_and_leaves_nothing_behind(
     assert "never awaited" not in done.stderr
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_can_make_calls():
     client = aimu.client(ScriptedProvider("a", "b", repeat=True))
     client.chat("?")
