@@ -2,6 +2,8 @@
 
 import threading
 import time
+from contextlib import contextmanager
+from functools import partial
 
 import anyio
 
@@ -55,3 +57,15 @@ def join(threads):
     for thread in threads:
         thread.join(2 * PATIENCE)
         assert not thread.is_alive(), f"{thread.name} never ended"
+
+
+@contextmanager
+def in_a_thread(server):
+    """Let a server of `socketserver` serve in a thread as long as the block lasts."""
+    threads = start(partial(server.serve_forever, 0.01))
+    try:
+        yield
+    finally:
+        server.shutdown()
+        join(threads)
+        server.server_close()

@@ -3,7 +3,7 @@
 import socketserver
 from contextlib import contextmanager, suppress
 
-from tests.holding import join, start
+from tests.holding import in_a_thread
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -51,10 +51,8 @@ def serving(answer):
 
     with _Server(("127.0.0.1", 0), Answer) as server:
         served = Served(server.server_address[1])
-        threads = start(lambda: server.serve_forever(poll_interval=0.01))
-        yield served
-        server.shutdown()
-        join(threads)
+        with in_a_thread(server):
+            yield served
 
 
 def response(body=b"", *headers, status="200 OK", kind="application/json"):

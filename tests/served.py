@@ -2,11 +2,11 @@
 
 import json
 import socket
-import threading
 from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from aimu import aio
+from tests.holding import in_a_thread
 
 MODELS = {
     "chat": "vllm:m",
@@ -94,14 +94,8 @@ def served(*answers, piece=0, tls=None):
     server.daemon_threads = True
     server.handle_error = lambda request, address: None  # a client may leave
     server.service = Service(answers, piece)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with in_a_thread(server):
         yield server.service, f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def options(api, url):

@@ -15,7 +15,7 @@ import aimu
 from aimu import aio
 from aimu.errors import ProviderConnectionError, ProviderTimeoutError
 from aimu.testing import cancel_everywhere
-from tests.holding import join, start
+from tests.holding import in_a_thread, join, start
 from tests.mcp.web import Sessions, web_server
 from tests.served import chat_stream, chat_whole, options, served
 
@@ -166,10 +166,8 @@ def tunnel():
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Tunnel) as server:
         server.daemon_threads = True
-        threads = start(partial(server.serve_forever, 0.01))
-        yield f"http://127.0.0.1:{server.server_address[1]}", targets
-        server.shutdown()
-        join(threads)
+        with in_a_thread(server):
+            yield f"http://127.0.0.1:{server.server_address[1]}", targets
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

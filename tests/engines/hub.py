@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 from attrs import define, field
 
-from tests.holding import Hold, join, start
+from tests.holding import Hold, in_a_thread
 
 COMMIT = "c" * 40
 
@@ -127,10 +127,5 @@ def serving_hub():
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answer", (_Answer,), {"hub": hub}))
     server.daemon_threads = True
     hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threads = start(lambda: server.serve_forever(poll_interval=0.01))
-    try:
+    with in_a_thread(server):
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        join(threads)

@@ -4,7 +4,6 @@ import json
 import queue
 import threading
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler
 
 import anyio
@@ -12,7 +11,7 @@ import pytest
 
 from aimu.errors import MCPConnectionError, MCPError, MCPTooLargeError
 from aimu.tools import MCPClient
-from tests.holding import PATIENCE, join, start
+from tests.holding import PATIENCE, in_a_thread
 from tests.mcp.web import INVALID, ODD, UNFINISHED, Server, greeting, text
 
 pytestmark = UNFINISHED
@@ -65,15 +64,12 @@ def sse_server(*, endpoint="/messages?session=7", refuse=None):
             pass
 
     server = Server(("127.0.0.1", 0), Handler)
-    threads = start(partial(server.serve_forever, 0.01))
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/sse"
-    finally:
-        for stream in streams:
-            stream.put(None)
-        server.shutdown()
-        join(threads)
-        server.server_close()
+    with in_a_thread(server):
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/sse"
+        finally:
+            for stream in streams:
+                stream.put(None)
 
 
 @pytest.mark.parametrize("server", [{"type": "sse"}, {}])
@@ -153,17 +149,14 @@ async def test_cancelling_a_connect_to_a_silent_server_is_prompt(opened, monkeyp
             stop.wait(60)
 
     server = Server(("127.0.0.1", 0), Silent)
-    threads = start(partial(server.serve_forever, 0.01))
-    try:
-        with anyio.fail_after(PATIENCE), anyio.move_on_after(0.3) as scope:
-            async with opened(config={"old": {"type": "sse", "url": f"http://127.0.0.1:{server.server_port}/sse"}}):
-                raise AssertionError("it never answers")
-        assert scope.cancelled_caught
-    finally:
-        stop.set()
-        server.shutdown()
-        join(threads)
-        server.server_close()
+    with in_a_thread(server):
+        try:
+            with anyio.fail_after(PATIENCE), anyio.move_on_after(0.3) as scope:
+                async with opened(config={"old": {"type": "sse", "url": f"http://127.0.0.1:{server.server_port}/sse"}}):
+                    raise AssertionError("it never answers")
+            assert scope.cancelled_caught
+        finally:
+            stop.set()
 
 
 def test_a_sync_client_speaks_sse():

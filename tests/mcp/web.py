@@ -2,12 +2,11 @@
 
 import json
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from tests.holding import join, start
+from tests.holding import in_a_thread
 
 # The SDK closes a response but leaves the generators of its event stream unfinished; trio reports each.
 UNFINISHED = [
@@ -74,13 +73,8 @@ def web_server(answer, port=0, tls=None):
     server = Server(("127.0.0.1", port), Handler)
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    threads = start(partial(server.serve_forever, 0.01))
-    try:
+    with in_a_thread(server):
         yield f"http{'s' if tls else ''}://user:secret@127.0.0.1:{server.server_port}/mcp?key=secret"
-    finally:
-        server.shutdown()
-        join(threads)
-        server.server_close()
 
 
 class Sessions:

@@ -9,7 +9,7 @@ import pytest
 
 import aimu
 from aimu.agents import Parallel
-from tests.holding import join, start
+from tests.holding import in_a_thread
 
 
 class Silent(BaseHTTPRequestHandler):
@@ -35,10 +35,8 @@ class Silent(BaseHTTPRequestHandler):
 def silent_server():
     with ThreadingHTTPServer(("127.0.0.1", 0), Silent) as server:
         server.daemon_threads = True  # does not wait for connections that stay open
-        threads = start(server.serve_forever)
-        yield f"http://127.0.0.1:{server.server_address[1]}/v1"
-        server.shutdown()
-        join(threads)
+        with in_a_thread(server):
+            yield f"http://127.0.0.1:{server.server_address[1]}/v1"
 
 
 def test_ctrl_c_in_parallel_requests_closes_all_their_connections(silent_server):
