@@ -1,11 +1,16 @@
 """Follows a constraint as a model of random weights does, over a small vocabulary of bytes, marks and longer pieces."""
 
+import re
+from typing import Annotated
+
 import numpy as np
+from pydantic import Field, TypeAdapter
 
 from aimu.engines._grammars.vocabulary import Vocabulary
 
 PIECES = [b'{"', b'"}', b'":', b"</", b"  ", b"true", "é".encode()[:1], "日本".encode(), "日".encode()[:2] + b'"']
 CLOSERS = b"\"}])</>|'"
+is_word = TypeAdapter(Annotated[str, Field(pattern=r"^\w$")]).validator.isinstance_python  # in Rust, as in grammars
 
 
 def vocabulary(*marks, without=b""):
@@ -50,3 +55,13 @@ def spell(constraint, words, text):
     ids = {raw: token for token, raw in enumerate(words.tokens) if len(raw) == 1}
     for byte in text.encode():
         constraint.accept(ids[bytes([byte])])
+
+
+def seen(text):
+    """The text with "a" or "-" for what is a letter only in the Unicode of grammars, or only in that of Python."""
+
+    def one(char):
+        word = is_word(char)
+        return char if word is bool(re.match(r"\w", char)) else "-a"[word]
+
+    return "".join(map(one, text))
