@@ -39,7 +39,7 @@ GROUPS: dict[str, list[str]] = PYPROJECT["dependency-groups"]
 EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 CONSTRAINTS = ROOT / "constraints.txt"
 ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
-TESTED_PYTHONS = ("3.11", "3.12", "3.13", "3.14")  # constraints.txt holds on each of them
+PINNED_PYTHONS = ("3.11", "3.12", "3.13", "3.14")  # for which all pinned versions have wheels
 WHERE_FOUND = ("3.14", "3.15")  # what `compat` needs not, since many machines do not have them yet
 EVERYTHING = ",".join(name for name in EXTRAS if name != "all")
 # What `bench -- --peers` compares with: the name of the side in benchmarks/sides/, and what is installed for it.
@@ -146,8 +146,8 @@ def constraint(session: nox.Session, pins: Path | None) -> list[str]:
     if pins is None:
         return []
     version = python_version(session)
-    if version not in TESTED_PYTHONS:
-        session.warn(f"Python {version} is untested: the newest versions are installed, not those of {pins.name}")
+    if version not in PINNED_PYTHONS:
+        session.warn(f"{pins.name} does not hold on Python {version}: the newest versions are installed")
         return []
     return ["-c", os.fspath(pins)]
 
