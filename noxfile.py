@@ -40,7 +40,7 @@ EXTRAS: dict[str, list[str]] = PYPROJECT["project"]["optional-dependencies"]
 CONSTRAINTS = ROOT / "constraints.txt"
 ENGINES_TESTED = ROOT / "aimu/engines/_tested.py"
 PINNED_PYTHONS = ("3.11", "3.12", "3.13", "3.14")  # for which all pinned versions have wheels
-WHERE_FOUND = ("3.14", "3.15")  # what `compat` needs not, since many machines do not have them yet
+WHERE_FOUND = {version: shutil.which(f"python{version}") for version in ("3.14", "3.15")}  # not yet on every machine
 EVERYTHING = ",".join(name for name in EXTRAS if name != "all")
 # What `bench -- --peers` compares with: the name of the side in benchmarks/sides/, and what is installed for it.
 PEERS = {
@@ -298,11 +298,11 @@ def explore(session: nox.Session) -> None:
     session.run("python", "-m", "pytest", *chosen, *session.posargs, env=env)
 
 
-@nox.session(python=["3.12", "3.13", *(version for version in WHERE_FOUND if shutil.which(f"python{version}"))])
+@nox.session(python=["3.12", "3.13", *(version for version, path in WHERE_FOUND.items() if path)])
 def compat(session: nox.Session) -> None:
     """The suite without the engines on newer interpreters; one from 3.14 on may be missing, and is named then."""
-    for version in WHERE_FOUND:
-        if not shutil.which(f"python{version}"):
+    for version, path in WHERE_FOUND.items():
+        if path is None:
             session.warn(f"UNTESTED: Python {version}, since this machine has no python{version}")
     install(session, "openai,anthropic,mcp,skills,trio,progress,cli", "test")
     run_suite(session, ["hf", "llamacpp"], *session.posargs)

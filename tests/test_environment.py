@@ -1,6 +1,8 @@
 """Proxies and certificates of the environment: an unusable one is a typed error that names it, at construction."""
 
+import os
 import ssl
+import subprocess
 import sys
 
 import pytest
@@ -184,3 +186,10 @@ def test_usable_values_and_a_client_of_the_user_pass(tmp_path, monkeypatch):
     http = httpx2.AsyncClient(verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), trust_env=False)
     monkeypatch.setenv("ALL_PROXY", "socks://proxy.test")
     make(http_client=http)
+
+
+def test_the_tests_take_no_notice_of_what_a_machine_has_set_for_its_user():
+    for_the_user = dict.fromkeys([*PROXIES, "NO_PROXY", "OPENAI_API_KEY", "VLLM_BASE_URL", "HF_TOKEN", "NO_COLOR"], "x")
+    look = f"import os, tests.conftest; print({set(for_the_user)} & set(os.environ))"
+    done = subprocess.run([sys.executable, "-c", look], env=os.environ | for_the_user, capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("set()\n", "")

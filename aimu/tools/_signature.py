@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, final, get_type_hints
@@ -86,14 +86,14 @@ def open_parameters(function: Any) -> list[inspect.Parameter]:
         return parameters[1:] if parameters and parameters[0].kind in _POSITIONAL else parameters
     if hasattr(function, "__wrapped__") and not hasattr(function, "__signature__"):
         return open_parameters(function.__wrapped__)
-    return list(_parameters(function).values())
+    return list(signature_of(function).parameters.values())
 
 
-def _parameters(function: Any) -> Mapping[str, inspect.Parameter]:
-    """Return the parameters as written; their types may name what is defined later, or never."""
+def signature_of(function: Any) -> inspect.Signature:
+    """Return the signature as written; its types may name what is defined later, or never."""
     if sys.version_info >= (3, 14):  # without a string around such a name
-        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF).parameters
-    return inspect.signature(function).parameters
+        return inspect.signature(function, annotation_format=annotationlib.Format.FORWARDREF)
+    return inspect.signature(function)
 
 
 def _after(bound: functools.partial[Any], parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
@@ -123,7 +123,7 @@ def closed_names(function: AnyCallable) -> frozenset[str]:
     source = written(function)
     if not inspect.isfunction(source):
         return frozenset()
-    return frozenset(_parameters(source)) - {item.name for item in open_parameters(function)}
+    return frozenset(signature_of(source).parameters) - {item.name for item in open_parameters(function)}
 
 
 def without_bound(function: AnyCallable, text: str) -> str:

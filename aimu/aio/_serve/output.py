@@ -30,7 +30,7 @@ from aimu._core.surrogates import whole
 from aimu._output._type import WRAPPER, OutputType, resolved
 from aimu.errors import InvalidOptionError, ToolError
 from aimu.tools._schema import untitled
-from aimu.tools._signature import resolved_annotation, written
+from aimu.tools._signature import REQUIRED, resolved_annotation, signature_of, written
 
 _RESULT = "result"  # the name that FastMCP and the SDK use
 _SEVERAL = (AsyncGenerator, AsyncIterator, AsyncIterable, Generator, Iterator, Iterable)
@@ -88,8 +88,11 @@ class Output:
 
 def _returned(function: Callable[..., Any]) -> Any:
     """Return the type of what a call gives in the end: of the items, if the function is a generator."""
+    kind = signature_of(written(function)).return_annotation
+    if kind is REQUIRED:
+        return Any
     try:
-        kind = resolved_annotation(function, written(function).__annotations__["return"])
+        kind = resolved_annotation(function, kind)
     except Exception:  # noqa: BLE001 - evaluating an annotation can raise anything; without it the type is unknown
         return Any
     while get_origin(kind) in (Awaitable, Coroutine):

@@ -57,8 +57,8 @@ def spell(constraint, words, text):
         constraint.accept(ids[bytes([byte])])
 
 
-def seen(text):
-    """The text with "a" or "-" for what is a letter only in the Unicode of grammars, or only in that of Python."""
+def in_rust(text):
+    """The text with "a" or "-" for what is a letter, or none, to Rust alone: Python may know another Unicode."""
 
     def one(char):
         word = is_word(char)

@@ -16,7 +16,7 @@ from aimu.errors import InvalidOptionError
 from aimu.providers import OutputSchema, Request
 from tests.engines.asking import tool
 from tests.engines.formats.families import FAMILIES
-from tests.engines.grammars.following import allowed, followed, seen, spell, vocabulary
+from tests.engines.grammars.following import allowed, followed, in_rust, spell, vocabulary
 
 WORDS = vocabulary("<mark>")
 COMPILER = Compiler(WORDS)
@@ -221,7 +221,7 @@ def random_text(wish, seed=0):
 def test_regular_expressions(pattern):
     for seed in range(10):
         text, ended = random_text(Asked(kind="regex", value=pattern, own=True), seed)
-        assert not ended or re.fullmatch(pattern, seen(text)), text
+        assert not ended or re.fullmatch(pattern, in_rust(text)), text
 
 
 def nested(depth):

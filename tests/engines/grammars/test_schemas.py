@@ -16,7 +16,7 @@ from pydantic import AnyUrl, Field, TypeAdapter
 from aimu._output._type import OutputType
 from aimu.engines._grammars.constraint import Compiler, is_readable
 from aimu.engines._grammars.schemas import Rewriting
-from tests.engines.grammars.following import followed, seen, vocabulary
+from tests.engines.grammars.following import followed, in_rust, vocabulary
 from tests.output.kinds import KINDS, Color
 
 WORDS = vocabulary()
@@ -210,7 +210,7 @@ def test_a_text_that_follows_a_pattern_fits_it(pattern):
         assert len(ended) > 5
         for text in ended:
             for value in texts_in(json.loads(text)):
-                assert re.search(pattern, seen(value)), text
+                assert re.search(pattern, in_rust(value)), text
                 adapter.validate_python(value)
 
 
